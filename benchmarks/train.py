@@ -1,0 +1,81 @@
+"""Train what benchmarks/textcat.py compares: the early-exiting component, and a plain one-head fine-tune of the same backbone.
+
+    python benchmarks/train.py e5-small/health_advice/exits e5-small/health_advice/plain \
+        --corpora ../shared/corpora --backbones BACKBONES --out MODELS
+
+A run is named BACKBONE/CORPUS/KIND. Both kinds share configuration, data, seed and number of steps. The plain one has one
+exit, after the last layer, and its loss alone.
+"""
+
+import time
+from pathlib import Path
+from typing import List
+
+import spacy
+import typer
+from corpora import CORPORA, split
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import load_config
+from spacy_epee.training.readers import read_jsonl
+from wasabi import msg
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def configure(backbone: Path, corpora: Path, corpus: str, kind: str, batch: int = 16):
+    """The configuration of one run."""
+    plan = CORPORA[corpus]
+    pipe = "epee_textcat" if plan.exclusive else "epee_textcat_multilabel"
+    rows = len(read_jsonl(split(corpora, corpus, "train")))
+    steps = plan.epochs * -(-rows // batch)
+    config = load_config(
+        CONFIGS / ("textcat.cfg" if plan.exclusive else "textcat_multilabel.cfg"),
+        overrides={
+            "paths.train": str(split(corpora, corpus, "train")),
+            "paths.dev": str(split(corpora, corpus, "dev")),
+            "paths.backbone": str(backbone),
+            "training.batcher.size": batch,
+            "training.max_steps": steps,
+            "training.eval_frequency": max(steps // plan.epochs, 1),
+            "training.optimizer.learn_rate.warmup_steps": steps // 10,
+            f"components.{pipe}.model.trunk.window": plan.window,
+        },
+    )
+    if kind == "plain":
+        component = config["components"][pipe]
+        component["model"]["exit_layers"] = [spacy_depth(backbone)]
+        component["exit"] = None
+        component["loss"]["weighting"] = "last"
+    return config
+
+
+def spacy_depth(backbone: Path) -> int:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(backbone).num_hidden_layers
+
+
+def main(
+    runs: List[str],
+    corpora: Path = typer.Option(..., help="Folder of the corpora"),
+    backbones: Path = typer.Option(..., help="Folder of the backbones"),
+    out: Path = typer.Option(..., help="Where models go"),
+):
+    for run in runs:
+        backbone, corpus, kind = run.split("/")
+        target = out / backbone / corpus / kind
+        if (target / "model-best").exists():
+            msg.info(f"{run}: trained already")
+            continue
+        target.mkdir(parents=True, exist_ok=True)
+        msg.divider(run)
+        started = time.time()
+        nlp = init_nlp(configure(backbones / backbone, corpora, corpus, kind))
+        train(nlp, target)
+        msg.good(f"{run}: {time.time() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    spacy.util.fix_random_seed(0)
+    typer.run(main)

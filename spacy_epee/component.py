@@ -1,0 +1,437 @@
+"""The pipeline component: a transformer that stops climbing when its answer is settled."""
+
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy
+import srsly
+import torch
+from spacy.errors import Errors
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import ensure_path, registry
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer, set_dropout_rate, torch2xp, xp2torch
+
+from .exits.rules import ExitRule
+from .loop import Answers, run_exits
+from .model import (
+    ExitOutputs,
+    get_exit_layers,
+    get_heads,
+    get_stepper,
+    get_windows,
+    is_initialized,
+    set_training,
+)
+from .tasks.textcat import TextCat
+from .training.losses import JointLoss
+from .windows import pack
+
+FORMAT = 1
+"""The layout of saved components. Raise it when an older version could not read a newer one."""
+
+CLIMB = 8
+"""How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
+
+# A forked worker inherits torch's thread pool without its threads and would wait for them forever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+class EarlyExitTransformer(TrainablePipe):
+    """A transformer with classifiers on its layers, and a rule that says for each document which one to believe."""
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "epee",
+        *,
+        task: TextCat,
+        exit: Optional[ExitRule],
+        loss: JointLoss,
+        threshold: float = 0.5,
+        scorer: Optional[Callable] = None,
+        compare_full_depth: bool = True,
+    ):
+        """Make a component.
+
+        vocab (Vocab): The shared vocabulary.
+        model (Model): The early-exiting model.
+        name (str): The component's name in the pipeline.
+        task (TextCat): What is predicted.
+        exit (Optional[ExitRule]): When to leave; None runs the full depth.
+        loss (JointLoss): How the exits are trained.
+        threshold (float): The probability from which a label counts as given, if labels are not exclusive.
+        scorer (Optional[Callable]): The scoring method.
+        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_score_full`.
+        """
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"The setting `threshold` of the component '{name}' is {threshold}; give a number from 0 to 1.")
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.task = task
+        self.loss = loss
+        self.scorer = scorer
+        self.compare_full_depth = compare_full_depth
+        self.stage = "joint"
+        self.cfg: Dict[str, Any] = {"labels": [], "threshold": threshold, "format": FORMAT}
+        self._exit: Optional[ExitRule] = None
+        self.exit = exit
+        self._config_exit = _rule_config(exit)
+        install_extensions()
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The labels of the component."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> List[str]:
+        """RETURNS (List[str]): What `spacy init labels` writes and `initialize` takes."""
+        return list(self.labels)
+
+    @property
+    def exit(self) -> Optional[ExitRule]:
+        """RETURNS (Optional[ExitRule]): The exit rule. Another one can be set at any time; None runs the full depth."""
+        return self._exit
+
+    @exit.setter
+    def exit(self, rule: Optional[ExitRule]) -> None:
+        if rule is not None and not isinstance(rule, ExitRule):
+            raise ValueError(
+                f"The setting `exit` of the component '{self.name}' is a {type(rule).__name__}, not an exit rule. Give one such as "
+                "`{'@misc': 'spacy-epee.EntropyPatience.v1'}`, or null for the full depth."
+            )
+        self._check_rule(rule)
+        self._exit = rule
+
+    def _check_rule(self, rule: Optional[ExitRule]) -> None:
+        """Refuse a rule that could never fire, once the depth is known."""
+        if rule is None or not is_initialized(self.model):
+            return
+        layers = get_exit_layers(self.model)
+        if not rule.can_fire(layers):
+            raise ValueError(
+                f"The exit rule {_rule_config(rule) or type(rule).__name__} of the component '{self.name}' can never fire before "
+                f"the last of the exits, which are after the layers {layers}. Relax `components.{self.name}.exit`, or set it to null "
+                "to run the full depth on purpose."
+            )
+
+    def predict(self, docs: Iterable[Doc]) -> Answers:
+        """Answer some Docs without changing them.
+
+        docs (Iterable[Doc]): The Docs.
+        RETURNS (Answers): One answer a Doc.
+        """
+        return self.answer(list(docs), self.exit)
+
+    def answer(self, docs: Sequence[Doc], rule: Optional[ExitRule]) -> Answers:
+        """Answer some Docs by a rule.
+
+        docs (Sequence[Doc]): The Docs.
+        rule (Optional[ExitRule]): The rule; None runs the full depth.
+        RETURNS (Answers): One answer a Doc, in order.
+        """
+        self._require_model()
+        stepper, heads = get_stepper(self.model), get_heads(self.model)
+        answers = Answers.empty(len(docs), len(self.labels), stepper.depth)
+        windows = get_windows(self.model, docs)
+        set_training(self.model, False)
+        most = self.model.get_ref("trunk").attrs["max_wordpieces"]
+        for climbers in _climbs(windows.doc_lengths(), most * CLIMB):
+            answers.place(
+                climbers,
+                run_exits(
+                    stepper,
+                    heads,
+                    windows.select(climbers),
+                    exit_layers=get_exit_layers(self.model),
+                    rule=rule,
+                    reading=self.task.reading(self.cfg["threshold"]),
+                    wordpieces=most,
+                ),
+            )
+        return answers
+
+    def set_annotations(self, docs: Iterable[Doc], answers: Answers) -> None:
+        """Write answers to Docs: what the task writes, and where and why each left, in `doc._.exits`.
+
+        docs (Iterable[Doc]): The Docs.
+        answers (Answers): Their answers.
+        """
+        docs = list(docs)
+        install_extensions()
+        self.task.annotate(docs, answers, self.labels)
+        for i, doc in enumerate(docs):
+            layer = int(answers.layers[i])
+            units = [{"layer": layer, "reason": answers.reasons[i], "entropy": float(answers.entropy[i])}] if layer else []
+            entry = {"layer": float(layer), "depth": answers.depth, "units": units}
+            doc._.exits = {**doc._.exits, self.name: {self.task.name: entry}}
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch of examples. Long batches are run in parts whose gradients are summed up.
+
+        examples (Iterable[Example]): The examples. Those without an annotation for this component are left out.
+        drop (float): Not used; dropout is a setting of the model's parts.
+        sgd (Optional[Optimizer]): The optimizer.
+        losses (Optional[Dict[str, float]]): Where to add the loss, under the component's name.
+        RETURNS (Dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "EarlyExitTransformer.update")
+        self._require_model()
+        set_dropout_rate(self.model, drop)
+        _, given = self.task.targets(examples, self.labels)
+        lengths = get_windows(self.model, [eg.predicted for eg in examples]).doc_lengths()
+        useful = numpy.flatnonzero(given.any(axis=1) & (lengths > 0))
+        most = self.model.get_ref("trunk").attrs["max_wordpieces"]
+        self.model.attrs["stage"] = self.stage
+        for rows in pack(lengths[useful], most, padding=1.0):  # only the size matters here
+            part = [examples[i] for i in useful[rows]]
+            scores, backprop = self.model.begin_update([eg.predicted for eg in part])
+            loss, gradient = self.get_loss(part, scores)
+            share = len(part) / len(useful)
+            backprop(ExitOutputs(gradient.logits * share, gradient.doubt * share))
+            losses[self.name] += loss * share
+        if sgd is not None and len(useful):
+            self.finish_update(sgd)
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: ExitOutputs) -> Tuple[float, ExitOutputs]:
+        """Find the loss of some examples and its gradient.
+
+        examples (Iterable[Example]): The examples.
+        scores (ExitOutputs): What the exits say about them.
+        RETURNS (Tuple[float, ExitOutputs]): The loss and its gradient.
+        """
+        truths, given = self.task.targets(list(examples), self.labels)
+        logits, doubt = xp2torch(scores.logits), xp2torch(scores.doubt)
+        weights = [self.task.label_weights.get(label, 1.0) for label in self.labels]
+        loss, d_logits, d_doubt = self.loss.gradient(
+            logits,
+            doubt,
+            truths=torch.from_numpy(truths).to(logits.device),
+            given=torch.from_numpy(given).to(logits.device),
+            exclusive=self.task.exclusive,
+            label_weights=torch.tensor(weights, device=logits.device),
+            threshold=self.cfg["threshold"],
+            weighting={"joint": None, "trunk": "last", "exits": "equal"}[self.stage],
+        )
+        return loss, ExitOutputs(torch2xp(d_logits), torch2xp(d_doubt))
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[Iterable[str]] = None,
+        positive_label: Optional[str] = None,
+    ) -> None:
+        """Load the backbone, learn the labels and make the classifiers.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns some representative examples.
+        nlp (Optional[Language]): The pipeline.
+        labels (Optional[Iterable[str]]): The labels; None takes those of the examples.
+        positive_label (Optional[str]): The positive one of two exclusive labels, for scoring.
+        """
+        validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
+        if isinstance(labels, str):
+            raise ValueError(f"The labels of the component '{self.name}' are one string; give a list.")
+        for label in self.task.find_labels(get_examples()) if labels is None else labels:
+            self.add_label(label)
+        self.task.check_labels(self.labels, self.name)
+        self._check_owners(nlp)
+        if positive_label is not None:
+            if not self.task.exclusive or len(self.labels) != 2:
+                raise ValueError(Errors.E919.format(pos_label=positive_label, labels=self.labels))
+            if positive_label not in self.labels:
+                raise ValueError(Errors.E920.format(pos_label=positive_label, labels=self.labels))
+            self.cfg["positive_label"] = positive_label
+        sample = list(islice(get_examples(), 10))
+        if not sample:
+            raise ValueError(Errors.E923.format(name=self.name))
+        self.task.targets(sample, self.labels)
+        self.model.set_dim("nO", len(self.labels))
+        self.model.initialize()
+        self._check_rule(self.exit)
+
+    def _check_owners(self, nlp: Optional[Language]) -> None:
+        """Two components with the same label would overwrite each other's scores in `doc.cats`."""
+        for name, pipe in [] if nlp is None else nlp.pipeline:
+            if pipe is self or "doc.cats" not in nlp.get_pipe_meta(name).assigns:  # type: ignore[union-attr]
+                continue
+            shared = sorted(set(self.labels) & set(getattr(pipe, "labels", ())))
+            if shared:
+                raise ValueError(
+                    f"The components '{name}' and '{self.name}' both have the labels {shared}, and both write them to `doc.cats`. "
+                    f"Give each its own with `initialize.components.{self.name}.labels`, or rename them in the data."
+                )
+
+    def add_label(self, label: str) -> int:
+        """Add a label. Possible until the component is initialized.
+
+        label (str): The label.
+        RETURNS (int): 0 if the label is there already, otherwise 1.
+        """
+        if not isinstance(label, str):
+            raise ValueError(Errors.E187)
+        if label in self.labels:
+            return 0
+        self._allow_extra_label()
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        return 1
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """Score answers, and the layers they took.
+
+        examples (Iterable[Example]): Examples whose predicted Docs this component has annotated.
+        RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; `cats_score_full`, the main one at full depth;
+            and `exit_layer`, the mean layer of the exits taken.
+        """
+        examples = list(examples)
+        validate_examples(examples, "EarlyExitTransformer.score")
+        scores = dict(super().score(examples))
+        taken = [eg.predicted._.exits.get(self.name, {}).get(self.task.name) for eg in examples]
+        layers = [entry["layer"] for entry in taken if entry and entry["units"]]
+        scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
+        if self.exit is None or not self.compare_full_depth:
+            scores["cats_score_full"] = scores.get("cats_score") if self.exit is None else None
+            return scores
+        full = []
+        for batch in (examples[i : i + 256] for i in range(0, len(examples), 256)):
+            answers = self.answer([eg.predicted for eg in batch], None)
+            docs = [Doc(self.vocab) for _ in batch]
+            self.task.annotate(docs, answers, self.labels)
+            full.extend(Example(doc, eg.reference) for doc, eg in zip(docs, batch))
+        scores["cats_score_full"] = super().score(full).get("cats_score")
+        return scores
+
+    def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64) -> Iterator[ExitOutputs]:
+        """Run the full depth and keep what every exit says, to try rules without running the model again.
+
+        docs (Iterable[Doc]): The Docs, each with at least one wordpiece.
+        batch_size (int): How many run together.
+        YIELDS (ExitOutputs): The outputs of a batch.
+        """
+        self._require_model()
+        docs = list(docs)
+        for start in range(0, len(docs), batch_size):
+            yield self.model.predict(docs[start : start + batch_size])
+
+    def _require_model(self) -> None:
+        if not is_initialized(self.model):
+            raise ValueError(Errors.E109.format(name=self.name))
+
+    def to_bytes(self, *, exclude: Iterable[str] = tuple()) -> bytes:
+        """Serialize the component.
+
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (bytes): The component.
+        """
+        self._note_rule()
+        return super().to_bytes(exclude=exclude)
+
+    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
+        """Save the component.
+
+        path (Union[str, Path]): The folder.
+        exclude (Iterable[str]): Names of parts to leave out.
+        """
+        self._note_rule()
+        super().to_disk(path, exclude=exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
+        """Load the component from bytes.
+
+        bytes_data (bytes): What `to_bytes` returned.
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (EarlyExitTransformer): The component.
+        """
+        message = srsly.msgpack_loads(bytes_data)
+        self._check_format(srsly.json_loads(message["cfg"]) if "cfg" in message else {})
+        return self._load(lambda: super(EarlyExitTransformer, self).from_bytes(bytes_data, exclude=exclude), "these bytes")
+
+    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
+        """Load the component from disk.
+
+        path (Union[str, Path]): The folder.
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (EarlyExitTransformer): The component.
+        """
+        path = ensure_path(path)
+        if (path / "cfg").exists():
+            self._check_format(srsly.read_json(path / "cfg"))
+        return self._load(lambda: super(EarlyExitTransformer, self).from_disk(path, exclude=exclude), f"'{path}'")
+
+    def _check_format(self, cfg: Dict[str, Any]) -> None:
+        if cfg.get("format", FORMAT) > FORMAT:
+            raise ValueError(
+                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {cfg['format']}; this version reads "
+                f"up to {FORMAT}). Update with `pip install -U spacy_epee`."
+            )
+
+    def _load(self, load: Callable[[], Any], source: str) -> "EarlyExitTransformer":
+        # What the file leaves out must not be taken over from what this component was before.
+        self.cfg.pop("exit", None)
+        try:
+            load()
+        except Exception as error:  # whatever msgpack, torch, safetensors or transformers make of a damaged file
+            raise ValueError(
+                f"The component '{self.name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
+                "incomplete, or of another model. Copy or save the pipeline again."
+            ) from error
+        saved = self.cfg.pop("exit", None)
+        # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
+        if saved is not None and saved["config"] == self._config_exit:
+            self.exit = registry.resolve({"exit": saved["rule"]})["exit"] if saved["rule"] else None
+        self._check_rule(self.exit)
+        return self
+
+    def _note_rule(self) -> None:
+        """Keep a rule that was set on the pipeline and is not in its config."""
+        self.cfg.pop("exit", None)
+        rule = _rule_config(self.exit)
+        if rule != self._config_exit and (rule is not None or self.exit is None):
+            self.cfg["exit"] = {"config": self._config_exit, "rule": rule}
+
+
+def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
+    """The config block of a rule; None for the full depth, or for a foreign rule that does not tell."""
+    return rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
+
+
+def _climbs(lengths: numpy.ndarray, most: int) -> Iterator[List[int]]:
+    """Group Docs, sorted by length, by the wordpieces that may climb together."""
+    group: List[int] = []
+    filled = 0
+    for index in numpy.argsort(lengths, kind="stable"):
+        if group and filled + lengths[index] > most:
+            yield group
+            group, filled = [], 0
+        group.append(int(index))
+        filled += lengths[index]
+    if group:
+        yield group
+
+
+def install_extensions() -> None:
+    """Register `doc._.exits`. Workers call this too."""
+    if not Doc.has_extension("exits"):
+        Doc.set_extension("exits", default={})

@@ -1,0 +1,155 @@
+"""What an exit rule may look at after each exit."""
+
+from functools import cached_property
+from typing import Literal, Optional
+
+import numpy
+from scipy.special import entr, expit, log_softmax, rel_entr
+
+Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
+Reduction = Literal["mean", "max"]
+
+
+class Evidence:
+    """The answer of one exit for the units still climbing, as numbers that mean the same on every task.
+
+    Everything is worked out when first asked for, so a rule pays for what it looks at. Plain numpy in float64: the arrays
+    are a few numbers a unit, and the same code serves every runtime and the simulation from stored logits.
+    """
+
+    def __init__(
+        self,
+        logits: numpy.ndarray,
+        *,
+        layer: int,
+        units: numpy.ndarray,
+        exclusive: bool = True,
+        threshold: float = 0.5,
+        reduce: Reduction = "mean",
+        previous: Optional["Evidence"] = None,
+        doubt: Optional[numpy.ndarray] = None,
+    ):
+        """
+        logits (ndarray): This exit's logits, (U, K).
+        layer (int): The layer of this exit, from 1.
+        units (ndarray): The place of each row among all units of the batch, (U,).
+        exclusive (bool): Whether one label of K is true (softmax), or any number of them (sigmoid for each label).
+        threshold (float): The probability from which a label counts as given, if not exclusive.
+        reduce (str): How labels that are not exclusive are joined: their "mean", or "max" for the least settled one.
+        previous (Evidence): The evidence of the same units at the previous exit, None at the first one.
+        doubt (ndarray): The learned estimate of the answer being wrong, in [0, 1], (U,).
+        """
+        self.logits = numpy.asarray(logits, dtype="float64")
+        self.layer = layer
+        self.units = units
+        self.exclusive = exclusive
+        self.threshold = threshold
+        self.reduce = reduce
+        self.previous = previous
+        self.doubt = doubt
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def keep(self, rows: numpy.ndarray) -> "Evidence":
+        """The evidence of some rows, to be the next exit's previous one.
+
+        rows (ndarray): Mask or indices of the rows.
+        RETURNS (Evidence): Theirs, without a previous one of its own.
+        """
+        kept = Evidence(
+            self.logits[rows],
+            layer=self.layer,
+            units=self.units[rows],
+            exclusive=self.exclusive,
+            threshold=self.threshold,
+            reduce=self.reduce,
+            doubt=None if self.doubt is None else self.doubt[rows],
+        )
+        if "probabilities" in self.__dict__:
+            kept.__dict__["probabilities"] = self.probabilities[rows]
+        return kept
+
+    @cached_property
+    def probabilities(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Softmax over the labels, or a sigmoid for each label, (U, K)."""
+        if self.exclusive:
+            return numpy.exp(log_softmax(self.logits, axis=1))
+        return expit(self.logits)
+
+    @cached_property
+    def decision(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The labels given: the best one, or all from the threshold on, (U, K) bool."""
+        if self.exclusive:
+            return numpy.arange(self.logits.shape[1]) == self.logits.argmax(axis=1)[:, None]
+        return self.probabilities >= self.threshold
+
+    @cached_property
+    def entropy(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The entropy as a share of the largest one possible, in [0, 1], (U,).
+
+        Divided by ln K as in FastBERT and EPEE; for labels that are not exclusive the two-point entropy of each over ln 2.
+        """
+        labels = self.logits.shape[1]
+        if self.exclusive and labels > 1:
+            share = entr(self.probabilities).sum(axis=1) / numpy.log(labels)
+        else:
+            # expit(-z) and not 1 - expit(z), which is 0 for a confident label.
+            yes, no = expit(self.logits), expit(-self.logits)
+            share = self._join((entr(yes) + entr(no)) / numpy.log(2))
+        return numpy.clip(share, 0.0, 1.0)
+
+    @cached_property
+    def confidence(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The largest probability; of yes or no for labels that are not exclusive, (U,)."""
+        if self.exclusive and self.logits.shape[1] > 1:
+            return self.probabilities.max(axis=1)
+        return 1.0 - self._join(expit(-numpy.abs(self.logits)))
+
+    @cached_property
+    def margin(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The best probability less the second best; of yes and no if not exclusive, (U,)."""
+        if self.exclusive and self.logits.shape[1] > 1:
+            best = numpy.partition(self.probabilities, -2, axis=1)
+            return best[:, -1] - best[:, -2]
+        return 1.0 - self._join(2 * expit(-numpy.abs(self.logits)))
+
+    @cached_property
+    def agrees(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Whether the decision (label or label set) is that of the previous exit, (U,) bool."""
+        if self.previous is None:
+            return numpy.zeros(len(self), dtype=bool)
+        return (self.decision == self.previous.decision).all(axis=1)
+
+    def divergence(self, kind: Divergence) -> numpy.ndarray:
+        """How far the distribution has moved since the previous exit (F-PABEE, Gao et al. 2023).
+
+        kind (str): With p the previous and q this exit: KD = KL(p||q), ReKD = KL(q||p), SymKD = their sum, in nats;
+            JSKD = the Jensen-Shannon divergence over ln 2, in [0, 1].
+        RETURNS (ndarray): The divergence, infinite at the first exit, (U,).
+        """
+        if self.previous is None:
+            return numpy.full(len(self), numpy.inf)
+        if self.exclusive and self.logits.shape[1] > 1:
+            return _divergence(self.previous.probabilities, self.probabilities, kind)
+        points = [numpy.stack((expit(e.logits), expit(-e.logits)), axis=-1) for e in (self.previous, self)]
+        return self._join(_divergence(*points, kind))
+
+    def _join(self, values: numpy.ndarray) -> numpy.ndarray:
+        """Join the uncertainties of labels that are not exclusive."""
+        return values.max(axis=1) if self.reduce == "max" else values.mean(axis=1)
+
+
+def _divergence(p: numpy.ndarray, q: numpy.ndarray, kind: Divergence) -> numpy.ndarray:
+    if kind == "KD":
+        terms = rel_entr(p, q)
+    elif kind == "ReKD":
+        terms = rel_entr(q, p)
+    elif kind == "SymKD":
+        terms = rel_entr(p, q) + rel_entr(q, p)
+    else:
+        middle = (p + q) / 2
+        terms = (rel_entr(p, middle) + rel_entr(q, middle)) / (2 * numpy.log(2))
+    # Rounding can leave a sum just below 0, or a JSKD just above 1.
+    total = numpy.maximum(terms.sum(axis=-1), 0.0)
+    return numpy.minimum(total, 1.0) if kind == "JSKD" else total

@@ -1,0 +1,441 @@
+"""Exit rules: which units have their answer.
+
+A rule holds its settings and no state: `start` makes the counters of a batch, `step` looks at one exit's evidence, moves
+the counters of the units in it and says which of them leave, and why.
+"""
+
+import time
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Dict, List, Optional, Protocol, Sequence, Tuple, runtime_checkable
+
+import numpy
+
+from .evidence import Divergence, Evidence
+
+
+@runtime_checkable
+class ExitRule(Protocol):
+    """What the loop asks of a rule."""
+
+    @property
+    def reasons(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The names under which units leave."""
+
+    def start(self, units: int) -> Any:
+        """Make the counters of a new batch.
+
+        units (int): How many units it has.
+        RETURNS (Any): Whatever `step` wants to remember from exit to exit.
+        """
+
+    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
+        """Decide after one exit, moving the counters in place.
+
+        evidence (Evidence): The units still climbing; `evidence.units` are their places in the counters.
+        counters (Any): What `start` made.
+        RETURNS (ndarray): 0 to go on, i to leave for the reason `reasons[i - 1]`, (U,) int.
+        """
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        """Whether any unit could ever leave before the last exit.
+
+        layers (Sequence[int]): The layers with an exit, in order.
+        RETURNS (bool): Whether one could.
+        """
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Shared parts of the rules in this file. Rules of other packages need only follow `ExitRule`."""
+
+    registered: ClassVar[str] = ""
+    reason: ClassVar[str] = ""
+
+    @property
+    def reasons(self) -> Tuple[str, ...]:
+        return (self.reason,)
+
+    def start(self, units: int) -> Any:
+        return None
+
+    def to_config(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): The config block that makes this rule."""
+        block: Dict[str, Any] = {"@misc": self.registered}
+        block.update({setting.name: getattr(self, setting.name) for setting in fields(self) if setting.init})
+        return block
+
+
+def _within(rule: Rule, setting: str, low: float, high: float) -> None:
+    value = getattr(rule, setting)
+    if not low <= value <= high:
+        raise ValueError(f"The exit rule {rule.registered} has {setting} = {value}; give a number from {low} to {high}.")
+
+
+def _patience(rule: Rule, value: Optional[int]) -> None:
+    if value is not None and (value != int(value) or value < 1):
+        raise ValueError(
+            f"The exit rule {rule.registered} has patience = {value}; give a whole number from 1 on. To run the full depth, set "
+            "`exit = null`."
+        )
+
+
+def _count(counters: numpy.ndarray, evidence: Evidence, goes_on: numpy.ndarray) -> numpy.ndarray:
+    """Lengthen or break the run of each unit."""
+    runs = numpy.where(goes_on, counters[evidence.units] + 1, 0)
+    counters[evidence.units] = runs
+    return runs
+
+
+@dataclass(frozen=True)
+class Entropy(Rule):
+    """Leave when the normalised entropy is below a threshold (DeeBERT, Xin et al. 2020; normalised as in FastBERT, Liu et
+    al. 2020).
+
+    entropy (float): The threshold. From 0 down it never fires, above 1 all leave at the first exit.
+    """
+
+    entropy: float = 0.1
+    registered: ClassVar[str] = "spacy-epee.Entropy.v1"
+    reason: ClassVar[str] = "entropy"
+
+    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
+        return (evidence.entropy < self.entropy).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return self.entropy > 0 and len(layers) > 1
+
+
+@dataclass(frozen=True)
+class Confidence(Rule):
+    """Leave when the largest probability is above a threshold (Schwartz et al. 2020, "The Right Tool for the Job").
+
+    confidence (float): The threshold, from 0 to 1.
+    """
+
+    confidence: float = 0.9
+    registered: ClassVar[str] = "spacy-epee.Confidence.v1"
+    reason: ClassVar[str] = "confidence"
+
+    def __post_init__(self) -> None:
+        _within(self, "confidence", 0.0, 1.0)
+
+    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
+        return (evidence.confidence > self.confidence).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return self.confidence < 1 and len(layers) > 1
+
+
+@dataclass(frozen=True)
+class Margin(Rule):
+    """Leave when the best label is ahead of the second best by more than a threshold.
+
+    margin (float): The threshold, a difference of probabilities from 0 to 1.
+    """
+
+    margin: float = 0.8
+    registered: ClassVar[str] = "spacy-epee.Margin.v1"
+    reason: ClassVar[str] = "margin"
+
+    def __post_init__(self) -> None:
+        _within(self, "margin", 0.0, 1.0)
+
+    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
+        return (evidence.margin > self.margin).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return self.margin < 1 and len(layers) > 1
+
+
+@dataclass(frozen=True)
+class Patience(Rule):
+    """Leave when a number of exits in a row have repeated the decision of the one before (PABEE, Zhou et al. 2020).
+
+    patience (int): How many. The earliest exit is patience + 1.
+    """
+
+    patience: int = 3
+    registered: ClassVar[str] = "spacy-epee.Patience.v1"
+    reason: ClassVar[str] = "patience"
+
+    def __post_init__(self) -> None:
+        _patience(self, self.patience)
+
+    def start(self, units: int) -> numpy.ndarray:
+        return numpy.zeros(units, dtype=int)
+
+    def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
+        return (_count(counters, evidence, evidence.agrees) >= self.patience).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return self.patience + 1 < len(layers)
+
+
+@dataclass(frozen=True)
+class FlexiblePatience(Rule):
+    """Leave when the distribution has hardly moved for a number of exits in a row (F-PABEE, Gao et al. 2023).
+
+    divergence (float): How far is hardly: the threshold that the divergence from the previous exit must be below.
+    patience (int): How many exits in a row.
+    measure (str): "JSKD" (in [0, 1]), "KD", "ReKD" or "SymKD" (in nats).
+    """
+
+    divergence: float = 0.01
+    patience: int = 2
+    measure: Divergence = "JSKD"
+    registered: ClassVar[str] = "spacy-epee.FlexiblePatience.v1"
+    reason: ClassVar[str] = "flexible_patience"
+
+    def __post_init__(self) -> None:
+        _patience(self, self.patience)
+        if self.measure not in ("KD", "ReKD", "SymKD", "JSKD"):
+            raise ValueError(
+                f"The exit rule {self.registered} has measure = '{self.measure}'; give 'KD', 'ReKD', 'SymKD' or 'JSKD'."
+            )
+
+    def start(self, units: int) -> numpy.ndarray:
+        return numpy.zeros(units, dtype=int)
+
+    def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
+        still = evidence.divergence(self.measure) < self.divergence
+        return (_count(counters, evidence, still) >= self.patience).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return self.divergence > 0 and self.patience + 1 < len(layers)
+
+
+@dataclass(frozen=True)
+class ConfidentPatience(Rule):
+    """Leave when a number of exits in a row had an entropy below a threshold (PCEE-BERT, Zhang et al. 2022).
+
+    entropy (float): The threshold on the normalised entropy.
+    patience (int): How many exits in a row.
+    """
+
+    entropy: float = 0.2
+    patience: int = 2
+    registered: ClassVar[str] = "spacy-epee.ConfidentPatience.v1"
+    reason: ClassVar[str] = "confident_patience"
+
+    def __post_init__(self) -> None:
+        _patience(self, self.patience)
+
+    def start(self, units: int) -> numpy.ndarray:
+        return numpy.zeros(units, dtype=int)
+
+    def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
+        return (_count(counters, evidence, evidence.entropy < self.entropy) >= self.patience).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return self.entropy > 0 and self.patience < len(layers)
+
+
+@dataclass(frozen=True)
+class EntropyPatience(Rule):
+    """Leave when the entropy is low or the decision has been stable, whichever comes first (EPEE, Zhan et al. 2025).
+
+    entropy (float): The threshold on the normalised entropy. From 0 down this rule is patience alone.
+    patience (int): How many exits in a row must repeat the decision; null, or as many as there are layers, is entropy alone.
+    """
+
+    entropy: float = 0.1
+    patience: Optional[int] = 4
+    registered: ClassVar[str] = "spacy-epee.EntropyPatience.v1"
+
+    def __post_init__(self) -> None:
+        _patience(self, self.patience)
+
+    @property
+    def reasons(self) -> Tuple[str, ...]:
+        return ("entropy", "patience")
+
+    def start(self, units: int) -> numpy.ndarray:
+        return numpy.zeros(units, dtype=int)
+
+    def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
+        codes = (evidence.entropy < self.entropy).astype(int)
+        if self.patience is not None:
+            stable = _count(counters, evidence, evidence.agrees) >= self.patience
+            codes = numpy.where((codes == 0) & stable, 2, codes)
+        return codes
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        counts = self.patience is not None and self.patience + 1 < len(layers)
+        return len(layers) > 1 and (self.entropy > 0 or counts)
+
+
+@dataclass(frozen=True)
+class Voting(Rule):
+    """Leave when the exits so far agree by a large enough vote (after Sun et al. 2021, "Early Exiting with Ensemble
+    Internal Classifiers"; the answer is the last exit's, as with every rule here).
+
+    votes (float): The threshold on the votes for the leading decision, over (exits so far) ** power. For labels that are
+        not exclusive each label is voted on, and the label with the narrowest vote counts.
+    power (float): 0 counts votes, 1 asks for a share, values between ask for more votes the later it gets.
+    """
+
+    votes: float = 3.0
+    power: float = 0.0
+    registered: ClassVar[str] = "spacy-epee.Voting.v1"
+    reason: ClassVar[str] = "voting"
+
+    def __post_init__(self) -> None:
+        _within(self, "power", 0.0, 1.0)
+
+    def start(self, units: int) -> Dict[str, Any]:
+        return {"exits": 0, "votes": None, "units": units}
+
+    def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
+        if counters["votes"] is None:
+            counters["votes"] = numpy.zeros((counters["units"], evidence.logits.shape[1]))
+        counters["exits"] += 1
+        exits = counters["exits"]
+        counters["votes"][evidence.units] += evidence.decision
+        votes = counters["votes"][evidence.units]
+        if evidence.exclusive:
+            leading = votes.max(axis=1)
+        else:
+            leading = numpy.maximum(votes, exits - votes).min(axis=1)
+        return (leading / exits**self.power >= self.votes).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return any(exit ** (1 - self.power) >= self.votes for exit in range(1, len(layers)))
+
+
+@dataclass(frozen=True)
+class Learned(Rule):
+    """Leave when a small learned head thinks the answer is right (learning to exit, BERxiT, Xin et al. 2021).
+
+    doubt (float): The threshold on the head's estimate of the answer being wrong, in [0, 1]. Needs a model trained with
+        `learned_exit = true`.
+    """
+
+    doubt: float = 0.1
+    registered: ClassVar[str] = "spacy-epee.Learned.v1"
+    reason: ClassVar[str] = "learned"
+
+    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
+        if evidence.doubt is None:
+            raise ValueError(
+                f"The exit rule {self.registered} needs a model with a learned exit. Train with the setting "
+                "`model.head.learned_exit = true`, or take another rule."
+            )
+        return (evidence.doubt < self.doubt).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return self.doubt > 0 and len(layers) > 1
+
+
+@dataclass(frozen=True)
+class FixedDepth(Rule):
+    """Leave at a fixed layer, or at the first exit above it.
+
+    layer (int): The layer, from 1.
+    """
+
+    layer: int
+    registered: ClassVar[str] = "spacy-epee.FixedDepth.v1"
+    reason: ClassVar[str] = "fixed_depth"
+
+    def __post_init__(self) -> None:
+        if self.layer < 1:
+            raise ValueError(f"The exit rule {self.registered} has layer = {self.layer}; give a layer from 1 on.")
+
+    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
+        return numpy.full(len(evidence), int(evidence.layer >= self.layer))
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return len(layers) > 1 and self.layer <= layers[-1]
+
+
+@dataclass(frozen=True)
+class Deadline(Rule):
+    """Answer from where one is when the time is spent.
+
+    deadline_ms (float): Milliseconds for a batch, from its first layer on. The exit at which the time is found to be spent
+        is still finished, so a batch takes up to one layer longer. What it gives depends on the machine.
+    """
+
+    deadline_ms: float
+    registered: ClassVar[str] = "spacy-epee.Deadline.v1"
+    reason: ClassVar[str] = "deadline"
+
+    def __post_init__(self) -> None:
+        if self.deadline_ms < 0:
+            raise ValueError(
+                f"The exit rule {self.registered} has deadline_ms = {self.deadline_ms}; give milliseconds from 0 on."
+            )
+
+    def start(self, units: int) -> float:
+        return time.perf_counter()
+
+    def step(self, evidence: Evidence, counters: float) -> numpy.ndarray:
+        spent = (time.perf_counter() - counters) * 1000 >= self.deadline_ms
+        return numpy.full(len(evidence), int(spent))
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return len(layers) > 1
+
+
+@dataclass(frozen=True)
+class _Joined(Rule):
+    rules: Dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.rules:
+            raise ValueError(f"The exit rule {self.registered} joins no rules; name at least one under `exit.rules`.")
+
+    def start(self, units: int) -> List[Any]:
+        return [rule.start(units) for rule in self.rules.values()]
+
+    def _steps(self, evidence: Evidence, counters: List[Any]) -> List[numpy.ndarray]:
+        # Every rule is stepped at every exit: its counters must see all of them.
+        return [rule.step(evidence, count) for rule, count in zip(self.rules.values(), counters)]
+
+    def to_config(self) -> Dict[str, Any]:
+        return {"@misc": self.registered, "rules": {name: rule.to_config() for name, rule in self.rules.items()}}
+
+
+@dataclass(frozen=True)
+class AnyOf(_Joined):
+    """Leave when one of several rules says so; the first that does is the reason.
+
+    rules (Dict[str, ExitRule]): The rules, under names of your own.
+    """
+
+    registered: ClassVar[str] = "spacy-epee.AnyOf.v1"
+
+    @property
+    def reasons(self) -> Tuple[str, ...]:
+        return tuple(reason for rule in self.rules.values() for reason in rule.reasons)
+
+    def step(self, evidence: Evidence, counters: List[Any]) -> numpy.ndarray:
+        codes = numpy.zeros(len(evidence), dtype=int)
+        offset = 0
+        for rule, found in zip(self.rules.values(), self._steps(evidence, counters)):
+            codes = numpy.where((codes == 0) & (found > 0), found + offset, codes)
+            offset += len(rule.reasons)
+        return codes
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return any(rule.can_fire(layers) for rule in self.rules.values())
+
+
+@dataclass(frozen=True)
+class AllOf(_Joined):
+    """Leave when all of several rules say so at the same exit.
+
+    rules (Dict[str, ExitRule]): The rules, under names of your own.
+    """
+
+    registered: ClassVar[str] = "spacy-epee.AllOf.v1"
+
+    @property
+    def reasons(self) -> Tuple[str, ...]:
+        return (" and ".join("/".join(rule.reasons) for rule in self.rules.values()),)
+
+    def step(self, evidence: Evidence, counters: List[Any]) -> numpy.ndarray:
+        return numpy.all([found > 0 for found in self._steps(evidence, counters)], axis=0).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return all(rule.can_fire(layers) for rule in self.rules.values())

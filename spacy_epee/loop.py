@@ -1,0 +1,264 @@
+"""The early-exit loop. Nothing else decides who leaves the batch."""
+
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+import numpy
+import torch
+from torch import Tensor
+
+from .exits.evidence import Evidence, Reduction
+from .exits.rules import ExitRule
+from .heads import ExitHeads
+from .trunk.stepper import LayerState, LayerStepper
+from .windows import Windows, pack
+
+DEPTH = "depth"
+"""The reason of a unit that reached the last layer."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How logits are to be read.
+
+    exclusive (bool): One label of K, or any number of them.
+    threshold (float): The probability from which a label counts as given, if not exclusive.
+    reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
+    """
+
+    exclusive: bool = True
+    threshold: float = 0.5
+    reduce: Reduction = "mean"
+
+    def evidence(self, logits: numpy.ndarray, **context) -> Evidence:
+        """RETURNS (Evidence): What a rule may look at."""
+        return Evidence(logits, exclusive=self.exclusive, threshold=self.threshold, reduce=self.reduce, **context)
+
+
+@dataclass
+class Answers:
+    """What the units of a batch left with.
+
+    logits (ndarray): The logits of the exit that each took, (U, K) float32. Zeros for a unit without a window.
+    probabilities (ndarray): The same as probabilities, (U, K). Zeros for a unit without a window.
+    layers (ndarray): The layer of that exit, (U,) from 1 to `depth`. 0 for a unit without a window.
+    entropy (ndarray): The normalised entropy there, (U,).
+    reasons (List[str]): Why each left: a reason of the rule, or "depth".
+    depth (int): The number of layers.
+    """
+
+    logits: numpy.ndarray
+    probabilities: numpy.ndarray
+    layers: numpy.ndarray
+    entropy: numpy.ndarray
+    reasons: List[str]
+    depth: int
+
+    @classmethod
+    def empty(cls, units: int, labels: int, depth: int) -> "Answers":
+        """RETURNS (Answers): Answers of units that have not climbed."""
+        return cls(
+            logits=numpy.zeros((units, labels), dtype="float32"),
+            probabilities=numpy.zeros((units, labels), dtype="float32"),
+            layers=numpy.zeros(units, dtype="int64"),
+            entropy=numpy.zeros(units, dtype="float64"),
+            reasons=[""] * units,
+            depth=depth,
+        )
+
+    def write(self, evidence: Evidence, rows: numpy.ndarray, reasons: Sequence[str]) -> None:
+        """Write down the units that leave.
+
+        evidence (Evidence): This exit's evidence.
+        rows (ndarray): The rows of the evidence that leave.
+        reasons (Sequence[str]): Why each of them does.
+        """
+        units = evidence.units[rows]
+        self.logits[units] = evidence.logits[rows]
+        self.probabilities[units] = evidence.probabilities[rows]
+        self.layers[units] = evidence.layer
+        self.entropy[units] = evidence.entropy[rows]
+        for unit, reason in zip(units, reasons):
+            self.reasons[unit] = reason
+
+    def place(self, units: Sequence[int], others: "Answers") -> None:
+        """Take over the answers of some units.
+
+        units (Sequence[int]): Where they belong.
+        others (Answers): Their answers.
+        """
+        rows = list(units)
+        self.logits[rows] = others.logits
+        self.probabilities[rows] = others.probabilities
+        self.layers[rows] = others.layers
+        self.entropy[rows] = others.entropy
+        for unit, reason in zip(units, others.reasons):
+            self.reasons[unit] = reason
+
+
+class Pack:
+    """Windows of about the same length on their way up together."""
+
+    def __init__(self, stepper: LayerStepper, windows: Windows, rows: numpy.ndarray):
+        """
+        stepper (LayerStepper): The trunk.
+        windows (Windows): The windows of the batch.
+        rows (ndarray): Which of them are in this pack.
+        """
+        lengths = windows.lengths[rows]
+        longest = int(lengths.max())
+        self.padded = bool(lengths.min() < longest)
+        ids = numpy.zeros((len(rows), longest), dtype="int64")
+        for place, row in enumerate(rows):
+            ids[place, : lengths[place]] = windows.ids[row]
+        mask = (numpy.arange(longest) < lengths[:, None]).astype("int64")
+        device = stepper.device
+        padding = stepper.model.config.pad_token_id
+        if padding and self.padded:  # some families derive positions from the padding wordpiece
+            ids[mask == 0] = padding
+        self.units = windows.docs[rows]
+        self.where = torch.from_numpy(self.units).to(device)
+        self.lengths = torch.from_numpy(lengths).to(device)
+        self.state: LayerState = stepper.embed(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def keep(self, wanted: numpy.ndarray) -> None:
+        """Drop the windows of units that have left.
+
+        wanted (ndarray): For each unit whether it climbs on, (U,) bool.
+        """
+        kept = wanted[self.units]
+        if kept.all():
+            return
+        rows = numpy.flatnonzero(kept)
+        self.units = self.units[rows]
+        if len(rows):
+            index = torch.from_numpy(rows).to(self.where.device)
+            self.where, self.lengths = self.where[index], self.lengths[index]
+            self.state.keep(index)
+
+
+class Climb:
+    """A batch of units climbing the trunk together."""
+
+    def __init__(self, stepper: LayerStepper, heads: ExitHeads, windows: Windows, wordpieces: int):
+        """
+        stepper (LayerStepper): The trunk.
+        heads (ExitHeads): The classifiers.
+        windows (Windows): The windows; a unit is a Doc with all its windows.
+        wordpieces (int): The most wordpieces that run through a layer in one call.
+        """
+        self.stepper = stepper
+        self.heads = heads
+        self.packs = [Pack(stepper, windows, rows) for rows in pack(windows.lengths, wordpieces)]
+        weights = numpy.bincount(windows.docs, heads.weights(windows.lengths), minlength=windows.n_docs)
+        self.weights = torch.from_numpy(weights.astype("float32")).to(stepper.device)[:, None]
+
+    def step(self) -> None:
+        """Run the next layer on all that still climb."""
+        for members in self.packs:
+            self.stepper.step(members.state)
+
+    def read(self, exit: int, units: Tensor) -> Tuple[Tensor, Tensor]:
+        """Look at the units through one exit.
+
+        exit (int): The exit, from 0.
+        units (Tensor): The units still climbing, (U,).
+        RETURNS (Tuple[Tensor, Tensor]): Logits (U, K) and the logit of being wrong (U,) or (0,).
+        """
+        total = torch.zeros(len(self.weights), self.stepper.width, device=self.weights.device)
+        for members in self.packs:
+            hidden = self.stepper.read(members.state)
+            total = total.index_add(0, members.where, self.heads.pool(hidden, members.lengths, members.padded))
+        return self.heads(exit, total[units] / self.weights[units])
+
+    def keep(self, wanted: numpy.ndarray) -> None:
+        """Drop the units that have left.
+
+        wanted (ndarray): For each unit whether it climbs on, (U,) bool.
+        """
+        for members in self.packs:
+            members.keep(wanted)
+        self.packs = [members for members in self.packs if len(members)]
+
+
+@torch.inference_mode()
+def run_exits(
+    stepper: LayerStepper,
+    heads: ExitHeads,
+    windows: Windows,
+    *,
+    exit_layers: Sequence[int],
+    rule: Optional[ExitRule],
+    reading: Reading,
+    wordpieces: int,
+) -> Answers:
+    """Answer a batch of units, each from the first exit at which the rule finds it settled.
+
+    stepper (LayerStepper): The trunk.
+    heads (ExitHeads): The classifiers.
+    windows (Windows): The windows of the units.
+    exit_layers (Sequence[int]): The layers with an exit, the last one among them.
+    rule (Optional[ExitRule]): When to leave; None runs the full depth.
+    reading (Reading): How logits are to be read.
+    wordpieces (int): The most wordpieces that run through a layer in one call.
+    RETURNS (Answers): One answer a unit, in order.
+    """
+    answers = Answers.empty(windows.n_docs, heads.settings["labels"], stepper.depth)
+    live = numpy.unique(windows.docs)
+    if not len(live):
+        return answers
+    climb = Climb(stepper, heads, windows, wordpieces)
+    counters = None if rule is None else rule.start(windows.n_docs)
+    previous: Optional[Evidence] = None
+    for layer in range(1, stepper.depth + 1):
+        climb.step()
+        last = layer == stepper.depth
+        if layer not in exit_layers or (rule is None and not last):
+            continue
+        logits, doubt = climb.read(exit_layers.index(layer), torch.from_numpy(live).to(stepper.device))
+        evidence = reading.evidence(
+            logits.cpu().numpy(),
+            layer=layer,
+            units=live,
+            previous=previous,
+            doubt=torch.sigmoid(doubt).cpu().numpy() if len(doubt) else None,
+        )
+        codes = numpy.zeros(len(live), dtype=int) if rule is None else rule.step(evidence, counters)
+        done = numpy.ones(len(live), dtype=bool) if last else codes > 0
+        if done.any():
+            reasons = [DEPTH if code == 0 else rule.reasons[code - 1] for code in codes[done]]  # type: ignore
+            answers.write(evidence, numpy.flatnonzero(done), reasons)
+            live = live[~done]
+            if not len(live):
+                break
+            wanted = numpy.zeros(windows.n_docs, dtype=bool)
+            wanted[live] = True
+            climb.keep(wanted)
+        previous = evidence.keep(~done) if done.any() else evidence
+        previous.previous = None  # only neighbouring exits are compared
+    return answers
+
+
+def all_exits(
+    stepper: LayerStepper, heads: ExitHeads, windows: Windows, *, exit_layers: Sequence[int], wordpieces: int
+) -> Tuple[Tensor, Tensor]:
+    """Run the full depth and look through every exit, for training and for stored logits.
+
+    stepper (LayerStepper): The trunk.
+    heads (ExitHeads): The classifiers.
+    windows (Windows): The windows of the units, every unit with at least one.
+    exit_layers (Sequence[int]): The layers with an exit.
+    wordpieces (int): The most wordpieces that run through a layer in one call.
+    RETURNS (Tuple[Tensor, Tensor]): Logits (E, U, K), and the logits of being wrong (E, U) or (E, 0).
+    """
+    climb = Climb(stepper, heads, windows, wordpieces)
+    units = torch.arange(windows.n_docs, device=stepper.device)
+    found = []
+    for layer in range(1, stepper.depth + 1):
+        climb.step()
+        if layer in exit_layers:
+            found.append(climb.read(len(found), units))
+    return torch.stack([logits for logits, _ in found]), torch.stack([doubt for _, doubt in found])

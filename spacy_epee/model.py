@@ -1,0 +1,165 @@
+"""The model of every component here: a trunk, and classifiers on some of its layers."""
+
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Sequence, Tuple
+
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Floats2d, Floats3d
+
+from .heads import ExitHeads, build_heads
+from .loop import all_exits
+from .trunk.loading import can_train_in_bfloat16, get_windower, load_backbone, set_learning_rates
+from .trunk.stepper import LayerStepper
+from .windows import Windows
+
+
+@dataclass
+class ExitOutputs:
+    """What all exits say about some units, or the gradient of it.
+
+    logits (Floats3d): Logits, (E, U, K).
+    doubt (Floats2d): Logits of the answer being wrong, (E, U), or (E, 0) without a learned exit.
+    """
+
+    logits: Floats3d
+    doubt: Floats2d
+
+
+def EarlyExitModel(
+    trunk: Model, head: Model, exit_layers: Optional[List[int]] = None
+) -> Model[List[Doc], ExitOutputs]:
+    """Build an early-exiting model. Called on Docs it runs the full depth and answers at every exit.
+
+    trunk (Model): The transformer.
+    head (Model): The classifiers.
+    exit_layers (Optional[List[int]]): The layers with an exit, from 1; null for all. The last layer always has one. Fewer
+        exits make the check itself cheaper. Rules that count, such as patience, count exits.
+    RETURNS (Model[List[Doc], ExitOutputs]): The model.
+    """
+    if exit_layers is not None and (not exit_layers or sorted(set(exit_layers)) != list(exit_layers) or exit_layers[0] < 1):
+        raise ValueError(
+            f"The setting `model.exit_layers` is {exit_layers}; give layers from 1 on in rising order, or null for all of them."
+        )
+    return Model(
+        "epee-model",
+        forward,
+        init=init,
+        layers=[trunk, head],
+        refs={"trunk": trunk, "head": head},
+        attrs={"exit_layers": exit_layers, "stage": "joint"},
+        dims={"nO": None},
+    )
+
+
+def init(model: Model, X=None, Y=None) -> None:
+    """Load the backbone and make the classifiers. The number of labels is the dimension `nO`."""
+    trunk, head = model.get_ref("trunk"), model.get_ref("head")
+    load_backbone(trunk)
+    layers = get_exit_layers(model)
+    if head.shims[0]._model is None:
+        build_heads(head, width=get_stepper(model).width, exits=len(layers), labels=model.get_dim("nO"))
+
+
+def forward(model: Model, docs: Sequence[Doc], is_train: bool) -> Tuple[ExitOutputs, Callable]:
+    trunk, heads, stepper = model.get_ref("trunk"), get_heads(model), get_stepper(model)
+    windows = get_windows(model, docs)
+    most = trunk.attrs["max_wordpieces"]
+    if is_train:
+        windows = windows.sample(most)
+        set_learning_rates(trunk)
+        _set_stage(model)
+    set_training(model, is_train)
+    half = is_train and trunk.attrs["mixed_precision"] and can_train_in_bfloat16(stepper.device)
+    with torch.set_grad_enabled(is_train), torch.autocast(stepper.device.type, torch.bfloat16, enabled=half):
+        logits, doubt = all_exits(
+            stepper,
+            heads,
+            windows,
+            exit_layers=get_exit_layers(model),
+            wordpieces=most,
+        )
+    logits, doubt = logits.float(), doubt.float()
+
+    def backprop(gradient: ExitOutputs) -> List[Doc]:
+        outputs, gradients = [logits], [xp2torch(gradient.logits, device=logits.device)]
+        if doubt.numel():
+            outputs.append(doubt)
+            gradients.append(xp2torch(gradient.doubt, device=doubt.device))
+        torch.autograd.backward(outputs, gradients)
+        return []
+
+    return ExitOutputs(torch2xp(logits.detach()), torch2xp(doubt.detach())), backprop
+
+
+def get_stepper(model: Model) -> LayerStepper:
+    """RETURNS (LayerStepper): The trunk as something to climb."""
+    return model.get_ref("trunk").shims[0].stepper
+
+
+def get_heads(model: Model) -> ExitHeads:
+    """RETURNS (ExitHeads): The classifiers."""
+    return model.get_ref("head").shims[0]._model
+
+
+def is_initialized(model: Model) -> bool:
+    """RETURNS (bool): Whether there are a backbone and classifiers."""
+    return all(layer.shims[0]._model is not None for layer in model.layers)
+
+
+def get_windows(model: Model, docs: Sequence[Doc]) -> Windows:
+    """RETURNS (Windows): The windows of some Docs."""
+    return get_windower(model.get_ref("trunk"))(docs)
+
+
+def get_exit_layers(model: Model) -> List[int]:
+    """Which layers have an exit.
+
+    model (Model): The model, with its backbone.
+    RETURNS (List[int]): The layers, from 1, the last one among them.
+    RAISES ValueError: The setting names a layer beyond the depth.
+    """
+    depth = get_stepper(model).depth
+    layers = model.attrs["exit_layers"]
+    if layers is None:
+        return list(range(1, depth + 1))
+    if layers[-1] > depth:
+        raise ValueError(
+            f"The setting `model.exit_layers` names layer {layers[-1]}, but the backbone has {depth} layers. Leave out what is "
+            "beyond the depth, or set it to null for an exit after every layer."
+        )
+    return list(layers) if layers[-1] == depth else [*layers, depth]
+
+
+def set_training(model: Model, training: bool) -> None:
+    """Switch dropout on or off, if it is not so already.
+
+    model (Model): The model.
+    training (bool): Whether it is to be trained.
+    """
+    for module in (get_stepper(model).model, get_heads(model)):
+        if module.training != training:
+            module.train(training)
+
+
+def _set_stage(model: Model) -> None:
+    """Freeze what the training stage leaves alone (see training/callbacks.py)."""
+    stage = model.attrs["stage"]
+    stepper, heads = get_stepper(model), get_heads(model)
+    words = {id(p) for p in stepper.model.get_input_embeddings().parameters()}
+    frozen_words = model.get_ref("trunk").attrs["freeze_embeddings"]
+    last = {id(p) for p in heads.classifiers[-1].parameters()}
+    for parameter in stepper.model.parameters():
+        _train_or_freeze(parameter, stage != "exits" and not (frozen_words and id(parameter) in words))
+    for parameter in heads.parameters():
+        _train_or_freeze(parameter, {"joint": True, "trunk": id(parameter) in last}.get(stage, id(parameter) not in last))
+
+
+def _train_or_freeze(parameter, train: bool) -> None:
+    if parameter.requires_grad != train:
+        parameter.requires_grad_(train)
+    if not train:
+        # A kept gradient would go on moving the weights through Adam's momentum.
+        parameter.grad = None
+

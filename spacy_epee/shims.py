@@ -1,0 +1,58 @@
+"""What our torch modules need beside thinc's own shim."""
+
+from typing import Any, Callable, Dict, Optional
+
+import safetensors.torch
+import srsly
+import torch
+from thinc.api import Optimizer, PyTorchShim
+from torch import nn
+
+
+class ScaledShim(PyTorchShim):
+    """A torch shim whose parameters have learning rates of their own.
+
+    scale (Callable[[str], float]): From a parameter's name to a factor of the learning rate.
+    """
+
+    scale: Optional[Callable[[str], float]] = None
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        if self.scale is None:
+            super().finish_update(optimizer)
+        else:
+            super().finish_update(lambda key, *args: optimizer(key, *args, lr_scale=self.scale(key[1])))  # type: ignore
+
+
+def constant(value: float, name: str) -> float:
+    """RETURNS (float): The value, whatever the parameter."""
+    return value
+
+
+def dump_module(module: Optional[nn.Module], settings: Dict[str, Any]) -> bytes:
+    """Serialize a module with what is needed to build it again.
+
+    module (Optional[nn.Module]): The module, None if it is not built yet.
+    settings (Dict[str, Any]): Plain values to build it from.
+    RETURNS (bytes): Settings and weights (safetensors, which cannot carry code).
+    """
+    if module is None:
+        return b""
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    return srsly.msgpack_dumps({"settings": settings, "state": safetensors.torch.save(state)})
+
+
+def load_module(data: bytes, build: Callable[[Dict[str, Any]], nn.Module], device: torch.device) -> Optional[nn.Module]:
+    """Undo `dump_module`.
+
+    data (bytes): What it returned.
+    build (Callable[[Dict[str, Any]], nn.Module]): Makes the module from its settings.
+    device (torch.device): Where to put it.
+    RETURNS (Optional[nn.Module]): The module.
+    """
+    if not data:
+        return None
+    message = srsly.msgpack_loads(data)
+    module = build(message["settings"])
+    module.load_state_dict(safetensors.torch.load(message["state"]))
+    return module.to(device)

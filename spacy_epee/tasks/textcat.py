@@ -1,0 +1,108 @@
+"""Document classification: one label of several, or any number of them. The unit that exits is the document."""
+
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
+
+import numpy
+from spacy.errors import Errors
+from spacy.scorer import Scorer
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..loop import Answers, Reading
+
+
+class TextCat:
+    """Labels of whole documents, in `doc.cats`."""
+
+    name = "textcat"
+
+    def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
+        """
+        exclusive (bool): Exactly one label is true, or any number of them.
+        label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+        reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
+        """
+        if reduce not in ("mean", "max"):
+            raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
+        negative = {label: weight for label, weight in label_weights.items() if weight < 0}
+        if negative:
+            raise ValueError(f"The setting `label_weights` has weights below 0: {negative}. Give numbers from 0 on.")
+        self.exclusive = exclusive
+        self.label_weights = dict(label_weights)
+        self.reduce = reduce
+
+    def reading(self, threshold: float) -> Reading:
+        """RETURNS (Reading): How this task's logits are to be read."""
+        return Reading(exclusive=self.exclusive, threshold=threshold, reduce=self.reduce)  # type: ignore[arg-type]
+
+    def find_labels(self, examples: Iterable[Example]) -> List[str]:
+        """RETURNS (List[str]): The labels of some examples, in order of appearance."""
+        return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats))
+
+    def check_labels(self, labels: Sequence[str], name: str) -> None:
+        """Refuse labels that there is nothing to learn from.
+
+        labels (Sequence[str]): The labels.
+        name (str): The component.
+        """
+        if not labels:
+            raise ValueError(Errors.E143.format(name=name))
+        if self.exclusive and len(labels) < 2:
+            raise ValueError(
+                f"The component '{name}' has one label, {list(labels)}, and its labels are exclusive, so there is nothing to tell "
+                "apart. Give two or more (with data for both), or use the factory 'epee_textcat_multilabel'."
+            )
+        unknown = sorted(set(self.label_weights) - set(labels))
+        if unknown:
+            raise ValueError(
+                f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
+                f"{list(labels)}."
+            )
+
+    def targets(self, examples: Sequence[Example], labels: Sequence[str]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says.
+
+        examples (Sequence[Example]): The examples.
+        labels (Sequence[str]): The labels.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true labels (U, K), and 0 where nothing is known (U, K), both float32.
+        RAISES ValueError: Values other than 0 and 1, several true exclusive labels, or only labels that are not known.
+        """
+        truths = numpy.zeros((len(examples), len(labels)), dtype="float32")
+        given = numpy.zeros_like(truths)
+        for row, eg in enumerate(examples):
+            cats = eg.reference.cats
+            for value in cats.values():
+                if value not in (0, 1):
+                    raise ValueError(Errors.E851.format(val=value))
+            for column, label in enumerate(labels):
+                if label in cats:
+                    truths[row, column] = cats[label]
+                    given[row, column] = 1
+            strange = sorted(label for label, value in cats.items() if value and label not in labels)
+            known = truths[row].sum()
+            if strange and not (known if self.exclusive else given[row].any()):
+                raise ValueError(
+                    f"An example is labelled {strange}, and the component knows only {list(labels)}. Add the missing labels "
+                    "when initializing (`initialize.components.<name>.labels`, or data that have them), or correct the data."
+                )
+            if self.exclusive:
+                if known > 1:
+                    raise ValueError(Errors.E895.format(value=dict(cats)))
+                # With one label true the others are false, named or not; with none, nothing is known.
+                given[row] = known
+        return truths, given
+
+    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+        """Write the answers to the Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        answers (Answers): Their answers.
+        labels (Sequence[str]): The labels.
+        """
+        for doc, row in zip(docs, answers.probabilities):
+            for label, score in zip(labels, row):
+                doc.cats[label] = float(score)
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): spaCy's scores of categories."""
+        return Scorer.score_cats(examples, "cats", multi_label=not self.exclusive, **kwargs)

@@ -1,0 +1,1 @@
+"""Losses, stages, readers and the training table."""

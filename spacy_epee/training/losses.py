@@ -1,0 +1,141 @@
+"""From the logits of all exits to one loss."""
+
+from dataclasses import dataclass
+from typing import Literal, Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class JointLoss:
+    """The losses of all exits in one sum, as in PABEE and EPEE.
+
+    weighting (str): How exit i (from 1) counts: "depth", i / sum(i) (Zhou et al. 2020, section 3.3); "equal"; or "last",
+        the last exit alone, which is a plain classifier.
+    self_distillation (float): The share g of (1 - g) * CE + g * T^2 * KL(last exit || exit) in the loss of every exit but
+        the last (RomeBERT, Geng et al. 2021). 0 is the labels alone.
+    temperature (float): T of the distillation.
+    """
+
+    weighting: Literal["depth", "equal", "last"] = "depth"
+    self_distillation: float = 0.0
+    temperature: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.weighting not in ("depth", "equal", "last"):
+            raise ValueError(f"The setting `loss.weighting` is '{self.weighting}'; give 'depth', 'equal' or 'last'.")
+        if not 0 <= self.self_distillation < 1:
+            raise ValueError(
+                f"The setting `loss.self_distillation` is {self.self_distillation}; give a share from 0 to below 1."
+            )
+        if self.temperature <= 0:
+            raise ValueError(f"The setting `loss.temperature` is {self.temperature}; give a number above 0.")
+
+    def __call__(
+        self,
+        logits: Tensor,
+        truths: Tensor,
+        given: Tensor,
+        *,
+        exclusive: bool,
+        label_weights: Optional[Tensor] = None,
+        doubt: Optional[Tensor] = None,
+        threshold: float = 0.5,
+        weighting: Optional[str] = None,
+    ) -> Tensor:
+        """Compute the loss.
+
+        logits (Tensor): The logits of all exits, (E, U, K).
+        truths (Tensor): 1 for the labels that are true, (U, K).
+        given (Tensor): 0 where the annotation is missing, (U, K).
+        exclusive (bool): One label of K, or any number.
+        label_weights (Optional[Tensor]): How much each label counts, (K,).
+        doubt (Optional[Tensor]): The logits of being wrong, (E, U); their loss is the squared error of BERxiT.
+        threshold (float): From which probability a label counts as given, for `doubt`.
+        weighting (Optional[str]): In place of the setting, for training in stages.
+        RETURNS (Tensor): The loss, averaged over the units that have an annotation.
+        """
+        if label_weights is None:
+            label_weights = torch.ones(logits.shape[-1], device=logits.device)
+        annotated = given.any(dim=1)
+        units = annotated.sum().clamp(min=1)
+        losses = _supervised(logits, truths, given, exclusive, label_weights)
+        if self.self_distillation and (weighting or self.weighting) != "last":
+            g, t = self.self_distillation, self.temperature
+            taught = t * t * _distilled(logits / t, given, exclusive)
+            shares = torch.full_like(losses, g)
+            shares[-1] = 0
+            losses = (1 - shares) * losses + shares * taught
+        per_exit = (losses * annotated).sum(dim=1) / units
+        loss = (per_exit * exit_weights(len(logits), weighting or self.weighting).to(logits.device)).sum()
+        if doubt is not None and doubt.numel():
+            with torch.no_grad():
+                wrong = _wrong(logits, truths, given, exclusive, threshold)
+            errors = (torch.sigmoid(doubt) - wrong).square()
+            loss = loss + (errors * annotated).sum() / (units * len(logits))
+        return loss
+
+    def gradient(self, logits: Tensor, doubt: Tensor, **given) -> Tuple[float, Tensor, Tensor]:
+        """Compute the loss and its gradient.
+
+        logits (Tensor): The logits of all exits, (E, U, K).
+        doubt (Tensor): The logits of being wrong, (E, U) or (E, 0).
+        given: The other arguments of the loss.
+        RETURNS (Tuple[float, Tensor, Tensor]): The loss, its gradient by the logits, and by `doubt`.
+        """
+        with torch.enable_grad():
+            logits = logits.detach().requires_grad_()
+            doubt = doubt.detach().requires_grad_()
+            loss = self(logits, doubt=doubt, **given)
+            loss.backward()
+        return loss.item(), logits.grad, torch.zeros_like(doubt) if doubt.grad is None else doubt.grad  # type: ignore
+
+
+def exit_weights(exits: int, weighting: str) -> Tensor:
+    """How much each exit counts in the loss.
+
+    exits (int): The number of exits.
+    weighting (str): "depth", "equal" or "last".
+    RETURNS (Tensor): The weights, which sum to 1, (E,).
+    """
+    if weighting == "last":
+        weights = torch.zeros(exits)
+        weights[-1] = 1
+    elif weighting == "equal":
+        weights = torch.ones(exits)
+    else:
+        weights = torch.arange(1.0, exits + 1)
+    return weights / weights.sum()
+
+
+def _supervised(logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, weights: Tensor) -> Tensor:
+    """Cross entropy with the labels, (E, U). For labels that are not exclusive the mean over those that are given."""
+    if exclusive:
+        return -(F.log_softmax(logits, dim=-1) * truths * weights).sum(dim=-1)
+    raw = F.binary_cross_entropy_with_logits(logits, truths.expand_as(logits), reduction="none")
+    # A label's weight is that of its positives, as for the exclusive case.
+    raw = raw * (1 + (weights - 1) * truths) * given
+    return raw.sum(dim=-1) / given.sum(dim=-1).clamp(min=1)
+
+
+def _distilled(logits: Tensor, given: Tensor, exclusive: bool) -> Tensor:
+    """KL divergence of each exit from the last one, which is the teacher and gets no gradient, (E, U)."""
+    teacher = logits[-1:].detach().expand_as(logits)
+    if exclusive:
+        student = F.log_softmax(logits, dim=-1)
+        return F.kl_div(student, F.log_softmax(teacher, dim=-1), log_target=True, reduction="none").sum(dim=-1)
+    divergence = torch.zeros_like(logits)
+    for sign in (1, -1):
+        student, taught = F.logsigmoid(sign * logits), F.logsigmoid(sign * teacher)
+        divergence = divergence + F.kl_div(student, taught, log_target=True, reduction="none")
+    return (divergence * given).sum(dim=-1) / given.sum(dim=-1).clamp(min=1)
+
+
+def _wrong(logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, threshold: float) -> Tensor:
+    """Whether each exit's answer is wrong, (E, U)."""
+    if exclusive:
+        return (logits.argmax(dim=-1) != truths.argmax(dim=-1)).float()
+    decided = torch.sigmoid(logits) >= threshold
+    return ((decided != truths.bool()) & given.bool()).any(dim=-1).float()

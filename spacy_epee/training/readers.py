@@ -1,0 +1,85 @@
+"""Reading annotated documents."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple, Union
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+
+def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
+    """Read documents from a JSONL file, which may be compressed: one object a line with "text" and labels.
+
+    path (Union[str, Path]): The file, ending in .jsonl or .jsonl.gz.
+    cats (str): The field with the labels: an object {label: 0 or 1}; a list of the labels that are true; or one label.
+    limit (int): The most documents to read; 0 for all.
+    RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
+    """
+
+    def corpus(nlp: Language) -> Iterator[Example]:
+        rows = read_jsonl(path, ("text", cats), limit)
+        for doc in make_docs(nlp, rows, cats):
+            yield Example(nlp.make_doc(doc.text), doc)
+
+    return corpus
+
+
+def read_jsonl(path: Union[str, Path], required: Iterable[str] = ("text",), limit: int = 0) -> List[Dict[str, Any]]:
+    """Read a JSONL file.
+
+    path (Union[str, Path]): The file; compressed if it ends in .gz.
+    required (Iterable[str]): The fields that every row must have.
+    limit (int): The most rows to read; 0 for all.
+    RETURNS (List[Dict[str, Any]]): The rows.
+    RAISES ValueError: A line that is no object, or lacks a field. It names file and line and shows none of the text.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"There is no file '{path}' (looked from {Path.cwd()}).")
+    rows: List[Dict[str, Any]] = []
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:  # type: ignore[operator]
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}, line {number}: not JSON ({error.msg} at character {error.pos}).") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}, line {number}: expected an object with {list(required)}.")
+            for field in required:
+                if field not in row:
+                    raise ValueError(f"{path}, line {number}: the field '{field}' is missing; there are {sorted(row)}.")
+            if not isinstance(row["text"], str):
+                raise ValueError(f"{path}, line {number}: the field 'text' is not a string.")
+            rows.append(row)
+            if limit and len(rows) == limit:
+                break
+    return rows
+
+
+def make_docs(nlp: Language, rows: List[Dict[str, Any]], cats: str = "cats") -> Iterator[Doc]:
+    """Make annotated Docs.
+
+    nlp (Language): The pipeline, for its tokenizer.
+    rows (List[Dict[str, Any]]): Rows of a JSONL file.
+    cats (str): The field with the labels.
+    YIELDS (Doc): Docs with `cats`, in which every label of the file has a value.
+    """
+    annotated = [_to_cats(row[cats]) for row in rows]
+    labels = sorted({label for found, _ in annotated for label in found})
+    for row, (found, complete) in zip(rows, annotated):
+        doc = nlp.make_doc(row["text"])
+        doc.cats = found if complete else {label: found.get(label, 0.0) for label in labels}
+        yield doc
+
+
+def _to_cats(value: Any) -> Tuple[Dict[str, float], bool]:
+    """The labels as {label: value}, and whether labels that are not named are unknown rather than false."""
+    if isinstance(value, dict):
+        return {label: float(number) for label, number in value.items()}, True
+    names = [value] if isinstance(value, str) else value
+    return {label: 1.0 for label in names}, False

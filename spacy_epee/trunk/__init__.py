@@ -1,0 +1,1 @@
+"""Running a transformer one layer at a time."""

@@ -1,0 +1,189 @@
+"""Getting a backbone from a name and keeping it in a pipeline. The only module that touches spacy-transformers."""
+
+import os
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import torch
+from spacy_transformers.data_classes import HFObjects
+from spacy_transformers.layers.hf_shim import HFShim
+from spacy_transformers.layers.transformer_model import huggingface_from_pretrained
+from thinc.api import Model
+
+from ..shims import ScaledShim
+from ..windows import Windower
+from .stepper import LayerStepper
+
+
+class TrunkShim(HFShim, ScaledShim):
+    """A backbone, saved as spacy-transformers saves it, with its stepper."""
+
+    _stepper: Optional[LayerStepper] = None
+    _windower: Optional[Windower] = None
+
+    @property
+    def stepper(self) -> LayerStepper:
+        """RETURNS (LayerStepper): The backbone as something to climb. It is checked when it is first asked for."""
+        if self._stepper is None or self._stepper.model is not self._model:
+            # Decoders would grow a cache with every batch.
+            if hasattr(self._model.config, "use_cache"):
+                self._model.config.use_cache = False
+            self._stepper = LayerStepper(self._model)
+        return self._stepper
+
+    def to_bytes(self) -> bytes:
+        if self._model is not None:
+            # Undo what tokenizing left in the tokenizer, so that a pipeline's bytes do not depend on its history.
+            backend = getattr(self._hfmodel.tokenizer, "backend_tokenizer", None)
+            if backend is not None:
+                backend.no_truncation()
+                backend.no_padding()
+        return super().to_bytes()
+
+
+def TransformerTrunk(
+    name: str,
+    window: int = 256,
+    overlap: int = 32,
+    freeze_embeddings: bool = True,
+    lr_decay: float = 1.0,
+    mixed_precision: bool = True,
+    max_wordpieces: int = 4096,
+    tokenizer_config: Dict[str, Any] = {},
+    transformer_config: Dict[str, Any] = {},
+) -> Model:
+    """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
+
+    name (str): A local folder, or the name of a model on a hub, which is then downloaded.
+    window (int): The most wordpieces in a window, special ones included; cut to what the backbone can take.
+    overlap (int): The fewest wordpieces that neighbouring windows share.
+    freeze_embeddings (bool): Whether to leave the word embeddings as they are: faster training, far fewer weights to keep
+        moments for, and little to gain on small data.
+    lr_decay (float): The learning rate of each layer as a factor of that of the layer above (Howard and Ruder 2018).
+    mixed_precision (bool): Whether to train in bfloat16 where the CPU or GPU computes in it. Answers are computed in float32.
+    max_wordpieces (int): The most wordpieces, padding included, that go through a layer in one call; this bounds the memory.
+        In training a note that is longer shows a random part of its windows.
+    tokenizer_config (Dict[str, Any]): Passed to the tokenizer's `from_pretrained`.
+    transformer_config (Dict[str, Any]): Passed to the model's configuration.
+    RETURNS (Model): The trunk.
+    """
+    if "trust_remote_code" in {**tokenizer_config, **transformer_config}:
+        raise ValueError(
+            "`trust_remote_code` runs code from a model folder and is refused. Remove it from `model.trunk.tokenizer_config` and "
+            "`model.trunk.transformer_config`."
+        )
+    return Model(
+        "epee-trunk",
+        forward,
+        attrs={
+            "name": name,
+            "window": window,
+            "overlap": overlap,
+            "freeze_embeddings": freeze_embeddings,
+            "lr_decay": lr_decay,
+            "mixed_precision": mixed_precision,
+            "max_wordpieces": max_wordpieces,
+        },
+        shims=[TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))],
+    )
+
+
+def forward(model: Model, X, is_train: bool):
+    raise TypeError("A trunk is run by the early-exit model that it is part of, not on its own.")
+
+
+def load_backbone(trunk: Model) -> None:
+    """Load the weights and the tokenizer that a trunk names, unless it has them already.
+
+    trunk (Model): The trunk.
+    RAISES ValueError: The name leads to nothing, or to something that is not an encoder.
+    """
+    shim = trunk.shims[0]
+    if shim._model is not None:
+        return
+    name = trunk.attrs["name"]
+    here = Path(name).expanduser()
+    if not name or (not here.exists() and _looks_like_path(name)):
+        raise ValueError(
+            f"The setting `model.trunk.name` is '{name}', and there is no such folder (looked from {Path.cwd()}). Give a folder "
+            "with a config.json, weights and a tokenizer, or the name of a model on a hub."
+        )
+    objects = shim._hfmodel
+    try:
+        loaded = huggingface_from_pretrained(
+            here.absolute() if here.exists() else name,
+            objects._init_tokenizer_config,
+            {**objects._init_transformer_config, "trust_remote_code": False},
+        )
+    except Exception as error:  # transformers, its hub client and safetensors raise a dozen kinds here
+        raise ValueError(
+            f"The backbone '{name}' of the setting `model.trunk.name` could not be loaded ({type(error).__name__}: "
+            f"{str(error).strip().splitlines()[0] if str(error).strip() else 'no details'}). It must be a Hugging Face encoder: "
+            "a complete folder with config.json, model.safetensors and a tokenizer, or a hub name that this machine can reach."
+        ) from error
+    shim._model = loaded.transformer
+    shim._hfmodel = loaded
+    shim.stepper  # refuses a family that cannot be stepped, before any training
+
+
+def _looks_like_path(name: str) -> bool:
+    """Whether a name can only be meant as a folder: hub names are 'model' or 'owner/model'."""
+    parts = name.replace(os.sep, "/").split("/")
+    return len(parts) > 2 or parts[0] in ("", ".", "..", "~") or name.endswith("/")
+
+
+def get_windower(trunk: Model) -> Windower:
+    """What cuts Docs for a trunk.
+
+    trunk (Model): The trunk, with its backbone.
+    RETURNS (Windower): Made once for each backbone.
+    """
+    shim = trunk.shims[0]
+    if shim._windower is None or shim._windower.tokenizer is not shim._hfmodel.tokenizer:
+        size = min(trunk.attrs["window"], longest_window(shim._model))
+        shim._windower = Windower(shim._hfmodel.tokenizer, size, trunk.attrs["overlap"])
+    return shim._windower
+
+
+def longest_window(model) -> int:
+    """How many wordpieces a backbone can take at once.
+
+    model (PreTrainedModel): The backbone.
+    RETURNS (int): The number, special wordpieces included.
+    """
+    limit = getattr(model.config, "max_position_embeddings", None) or 512
+    # RoBERTa and its kin count positions from behind the padding index.
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return int(limit - (padding + 1 if padding is not None else 0))
+
+
+def can_train_in_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 rather than imitating it.
+
+    device (torch.device): The device.
+    RETURNS (bool): Whether it does.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        has = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        return bool(has()) or bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    return False
+
+
+def set_learning_rates(trunk: Model) -> None:
+    """Give each layer its learning rate.
+
+    trunk (Model): The trunk, with its backbone.
+    """
+    shim, decay = trunk.shims[0], trunk.attrs["lr_decay"]
+    if decay == 1.0 or shim.scale is not None:
+        return
+    stepper = shim.stepper
+    level = {id(p): 1 + i for i, layer in enumerate(stepper.layers) for p in layer.parameters()}
+    if stepper.norm is not None:
+        level.update({id(p): stepper.depth for p in stepper.norm.parameters()})
+    shim.scale = {
+        name: decay ** (stepper.depth - level.get(id(p), 0)) for name, p in stepper.model.named_parameters()
+    }.__getitem__

@@ -1,0 +1,226 @@
+"""From Docs to windows of wordpieces, and back to tokens."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import List, Sequence, Tuple
+
+import numpy
+from spacy.tokens import Doc
+
+
+@dataclass
+class Windows:
+    """The windows of a batch of Docs, in order.
+
+    ids (List[ndarray]): The wordpieces of each window, special ones included, not padded; W arrays.
+    docs (ndarray): The Doc that each window is of, (W,).
+    starts (ndarray): The first of the Doc's wordpieces in each window, (W,).
+    offsets (List[ndarray]): For each Doc the characters of its wordpieces (start, end), (n, 2).
+    n_prefix (int): The special wordpieces before the first one of the text.
+    n_suffix (int): Those behind the last one.
+    """
+
+    ids: List[numpy.ndarray]
+    docs: numpy.ndarray
+    starts: numpy.ndarray
+    offsets: List[numpy.ndarray]
+    n_prefix: int
+    n_suffix: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_docs(self) -> int:
+        """RETURNS (int): The number of Docs, those without a window included."""
+        return len(self.offsets)
+
+    @cached_property
+    def lengths(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Wordpieces per window, special ones included, (W,)."""
+        return numpy.array([len(ids) for ids in self.ids], dtype="int64")
+
+    def doc_lengths(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Wordpieces to run per Doc, special ones and overlaps included, (n_docs,)."""
+        return numpy.bincount(self.docs, weights=self.lengths, minlength=self.n_docs).astype("int64")
+
+    def select(self, docs: Sequence[int]) -> "Windows":
+        """The windows of some of the Docs.
+
+        docs (Sequence[int]): The Docs, which are renumbered in this order.
+        RETURNS (Windows): Their windows.
+        """
+        new = numpy.full(self.n_docs, -1)
+        new[list(docs)] = numpy.arange(len(docs))
+        kept = numpy.flatnonzero(new[self.docs] >= 0)
+        kept = kept[numpy.argsort(new[self.docs[kept]], kind="stable")]
+        return replace(
+            self,
+            ids=[self.ids[i] for i in kept],
+            docs=new[self.docs[kept]],
+            starts=self.starts[kept],
+            offsets=[self.offsets[i] for i in docs],
+        )
+
+    def sample(self, most: int) -> "Windows":
+        """Leave out random windows of the Docs that are too long.
+
+        most (int): The most wordpieces to keep of a Doc; one window is always kept.
+        RETURNS (Windows): The windows, in order.
+        """
+        long = numpy.flatnonzero(self.doc_lengths() > most)
+        kept = numpy.ones(len(self), dtype=bool)
+        for doc in long:
+            rows = numpy.random.permutation(numpy.flatnonzero(self.docs == doc))
+            kept[rows[1:]] = numpy.cumsum(self.lengths[rows])[1:] <= most
+        if kept.all():
+            return self
+        rows = numpy.flatnonzero(kept)
+        return replace(self, ids=[self.ids[i] for i in rows], docs=self.docs[rows], starts=self.starts[rows])
+
+    def align(self, index: int, doc: Doc) -> "Alignment":
+        """Find each token of a Doc in the windows.
+
+        index (int): Which Doc of the batch it is.
+        doc (Doc): The Doc.
+        RETURNS (Alignment): Where to read each token.
+        """
+        offsets = self.offsets[index]
+        n = len(offsets)
+        # The wordpieces that share a character with a token. Offsets are sorted; zero-width ones belong to no token.
+        begins = numpy.array([token.idx for token in doc], dtype="int64")
+        ends = numpy.array([token.idx + len(token) for token in doc], dtype="int64")
+        first = numpy.searchsorted(offsets[:, 1], begins, side="right") if n else numpy.zeros_like(begins)
+        last = numpy.searchsorted(offsets[:, 0], ends, side="left") if n else numpy.zeros_like(begins)
+        last = numpy.maximum(first, last)
+        windows = numpy.flatnonzero(self.docs == index)
+        starts = self.starts[windows]
+        stops = starts + self.lengths[windows] - self.n_prefix - self.n_suffix
+        middle = (first + last) / 2
+        # The window where the token is farthest from an edge.
+        room = numpy.minimum(middle[:, None] - starts, stops - middle[:, None]) if len(windows) else numpy.zeros((len(doc), 1))
+        best = room.argmax(axis=1)
+        window = windows[best] if len(windows) else numpy.full(len(doc), -1)
+        if len(windows):
+            first_in = numpy.clip(first, starts[best], stops[best]) - starts[best] + self.n_prefix
+            last_in = numpy.clip(last, starts[best], stops[best]) - starts[best] + self.n_prefix
+        else:
+            first_in, last_in = first, last
+        window = numpy.where(last_in > first_in, window, -1)
+        return Alignment(window=window, first=first_in, last=last_in)
+
+
+@dataclass
+class Alignment:
+    """Where each token of a Doc is found.
+
+    window (ndarray): The window in which the token is farthest from an edge, or -1 for a token without a wordpiece
+        (white space, control characters), (n_tokens,).
+    first (ndarray): The token's first position in that window, (n_tokens,).
+    last (ndarray): The position behind its last one, (n_tokens,).
+    """
+
+    window: numpy.ndarray
+    first: numpy.ndarray
+    last: numpy.ndarray
+
+
+class Windower:
+    """Cuts Docs into overlapping windows of wordpieces."""
+
+    def __init__(self, tokenizer, size: int, overlap: int):
+        """
+        tokenizer (PreTrainedTokenizerFast): The backbone's tokenizer.
+        size (int): The most wordpieces in a window, special ones included.
+        overlap (int): The fewest wordpieces that neighbouring windows share.
+        RAISES ValueError: A tokenizer without offsets, or settings that leave no room for text.
+        """
+        if not getattr(tokenizer, "is_fast", False):
+            raise ValueError(
+                f"The backbone's tokenizer ({type(tokenizer).__name__}) does not tell which characters a wordpiece is made of. "
+                "Name a backbone with a fast tokenizer (a `tokenizer.json`) in the setting `model.trunk.name`."
+            )
+        self.tokenizer = tokenizer
+        self.backend = tokenizer.backend_tokenizer
+        # Some files come with truncation and padding switched on, which would cut notes silently.
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        probe = self.backend.encode("a", add_special_tokens=True)
+        text = numpy.flatnonzero(numpy.array(probe.special_tokens_mask) == 0)
+        self.prefix = numpy.array(probe.ids[: text[0]], dtype="int64")
+        self.suffix = numpy.array(probe.ids[text[-1] + 1 :], dtype="int64")
+        self.room = size - len(self.prefix) - len(self.suffix)
+        self.overlap = overlap
+        if not 0 <= overlap < self.room:
+            raise ValueError(
+                f"Windows of {size} wordpieces have room for {self.room} beside the special ones, which leaves nothing for an "
+                f"overlap of {overlap}. Raise the setting `model.trunk.window` or lower `model.trunk.overlap`."
+            )
+
+    def __call__(self, docs: Sequence[Doc]) -> Windows:
+        """Cut Docs into windows. No wordpiece is dropped.
+
+        docs (Sequence[Doc]): The Docs. One without any wordpiece gets no window.
+        RETURNS (Windows): Their windows.
+        """
+        encodings = self.backend.encode_batch([doc.text for doc in docs], add_special_tokens=False)
+        ids: List[numpy.ndarray] = []
+        owners: List[int] = []
+        starts: List[int] = []
+        offsets: List[numpy.ndarray] = []
+        for owner, encoding in enumerate(encodings):
+            pieces = numpy.array(encoding.ids, dtype="int64")
+            offsets.append(numpy.array(encoding.offsets, dtype="int64").reshape(-1, 2))
+            for start, stop in cut(len(pieces), self.room, self.overlap):
+                ids.append(numpy.concatenate((self.prefix, pieces[start:stop], self.suffix)))
+                owners.append(owner)
+                starts.append(start)
+        return Windows(
+            ids=ids,
+            docs=numpy.array(owners, dtype="int64"),
+            starts=numpy.array(starts, dtype="int64"),
+            offsets=offsets,
+            n_prefix=len(self.prefix),
+            n_suffix=len(self.suffix),
+        )
+
+
+def cut(length: int, room: int, overlap: int) -> List[Tuple[int, int]]:
+    """Cut a sequence into the fewest windows that overlap enough, all of about the same size.
+
+    length (int): The length of the sequence.
+    room (int): The longest window.
+    overlap (int): The shortest overlap of neighbours.
+    RETURNS (List[Tuple[int, int]]): Start and stop of each window; none for an empty sequence.
+    """
+    if length <= room:
+        return [(0, length)] if length else []
+    count = -(-(length - overlap) // (room - overlap))
+    size = min(room, -(-(length + (count - 1) * overlap) // count))
+    starts = numpy.linspace(0, length - size, count).astype(int)
+    return [(int(start), int(start) + size) for start in starts]
+
+
+def pack(lengths: Sequence[int], most: int, padding: float = 0.15, fewest: int = 256) -> List[numpy.ndarray]:
+    """Sort sequences by length into padded batches.
+
+    lengths (Sequence[int]): The length of each sequence.
+    most (int): The most positions in a batch, padding included. A longer sequence gets a batch of its own.
+    padding (float): The largest share of padding in a batch of `fewest` positions or more.
+    fewest (int): Smaller batches than this are filled up whatever the padding: they cost more calls than they save.
+    RETURNS (List[ndarray]): The indices of each batch.
+    """
+    order = numpy.argsort(lengths, kind="stable")
+    batches: List[numpy.ndarray] = []
+    begin, filled = 0, 0
+    for i, index in enumerate(order):
+        length = int(lengths[index])
+        size = length * (i - begin + 1)
+        wasteful = size > fewest and filled >= fewest and size - filled - length > padding * size
+        if i > begin and (size > most or wasteful):
+            batches.append(order[begin:i])
+            begin, filled = i, 0
+        filled += length
+    if begin < len(order):
+        batches.append(order[begin:])
+    return batches

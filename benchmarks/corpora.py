@@ -12,23 +12,24 @@ class Plan:
     exclusive (bool): One label of several, or any number.
     epochs (int): Passes over the training data.
     window (int): Wordpieces in a window.
+    batch (int): Documents in a training batch.
     """
 
     folder: str
     exclusive: bool
     epochs: int
     window: int = 256
+    batch: int = 16
 
 
 CORPORA = {
-    "health_advice": Plan("health_advice/normalised", exclusive=True, epochs=4),
-    "ade": Plan("ade_v2/normalised/sentences", exclusive=True, epochs=2),
-    "hoc_doc10": Plan("hoc_doc10/normalised", exclusive=False, epochs=5, window=512),
-    "mtsamples": Plan("mtsamples/normalised", exclusive=False, epochs=4),
+    "health_advice": Plan("health_advice/normalised", exclusive=True, epochs=3),
+    "ade": Plan("ade_v2/normalised/sentences", exclusive=True, epochs=1),
+    "hoc_doc10": Plan("hoc_doc10/normalised", exclusive=False, epochs=3, window=512, batch=8),
+    "mtsamples": Plan("mtsamples/normalised", exclusive=False, epochs=4, batch=8),
 }
 
 
 def split(corpora: Path, corpus: str, name: str) -> Path:
     """The file of a split."""
-    path = corpora / CORPORA[corpus].folder / f"{name}.jsonl"
-    return path if path.exists() else path.with_suffix(".jsonl.gz")
+    return corpora / CORPORA[corpus].folder / f"{name}.jsonl"

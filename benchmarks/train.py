@@ -23,21 +23,21 @@ from wasabi import msg
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
-def configure(backbone: Path, corpora: Path, corpus: str, kind: str, batch: int = 16):
+def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
     """The configuration of one run."""
     plan = CORPORA[corpus]
     pipe = "epee_textcat" if plan.exclusive else "epee_textcat_multilabel"
     rows = len(read_jsonl(split(corpora, corpus, "train")))
-    steps = plan.epochs * -(-rows // batch)
+    steps = plan.epochs * -(-rows // plan.batch)
     config = load_config(
         CONFIGS / ("textcat.cfg" if plan.exclusive else "textcat_multilabel.cfg"),
         overrides={
             "paths.train": str(split(corpora, corpus, "train")),
             "paths.dev": str(split(corpora, corpus, "dev")),
             "paths.backbone": str(backbone),
-            "training.batcher.size": batch,
+            "training.batcher.size": plan.batch,
             "training.max_steps": steps,
-            "training.eval_frequency": max(steps // plan.epochs, 1),
+            "training.eval_frequency": max(steps // max(plan.epochs, 2), 1),
             "training.optimizer.learn_rate.warmup_steps": steps // 10,
             f"components.{pipe}.model.trunk.window": plan.window,
         },

@@ -69,7 +69,7 @@ class EarlyExitTransformer(TrainablePipe):
         loss (JointLoss): How the exits are trained.
         threshold (float): The probability from which a label counts as given, if labels are not exclusive.
         scorer (Optional[Callable]): The scoring method.
-        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_score_full`.
+        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full`.
         """
         if not 0 <= threshold <= 1:
             raise ValueError(f"The setting `threshold` of the component '{name}' is {threshold}; give a number from 0 to 1.")
@@ -302,7 +302,7 @@ class EarlyExitTransformer(TrainablePipe):
         """Score answers, and the layers they took.
 
         examples (Iterable[Example]): Examples whose predicted Docs this component has annotated.
-        RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; `cats_score_full`, the main one at full depth;
+        RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; `cats_full`, the main one at full depth;
             and `exit_layer`, the mean layer of the exits taken.
         """
         examples = list(examples)
@@ -312,7 +312,7 @@ class EarlyExitTransformer(TrainablePipe):
         layers = [entry["layer"] for entry in taken if entry and entry["units"]]
         scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
         if self.exit is None or not self.compare_full_depth:
-            scores["cats_score_full"] = scores.get("cats_score") if self.exit is None else None
+            scores["cats_full"] = scores.get("cats_score") if self.exit is None else None
             return scores
         full = []
         for batch in (examples[i : i + 256] for i in range(0, len(examples), 256)):
@@ -320,7 +320,7 @@ class EarlyExitTransformer(TrainablePipe):
             docs = [Doc(self.vocab) for _ in batch]
             self.task.annotate(docs, answers, self.labels)
             full.extend(Example(doc, eg.reference) for doc, eg in zip(docs, batch))
-        scores["cats_score_full"] = super().score(full).get("cats_score")
+        scores["cats_full"] = super().score(full).get("cats_score")
         return scores
 
     def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64) -> Iterator[ExitOutputs]:

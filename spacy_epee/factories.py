@@ -55,7 +55,7 @@ scorer = {"@scorers": "spacy.textcat_multilabel_scorer.v2"}
 
 SCORES: Dict[str, Optional[float]] = {
     "cats_score": 0.5,
-    "cats_score_full": 0.5,
+    "cats_full": 0.5,
     "exit_layer": 0.0,
     "cats_score_desc": None,
     "cats_micro_p": None,

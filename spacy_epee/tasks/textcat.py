@@ -87,7 +87,10 @@ class TextCat:
                 )
             if self.exclusive:
                 if known > 1:
-                    raise ValueError(Errors.E895.format(value=dict(cats)))
+                    raise ValueError(
+                        f"An example has several true labels, {[label for label, value in cats.items() if value]}, and the labels of "
+                        "this component are exclusive. Correct the data, or use the factory 'epee_textcat_multilabel'."
+                    )
                 # With one label true the others are false, named or not; with none, nothing is known.
                 given[row] = known
         return truths, given

@@ -30,13 +30,15 @@ def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> C
 def read_jsonl(path: Union[str, Path], required: Iterable[str] = ("text",), limit: int = 0) -> List[Dict[str, Any]]:
     """Read a JSONL file.
 
-    path (Union[str, Path]): The file; compressed if it ends in .gz.
+    path (Union[str, Path]): The file; compressed if it ends in .gz, which may be left out.
     required (Iterable[str]): The fields that every row must have.
     limit (int): The most rows to read; 0 for all.
     RETURNS (List[Dict[str, Any]]): The rows.
     RAISES ValueError: A line that is no object, or lacks a field. It names file and line and shows none of the text.
     """
     path = Path(path)
+    if not path.exists() and path.with_name(path.name + ".gz").exists():
+        path = path.with_name(path.name + ".gz")
     if not path.exists():
         raise ValueError(f"There is no file '{path}' (looked from {Path.cwd()}).")
     rows: List[Dict[str, Any]] = []

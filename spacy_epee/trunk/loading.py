@@ -123,7 +123,9 @@ def load_backbone(trunk: Model) -> None:
         ) from error
     shim._model = loaded.transformer
     shim._hfmodel = loaded
-    shim.stepper  # refuses a family that cannot be stepped, before any training
+    # Refuse what will not work before any training.
+    shim.stepper
+    get_windower(trunk)
 
 
 def _looks_like_path(name: str) -> bool:

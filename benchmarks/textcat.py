@@ -1,0 +1,190 @@
+"""Compare exit rules with the full depth, and the full depth with a plain fine-tune, on the models of benchmarks/train.py.
+
+    python benchmarks/textcat.py e5-small/health_advice e5-small/ade --corpora ../shared/corpora --models MODELS
+
+Every setting is chosen on dev, from stored logits: for each rule the fastest setting whose dev score is not below that of
+the full depth by more than the allowed drop. Test is used once, for the chosen ones. The headline is EPEE, the component's
+default rule, at an allowed drop of 0. Scores are macro-F1 in points. Seconds are those of the whole pipeline on test texts, full depth and exits
+in turns in one run. Writes benchmarks/results/textcat.json and textcat.md.
+"""
+
+import itertools
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import numpy
+import spacy
+import srsly
+import torch
+import transformers
+import typer
+from corpora import CORPORA, split
+from sklearn.metrics import f1_score
+from spacy_epee.evaluation.compare import compare, find_component
+from spacy_epee.evaluation.simulate import simulate
+from spacy_epee.exits import rules
+from spacy_epee.model import get_exit_layers
+from spacy_epee.training.readers import JsonlReader
+from wasabi import msg
+
+RESULTS = Path(__file__).parent / "results"
+TAUS = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9]
+SHARES = [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999]
+MOVES = [0.0001, 0.0003, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+RUNS = range(1, 11)
+GRIDS: Dict[str, List[rules.ExitRule]] = {
+    "entropy": [rules.Entropy(t) for t in TAUS],
+    "patience (PABEE)": [rules.Patience(p) for p in RUNS],
+    "EPEE": [rules.EntropyPatience(t, p) for t, p in itertools.product([0.0, *TAUS], [*RUNS, None]) if t or p],
+    "PCEE": [rules.ConfidentPatience(t, p) for t, p in itertools.product(TAUS, range(1, 7))],
+    **{
+        f"F-PABEE {m}": [rules.FlexiblePatience(d, p, m) for d, p in itertools.product(MOVES, range(1, 7))]
+        for m in ("KD", "ReKD", "SymKD", "JSKD")
+    },
+    "confidence": [rules.Confidence(s) for s in SHARES],
+    "margin": [rules.Margin(s) for s in SHARES],
+    "voting": [rules.Voting(float(v)) for v in range(2, 11)],
+    "fixed depth": [rules.FixedDepth(layer) for layer in range(1, 12)],
+}
+DROPS = (0.0, 0.3)
+
+
+class Stored:
+    """The logits of all exits on one split."""
+
+    def __init__(self, nlp, pipe, examples):
+        texts = [eg.reference.text for eg in examples]
+        outputs = list(pipe.exit_logits([nlp.make_doc(text) for text in texts]))
+        self.logits = numpy.concatenate([out.logits for out in outputs], axis=1)
+        self.layers = get_exit_layers(pipe.model)
+        self.reading = pipe.task.reading(pipe.cfg["threshold"])
+        self.truths, _ = pipe.task.targets(examples, pipe.labels)
+
+    def score(self, logits) -> float:
+        """Macro-F1 in points."""
+        decided = self.reading.evidence(logits, layer=0, units=numpy.arange(len(logits))).decision
+        return 100 * f1_score(self.truths.astype(int), decided.astype(int), average="macro", zero_division=0)
+
+    def run(self, rule: Optional[rules.ExitRule]) -> Dict[str, float]:
+        found = simulate(self.logits, rule, exit_layers=self.layers, reading=self.reading)
+        return {"score": self.score(found.logits), "layers": float(found.layers.mean())}
+
+
+def choose(stored: Stored, grid: List[rules.ExitRule], drop: float) -> Optional[rules.ExitRule]:
+    """The fastest setting on dev within the allowed drop; the better score decides between equals."""
+    floor = stored.run(None)["score"] - drop - 1e-9
+    tried = [(stored.run(rule), rule) for rule in grid if rule.can_fire(stored.layers)]
+    allowed = [(found["layers"], -found["score"], i) for i, (found, _) in enumerate(tried) if found["score"] >= floor]
+    return tried[min(allowed)[2]][1] if allowed else None
+
+
+def envelope(stored: Stored, grid: List[rules.ExitRule], budgets) -> Dict[str, Optional[float]]:
+    """The best dev score at or below each number of layers."""
+    tried = [stored.run(rule) for rule in grid if rule.can_fire(stored.layers)]
+    return {str(b): max((f["score"] for f in tried if f["layers"] <= b), default=None) for b in budgets}
+
+
+def measure(run: str, corpora: Path, models: Path, timed: int) -> Dict[str, Any]:
+    """All figures of one backbone on one corpus."""
+    backbone, corpus = run.split("/")
+    nlp = spacy.load(models / run / "exits" / "model-best")
+    pipe = find_component(nlp)
+    examples = {name: list(JsonlReader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
+    dev, test = (Stored(nlp, pipe, examples[name]) for name in ("dev", "test"))
+    report: Dict[str, Any] = {"backbone": backbone, "corpus": corpus, "depth": dev.layers[-1]}
+    report["documents"] = {name: len(part) for name, part in examples.items()}
+    if (models / run / "plain" / "model-best").exists():
+        plain_nlp = spacy.load(models / run / "plain" / "model-best")
+        plain = Stored(plain_nlp, find_component(plain_nlp), examples["test"])
+        report["plain"] = plain.run(None)["score"]
+    report["full"] = test.run(None)["score"]
+    report["exits_alone"] = [test.score(logits) for logits in test.logits]
+    report["rules"] = {}
+    for name, grid in GRIDS.items():
+        for drop in DROPS:
+            rule = choose(dev, grid, drop)
+            if rule is None:
+                continue
+            found = test.run(rule)
+            report["rules"].setdefault(name, {})[str(drop)] = {
+                "rule": rule.to_config(),  # type: ignore[attr-defined]
+                "dev": dev.run(rule),
+                "test": found,
+                "drop": report["full"] - found["score"],
+                "speedup_layers": report["depth"] / found["layers"],
+            }
+    budgets = [b for b in (2, 2.5, 3, 3.5, 4, 5, 6, 8) if b < report["depth"]]
+    report["curves"] = {name: envelope(dev, GRIDS[name], budgets) for name in ("entropy", "patience (PABEE)", "EPEE")}
+    headline = choose(dev, GRIDS["EPEE"], 0.0)
+    if timed and headline is not None:
+        pipe.exit = headline
+        report["seconds"] = compare(nlp, examples["test"][:timed], pipe, batch_sizes=(1, 32), rounds=5)
+    return report
+
+
+def markdown(reports: List[Dict[str, Any]], machine: str, command: str) -> str:
+    """The tables."""
+    lines = ["# Document classification", "", f"Made by `{command}`", f"on {machine}.", ""]
+    lines += ["Scores are macro-F1 on test, in points. Settings chosen on dev, test used once (see benchmarks/textcat.py)."]
+    lines += ["", "## Full depth, and EPEE at no loss on dev", ""]
+    lines += ["| backbone | corpus | plain fine-tune | our full depth | with exits | fewer layers | in seconds, batch 1 | batch 32 |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for r in reports:
+        epee = r["rules"].get("EPEE", {}).get("0.0")
+        plain = f"{r['plain']:.2f}" if "plain" in r else "-"
+        row = [r["backbone"], r["corpus"], plain, f"{r['full']:.2f}"]
+        row += [f"{epee['test']['score']:.2f}", f"{epee['speedup_layers']:.2f}x"] if epee else ["-", "-"]
+        timed = r.get("seconds")
+        if timed:
+            row += [f"{timed['speedup_seconds'][b]:.2f}x (of {timed['speedup_layers']:.2f}x in layers)" for b in ("1", "32")]
+        else:
+            row += ["-", "-"]
+        lines.append("| " + " | ".join(row) + " |")
+    lines += ["", "## Every rule: test score less full depth / times fewer layers", ""]
+    lines += ["| rule | allowed drop on dev | " + " | ".join(f"{r['backbone']} {r['corpus']}" for r in reports) + " | mean |"]
+    lines += ["|---|---|" + "---|" * (len(reports) + 1)]
+    for name, drop in itertools.product(GRIDS, DROPS):
+        cells = [r["rules"].get(name, {}).get(str(drop)) for r in reports]
+        shown = [f"{-c['drop']:+.2f} / {c['speedup_layers']:.2f}x" if c else "none" for c in cells]
+        found = [c for c in cells if c]
+        mean = "-"
+        if len(found) == len(reports):
+            mean = f"{numpy.mean([-c['drop'] for c in found]):+.2f} / {numpy.mean([c['speedup_layers'] for c in found]):.2f}x"
+        lines.append(f"| {name} | {drop} | " + " | ".join([*shown, mean]) + " |")
+    lines += ["", "## The hybrid and its parents: best dev score within a number of layers", ""]
+    for r in reports:
+        lines += [f"{r['backbone']} {r['corpus']}", "", "| layers | " + " | ".join(r["curves"]["EPEE"]) + " |"]
+        lines += ["|---|" + "---|" * len(r["curves"]["EPEE"])]
+        for name, points in r["curves"].items():
+            lines.append(f"| {name} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in points.values()) + " |")
+        lines += ["", "Each exit alone, on test: " + ", ".join(f"{s:.1f}" for s in r["exits_alone"]), ""]
+    return "\n".join(lines)
+
+
+def main(
+    runs: List[str] = typer.Argument(..., help="BACKBONE/CORPUS"),
+    corpora: Path = typer.Option(..., help="Folder of the corpora"),
+    models: Path = typer.Option(..., help="Folder of the models"),
+    timed: int = typer.Option(300, help="Test documents to time; 0 for none"),
+):
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}"
+    machine = f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {versions}, spaCy {spacy.__version__}"
+    command = "python " + " ".join(sys.argv)
+    reports = []
+    RESULTS.mkdir(exist_ok=True)
+    for run in runs:
+        if CORPORA.get(run.split("/")[-1]) is None:
+            msg.fail(f"Unknown corpus in {run}; there are {list(CORPORA)}", exits=1)
+        msg.divider(run)
+        reports.append(measure(run, corpora, models, timed))
+        srsly.write_json(RESULTS / "textcat.json", {"machine": machine, "command": command, "runs": reports})
+        (RESULTS / "textcat.md").write_text(markdown(reports, machine, command) + "\n", encoding="utf-8")
+    print(markdown(reports, machine, command))
+
+
+if __name__ == "__main__":
+    typer.run(main)

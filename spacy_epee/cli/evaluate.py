@@ -1,0 +1,89 @@
+"""`python -m spacy epee evaluate`"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import srsly
+from spacy.training import Corpus, Example
+from spacy.util import load_model
+from typer import Argument, Option
+from wasabi import Printer
+
+from ..evaluation.compare import compare, find_component
+from ..training.readers import JsonlReader
+from . import epee
+
+
+@epee.command("evaluate")
+def evaluate_cli(
+    model: str = Argument(..., help="Pipeline: a folder or an installed package"),
+    data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
+    cats: str = Option("cats", "--cats", help="Field with the labels, in a JSONL file"),
+    component: Optional[str] = Option(None, "--component", "-c", help="The early-exiting component, if there are several"),
+    batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
+    rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
+    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
+):
+    """Compare a pipeline's exit rule with its full depth: score, layers, documents per second."""
+    msg = Printer()
+    try:
+        sizes = [int(size) for size in batch_sizes.split(",")]
+        if min(sizes) < 1:
+            raise ValueError
+    except ValueError:
+        msg.fail(f"--batch-sizes is '{batch_sizes}'; give whole numbers from 1 on, with commas between them", exits=1)
+    try:
+        nlp = load_model(model)
+        pipe = find_component(nlp, component)
+        examples = read_examples(nlp, data, cats, limit)
+    except (ValueError, OSError) as error:
+        msg.fail(str(error), exits=1)
+    if not examples:
+        msg.fail(f"There are no documents in {data}", exits=1)
+    report = compare(nlp, examples, pipe, sizes, rounds, progress=True)
+    show(report, msg)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        srsly.write_json(output, report)
+        msg.good(f"Saved the figures to {output}")
+
+
+def read_examples(nlp, path: Path, cats: str, limit: int) -> List[Example]:
+    """Read annotated documents in either format.
+
+    nlp (Language): The pipeline.
+    path (Path): The file or, for .spacy, a folder of files.
+    cats (str): The field with the labels, in a JSONL file.
+    limit (int): The most documents; 0 for all.
+    RETURNS (List[Example]): The documents.
+    """
+    if ".jsonl" in path.suffixes:
+        return list(JsonlReader(path, cats, limit)(nlp))
+    if not path.exists():
+        raise ValueError(f"There is no file '{path}'.")
+    return list(Corpus(path, limit=limit)(nlp))
+
+
+def show(report: Dict[str, Any], msg: Printer) -> None:
+    """Print a comparison.
+
+    report (Dict[str, Any]): What `compare` returned.
+    msg (Printer): Where to.
+    """
+    sizes = list(report["speedup_seconds"])
+    header = ["", f"Score ({report['full']['score_desc'] or 'none'})", "Mean exit layer"]
+    header += [f"Docs/s, batch {size}" for size in sizes] + [f"Speed-up, batch {size}" for size in sizes]
+    rows = []
+    for name, title in (("full", "Full depth"), ("exits", "Early exit")):
+        part = report[name]
+        score = "-" if part["score"] is None else f"{100 * part['score']:.2f}"
+        row = [title, score, f"{part['layers']:.2f} of {report['depth']}"]
+        row += [f"{part['docs_per_second'][size]:.1f}" for size in sizes]
+        row += [f"{report['speedup_seconds'][size]:.2f}x" if name == "exits" else "1.00x" for size in sizes]
+        rows.append(row)
+    msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * (len(header) - 1))
+    saved = f"{100 * report['layers_saved']:.0f} % of the layers saved ({report['speedup_layers']:.2f} times fewer)"
+    msg.info(f"{report['documents']} documents, {saved}; speed-ups in seconds of the whole pipeline")
+    counts = ", ".join(f"{layer}: {count}" for layer, count in enumerate(report["exits"]["histogram"], 1) if count)
+    msg.text(f"Documents by exit layer: {counts}")

@@ -1,0 +1,1 @@
+"""Trying exit rules, and comparing them with the full depth."""

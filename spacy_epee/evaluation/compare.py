@@ -1,0 +1,107 @@
+"""Early exit against the full depth of the same pipeline: scores, layers and seconds."""
+
+import time
+from typing import Any, Dict, Iterable, List, Optional, Sequence
+
+import numpy
+import tqdm
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..component import EarlyExitTransformer
+from ..exits.rules import ExitRule
+
+
+def find_component(nlp: Language, name: Optional[str] = None) -> EarlyExitTransformer:
+    """Find the early-exiting component of a pipeline.
+
+    nlp (Language): The pipeline.
+    name (Optional[str]): Its name; None if there is only one.
+    RETURNS (EarlyExitTransformer): The component.
+    RAISES ValueError: There is none, or several and no name.
+    """
+    found = [n for n, pipe in nlp.pipeline if isinstance(pipe, EarlyExitTransformer)]
+    if name is None and len(found) == 1:
+        name = found[0]
+    if name not in found:
+        raise ValueError(
+            f"The pipeline has the early-exiting components {found}; name one of them with `--component`."
+            if found
+            else f"The pipeline has no early-exiting component, only {nlp.pipe_names}."
+        )
+    return nlp.get_pipe(name)  # type: ignore[return-value]
+
+
+def compare(
+    nlp: Language,
+    examples: Sequence[Example],
+    component: EarlyExitTransformer,
+    batch_sizes: Iterable[int] = (1, 32),
+    rounds: int = 3,
+    progress: bool = False,
+) -> Dict[str, Any]:
+    """Run a pipeline with its exit rule and at full depth, in turns.
+
+    nlp (Language): The pipeline.
+    examples (Sequence[Example]): Annotated documents.
+    component (EarlyExitTransformer): The component whose rule is compared.
+    batch_sizes (Iterable[int]): Batch sizes to time the whole pipeline at; 1 calls it on each text.
+    rounds (int): How often each is timed; medians are reported.
+    progress (bool): Whether to show a progress bar.
+    RETURNS (Dict[str, Any]): Scores, mean layers, layers saved, documents per second, and speed-ups in layers and seconds.
+    """
+    rule, texts = component.exit, [eg.reference.text for eg in examples]
+    contestants = {"full": None, "exits": rule}
+    report: Dict[str, Any] = {"documents": len(texts), "depth": 0}
+    for name, contestant in contestants.items():
+        docs = [Doc(nlp.vocab) for _ in examples]
+        answers = component.answer([nlp.make_doc(text) for text in texts], contestant)
+        component.task.annotate(docs, answers, component.labels)
+        gold = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
+        scores = component.scorer(gold, **{**component.cfg, "labels": component.labels}) if component.scorer else {}
+        ran = answers.layers[answers.layers > 0]
+        report["depth"] = answers.depth
+        report[name] = {
+            "score": scores.get("cats_score"),
+            "score_desc": scores.get("cats_score_desc"),
+            "per_label": {label: found["f"] for label, found in scores.get("cats_f_per_type", {}).items()},
+            "layers": float(ran.mean()) if len(ran) else 0.0,
+            "histogram": numpy.bincount(ran, minlength=answers.depth + 1)[1:].tolist(),
+        }
+    full, exits = report["full"], report["exits"]
+    report["speedup_layers"] = full["layers"] / exits["layers"] if exits["layers"] else 1.0
+    report["layers_saved"] = 1 - exits["layers"] / full["layers"] if full["layers"] else 0.0
+    report["speedup_seconds"] = {}
+    batch_sizes = list(batch_sizes)
+    with tqdm.tqdm(total=len(batch_sizes) * rounds, desc="Timing", disable=not progress, leave=False) as bar:
+        for size in batch_sizes:
+            seconds: Dict[str, List[float]] = {name: [] for name in contestants}
+            for name, contestant in contestants.items():  # the first call pays for things that are made only once
+                _time(nlp, component, contestant, texts[:size], size)
+            for _ in range(rounds):
+                for name, contestant in contestants.items():
+                    seconds[name].append(_time(nlp, component, contestant, texts, size))
+                bar.update()
+            for name in contestants:
+                report[name].setdefault("docs_per_second", {})[str(size)] = len(texts) / float(numpy.median(seconds[name]))
+            ratios = numpy.array(seconds["full"]) / numpy.array(seconds["exits"])
+            report["speedup_seconds"][str(size)] = float(numpy.median(ratios))
+    return report
+
+
+def _time(nlp: Language, component: EarlyExitTransformer, rule: Optional[ExitRule], texts: Sequence[str], size: int) -> float:
+    """Seconds of the whole pipeline on some texts by a rule."""
+    own = component.exit
+    component.exit = rule
+    try:
+        started = time.perf_counter()
+        if size == 1:
+            for text in texts:
+                nlp(text)
+        else:
+            for _ in nlp.pipe(texts, batch_size=size):
+                pass
+        return time.perf_counter() - started
+    finally:
+        component.exit = own

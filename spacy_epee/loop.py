@@ -99,11 +99,12 @@ class Answers:
 class Pack:
     """Windows of about the same length on their way up together."""
 
-    def __init__(self, stepper: LayerStepper, windows: Windows, rows: numpy.ndarray):
+    def __init__(self, stepper: LayerStepper, windows: Windows, rows: numpy.ndarray, shares: numpy.ndarray):
         """
         stepper (LayerStepper): The trunk.
         windows (Windows): The windows of the batch.
         rows (ndarray): Which of them are in this pack.
+        shares (ndarray): For each window of the batch the factor from its pooled sum to its part in its unit.
         """
         lengths = windows.lengths[rows]
         longest = int(lengths.max())
@@ -117,8 +118,8 @@ class Pack:
         if padding and self.padded:  # some families derive positions from the padding wordpiece
             ids[mask == 0] = padding
         self.units = windows.docs[rows]
-        self.where = torch.from_numpy(self.units).to(device)
         self.lengths = torch.from_numpy(lengths).to(device)
+        self.shares = torch.from_numpy(shares[rows][:, None]).to(device)
         self.state: LayerState = stepper.embed(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
 
     def __len__(self) -> int:
@@ -135,8 +136,8 @@ class Pack:
         rows = numpy.flatnonzero(kept)
         self.units = self.units[rows]
         if len(rows):
-            index = torch.from_numpy(rows).to(self.where.device)
-            self.where, self.lengths = self.where[index], self.lengths[index]
+            index = torch.from_numpy(rows).to(self.lengths.device)
+            self.lengths, self.shares = self.lengths[index], self.shares[index]
             self.state.keep(index)
 
 
@@ -152,27 +153,36 @@ class Climb:
         """
         self.stepper = stepper
         self.heads = heads
-        self.packs = [Pack(stepper, windows, rows) for rows in pack(windows.lengths, wordpieces)]
-        weights = numpy.bincount(windows.docs, heads.weights(windows.lengths), minlength=windows.n_docs)
-        self.weights = torch.from_numpy(weights.astype("float32")).to(stepper.device)[:, None]
+        weights = heads.weights(windows.lengths)
+        totals = numpy.bincount(windows.docs, weights, minlength=windows.n_docs)
+        shares = (1 / totals[windows.docs]).astype("float32")
+        self.packs = [Pack(stepper, windows, rows, shares) for rows in pack(windows.lengths, wordpieces)]
+        self.units = windows.n_docs
+        self.device = stepper.device
 
     def step(self) -> None:
         """Run the next layer on all that still climb."""
         for members in self.packs:
             self.stepper.step(members.state)
 
-    def read(self, exit: int, units: Tensor) -> Tuple[Tensor, Tensor]:
+    def read(self, exit: int, units: numpy.ndarray) -> Tuple[Tensor, Tensor]:
         """Look at the units through one exit.
 
         exit (int): The exit, from 0.
-        units (Tensor): The units still climbing, (U,).
+        units (ndarray): The units still climbing, in order, (U,).
         RETURNS (Tuple[Tensor, Tensor]): Logits (U, K) and the logit of being wrong (U,) or (0,).
         """
-        total = torch.zeros(len(self.weights), self.stepper.width, device=self.weights.device)
-        for members in self.packs:
-            hidden = self.stepper.read(members.state)
-            total = total.index_add(0, members.where, self.heads.pool(hidden, members.lengths, members.padded))
-        return self.heads(exit, total[units] / self.weights[units])
+        parts = [
+            self.heads.pool(self.stepper.read(members.state), members.lengths, members.padded) * members.shares
+            for members in self.packs
+        ]
+        rows = numpy.concatenate([members.units for members in self.packs])
+        pooled = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if not numpy.array_equal(rows, units):
+            sums = torch.zeros(self.units, pooled.shape[1], device=self.device)
+            sums = sums.index_add(0, torch.from_numpy(rows).to(self.device), pooled)
+            pooled = sums[torch.from_numpy(units).to(self.device)]
+        return self.heads(exit, pooled)
 
     def keep(self, wanted: numpy.ndarray) -> None:
         """Drop the units that have left.
@@ -218,7 +228,7 @@ def run_exits(
         last = layer == stepper.depth
         if layer not in exit_layers or (rule is None and not last):
             continue
-        logits, doubt = climb.read(exit_layers.index(layer), torch.from_numpy(live).to(stepper.device))
+        logits, doubt = climb.read(exit_layers.index(layer), live)
         evidence = reading.evidence(
             logits.cpu().numpy(),
             layer=layer,
@@ -255,7 +265,7 @@ def all_exits(
     RETURNS (Tuple[Tensor, Tensor]): Logits (E, U, K), and the logits of being wrong (E, U) or (E, 0).
     """
     climb = Climb(stepper, heads, windows, wordpieces)
-    units = torch.arange(windows.n_docs, device=stepper.device)
+    units = numpy.arange(windows.n_docs)
     found = []
     for layer in range(1, stepper.depth + 1):
         climb.step()

@@ -58,8 +58,8 @@ class Rule:
     def start(self, units: int) -> Any:
         return None
 
-    def to_config(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The config block that makes this rule."""
+    def to_config(self) -> Optional[Dict[str, Any]]:
+        """RETURNS (Optional[Dict[str, Any]]): The config block that makes this rule; None if a rule in it does not tell."""
         block: Dict[str, Any] = {"@misc": self.registered}
         block.update({setting.name: getattr(self, setting.name) for setting in fields(self) if setting.init})
         return block
@@ -72,7 +72,7 @@ def _within(rule: Rule, setting: str, low: float, high: float) -> None:
 
 
 def _patience(rule: Rule, value: Optional[int]) -> None:
-    if value is not None and (value != int(value) or value < 1):
+    if value is None or value != int(value) or value < 1:
         raise ValueError(
             f"The exit rule {rule.registered} has patience = {value}; give a whole number from 1 on. To run the full depth, set "
             "`exit = null`."
@@ -243,7 +243,8 @@ class EntropyPatience(Rule):
     registered: ClassVar[str] = "spacy-epee.EntropyPatience.v1"
 
     def __post_init__(self) -> None:
-        _patience(self, self.patience)
+        if self.patience is not None:
+            _patience(self, self.patience)
 
     @property
     def reasons(self) -> Tuple[str, ...]:
@@ -345,7 +346,7 @@ class FixedDepth(Rule):
         return numpy.full(len(evidence), int(evidence.layer >= self.layer))
 
     def can_fire(self, layers: Sequence[int]) -> bool:
-        return len(layers) > 1 and self.layer <= layers[-1]
+        return len(layers) > 1 and self.layer <= layers[-2]
 
 
 @dataclass(frozen=True)
@@ -392,8 +393,9 @@ class _Joined(Rule):
         # Every rule is stepped at every exit: its counters must see all of them.
         return [rule.step(evidence, count) for rule, count in zip(self.rules.values(), counters)]
 
-    def to_config(self) -> Dict[str, Any]:
-        return {"@misc": self.registered, "rules": {name: rule.to_config() for name, rule in self.rules.items()}}
+    def to_config(self) -> Optional[Dict[str, Any]]:
+        blocks = {name: rule.to_config() if hasattr(rule, "to_config") else None for name, rule in self.rules.items()}
+        return None if None in blocks.values() else {"@misc": self.registered, "rules": blocks}
 
 
 @dataclass(frozen=True)

@@ -322,6 +322,23 @@ def test_evidence_divergence_is_never_nan_or_negative(reading, kind, logits):
     assert (pair(*logits, **reading).divergence(kind) >= 0).all()
 
 
+@pytest.mark.parametrize("kind", ["KD", "ReKD", "JSKD"])
+def test_evidence_divergence_never_rounds_below_zero(kind):
+    """Without clipping half of these are about -1e-17."""
+    rng = numpy.random.default_rng(0)
+    before = rng.normal(size=(500, 6))
+    assert (pair(before, before + 1e-9 * rng.normal(size=before.shape)).divergence(kind) >= 0).all()
+
+
+def test_evidence_divergence_jskd_never_rounds_above_one():
+    """Without clipping one in twenty of these is 1.0000000000000002."""
+    before, now = numpy.random.default_rng(0).normal(size=(2, 500, 6))
+    before[:, :3] -= 200
+    now[:, 3:] -= 200
+    found = pair(before, now).divergence("JSKD")
+    assert (found <= 1).all() and (found > 0.999).all()
+
+
 @read_each_way
 def test_evidence_divergence_jskd_is_one_for_disjoint_supports(reading):
     assert pair([[1e4, -1e4]], [[-1e4, 1e4]], **reading).divergence("JSKD").tolist() == [1.0]

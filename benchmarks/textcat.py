@@ -4,8 +4,8 @@
 
 Every setting is chosen on dev, from stored logits: for each rule the fastest setting whose dev score is not below that of
 the full depth by more than the allowed drop. Test is used once, for the chosen ones. The headline is EPEE, the component's
-default rule, at an allowed drop of 0. Scores are macro-F1 in points. Seconds are those of the whole pipeline on test texts, full depth and exits
-in turns in one run. Writes benchmarks/results/textcat.json and textcat.md.
+default rule, at an allowed drop of 0. Scores are macro-F1 in points. Seconds are those of the whole pipeline on test texts,
+full depth and exits in turns in one run. Writes benchmarks/results/textcat.json and textcat.md.
 """
 
 import itertools
@@ -23,12 +23,13 @@ import transformers
 import typer
 from corpora import CORPORA, split
 from sklearn.metrics import f1_score
+from wasabi import msg
+
 from spacy_epee.evaluation.compare import compare, find_component
 from spacy_epee.evaluation.simulate import simulate
 from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers
 from spacy_epee.training.readers import JsonlReader
-from wasabi import msg
 
 RESULTS = Path(__file__).parent / "results"
 TAUS = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9]
@@ -130,8 +131,8 @@ def markdown(reports: List[Dict[str, Any]], machine: str, command: str) -> str:
     lines = ["# Document classification", "", f"Made by `{command}`", f"on {machine}.", ""]
     lines += ["Scores are macro-F1 on test, in points. Settings chosen on dev, test used once (see benchmarks/textcat.py)."]
     lines += ["", "## Full depth, and EPEE at no loss on dev", ""]
-    lines += ["| backbone | corpus | plain fine-tune | our full depth | with exits | fewer layers | in seconds, batch 1 | batch 32 |"]
-    lines += ["|---|---|---|---|---|---|---|---|"]
+    header = ["backbone", "corpus", "plain fine-tune", "our full depth", "with exits", "fewer layers", "s, batch 1", "batch 32"]
+    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for r in reports:
         epee = r["rules"].get("EPEE", {}).get("0.0")
         plain = f"{r['plain']:.2f}" if "plain" in r else "-"
@@ -170,7 +171,8 @@ def main(
     models: Path = typer.Option(..., help="Folder of the models"),
     timed: int = typer.Option(300, help="Test documents to time; 0 for none"),
 ):
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
+    info = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    cpu = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.processor())
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}"
     machine = f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {versions}, spaCy {spacy.__version__}"
     command = "python " + " ".join(sys.argv)

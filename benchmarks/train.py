@@ -17,8 +17,9 @@ from corpora import CORPORA, split
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config
-from spacy_epee.training.readers import read_jsonl
 from wasabi import msg
+
+from spacy_epee.training.readers import read_jsonl
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

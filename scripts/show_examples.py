@@ -8,9 +8,10 @@ from pathlib import Path
 
 import spacy
 import typer
+from wasabi import Printer, color
+
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.training.readers import read_jsonl
-from wasabi import Printer, color
 
 
 def main(

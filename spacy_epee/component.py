@@ -106,8 +106,8 @@ class EarlyExitTransformer(TrainablePipe):
     def exit(self, rule: Optional[ExitRule]) -> None:
         if rule is not None and not isinstance(rule, ExitRule):
             raise ValueError(
-                f"The setting `exit` of the component '{self.name}' is a {type(rule).__name__}, not an exit rule. Give one such as "
-                "`{'@misc': 'spacy-epee.EntropyPatience.v1'}`, or null for the full depth."
+                f"The setting `exit` of the component '{self.name}' is a {type(rule).__name__}, not an exit rule. Give one such "
+                "as `{'@misc': 'spacy-epee.EntropyPatience.v1'}`, or null for the full depth."
             )
         self._check_rule(rule)
         self._exit = rule
@@ -120,8 +120,8 @@ class EarlyExitTransformer(TrainablePipe):
         if not rule.can_fire(layers):
             raise ValueError(
                 f"The exit rule {_rule_config(rule) or type(rule).__name__} of the component '{self.name}' can never fire before "
-                f"the last of the exits, which are after the layers {layers}. Relax `components.{self.name}.exit`, or set it to null "
-                "to run the full depth on purpose."
+                f"the last of the exits, which are after the layers {layers}. Relax `components.{self.name}.exit`, or set it to "
+                "null to run the full depth on purpose."
             )
 
     def predict(self, docs: Iterable[Doc]) -> Answers:
@@ -279,8 +279,8 @@ class EarlyExitTransformer(TrainablePipe):
             shared = sorted(set(self.labels) & set(getattr(pipe, "labels", ())))
             if shared:
                 raise ValueError(
-                    f"The components '{name}' and '{self.name}' both have the labels {shared}, and both write them to `doc.cats`. "
-                    f"Give each its own with `initialize.components.{self.name}.labels`, or rename them in the data."
+                    f"The components '{name}' and '{self.name}' both have the labels {shared}, and both write them to "
+                    f"`doc.cats`. Give each its own with `initialize.components.{self.name}.labels`, or rename them in the data."
                 )
 
     def add_label(self, label: str) -> int:
@@ -383,8 +383,8 @@ class EarlyExitTransformer(TrainablePipe):
     def _check_format(self, cfg: Dict[str, Any]) -> None:
         if cfg.get("format", FORMAT) > FORMAT:
             raise ValueError(
-                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {cfg['format']}; this version reads "
-                f"up to {FORMAT}). Update with `pip install -U spacy_epee`."
+                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {cfg['format']}; this version "
+                f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
             )
 
     def _load(self, load: Callable[[], Any], source: str) -> "EarlyExitTransformer":

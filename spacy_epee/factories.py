@@ -130,9 +130,8 @@ def make_textcat_multilabel(
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
-    return _make(
-        nlp, name, model, exit, loss, label_weights, compare_full_depth, scorer, exclusive=False, threshold=threshold, reduce=reduce
-    )
+    options = {"exclusive": False, "threshold": threshold, "reduce": reduce}
+    return _make(nlp, name, model, exit, loss, label_weights, compare_full_depth, scorer, **options)
 
 
 def _make(nlp, name, model, exit, loss, label_weights, compare_full_depth, scorer, *, exclusive, threshold=0.5, reduce="mean"):

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Optional
 import safetensors.torch
 import srsly
 import torch
-from thinc.api import Optimizer, PyTorchShim
+from thinc.api import Optimizer, PyTorchShim, torch2xp, xp2torch
 from torch import nn
 
 
@@ -18,10 +18,21 @@ class ScaledShim(PyTorchShim):
     scale: Optional[Callable[[str], float]] = None
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        if self.scale is None:
-            super().finish_update(optimizer)
-        else:
-            super().finish_update(lambda key, *args: optimizer(key, *args, lr_scale=self.scale(key[1])))  # type: ignore
+        # In place of thinc's own, which gives each parameter a new tensor over the old one: with every update the chain of
+        # tensors that keep each other alive gets longer.
+        for name, parameter in self._model.named_parameters():
+            if parameter.grad is None:
+                continue
+            weights, _ = optimizer(
+                (self.id, name),
+                torch2xp(parameter.data),
+                torch2xp(parameter.grad),
+                lr_scale=1.0 if self.scale is None else self.scale(name),
+            )
+            updated = xp2torch(weights, device=parameter.device)
+            if updated.data_ptr() != parameter.data_ptr():
+                parameter.data.copy_(updated)
+            parameter.grad.zero_()
 
 
 def constant(value: float, name: str) -> float:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 NOTES = Path(__file__).parent.parent / "assets" / "notes"
-SPLITS = {split: [json.loads(line) for line in (NOTES / f"{split}.jsonl").open(encoding="utf-8")] for split in ("train", "dev", "test")}
+FILES = {split: (NOTES / f"{split}.jsonl").read_text(encoding="utf-8") for split in ("train", "dev", "test")}
+SPLITS = {split: [json.loads(line) for line in text.splitlines()] for split, text in FILES.items()}
 ROWS = [row for rows in SPLITS.values() for row in rows]
 ENTS = {"Drug", "Dose", "Problem", "Procedure", "Test"}
 RELATIONS = {"TREATS", "CAUSES", "DOSE_OF", "REVEALS"}

@@ -1,5 +1,6 @@
 """The component as a spaCy user meets it."""
 
+import gc
 import json
 import logging
 import os
@@ -333,6 +334,17 @@ def test_component_scores_full_depth_and_layers(nlp):
         pipe.exit = rule
     assert scores["cats_full"] == full["cats_score"] == full["cats_full"]
     assert scores["exit_layer"] == 3 and full["exit_layer"] == DEPTH
+
+
+def test_component_updates_keep_no_old_tensors(backbone):
+    """thinc's own update leaves a tensor behind for each parameter."""
+    nlp = make_nlp(backbone)
+    pipe, optimizer, counts = pipe_of(nlp), nlp.resume_training(), []
+    for _ in range(4):
+        pipe.update(make_examples(nlp, pipe.labels), sgd=optimizer)
+        gc.collect()
+        counts.append(sum(1 for thing in gc.get_objects() if isinstance(thing, torch.Tensor)))
+    assert counts[-1] == counts[1]
 
 
 def test_component_never_shows_text(nlp, caplog, capfd, recwarn):

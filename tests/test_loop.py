@@ -1,7 +1,7 @@
 from configparser import ConfigParser
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 import pytest
@@ -86,6 +86,11 @@ def notes() -> Tuple[str, ...]:
 def written() -> List[str]:
     """Those that have wordpieces."""
     return [note for note in notes() if note.strip("\x00\x07 ")]
+
+
+def leave_at(layer: int) -> Optional[Dict[str, Any]]:
+    """The block of a rule that leaves at a layer; None at the last one."""
+    return {"@misc": "spacy-epee.FixedDepth.v1", "layer": layer} if layer < DEPTH else None
 
 
 def make_docs(nlp, texts: Sequence[str]) -> List[Doc]:
@@ -254,12 +259,12 @@ def test_loop_without_a_rule_is_the_plain_model_with_many_labels(backbone):
 
 @pytest.mark.parametrize("layer", range(1, DEPTH + 1))
 def test_loop_leaving_at_a_layer_is_the_plain_model_up_to_it(backbone, layer):
-    nlp = make_nlp(backbone, model={"trunk": {"window": 128}}, exit={"@misc": "spacy-epee.FixedDepth.v1", "layer": layer}, spread=1.0)
+    nlp = make_nlp(backbone, model={"trunk": {"window": 128}}, exit=leave_at(layer), spread=1.0)
     pipe = nlp.get_pipe("epee_textcat")
     found = pipe.predict(make_docs(nlp, SENTENCES))
     expected = [plain_logits(backbone, pipe, sentence, "mean", layer) for sentence in SENTENCES]
     assert found.layers.tolist() == [layer] * len(SENTENCES)
-    assert set(found.reasons) == {"fixed_depth"}
+    assert set(found.reasons) == {"fixed_depth" if layer < DEPTH else REACHED_DEPTH}
     numpy.testing.assert_allclose(found.logits, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -347,7 +352,9 @@ def plain_long_logits(folder: Path, pipe, doc: Doc, layer: int, by_length: bool)
     windows = get_windows(pipe.model, [doc])
     assert len(windows) > 3
     with torch.no_grad():
-        states = [model(input_ids=torch.tensor(ids)[None], output_hidden_states=True).hidden_states[layer][0] for ids in windows.ids]
+        states = [
+            model(input_ids=torch.tensor(ids)[None], output_hidden_states=True).hidden_states[layer][0] for ids in windows.ids
+        ]
         vectors = numpy.array([(state.mean(dim=0) if by_length else state[0]).numpy() for state in states])
     pooled = numpy.average(vectors, axis=0, weights=windows.lengths if by_length else None)
     classifier = get_heads(pipe.model).classifiers[layer - 1]
@@ -357,9 +364,9 @@ def plain_long_logits(folder: Path, pipe, doc: Doc, layer: int, by_length: bool)
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("layer", [1, 3, DEPTH])
 def test_loop_long_notes_are_the_weighted_mean_of_their_windows(backbone, layer, pooling):
-    exit = {"@misc": "spacy-epee.FixedDepth.v1", "layer": layer}
     # So few wordpieces that the windows of a note climb in several packs.
-    nlp = make_nlp(backbone, exit=exit, model={"trunk": {"max_wordpieces": 70}, "head": {"pooling": pooling}}, spread=1.0)
+    settings = {"trunk": {"max_wordpieces": 70}, "head": {"pooling": pooling}}
+    nlp = make_nlp(backbone, exit=leave_at(layer), model=settings, spread=1.0)
     pipe = nlp.get_pipe("epee_textcat")
     docs = make_docs(nlp, [" ".join(SENTENCES), "fever", " ".join(SENTENCES[:5]), " ".join(SENTENCES * 3)])
     found = pipe.predict(docs)

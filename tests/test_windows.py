@@ -20,7 +20,8 @@ quick = settings(deadline=None, max_examples=40)
 
 # Words that are one piece and words of many, other scripts, and everything that tokenizers drop or fold.
 snippets = st.sampled_from(
-    make_words()[:30] + ["pneumonitis", "don't", "140/90", "38.2", "  ", "\n\n", "\t", "\x00\x07", "\u200b", "日本語", "Ödem", "e\u0301"]
+    make_words()[:30]
+    + ["pneumonitis", "don't", "140/90", "38.2", "  ", "\n\n", "\t", "\x00\x07", "\u200b", "日本語", "Ödem", "e\u0301"]
 )
 texts = st.lists(st.one_of(snippets, st.text(max_size=6)), max_size=60).map(" ".join)
 words = st.lists(st.sampled_from(make_words() + [".", ",", ":"]), min_size=1, max_size=80).map(" ".join)

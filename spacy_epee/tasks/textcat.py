@@ -49,8 +49,8 @@ class TextCat:
             raise ValueError(Errors.E143.format(name=name))
         if self.exclusive and len(labels) < 2:
             raise ValueError(
-                f"The component '{name}' has one label, {list(labels)}, and its labels are exclusive, so there is nothing to tell "
-                "apart. Give two or more (with data for both), or use the factory 'epee_textcat_multilabel'."
+                f"The component '{name}' has one label, {list(labels)}, and its labels are exclusive, so there is nothing to "
+                "tell apart. Give two or more (with data for both), or use the factory 'epee_textcat_multilabel'."
             )
         unknown = sorted(set(self.label_weights) - set(labels))
         if unknown:
@@ -88,8 +88,8 @@ class TextCat:
             if self.exclusive:
                 if known > 1:
                     raise ValueError(
-                        f"An example has several true labels, {[label for label, value in cats.items() if value]}, and the labels of "
-                        "this component are exclusive. Correct the data, or use the factory 'epee_textcat_multilabel'."
+                        f"An example has several true labels, {[label for label, value in cats.items() if value]}, and the "
+                        "labels of this component are exclusive. Correct the data, or use the factory 'epee_textcat_multilabel'."
                     )
                 # With one label true the others are false, named or not; with none, nothing is known.
                 given[row] = known

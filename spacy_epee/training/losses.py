@@ -12,20 +12,20 @@ from torch.nn import functional as F
 class JointLoss:
     """The losses of all exits in one sum, as in PABEE and EPEE.
 
-    weighting (str): How exit i (from 1) counts: "depth", i / sum(i) (Zhou et al. 2020, section 3.3); "equal"; or "last",
-        the last exit alone, which is a plain classifier.
+    weighting (str): How exit i (from 1) counts: "depth", i / sum(i) (Zhou et al. 2020, section 3.3); "half", the last exit
+        as much as all the others, which count by depth; "equal"; or "last", the last exit alone, which is a plain classifier.
     self_distillation (float): The share g of (1 - g) * CE + g * T^2 * KL(last exit || exit) in the loss of every exit but
         the last (RomeBERT, Geng et al. 2021). 0 is the labels alone.
     temperature (float): T of the distillation.
     """
 
-    weighting: Literal["depth", "equal", "last"] = "depth"
+    weighting: Literal["depth", "half", "equal", "last"] = "depth"
     self_distillation: float = 0.0
     temperature: float = 3.0
 
     def __post_init__(self) -> None:
-        if self.weighting not in ("depth", "equal", "last"):
-            raise ValueError(f"The setting `loss.weighting` is '{self.weighting}'; give 'depth', 'equal' or 'last'.")
+        if self.weighting not in ("depth", "half", "equal", "last"):
+            raise ValueError(f"The setting `loss.weighting` is '{self.weighting}'; give 'depth', 'half', 'equal' or 'last'.")
         if not 0 <= self.self_distillation < 1:
             raise ValueError(
                 f"The setting `loss.self_distillation` is {self.self_distillation}; give a share from 0 to below 1."
@@ -97,7 +97,7 @@ def exit_weights(exits: int, weighting: str) -> Tensor:
     """How much each exit counts in the loss.
 
     exits (int): The number of exits.
-    weighting (str): "depth", "equal" or "last".
+    weighting (str): "depth", "half", "equal" or "last".
     RETURNS (Tensor): The weights, which sum to 1, (E,).
     """
     if weighting == "last":
@@ -107,6 +107,8 @@ def exit_weights(exits: int, weighting: str) -> Tensor:
         weights = torch.ones(exits)
     else:
         weights = torch.arange(1.0, exits + 1)
+        if weighting == "half" and exits > 1:
+            weights[-1] = weights[:-1].sum()
     return weights / weights.sum()
 
 

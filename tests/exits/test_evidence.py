@@ -148,6 +148,14 @@ def test_evidence_probabilities_are_softmax_or_sigmoid():
     numpy.testing.assert_allclose(make(logits, exclusive=False).probabilities, 1 / (1 + numpy.exp(-logits)))
 
 
+@SOME
+@given(reading=READING, logits=extreme)
+def test_evidence_log_probabilities_are_finite_and_those_of_the_probabilities(reading, logits):
+    found = make(logits, **reading)
+    assert numpy.isfinite(found.log_probabilities).all()
+    numpy.testing.assert_allclose(numpy.exp(found.log_probabilities), found.probabilities, rtol=1e-12, atol=1e-300)
+
+
 def test_evidence_confidence_is_the_largest_probability():
     assert make(log([0.1, 0.7, 0.2], [0.5, 0.25, 0.25])).confidence == pytest.approx([0.7, 0.5])
 
@@ -319,7 +327,8 @@ def test_evidence_divergence_jskd_is_a_share(reading, logits):
 @SOME
 @given(reading=READING, logits=arrays("float64", (2, 3, 4), elements=st.floats(-1e4, 1e4)))
 def test_evidence_divergence_is_never_nan_or_negative(reading, kind, logits):
-    assert (pair(*logits, **reading).divergence(kind) >= 0).all()
+    found = pair(*logits, **reading).divergence(kind)
+    assert numpy.isfinite(found).all() and (found >= 0).all()
 
 
 @pytest.mark.parametrize("kind", ["KD", "ReKD", "JSKD"])

@@ -41,7 +41,8 @@ def test_stages_second_stage_leaves_the_full_depth_exactly_as_it_is(backbone):
 
 def test_stages_by_epoch(backbone):
     nlp = make_nlp(backbone)
-    callback = registry.resolve({"c": {"@callbacks": "spacy-epee.two_stage.v1", "pipe": "epee_textcat", "exits_from_epoch": 2}})["c"]
+    block = {"@callbacks": "spacy-epee.two_stage.v1", "pipe": "epee_textcat", "exits_from_epoch": 2}
+    callback = registry.resolve({"callback": block})["callback"]
     stages = []
     for epoch in range(4):
         callback(nlp, {"step": 10 * epoch, "epoch": epoch})

@@ -1,5 +1,6 @@
 """The pipeline component: a transformer that stops climbing when its answer is settled."""
 
+import json
 import os
 from itertools import islice
 from pathlib import Path
@@ -397,7 +398,7 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The component '{self.name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
                 "incomplete, or of another model. Copy or save the pipeline again."
             ) from error
-        saved = self.cfg.pop("exit", None)
+        saved = json.loads(self.cfg.pop("exit", "null"))
         # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
         if saved is not None and saved["config"] == self._config_exit:
             self.exit = registry.resolve({"exit": saved["rule"]})["exit"] if saved["rule"] else None
@@ -409,7 +410,8 @@ class EarlyExitTransformer(TrainablePipe):
         self.cfg.pop("exit", None)
         rule = _rule_config(self.exit)
         if rule != self._config_exit and (rule is not None or self.exit is None):
-            self.cfg["exit"] = {"config": self._config_exit, "rule": rule}
+            # As a string: srsly reads 0.3 back as 0.30000000000000004.
+            self.cfg["exit"] = json.dumps({"config": self._config_exit, "rule": rule})
 
 
 def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:

@@ -206,8 +206,8 @@ def pack(lengths: Sequence[int], most: int, padding: float = 0.15, fewest: int =
 
     lengths (Sequence[int]): The length of each sequence.
     most (int): The most positions in a batch, padding included. A longer sequence gets a batch of its own.
-    padding (float): The largest share of padding in a batch of `fewest` positions or more.
-    fewest (int): Smaller batches than this are filled up whatever the padding: they cost more calls than they save.
+    padding (float): The largest share of padding in a batch of more than `fewest` positions.
+    fewest (int): Up to this size a batch is filled up whatever the padding: a call of its own would cost more.
     RETURNS (List[ndarray]): The indices of each batch.
     """
     order = numpy.argsort(lengths, kind="stable")
@@ -216,7 +216,7 @@ def pack(lengths: Sequence[int], most: int, padding: float = 0.15, fewest: int =
     for i, index in enumerate(order):
         length = int(lengths[index])
         size = length * (i - begin + 1)
-        wasteful = size > fewest and filled >= fewest and size - filled - length > padding * size
+        wasteful = size > fewest and size - filled - length > padding * size
         if i > begin and (size > most or wasteful):
             batches.append(order[begin:i])
             begin, filled = i, 0

@@ -26,6 +26,7 @@ def test_readme_rule_is_exchanged_and_saved(backbone, tmp_path, monkeypatch):
     from util import make_nlp
 
     monkeypatch.chdir(tmp_path)
+    Path("training/mine").mkdir(parents=True)
     make_nlp(backbone, exit={"@misc": "spacy-epee.EntropyPatience.v1", "patience": 2}).to_disk("training/mine/model-best")
     exec(next(block for block in blocks("python") if "spacy.load" in block), {"spacy": spacy})
     assert list(spacy.load("faster").get_pipe("epee_textcat").exit.rules) == ["settled", "late"]
@@ -33,7 +34,7 @@ def test_readme_rule_is_exchanged_and_saved(backbone, tmp_path, monkeypatch):
 
 def test_readme_settings_are_the_defaults(backbone):
     block = next(block for block in blocks("ini") if "factory" in block)
-    shown = Config().from_str(re.sub(r" +#.*", "", block))["components"]["epee_textcat"]
+    shown = Config().from_str("[components]\n" + re.sub(r" +#.*", "", block))["components"]["epee_textcat"]
     nlp = spacy.blank("en")
     nlp.add_pipe("epee_textcat")
     defaults = nlp.config["components"]["epee_textcat"]

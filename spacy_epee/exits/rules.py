@@ -272,7 +272,7 @@ class Voting(Rule):
 
     votes (float): The threshold on the votes for the leading decision, over (exits so far) ** power. For labels that are
         not exclusive each label is voted on, and the label with the narrowest vote counts.
-    power (float): 0 counts votes, 1 asks for a share, values between ask for more votes the later it gets.
+    power (float): 0 counts votes; the nearer to 1, the more votes are asked for the later it gets.
     """
 
     votes: float = 3.0

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 # must not be cut, whatever their first dimension is.
 ROW_ARGS = frozenset({"attention_mask", "attn_mask", "position_bias", "sliding_window_mask"})
 
-# The hook sits on the shared module while a batch is embedded: one thread at a time.
+# The hook sits on the shared module while a batch is embedded: one thread at a time. It leaves other threads' steps alone.
 _EMBEDDING = threading.Lock()
 
 
@@ -44,8 +44,11 @@ class LayerState:
         size = len(self.hidden)
         for name in ROW_ARGS & self.arguments.keys():
             value = self.arguments[name]
-            if value is not None and len(value) == size:  # length 1: broadcast over the batch
-                self.arguments[name] = value[rows]
+            if value is None or len(value) != size:  # length 1: broadcast over the batch
+                continue
+            if name == "position_bias" and value.dim() != 4:  # by head and not by row (MPT)
+                continue
+            self.arguments[name] = value[rows]
         self.hidden = self.hidden[rows]
 
 
@@ -88,8 +91,11 @@ class LayerStepper:
         RETURNS (LayerState): The batch below layer 1.
         """
         call: Dict[str, Any] = {}
+        own = threading.get_ident()
 
         def record(layer, args, kwargs):
+            if threading.get_ident() != own:
+                return
             call.update(zip(self._argument_names, args))
             call.update(kwargs)
             raise StopForward
@@ -140,7 +146,7 @@ class LayerStepper:
                 for _ in self.layers:
                     self.step(state)
                     if state.layer == 1:
-                        state.keep(torch.tensor([1, 2], device=ids.device))
+                        state.keep(torch.arange(1, len(ids), device=ids.device))
             except (TypeError, AttributeError, KeyError, RuntimeError, IndexError) as error:
                 raise self._refusal(f"{type(error).__name__} while stepping through it") from None
             real = mask[1:].bool()
@@ -189,14 +195,20 @@ def _norms(model: nn.Module, layers: List[nn.Module]) -> List[nn.Module]:
 
 
 def _probe(model: nn.Module):
-    """Three rows of different lengths, without the padding wordpiece inside a row."""
-    generator = torch.Generator().manual_seed(0)
-    padding = getattr(model.config, "pad_token_id", None) or 0
-    ids = torch.randint(padding + 1, max(model.config.vocab_size, padding + 2), (3, 7), generator=generator)
-    mask = torch.ones_like(ids)
-    if padding + 1 >= model.config.vocab_size:  # GPT-2: the end token, last of the vocabulary, is the padding
-        ids = torch.randint(0, padding, (3, 7), generator=generator)
-    for row, length in ((0, 3), (2, 5)):
-        mask[row, length:] = 0
-        ids[row, length:] = padding
+    """Rows of different lengths, without the padding wordpiece inside a row.
+
+    There are as many rows as heads, so that what is meant by head cannot pass for what is meant by row; and they are longer
+    than a local attention window, where there is one, so that a layer that looks farther than it should is noticed.
+    """
+    config = model.config
+    local = getattr(config, "sliding_window", None) or getattr(config, "local_attention", None) or 0
+    rows = max(3, getattr(config, "num_attention_heads", 0) or 0)
+    longest = getattr(config, "max_position_embeddings", 0) or 0
+    length = min(max(7, local + 8), longest // 2 if longest > 0 else 1024, 1024)
+    padding = getattr(config, "pad_token_id", None) or 0
+    low, high = (padding + 1, config.vocab_size) if padding + 1 < config.vocab_size else (0, max(padding, 1))
+    ids = torch.randint(low, high, (rows, length), generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([length if row % 2 else max(length // 2, length - 2 * row - 2) for row in range(rows)])
+    mask = (torch.arange(length) < lengths[:, None]).long()
+    ids[mask == 0] = padding
     return ids.to(model.device), mask.to(model.device)

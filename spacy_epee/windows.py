@@ -149,8 +149,8 @@ class Windower:
         text = numpy.flatnonzero(numpy.array(probe.special_tokens_mask) == 0)
         if not len(text):
             raise ValueError(
-                "The backbone's tokenizer makes nothing of the letter 'a', so it cannot be told which of its wordpieces are special. "
-                "Name a backbone for text in a Latin script in the setting `model.trunk.name`."
+                "The backbone's tokenizer makes nothing of the letter 'a', so it cannot be told which of its wordpieces are "
+                "special. Name a backbone for text in a Latin script in the setting `model.trunk.name`."
             )
         self.prefix = numpy.array(probe.ids[: text[0]], dtype="int64")
         self.suffix = numpy.array(probe.ids[text[-1] + 1 :], dtype="int64")

@@ -72,15 +72,30 @@ def test_bad_input_labels_as_one_string(backbone):
         pipe.initialize(lambda: examples, nlp=nlp, labels="AB")
 
 
+@pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("other", ["epee_textcat_multilabel", "textcat"])
-def test_bad_input_label_in_two_components(backbone, other):
+def test_bad_input_label_in_two_components(backbone, other, first):
     nlp = spacy.blank("en")
     config = {"model": {"trunk": {"name": str(backbone), "window": 32, "overlap": 8}}}
-    nlp.add_pipe(other, config=config if "epee" in other else {})
-    nlp.add_pipe("epee_textcat", config=config)
+    for name in [other, "epee_textcat"][:: 1 if first else -1]:
+        nlp.add_pipe(name, config=config if "epee" in name else {})
     examples = make_examples(nlp, ["A", "B"])
     with pytest.raises(ValueError, match="both have the labels.*'A', 'B'"):
         nlp.initialize(lambda: examples)
+
+
+def test_bad_input_two_components_with_labels_of_their_own(backbone):
+    nlp = spacy.blank("en")
+    config = {"model": {"trunk": {"name": str(backbone), "window": 32, "overlap": 8}}}
+    nlp.add_pipe("epee_textcat", config=config)
+    nlp.add_pipe("epee_textcat_multilabel", config=config)
+    labels = {"epee_textcat": {"labels": ["A", "B"]}, "epee_textcat_multilabel": {"labels": ["C"]}}
+    nlp.config["initialize"]["components"] = labels
+    cats = [{"A": 1.0, "B": 0.0, "C": 0.0}, {"A": 0.0, "B": 1.0, "C": 1.0}]
+    examples = [Example.from_dict(nlp.make_doc("fever"), {"cats": c}) for c in cats]
+    nlp.initialize(lambda: examples)
+    nlp.update(examples)
+    assert set(nlp("fever").cats) == {"A", "B", "C"}
 
 
 def test_bad_input_predict_before_initialize(backbone):
@@ -178,13 +193,31 @@ def test_bad_input_backbone_with_damaged_weights(backbone, tmp_path):
         start(folder)
 
 
-@pytest.mark.parametrize("keep", [0, 1000])
-def test_bad_input_damaged_pipeline(backbone, tmp_path, keep):
+@pytest.mark.parametrize("name,keep", [("model", 0), ("model", 1000), ("cfg", 20)])
+def test_bad_input_damaged_pipeline(backbone, tmp_path, name, keep):
     nlp = make_nlp(backbone)
     nlp.to_disk(tmp_path)
-    model = tmp_path / "epee_textcat" / "model"
-    model.write_bytes(model.read_bytes()[:keep])
+    file = tmp_path / "epee_textcat" / name
+    file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(ValueError, match="epee_textcat.*damaged"):
+        spacy.load(tmp_path)
+
+
+def test_bad_input_damaged_bytes(backbone):
+    pipe = make_nlp(backbone).get_pipe("epee_textcat")
+    with pytest.raises(ValueError, match="epee_textcat.*damaged"):
+        pipe.from_bytes(pipe.to_bytes()[:-100])
+
+
+def test_bad_input_pipeline_without_cfg_or_with_that_of_another(backbone, tmp_path):
+    make_nlp(backbone).to_disk(tmp_path)
+    cfg = tmp_path / "epee_textcat" / "cfg"
+    saved = srsly.read_json(cfg)
+    srsly.write_json(cfg, {**saved, "labels": ["A"]})
+    with pytest.raises(ValueError, match="1 labels.*trained with 3"):
+        spacy.load(tmp_path)
+    cfg.unlink()
+    with pytest.raises(ValueError, match="epee_textcat.*incomplete"):
         spacy.load(tmp_path)
 
 

@@ -18,8 +18,8 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from util import DEPTH, SENTENCES, make_examples, make_nlp, make_texts
 
-from spacy_epee.exits.rules import AnyOf, EntropyPatience, FixedDepth, Patience
-from spacy_epee.model import get_heads, get_stepper
+from spacy_epee.exits.rules import AnyOf, Deadline, EntropyPatience, FixedDepth, Patience
+from spacy_epee.model import get_heads, get_settings, get_stepper
 
 EPEE = {"@misc": "spacy-epee.EntropyPatience.v1", "entropy": 0.5, "patience": 2}
 NAMES = ["epee_textcat", "epee_textcat_multilabel"]
@@ -110,8 +110,7 @@ def test_component_keeps_order_and_annotates_every_document(nlp):
 
 
 def test_component_survives_bytes(nlp):
-    other = spacy.blank("en")
-    other.add_pipe(nlp.pipe_names[0], config={"exit": EPEE})
+    other = spacy.util.load_model_from_config(nlp.config, auto_fill=True)
     other.from_bytes(nlp.to_bytes())
     assert_same(answers_of(other), answers_of(nlp))
 
@@ -223,6 +222,74 @@ def test_component_rule_set_by_hand_is_saved(backbone, tmp_path, rule):
     # and the config still has the last word
     loaded = spacy.load(tmp_path, config={"components.epee_textcat.exit.patience": 2})
     assert loaded.get_pipe("epee_textcat").exit == EntropyPatience(entropy=0.3, patience=2)
+
+
+def test_component_trunk_settings_can_be_changed_on_load(nlp, tmp_path):
+    nlp.to_disk(tmp_path)
+    name = nlp.pipe_names[0]
+    trunk = f"components.{name}.model.trunk"
+    loaded = spacy.load(tmp_path, config={f"{trunk}.max_wordpieces": 64, f"{trunk}.window": 24, f"{trunk}.overlap": 4})
+    settings = get_settings(loaded.get_pipe(name).model)
+    assert (settings.max_wordpieces, settings.window, settings.overlap) == (64, 24, 4)
+    sizes = []
+    layer = get_stepper(loaded.get_pipe(name).model).layers[0]
+    layer.register_forward_pre_hook(lambda module, args: sizes.append(tuple(args[0].shape[:2])))
+    list(loaded.pipe(make_texts(16)))
+    assert max(length for _, length in sizes) == 24 and max(rows * length for rows, length in sizes) <= 64
+
+
+class Foreign:
+    """A rule of another package, without `to_config`."""
+
+    reasons = ("foreign",)
+
+    def start(self, units):
+        return None
+
+    def step(self, evidence, counters):
+        return numpy.ones(len(evidence), dtype=int)
+
+    def can_fire(self, layers):
+        return True
+
+
+def test_component_foreign_rule_runs_and_warns_when_it_is_not_saved(backbone, tmp_path):
+    nlp = make_nlp(backbone, exit=EPEE)
+    nlp.get_pipe("epee_textcat").exit = Foreign()
+    assert nlp("fever")._.exits["epee_textcat"]["textcat"]["units"][0]["reason"] == "foreign"
+    with pytest.warns(UserWarning, match="to_config"):
+        nlp.to_disk(tmp_path)
+
+
+def test_component_deadline_is_for_the_whole_batch(backbone):
+    rule = {"@misc": "spacy-epee.Deadline.v1", "deadline_ms": 1e9}
+    nlp = make_nlp(backbone, exit=rule, model={"trunk": {"max_wordpieces": 32}})
+    pipe, texts = pipe_of(nlp), make_texts(32)
+    starts = []
+    start = Deadline.start
+    try:
+        Deadline.start = lambda self, units: starts.append(units) or start(self, units)
+        list(nlp.pipe(texts, batch_size=len(texts)))
+    finally:
+        Deadline.start = start
+    assert starts == [len(texts)]
+    pipe.exit = Deadline(0)
+    assert {doc._.exits[pipe.name]["textcat"]["layer"] for doc in nlp.pipe(texts)} == {1.0}
+
+
+def test_component_repeated_position_biases_are_kept_once(backbones):
+    nlp = make_nlp(backbones("mpnet"))
+    stepper = get_stepper(pipe_of(nlp).model)
+    ids = torch.full((6, 9), 7)
+    state = stepper.embed(ids, torch.ones_like(ids))
+    assert len(state.arguments["position_bias"]) == 1
+
+
+def test_component_scorer_settings_reach_the_scorer(backbone):
+    nlp = make_nlp(backbone, multilabel=True, exit=EPEE)
+    examples = make_examples(nlp, pipe_of(nlp).labels, multilabel=True)
+    all_given = nlp.evaluate(examples, scorer_cfg={"threshold": 0.0})
+    assert all_given["cats_micro_r"] == 1.0
 
 
 def test_component_learns(backbone):

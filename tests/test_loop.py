@@ -102,8 +102,16 @@ def answer(nlp, pipe, rule, texts: Sequence[str], size: int) -> Answers:
     answers = Answers.empty(len(texts), len(pipe.labels), DEPTH)
     for start in range(0, len(texts), size):
         part = texts[start : start + size]
-        answers.place(range(start, start + len(part)), pipe.answer(make_docs(nlp, part), rule))
+        place(answers, range(start, start + len(part)), pipe.answer(make_docs(nlp, part), rule))
     return answers
+
+
+def place(answers: Answers, units: Sequence[int], others: Answers) -> None:
+    """Take over the answers of some units."""
+    for name in ("logits", "probabilities", "layers", "entropy"):
+        getattr(answers, name)[list(units)] = getattr(others, name)
+    for unit, reason in zip(units, others.reasons):
+        answers.reasons[unit] = reason
 
 
 @lru_cache(maxsize=None)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import srsly
+from spacy.cli._util import import_code, setup_gpu
 from spacy.training import Corpus, Example
 from spacy.util import load_model
 from typer import Argument, Option
@@ -19,11 +20,13 @@ def evaluate_cli(
     model: str = Argument(..., help="Pipeline: a folder or an installed package"),
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
     cats: str = Option("cats", "--cats", help="Field with the labels, in a JSONL file"),
-    component: Optional[str] = Option(None, "--component", "-c", help="The early-exiting component, if there are several"),
+    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
     batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
     limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
     output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
+    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
 ):
     """Compare a pipeline's exit rule with its full depth: score, layers, documents per second."""
     msg = Printer()
@@ -34,6 +37,8 @@ def evaluate_cli(
     except ValueError:
         msg.fail(f"--batch-sizes is '{batch_sizes}'; give whole numbers from 1 on, with commas between them", exits=1)
     try:
+        import_code(code)
+        setup_gpu(gpu_id)
         nlp = load_model(model)
         pipe = find_component(nlp, component)
         examples = read_examples(nlp, data, cats, limit)

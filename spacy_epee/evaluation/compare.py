@@ -6,7 +6,6 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence
 import numpy
 import tqdm
 from spacy.language import Language
-from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..component import EarlyExitTransformer
@@ -55,11 +54,8 @@ def compare(
     contestants = {"full": None, "exits": rule}
     report: Dict[str, Any] = {"documents": len(texts), "depth": 0}
     for name, contestant in contestants.items():
-        docs = [Doc(nlp.vocab) for _ in examples]
         answers = component.answer([nlp.make_doc(text) for text in texts], contestant)
-        component.task.annotate(docs, answers, component.labels)
-        gold = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
-        scores = component.scorer(gold, **{**component.cfg, "labels": component.labels}) if component.scorer else {}
+        scores = component.score_answers(examples, answers)
         ran = answers.layers[answers.layers > 0]
         report["depth"] = answers.depth
         report[name] = {

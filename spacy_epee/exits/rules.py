@@ -284,19 +284,19 @@ class Voting(Rule):
         _within(self, "power", 0.0, 1.0)
 
     def start(self, units: int) -> Dict[str, Any]:
-        return {"exits": 0, "votes": None, "units": units}
+        return {"exits": numpy.zeros(units), "votes": None}
 
     def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
         if counters["votes"] is None:
-            counters["votes"] = numpy.zeros((counters["units"], evidence.logits.shape[1]))
-        counters["exits"] += 1
-        exits = counters["exits"]
+            counters["votes"] = numpy.zeros((len(counters["exits"]), evidence.logits.shape[1]))
+        counters["exits"][evidence.units] += 1
+        exits = counters["exits"][evidence.units]
         counters["votes"][evidence.units] += evidence.decision
         votes = counters["votes"][evidence.units]
         if evidence.exclusive:
             leading = votes.max(axis=1)
         else:
-            leading = numpy.maximum(votes, exits - votes).min(axis=1)
+            leading = numpy.maximum(votes, exits[:, None] - votes).min(axis=1)
         return (leading / exits**self.power >= self.votes).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
@@ -353,8 +353,9 @@ class FixedDepth(Rule):
 class Deadline(Rule):
     """Answer from where one is when the time is spent.
 
-    deadline_ms (float): Milliseconds for a batch, from its first layer on. The exit at which the time is found to be spent
-        is still finished, so a batch takes up to one layer longer. What it gives depends on the machine.
+    deadline_ms (float): Milliseconds for a batch (for `nlp.pipe` its `batch_size`), tokenization included. Every document
+        gets to the first exit; the one at which the time is found to be spent is still finished. What it gives depends on
+        the machine.
     """
 
     deadline_ms: float

@@ -3,11 +3,13 @@
 import gzip
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+
+LONGEST_LABEL = 100
 
 
 def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
@@ -20,23 +22,24 @@ def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> C
     """
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        rows = read_jsonl(path, ("text", cats), limit)
+        rows = read_jsonl(path, cats, limit)
         for doc in make_docs(nlp, rows, cats):
             yield Example(nlp.make_doc(doc.text), doc)
 
     return corpus
 
 
-def read_jsonl(path: Union[str, Path], required: Iterable[str] = ("text",), limit: int = 0) -> List[Dict[str, Any]]:
-    """Read a JSONL file.
+def read_jsonl(path: Union[str, Path], cats: Optional[str] = None, limit: int = 0) -> List[Dict[str, Any]]:
+    """Read a JSONL file of documents.
 
     path (Union[str, Path]): The file; compressed if it ends in .gz, which may be left out.
-    required (Iterable[str]): The fields that every row must have.
+    cats (Optional[str]): The field with the labels, if every row must have them.
     limit (int): The most rows to read; 0 for all.
     RETURNS (List[Dict[str, Any]]): The rows.
-    RAISES ValueError: A line that is no object, or lacks a field. It names file and line and shows none of the text.
+    RAISES ValueError: A line that is no document. It names file and line, and shows nothing of what is in it.
     """
     path = Path(path)
+    required = ["text"] if cats is None else ["text", cats]
     if not path.exists() and path.with_name(path.name + ".gz").exists():
         path = path.with_name(path.name + ".gz")
     if not path.exists():
@@ -51,12 +54,17 @@ def read_jsonl(path: Union[str, Path], required: Iterable[str] = ("text",), limi
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}, line {number}: not JSON ({error.msg} at character {error.pos}).") from None
             if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {number}: expected an object with {list(required)}.")
+                raise ValueError(f"{path}, line {number}: expected an object with {required}.")
             for field in required:
                 if field not in row:
                     raise ValueError(f"{path}, line {number}: the field '{field}' is missing; there are {sorted(row)}.")
             if not isinstance(row["text"], str):
                 raise ValueError(f"{path}, line {number}: the field 'text' is not a string.")
+            if cats is not None and not _are_cats(row[cats]):
+                raise ValueError(
+                    f"{path}, line {number}: the field '{cats}' holds no labels. Give an object with 0 or 1 for each label, a "
+                    f"list of labels, or one label, of at most {LONGEST_LABEL} characters on one line."
+                )
             rows.append(row)
             if limit and len(rows) == limit:
                 break
@@ -77,6 +85,16 @@ def make_docs(nlp: Language, rows: List[Dict[str, Any]], cats: str = "cats") -> 
         doc = nlp.make_doc(row["text"])
         doc.cats = found if complete else {label: found.get(label, 0.0) for label in labels}
         yield doc
+
+
+def _are_cats(value: Any) -> bool:
+    """Whether a value can be labels. Labels are shown in errors, so a text that is taken for one by mistake must not pass."""
+    if isinstance(value, dict) and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in value.values()):
+        return False
+    if not isinstance(value, (dict, list, str)):
+        return False
+    names = [value] if isinstance(value, str) else list(value)
+    return all(isinstance(name, str) and len(name) <= LONGEST_LABEL and "\n" not in name for name in names)
 
 
 def _to_cats(value: Any) -> Tuple[Dict[str, float], bool]:

@@ -1,6 +1,7 @@
 """Getting a backbone from a name and keeping it in a pipeline. The only module that touches spacy-transformers."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -15,9 +16,24 @@ from ..windows import Windower
 from .stepper import LayerStepper
 
 
+@dataclass(frozen=True)
+class TrunkSettings:
+    """What `TransformerTrunk` is given. It is kept off the model's attributes, which thinc saves and would put back over what
+    a config asks for when a pipeline is loaded."""
+
+    name: str
+    window: int
+    overlap: int
+    freeze_embeddings: bool
+    lr_decay: float
+    mixed_precision: bool
+    max_wordpieces: int
+
+
 class TrunkShim(HFShim, ScaledShim):
     """A backbone, saved as spacy-transformers saves it, with its stepper."""
 
+    settings: TrunkSettings
     _stepper: Optional[LayerStepper] = None
     _windower: Optional[Windower] = None
 
@@ -72,20 +88,11 @@ def TransformerTrunk(
             "`trust_remote_code` runs code from a model folder and is refused. Remove it from `model.trunk.tokenizer_config` and "
             "`model.trunk.transformer_config`."
         )
-    return Model(
-        "epee-trunk",
-        forward,
-        attrs={
-            "name": name,
-            "window": window,
-            "overlap": overlap,
-            "freeze_embeddings": freeze_embeddings,
-            "lr_decay": lr_decay,
-            "mixed_precision": mixed_precision,
-            "max_wordpieces": max_wordpieces,
-        },
-        shims=[TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))],
-    )
+    if max_wordpieces < 1:
+        raise ValueError(f"The setting `model.trunk.max_wordpieces` is {max_wordpieces}; give a number from 1 on.")
+    shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
+    shim.settings = TrunkSettings(name, window, overlap, freeze_embeddings, lr_decay, mixed_precision, max_wordpieces)
+    return Model("epee-trunk", forward, shims=[shim])
 
 
 def forward(model: Model, X, is_train: bool):
@@ -101,7 +108,7 @@ def load_backbone(trunk: Model) -> None:
     shim = trunk.shims[0]
     if shim._model is not None:
         return
-    name = trunk.attrs["name"]
+    name = shim.settings.name
     here = Path(name).expanduser()
     if not name or (not here.exists() and _looks_like_path(name)):
         raise ValueError(
@@ -142,8 +149,8 @@ def get_windower(trunk: Model) -> Windower:
     """
     shim = trunk.shims[0]
     if shim._windower is None or shim._windower.tokenizer is not shim._hfmodel.tokenizer:
-        size = min(trunk.attrs["window"], longest_window(shim._model))
-        shim._windower = Windower(shim._hfmodel.tokenizer, size, trunk.attrs["overlap"])
+        size = min(shim.settings.window, longest_window(shim._model))
+        shim._windower = Windower(shim._hfmodel.tokenizer, size, shim.settings.overlap)
     return shim._windower
 
 
@@ -179,7 +186,8 @@ def set_learning_rates(trunk: Model) -> None:
 
     trunk (Model): The trunk, with its backbone.
     """
-    shim, decay = trunk.shims[0], trunk.attrs["lr_decay"]
+    shim = trunk.shims[0]
+    decay = shim.settings.lr_decay
     if decay == 1.0 or shim.scale is not None:
         return
     stepper = shim.stepper

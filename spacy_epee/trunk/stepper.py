@@ -93,7 +93,7 @@ class LayerStepper:
         call: Dict[str, Any] = {}
         own = threading.get_ident()
 
-        def record(layer, args, kwargs):
+        def record(layer, args, kwargs=None):  # torch may call it without, in a thread that sees it half registered
             if threading.get_ident() != own:
                 return
             call.update(zip(self._argument_names, args))
@@ -113,6 +113,10 @@ class LayerStepper:
                 pass
             finally:
                 hook.remove()
+        bias = call.get("position_bias")
+        if bias is not None and bias.dim() == 4 and len(bias) > 1 and torch.equal(bias, bias[:1].expand_as(bias)):
+            # MPNet repeats it for each row, which can be more memory than all hidden states. The layers broadcast it.
+            call["position_bias"] = bias[:1]
         return LayerState(call.pop(self._argument_names[0]), call)
 
     def step(self, state: LayerState) -> None:

@@ -44,6 +44,11 @@ def test_readers_compressed(tmp_path, name):
     ('{"text": "Secretname"}', "'cats' is missing"),
     ('{"cats": "a"}', "'text' is missing"),
     ('{"text": 3, "cats": "a"}', "not a string"),
+    ('{"text": "fever", "cats": null}', "'cats' holds no labels"),
+    ('{"text": "fever", "cats": 3}', "'cats' holds no labels"),
+    ('{"text": "fever", "cats": {"x": "Secretname"}}', "'cats' holds no labels"),
+    ('{"text": "fever", "cats": ["Secretname", 2]}', "'cats' holds no labels"),
+    (json.dumps({"text": "fever", "cats": "Secretname " * 20}), "'cats' holds no labels"),
 ])
 def test_readers_bad_line_is_named_without_its_text(tmp_path, line, problem):
     path = write(tmp_path / "data.jsonl", ['{"text": "fever", "cats": "a"}', "", line])

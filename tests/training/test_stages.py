@@ -39,6 +39,16 @@ def test_stages_second_stage_leaves_the_full_depth_exactly_as_it_is(backbone):
     assert (pipe.answer(docs, None).logits == answers.logits).all()
 
 
+@pytest.mark.parametrize("stage", ["joint", "trunk", "exits"])
+def test_stages_with_a_learned_exit(backbone, stage):
+    nlp = make_nlp(backbone, model={"head": {"learned_exit": True}})
+    pipe = nlp.get_pipe("epee_textcat")
+    pipe.stage = stage
+    before = get_heads(pipe.model).doubt.weight.detach().clone()
+    pipe.update(make_examples(nlp, pipe.labels), sgd=nlp.resume_training())
+    assert torch.equal(get_heads(pipe.model).doubt.weight, before) == (stage == "trunk")
+
+
 def test_stages_by_epoch(backbone):
     nlp = make_nlp(backbone)
     block = {"@callbacks": "spacy-epee.two_stage.v1", "pipe": "epee_textcat", "exits_from_epoch": 2}

@@ -142,9 +142,7 @@ class Windower:
             )
         self.tokenizer = tokenizer
         self.backend = tokenizer.backend_tokenizer
-        # Some files come with truncation and padding switched on, which would cut notes silently.
-        self.backend.no_truncation()
-        self.backend.no_padding()
+        self._read_all()
         probe = self.backend.encode("a", add_special_tokens=True)
         text = numpy.flatnonzero(numpy.array(probe.special_tokens_mask) == 0)
         if not len(text):
@@ -162,12 +160,19 @@ class Windower:
                 f"overlap of {overlap}. Raise the setting `model.trunk.window` or lower `model.trunk.overlap`."
             )
 
+    def _read_all(self) -> None:
+        """Some files come with truncation and padding switched on, and any call of the tokenizer elsewhere can do so: notes
+        would be cut silently, and padding taken for text."""
+        self.backend.no_truncation()
+        self.backend.no_padding()
+
     def __call__(self, docs: Sequence[Doc]) -> Windows:
         """Cut Docs into windows. No wordpiece is dropped.
 
         docs (Sequence[Doc]): The Docs. One without any wordpiece gets no window.
         RETURNS (Windows): Their windows.
         """
+        self._read_all()
         encodings = self.backend.encode_batch([doc.text for doc in docs], add_special_tokens=False)
         ids: List[numpy.ndarray] = []
         owners: List[int] = []

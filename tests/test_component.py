@@ -292,6 +292,14 @@ def test_component_scorer_settings_reach_the_scorer(backbone):
     assert all_given["cats_micro_r"] == 1.0
 
 
+def test_component_does_not_mind_other_uses_of_its_tokenizer(nlp):
+    """A call with padding or truncation leaves them switched on in the tokenizer."""
+    expected = answers_of(nlp)
+    tokenizer = pipe_of(nlp).model.get_ref("trunk").shims[0]._hfmodel.tokenizer
+    tokenizer(["fever", "no fever today"], padding=True, truncation=True, max_length=4)
+    assert_same(answers_of(nlp), expected)
+
+
 def test_component_learns(backbone):
     nlp = make_nlp(backbone, labels=["A", "B"], exit=EPEE, spread=None)
     examples = [Example.from_dict(nlp.make_doc(t), {"cats": {"A": float("rash" in t), "B": float("rash" not in t)}}) for t in (

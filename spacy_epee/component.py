@@ -89,7 +89,6 @@ class EarlyExitTransformer(TrainablePipe):
         self._exit: Optional[ExitRule] = None
         self.exit = exit
         self._config_rule = exit
-        self._config_exit = _rule_config(exit)
         install_extensions()
 
     @property
@@ -151,6 +150,7 @@ class EarlyExitTransformer(TrainablePipe):
         windows = get_windows(self.model, docs)
         set_training(self.model, False)
         most = get_settings(self.model).max_wordpieces
+        layers, reading = get_exit_layers(self.model), self.task.reading(self.cfg["threshold"])
         for climbers in _climbs(windows.doc_lengths(), most * CLIMB):
             run_exits(
                 stepper,
@@ -158,10 +158,10 @@ class EarlyExitTransformer(TrainablePipe):
                 windows.select(climbers),
                 answers,
                 numpy.array(climbers),
-                exit_layers=get_exit_layers(self.model),
+                exit_layers=layers,
                 rule=rule,
                 counters=counters,
-                reading=self.task.reading(self.cfg["threshold"]),
+                reading=reading,
                 wordpieces=most,
             )
         return answers
@@ -425,7 +425,7 @@ class EarlyExitTransformer(TrainablePipe):
             )
         saved = json.loads(self.cfg.pop("exit", "null"))
         # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
-        if saved is not None and saved["config"] == self._config_exit:
+        if saved is not None and saved["config"] == _rule_config(self._config_rule):
             self.exit = registry.resolve({"exit": saved["rule"]})["exit"] if saved["rule"] else None
         self._check_rule(self.exit)
         return self
@@ -439,9 +439,9 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The exit rule {type(self.exit).__name__} of the component '{self.name}' has no `to_config` and is not saved: "
                 "the pipeline will be loaded with the rule of its config. Name the rule in the config, or give it that method."
             )
-        elif rule != self._config_exit or (self.exit is None) != (self._config_rule is None):
+        elif rule != _rule_config(self._config_rule) or (self.exit is None) != (self._config_rule is None):
             # As a string: srsly reads 0.3 back as 0.30000000000000004.
-            self.cfg["exit"] = json.dumps({"config": self._config_exit, "rule": rule})
+            self.cfg["exit"] = json.dumps({"config": _rule_config(self._config_rule), "rule": rule})
 
 
 def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:

@@ -100,7 +100,7 @@ def PooledHead(
         raise ValueError(f"The setting `model.head.pooling` is '{pooling}'; give 'cls', 'mean' or 'last'.")
     shim = ScaledShim(None, serialize_model=dump_heads, deserialize_model=load_heads)
     shim.scale = partial(constant, lr_scale)
-    attrs = {"pooling": pooling, "dropout": dropout, "learned_exit": learned_exit, "lr_scale": lr_scale}
+    attrs = {"pooling": pooling, "dropout": dropout, "learned_exit": learned_exit}
     return Model("epee-head", forward, attrs=attrs, shims=[shim])
 
 
@@ -116,10 +116,8 @@ def build_heads(model: Model, *, width: int, exits: int, labels: int) -> None:
     exits (int): The number of exits.
     labels (int): The number of labels.
     """
-    settings = {name: model.attrs[name] for name in ("pooling", "dropout", "learned_exit")}
-    shim = model.shims[0]
-    heads = ExitHeads(width=width, exits=exits, labels=labels, **settings)
-    shim._model = heads.to(get_torch_default_device())
+    heads = ExitHeads(width=width, exits=exits, labels=labels, **model.attrs)
+    model.shims[0]._model = heads.to(get_torch_default_device())
 
 
 def dump_heads(heads: ExitHeads) -> bytes:

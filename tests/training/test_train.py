@@ -19,15 +19,22 @@ def data(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("name", ["textcat", "textcat_multilabel"])
-def test_train_table_shows_full_depth_and_layers(name, data, backbone, tmp_path, capsys):
-    overrides = {
+def short(data, backbone):
+    """Overrides for four steps on some data."""
+    return {
         "paths.train": str(data),
         "paths.dev": str(data),
         "paths.backbone": str(backbone),
         "training.max_steps": 4,
         "training.eval_frequency": 2,
         "training.optimizer.learn_rate.warmup_steps": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["textcat", "textcat_multilabel"])
+def test_train_table_shows_full_depth_and_layers(name, data, backbone, tmp_path, capsys):
+    overrides = {
+        **short(data, backbone),
         f"components.epee_{name}.model.trunk.window": 32,
         f"components.epee_{name}.model.trunk.overlap": 8,
         f"components.epee_{name}.exit.patience": 2,
@@ -48,13 +55,5 @@ def test_train_two_stages_from_config(data, backbone, tmp_path):
     config["components"]["epee_textcat"]["model"]["trunk"].update(window=32, overlap=8)
     config["components"]["epee_textcat"]["exit"]["patience"] = 2
     config.to_disk(tmp_path / "config.cfg")
-    overrides = {
-        "paths.train": str(data),
-        "paths.dev": str(data),
-        "paths.backbone": str(backbone),
-        "training.max_steps": 4,
-        "training.eval_frequency": 2,
-        "training.optimizer.learn_rate.warmup_steps": 1,
-    }
-    train(tmp_path / "config.cfg", tmp_path / "out", overrides=overrides)
+    train(tmp_path / "config.cfg", tmp_path / "out", overrides=short(data, backbone))
     assert spacy.load(tmp_path / "out" / "model-last").get_pipe("epee_textcat").stage == "joint"

@@ -207,7 +207,7 @@ class EarlyExitTransformer(TrainablePipe):
         useful = numpy.flatnonzero(given.any(axis=1) & (lengths > 0))
         most = get_settings(self.model).max_wordpieces
         self.model.attrs["stage"] = self.stage
-        for rows in pack(lengths[useful], most, padding=1.0):  # only the size matters here
+        for rows in pack(lengths[useful], most, call=most):  # only the size matters here
             part = [examples[i] for i in useful[rows]]
             scores, backprop = self.model.begin_update([eg.predicted for eg in part])
             loss, gradient = self.get_loss(part, scores)

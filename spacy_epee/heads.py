@@ -1,7 +1,7 @@
 """One light classifier per exit."""
 
 from functools import partial
-from typing import Literal, Tuple
+from typing import Literal, Optional, Tuple
 
 import numpy
 import torch
@@ -52,21 +52,20 @@ class ExitHeads(nn.Module):
         """
         return lengths if self.pooling == "mean" else numpy.ones_like(lengths)
 
-    def pool(self, hidden: Tensor, lengths: Tensor, padded: bool) -> Tensor:
+    def pool(self, hidden: Tensor, lengths: Tensor, mask: Optional[Tensor]) -> Tensor:
         """Sum up each window, by its weight.
 
         hidden (Tensor): The states, (W, T, H).
         lengths (Tensor): Wordpieces per window, (W,).
-        padded (bool): Whether any window is shorter than T.
+        mask (Optional[Tensor]): 1 for wordpieces and 0 for padding, (W, 1, T); None if no window is shorter than T.
         RETURNS (Tensor): One vector a window, (W, H) in float32.
         """
         if self.pooling == "cls":
             pooled = hidden[:, 0]
         elif self.pooling == "last":
             pooled = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
-        elif padded:
-            mask = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
-            pooled = torch.bmm(mask[:, None].to(hidden.dtype), hidden)[:, 0]
+        elif mask is not None:
+            pooled = torch.bmm(mask.to(hidden.dtype), hidden)[:, 0]
         else:
             pooled = hidden.sum(dim=1)
         return pooled.float()
@@ -79,7 +78,7 @@ class ExitHeads(nn.Module):
         RETURNS (Tuple[Tensor, Tensor]): Logits (U, K), and the logit of being wrong (U,), which is empty without a learned
             exit. The latter sends no gradient into the trunk's states of this exit.
         """
-        logits = self.classifiers[exit](self.dropout(pooled))
+        logits = self.classifiers[exit](self.dropout(pooled) if self.training else pooled)
         if self.doubt is None:
             return logits, logits.new_zeros(0)
         return logits, self.doubt(pooled.detach())[:, 0]

@@ -211,23 +211,20 @@ def cut(length: int, room: int, overlap: int) -> List[Tuple[int, int]]:
     return [(int(start), int(start) + size) for start in starts]
 
 
-def pack(lengths: Sequence[int], most: int, padding: float = 0.15, fewest: int = 256) -> List[numpy.ndarray]:
+def pack(lengths: Sequence[int], most: int, call: int) -> List[numpy.ndarray]:
     """Sort sequences by length into padded batches.
 
     lengths (Sequence[int]): The length of each sequence.
     most (int): The most positions in a batch, padding included. A longer sequence gets a batch of its own.
-    padding (float): The largest share of padding in a batch of more than `fewest` positions.
-    fewest (int): Up to this size a batch is filled up whatever the padding: a call of its own would cost more.
+    call (int): What a batch costs beside its positions, in positions: the padding that is cheaper than another batch.
     RETURNS (List[ndarray]): The indices of each batch.
     """
     order = numpy.argsort(lengths, kind="stable")
     batches: List[numpy.ndarray] = []
     begin, filled = 0, 0
-    for i, index in enumerate(order):
-        length = int(lengths[index])
+    for i, length in enumerate(numpy.asarray(lengths)[order].tolist()):
         size = length * (i - begin + 1)
-        wasteful = size > fewest and size - filled - length > padding * size
-        if i > begin and (size > most or wasteful):
+        if i > begin and (size > most or size - filled - length > call):
             batches.append(order[begin:i])
             begin, filled = i, 0
         filled += length

@@ -15,8 +15,8 @@ from util import DEPTH, SENTENCES, make_nlp, make_texts
 
 from spacy_epee.exits.evidence import Evidence
 from spacy_epee.loop import DEPTH as REACHED_DEPTH
-from spacy_epee.loop import Answers
-from spacy_epee.model import get_exit_layers, get_heads, get_windows
+from spacy_epee.loop import Answers, Climb
+from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
 
 LABELS = ("ACUTE", "STABLE", "HISTORY", "FAMILY", "PLAN")
 
@@ -414,6 +414,53 @@ def test_loop_runs_no_layer_for_those_that_left(get_pipe, monkeypatch):
     found = pipe.answer(docs, make_rule("spacy-epee.Entropy.v1"))
     for layer in range(1, DEPTH + 1):
         assert ran[layer] == sum(found.layers[doc] >= layer for doc in lengths.docs)
+
+
+FAMILIES = ["bert", "roberta", "mpnet", "deberta-v2", "gpt2", "modernbert", "albert", "distilbert", "electra"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.inference_mode()
+def test_loop_joins_packs_that_became_small(backbones, family):
+    nlp = make_nlp(backbones(family), spread=3.0)
+    pipe = nlp.get_pipe("epee_textcat")
+    texts = [" ".join(["fever"] * count) for count in (3, 4, 3, 30, 31, 33, 90, 92, 95)]
+    stay = numpy.array([True, False, False] * 3)
+    stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)
+    climb = Climb(stepper, heads, get_windows(pipe.model, make_docs(nlp, texts)), 2048)
+    climb.call = 200
+    climb.step()
+    calls = len(climb.packs)
+    climb.keep(stay)
+    assert len(climb.packs) < calls
+    assert {members.state.layer for members in climb.packs} == {1}
+    for exit in range(1, DEPTH):
+        climb.step()
+        logits, _ = climb.read(exit, numpy.flatnonzero(stay))
+        numpy.testing.assert_allclose(logits, every_exit(nlp, pipe, texts)[exit, stay], rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_loop_trims_padding_of_those_that_left(get_pipe):
+    nlp, pipe = get_pipe("exclusive")
+    texts = [" ".join(["fever"] * count) for count in (4, 4, 8)]
+    climb = Climb(get_stepper(pipe.model), get_heads(pipe.model), get_windows(pipe.model, make_docs(nlp, texts)), 2048)
+    climb.call = 10_000
+    climb.packs = climb._pack(numpy.arange(3))
+    climb.call, longest = 0, climb.packs[0].longest
+    climb.step()
+    climb.keep(numpy.array([True, True, False]))
+    assert [len(members) for members in climb.packs] == [2]
+    assert climb.packs[0].state.hidden.shape[1] == climb.packs[0].longest < longest
+    climb.step()
+    logits, _ = climb.read(1, numpy.array([0, 1]))
+    numpy.testing.assert_allclose(logits, every_exit(nlp, pipe, texts)[1, :2], rtol=1e-4, atol=1e-4)
+
+
+def every_exit(nlp, pipe, texts: Sequence[str]) -> numpy.ndarray:
+    """The logits of each text alone, (E, U, K)."""
+    alone = [next(iter(pipe.exit_logits(make_docs(nlp, [text])))).logits for text in texts]
+    return numpy.concatenate(alone, axis=1)
 
 
 # Exits after some layers only

@@ -240,31 +240,29 @@ lengths = st.lists(st.integers(1, 300), max_size=120)
 
 
 @settings(deadline=None, max_examples=50)
-@given(lengths=lengths, most=st.integers(1, 5000), padding=st.floats(0, 1))
-def test_windows_pack_covers_all_once(lengths, most, padding):
-    batches = pack(lengths, most, padding)
+@given(lengths=lengths, most=st.integers(1, 5000), call=st.integers(0, 500))
+def test_windows_pack_covers_all_once(lengths, most, call):
+    batches = pack(lengths, most, call)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     assert all(len(batch) for batch in batches)
 
 
 @settings(deadline=None, max_examples=50)
-@given(lengths=lengths, most=st.integers(1, 5000), padding=st.floats(0, 1))
-def test_windows_pack_is_bounded(lengths, most, padding):
-    for batch in pack(lengths, most, padding):
+@given(lengths=lengths, most=st.integers(1, 5000), call=st.integers(0, 500))
+def test_windows_pack_is_bounded(lengths, most, call):
+    for batch in pack(lengths, most, call):
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= most
 
 
 @settings(deadline=None, max_examples=50)
-@given(lengths=lengths, most=st.integers(1, 5000), padding=st.floats(0, 1), fewest=st.integers(1, 512))
-def test_windows_pack_keeps_padding_low(lengths, most, padding, fewest):
-    for batch in pack(lengths, most, padding, fewest):
-        size = len(batch) * max(lengths[i] for i in batch)
-        if size > fewest:
-            assert size - sum(lengths[i] for i in batch) <= padding * size
+@given(lengths=lengths, most=st.integers(1, 5000), call=st.integers(0, 500))
+def test_windows_pack_pads_less_than_a_call_costs(lengths, most, call):
+    for batch in pack(lengths, most, call):
+        assert len(batch) * max(lengths[i] for i in batch) - sum(lengths[i] for i in batch) <= call
 
 
 def test_windows_pack_puts_like_lengths_together():
-    batches = pack([5, 100, 5, 100, 5, 100], 300)
+    batches = pack([5, 100, 5, 100, 5, 100], 300, 32)
     assert [sorted(int(i) for i in batch) for batch in batches] == [[0, 2, 4], [1, 3, 5]]
 
 

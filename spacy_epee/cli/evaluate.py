@@ -88,7 +88,8 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         row += [f"{report['speedup_seconds'][size]:.2f}x" if name == "exits" else "1.00x" for size in sizes]
         rows.append(row)
     msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * (len(header) - 1))
-    saved = f"{100 * report['layers_saved']:.0f} % of the layers saved ({report['speedup_layers']:.2f} times fewer)"
+    saved = f"{100 * report['layers_saved']:.0f} % of the layers saved ({report['speedup_layers']:.2f} times fewer"
+    saved += f"; {report['speedup_wordpieces']:.2f} times, counted by wordpieces)"
     msg.info(f"{report['documents']} documents, {saved}; speed-ups in seconds of the whole pipeline")
     counts = ", ".join(f"{layer}: {count}" for layer, count in enumerate(report["exits"]["histogram"], 1) if count)
     msg.text(f"Documents by exit layer: {counts}")

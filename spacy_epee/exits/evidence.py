@@ -86,10 +86,15 @@ class Evidence:
         return numpy.exp(self.log_probabilities) if self.exclusive else expit(self.logits)
 
     @cached_property
+    def best(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The index of the best label, (U,)."""
+        return self.logits.argmax(axis=1)
+
+    @cached_property
     def decision(self) -> numpy.ndarray:
         """RETURNS (ndarray): The labels given: the best one, or all from the threshold on, (U, K) bool."""
         if self.exclusive:
-            return numpy.arange(self.logits.shape[1]) == self.logits.argmax(axis=1)[:, None]
+            return numpy.arange(self.logits.shape[1]) == self.best[:, None]
         return self.probabilities >= self.threshold
 
     @cached_property
@@ -127,6 +132,8 @@ class Evidence:
         """RETURNS (ndarray): Whether the decision (label or label set) is that of the previous exit, (U,) bool."""
         if self.previous is None:
             return numpy.zeros(len(self), dtype=bool)
+        if self.exclusive:
+            return self.best == self.previous.best
         return (self.decision == self.previous.decision).all(axis=1)
 
     def divergence(self, kind: Divergence) -> numpy.ndarray:

@@ -43,6 +43,7 @@ def test_evaluate_prints_and_saves_the_same(model, examples, tmp_path, suffix):
     report = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert report["documents"] == len(examples) and report["depth"] == 4
     assert report["full"]["layers"] == 4 and report["exits"]["layers"] == 2 and report["speedup_layers"] == 2
+    assert report["exits"]["wordpiece_layers"] == 2 and report["speedup_wordpieces"] == 2
     assert report["exits"]["histogram"] == [0, len(examples), 0, 0]
     assert set(report["speedup_seconds"]) == {"1", "4"}
     for name in ("full", "exits"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import warnings
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from .exits.rules import ExitRule
+from .items import Items
 from .loop import Answers, run_exits
 from .model import (
     ExitOutputs,
@@ -132,7 +134,7 @@ class EarlyExitTransformer(TrainablePipe):
         """Answer some Docs without changing them.
 
         docs (Iterable[Doc]): The Docs.
-        RETURNS (Answers): One answer a Doc.
+        RETURNS (Answers): The answers.
         """
         return self.answer(list(docs), self.exit)
 
@@ -141,23 +143,23 @@ class EarlyExitTransformer(TrainablePipe):
 
         docs (Sequence[Doc]): The Docs.
         rule (Optional[ExitRule]): The rule; None runs the full depth.
-        RETURNS (Answers): One answer a Doc, in order.
+        RETURNS (Answers): The answers, of Docs in order.
         """
         self._require_model()
+        began = time.perf_counter()
         stepper, heads = get_stepper(self.model), get_heads(self.model)
-        answers = Answers.empty(len(docs), len(self.labels), stepper.depth)
-        counters = None if rule is None else rule.start(len(docs))
-        windows = get_windows(self.model, docs)
+        items = self.task.ask(docs, get_windows(self.model, docs), self.cfg)
+        answers = Answers.empty(items, heads.n_labels, stepper.depth)
+        counters = None if rule is None else rule.start(items.n_units, began)
         set_training(self.model, False)
         most = get_settings(self.model).max_wordpieces
         layers, reading = get_exit_layers(self.model), self.task.reading(self.cfg["threshold"])
-        for climbers in _climbs(windows.doc_lengths(), most * CLIMB):
+        for units in _climbs(items, most * CLIMB):
             run_exits(
                 stepper,
                 heads,
-                windows.select(climbers),
                 answers,
-                numpy.array(climbers),
+                units,
                 exit_layers=layers,
                 rule=rule,
                 counters=counters,
@@ -175,10 +177,14 @@ class EarlyExitTransformer(TrainablePipe):
         docs = list(docs)
         install_extensions()
         self.task.annotate(docs, answers, self.labels)
-        for i, doc in enumerate(docs):
-            layer = int(answers.layers[i])
-            units = [{"layer": layer, "reason": answers.reasons[i], "entropy": float(answers.entropy[i])}] if layer else []
-            entry = {"layer": float(layer), "depth": answers.depth, "units": units}
+        for doc, own in zip(docs, answers.items.by_doc()):
+            ran = [unit for unit in own if answers.layers[unit]]
+            units = [
+                {"layer": int(answers.layers[unit]), "reason": answers.reasons[unit], "entropy": float(answers.entropy[unit])}
+                for unit in ran
+            ]
+            layer = float(answers.layers[ran].mean()) if ran else 0.0
+            entry = {"layer": layer, "depth": answers.depth, "units": units}
             doc._.exits = {**doc._.exits, self.name: {self.task.name: entry}}
 
     def update(
@@ -202,17 +208,23 @@ class EarlyExitTransformer(TrainablePipe):
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.update")
         self._require_model()
-        _, given = self.task.targets(examples, self.labels)
-        lengths = get_windows(self.model, [eg.predicted for eg in examples]).doc_lengths()
-        useful = numpy.flatnonzero(given.any(axis=1) & (lengths > 0))
         most = get_settings(self.model).max_wordpieces
+        docs = [eg.predicted for eg in examples]
+        windows = get_windows(self.model, docs).sample(most)
+        items = self.task.ask(docs, windows, self.cfg)
+        _, given = self.task.targets(examples, self.labels, items)
+        answered = given.any(axis=1)
+        known = numpy.bincount(items.unit_docs[items.units[answered]], minlength=len(docs))
+        lengths = numpy.bincount(items.unit_docs, items.lengths, minlength=len(docs))
+        useful = numpy.flatnonzero((known > 0) & (lengths > 0))
         self.model.attrs["stage"] = self.stage
-        for rows in pack(lengths[useful], most, call=most):  # only the size matters here
-            part = [examples[i] for i in useful[rows]]
-            scores, backprop = self.model.begin_update([eg.predicted for eg in part])
-            loss, gradient = self.get_loss(part, scores)
-            share = len(part) / len(useful)
-            backprop(ExitOutputs(gradient.logits * share, gradient.doubt * share))
+        for rows in pack(lengths[useful].astype(int), most, call=most):  # only the size matters here
+            part = useful[rows]
+            asked = self.task.ask([docs[i] for i in part], windows.select(part), self.cfg)
+            scores, backprop = self.model.begin_update(asked)
+            loss, gradient = self.get_loss([examples[i] for i in part], scores)
+            share = known[part].sum() / known[useful].sum()
+            backprop(ExitOutputs(gradient.logits * share, gradient.doubt * share, asked))
             losses[self.name] += loss * share
         if sgd is not None and len(useful):
             self.finish_update(sgd)
@@ -225,9 +237,9 @@ class EarlyExitTransformer(TrainablePipe):
         scores (ExitOutputs): What the exits say about them.
         RETURNS (Tuple[float, ExitOutputs]): The loss and its gradient.
         """
-        truths, given = self.task.targets(list(examples), self.labels)
+        truths, given = self.task.targets(list(examples), self.labels, scores.items)
         logits, doubt = xp2torch(scores.logits), xp2torch(scores.doubt)
-        weights = [self.task.label_weights.get(label, 1.0) for label in self.labels]
+        weights = self.task.weights(self.labels)
         loss, d_logits, d_doubt = self.loss.gradient(
             logits,
             doubt,
@@ -238,7 +250,7 @@ class EarlyExitTransformer(TrainablePipe):
             threshold=self.cfg["threshold"],
             weighting={"joint": None, "trunk": "last", "exits": "equal"}[self.stage],
         )
-        return loss, ExitOutputs(torch2xp(d_logits), torch2xp(d_doubt))
+        return loss, ExitOutputs(torch2xp(d_logits), torch2xp(d_doubt), scores.items)
 
     def initialize(
         self,
@@ -341,15 +353,16 @@ class EarlyExitTransformer(TrainablePipe):
     def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64) -> Iterator[ExitOutputs]:
         """Run the full depth and keep what every exit says, to try rules without running the model again.
 
-        docs (Iterable[Doc]): The Docs, each with at least one wordpiece.
+        docs (Iterable[Doc]): The Docs. Items of a Doc without wordpieces get zeros.
         batch_size (int): How many run together.
         YIELDS (ExitOutputs): The outputs of a batch, in numpy arrays.
         """
         self._require_model()
         docs = list(docs)
         for start in range(0, len(docs), batch_size):
-            found = self.model.predict(docs[start : start + batch_size])
-            yield ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt))
+            part = docs[start : start + batch_size]
+            found = self.model.predict(self.task.ask(part, get_windows(self.model, part), self.cfg))
+            yield ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items)
 
     def _require_model(self) -> None:
         if not is_initialized(self.model):
@@ -449,18 +462,20 @@ def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
     return rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
 
 
-def _climbs(lengths: numpy.ndarray, most: int) -> Iterator[List[int]]:
-    """Group Docs, sorted by length, by the wordpieces that may climb together."""
+def _climbs(items: Items, most: int) -> Iterator[numpy.ndarray]:
+    """Group units, sorted by length, by the wordpieces that may climb together; an item counts as a wordpiece."""
+    costs = (items.lengths + items.counts)[items.live]
+    order = items.live[numpy.argsort(costs, kind="stable")]
     group: List[int] = []
     filled = 0
-    for index in numpy.argsort(lengths, kind="stable"):
-        if group and filled + lengths[index] > most:
-            yield group
+    for unit, cost in zip(order.tolist(), numpy.sort(costs).tolist()):
+        if group and filled + cost > most:
+            yield numpy.sort(group)
             group, filled = [], 0
-        group.append(int(index))
-        filled += lengths[index]
+        group.append(unit)
+        filled += cost
     if group:
-        yield group
+        yield numpy.sort(group)
 
 
 def install_extensions() -> None:

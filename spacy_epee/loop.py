@@ -1,7 +1,7 @@
 """The early-exit loop. Nothing else decides who leaves the batch."""
 
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .exits.evidence import Evidence, Reduction
 from .exits.rules import ExitRule
-from .heads import ExitHeads
+from .heads.base import ExitHeads
+from .items import Items
 from .trunk.stepper import LayerState, LayerStepper
 from .windows import Windows, pack
 
@@ -45,14 +46,16 @@ class Reading:
 class Answers:
     """What the units of a batch left with.
 
-    logits (ndarray): The logits of the exit that each took, (U, K) float32. Zeros for a unit without a window.
-    probabilities (ndarray): The same as probabilities, (U, K). Zeros for a unit without a window.
-    layers (ndarray): The layer of that exit, (U,) from 1 to `depth`. 0 for a unit without a window.
+    items (Items): What was asked.
+    logits (ndarray): The logits of the exit that each took, (N, K) float32. Zeros for an item without a window.
+    probabilities (ndarray): The same as probabilities, (N, K). Zeros for an item without a window.
+    layers (ndarray): The layer of that exit, (U,) from 1 to `depth`. 0 for a unit that did not climb.
     entropy (ndarray): The normalised entropy there, (U,).
     reasons (List[str]): Why each left: a reason of the rule, or "depth".
     depth (int): The number of layers.
     """
 
+    items: Items
     logits: numpy.ndarray
     probabilities: numpy.ndarray
     layers: numpy.ndarray
@@ -61,29 +64,31 @@ class Answers:
     depth: int
 
     @classmethod
-    def empty(cls, units: int, labels: int, depth: int) -> "Answers":
+    def empty(cls, items: Items, labels: int, depth: int) -> "Answers":
         """RETURNS (Answers): Answers of units that have not climbed."""
         return cls(
-            logits=numpy.zeros((units, labels), dtype="float32"),
-            probabilities=numpy.zeros((units, labels), dtype="float32"),
-            layers=numpy.zeros(units, dtype="int64"),
-            entropy=numpy.zeros(units, dtype="float64"),
-            reasons=[""] * units,
+            items=items,
+            logits=numpy.zeros((len(items), labels), dtype="float32"),
+            probabilities=numpy.zeros((len(items), labels), dtype="float32"),
+            layers=numpy.zeros(items.n_units, dtype="int64"),
+            entropy=numpy.zeros(items.n_units, dtype="float64"),
+            reasons=[""] * items.n_units,
             depth=depth,
         )
 
-    def write(self, evidence: Evidence, rows: numpy.ndarray, reasons: Sequence[str]) -> None:
+    def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:
         """Write down the units that leave.
 
         evidence (Evidence): This exit's evidence.
-        rows (ndarray): The rows of the evidence that leave.
+        done (ndarray): Which of its units leave, (U,) bool.
         reasons (Sequence[str]): Why each of them does.
         """
-        units = evidence.units[rows]
-        self.logits[units] = evidence.logits[rows]
-        self.probabilities[units] = evidence.probabilities[rows]
+        units, rows = evidence.units[done], evidence.rows(done)
+        items = evidence.items[rows]
+        self.logits[items] = evidence.logits[rows]
+        self.probabilities[items] = evidence.probabilities[rows]
         self.layers[units] = evidence.layer
-        self.entropy[units] = evidence.entropy[rows]
+        self.entropy[units] = evidence.entropy[done]
         for unit, reason in zip(units, reasons):
             self.reasons[unit] = reason
 
@@ -91,12 +96,11 @@ class Answers:
 class Pack:
     """Windows of about the same length on their way up together."""
 
-    def __init__(self, stepper: LayerStepper, windows: Windows, rows: numpy.ndarray, shares: numpy.ndarray):
+    def __init__(self, stepper: LayerStepper, windows: Windows, rows: numpy.ndarray):
         """
         stepper (LayerStepper): The trunk.
         windows (Windows): The windows of the batch.
         rows (ndarray): Which of them are in this pack.
-        shares (ndarray): For each window of the batch the factor from its pooled sum to its part in its unit, (W, 1).
         """
         lengths = windows.lengths[rows]
         self.longest = int(lengths.max())
@@ -110,29 +114,40 @@ class Pack:
         if padding and padded:  # some families derive positions from the padding wordpiece
             ids[~mask] = padding
         self.rows = rows
-        self.units = windows.docs[rows]
         self.lengths = torch.from_numpy(lengths).to(device)
-        self.shares = torch.from_numpy(shares[rows]).to(device)
         given = torch.from_numpy(mask).to(device)
         self.state: LayerState = stepper.embed(torch.from_numpy(ids).to(device), given.long())
         self.mask = given[:, None].to(self.state.hidden.dtype) if padded else None
+        self.notes: Dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def note(self, name: str, make: Callable[["Pack"], Any]) -> Any:
+        """Keep what follows from the windows that are in the pack for as long as it stays the same.
+
+        name (str): What it is.
+        make (Callable[[Pack], Any]): Makes it.
+        RETURNS (Any): It.
+        """
+        if name not in self.notes:
+            self.notes[name] = make(self)
+        return self.notes[name]
+
     def keep(self, wanted: numpy.ndarray) -> None:
         """Drop the windows of units that have left.
 
-        wanted (ndarray): For each unit whether it climbs on, (U,) bool.
+        wanted (ndarray): For each window of the batch whether it climbs on, (W,) bool.
         """
-        kept = wanted[self.units]
+        kept = wanted[self.rows]
         if kept.all():
             return
         kept = numpy.flatnonzero(kept)
-        self.rows, self.units = self.rows[kept], self.units[kept]
+        self.rows = self.rows[kept]
+        self.notes = {}
         if len(kept):
             index = torch.from_numpy(kept).to(self.lengths.device)
-            self.lengths, self.shares = self.lengths[index], self.shares[index]
+            self.lengths = self.lengths[index]
             self.mask = None if self.mask is None else self.mask[index]
             self.state.keep(index)
 
@@ -151,31 +166,37 @@ class Pack:
 
 
 class Climb:
-    """A batch of units climbing the trunk together."""
+    """Some units of a batch climbing the trunk together."""
 
-    def __init__(self, stepper: LayerStepper, heads: ExitHeads, windows: Windows, wordpieces: int):
+    def __init__(self, stepper: LayerStepper, heads: ExitHeads, items: Items, units: numpy.ndarray, wordpieces: int):
         """
         stepper (LayerStepper): The trunk.
         heads (ExitHeads): The classifiers.
-        windows (Windows): The windows; a unit is a Doc with all its windows.
+        items (Items): What is asked about the batch.
+        units (ndarray): The units that climb, in order.
         wordpieces (int): The most wordpieces that run through a layer in one call.
         """
         self.stepper = stepper
         self.heads = heads
-        self.windows = windows
+        self.items = items
         self.wordpieces = wordpieces
-        self.units = windows.n_docs
-        self.device = stepper.device
-        self.call = CALL if self.device.type == "cpu" else CALL_GPU
-        weights = heads.weights(windows.lengths)
-        totals = numpy.bincount(windows.docs, weights, minlength=windows.n_docs)
-        self.shares = (1 / totals[windows.docs]).astype("float32")[:, None]
-        self.packs = self._pack(numpy.arange(len(windows)))
+        self.call = CALL if stepper.device.type == "cpu" else CALL_GPU
+        self.question = heads.prepare(items, stepper.device)
+        self.packs = self._pack(numpy.flatnonzero(self._windows_of(units)))
+        for members in self.packs:
+            heads.mark(members, self.question)
+
+    def _windows_of(self, units: numpy.ndarray) -> numpy.ndarray:
+        """Which of the windows are of some units, (W,) bool."""
+        wanted = numpy.zeros(self.items.n_units + 1, dtype=bool)  # the last one is that of windows without a unit, -1
+        wanted[units] = True
+        return wanted[self.items.window_units]
 
     def _pack(self, rows: numpy.ndarray) -> List[Pack]:
         """Embed some windows, in packs."""
-        found = pack(self.windows.lengths[rows], self.wordpieces, self.call)
-        return [Pack(self.stepper, self.windows, rows[members], self.shares) for members in found]
+        windows = self.items.windows
+        found = pack(windows.lengths[rows], self.wordpieces, self.call)
+        return [Pack(self.stepper, windows, rows[members]) for members in found]
 
     def step(self) -> None:
         """Run the next layer on all that still climb."""
@@ -187,25 +208,17 @@ class Climb:
 
         exit (int): The exit, from 0.
         units (ndarray): The units still climbing, in order, (U,).
-        RETURNS (Tuple[Tensor, Tensor]): Logits (U, K) and the logit of being wrong (U,) or (0,).
+        RETURNS (Tuple[Tensor, Tensor]): The logits of their items (N, K) and the logits of being wrong (N,) or (0,).
         """
-        parts = [
-            self.heads.pool(self.stepper.read(members.state), members.lengths, members.mask) * members.shares
-            for members in self.packs
-        ]
-        rows = numpy.concatenate([members.units for members in self.packs])
-        pooled = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if not numpy.array_equal(rows, units):
-            sums = torch.zeros(self.units, pooled.shape[1], device=self.device)
-            sums = sums.index_add(0, torch.from_numpy(rows).to(self.device), pooled)
-            pooled = sums[torch.from_numpy(units).to(self.device)]
-        return self.heads(exit, pooled)
+        states = [self.stepper.read(members.state) for members in self.packs]
+        return self.heads(exit, self.packs, states, self.question, units)
 
-    def keep(self, wanted: numpy.ndarray) -> None:
+    def keep(self, units: numpy.ndarray) -> None:
         """Drop the units that have left.
 
-        wanted (ndarray): For each unit whether it climbs on, (U,) bool.
+        units (ndarray): Those that climb on, in order; at least one.
         """
+        wanted = self._windows_of(units)
         for members in self.packs:
             members.keep(wanted)
         self.packs = [members for members in self.packs if len(members)]
@@ -218,7 +231,7 @@ class Climb:
         Embedding again gives the masks of the new shape in any family's own form. It costs a fraction of a layer.
         """
         rows = numpy.concatenate([members.rows for members in self.packs])
-        lengths = self.windows.lengths[rows]
+        lengths = self.items.windows.lengths[rows]
         planned = pack(lengths, self.wordpieces, self.call)
         now = sum(len(members) * members.longest + self.call for members in self.packs)
         then = sum(len(members) * int(lengths[members].max()) + self.call for members in planned)
@@ -233,7 +246,6 @@ class Climb:
 def run_exits(
     stepper: LayerStepper,
     heads: ExitHeads,
-    windows: Windows,
     answers: Answers,
     units: numpy.ndarray,
     *,
@@ -247,19 +259,17 @@ def run_exits(
 
     stepper (LayerStepper): The trunk.
     heads (ExitHeads): The classifiers.
-    windows (Windows): The windows of the units.
-    answers (Answers): Where to write the answers of the batch.
-    units (ndarray): The places of these units in the batch.
+    answers (Answers): The answers of the batch, to be written.
+    units (ndarray): The units to answer, in order.
     exit_layers (Sequence[int]): The layers with an exit, the last one among them.
     rule (Optional[ExitRule]): When to leave; None runs the full depth.
     counters (Any): The rule's counters for the whole batch.
     reading (Reading): How logits are to be read.
     wordpieces (int): The most wordpieces that run through a layer in one call.
     """
-    live = numpy.unique(windows.docs)
-    if not len(live):
-        return
-    climb = Climb(stepper, heads, windows, wordpieces)
+    items = answers.items
+    climb = Climb(stepper, heads, items, units, wordpieces)
+    live = units
     previous: Optional[Evidence] = None
     for layer in range(1, stepper.depth + 1):
         climb.step()
@@ -270,42 +280,49 @@ def run_exits(
         evidence = reading.evidence(
             logits.cpu().numpy(),
             layer=layer,
-            units=units[live],
+            units=live,
             previous=previous,
             doubt=torch.sigmoid(doubt).cpu().numpy() if len(doubt) else None,
+            items=None if items.one_each else items.of_units(live),
+            counts=None if items.one_each else items.counts[live],
         )
         codes = numpy.zeros(len(live), dtype=int) if rule is None else rule.step(evidence, counters)
         done = numpy.ones(len(live), dtype=bool) if last else codes > 0
         if done.any():
             reasons = [DEPTH if code == 0 else rule.reasons[code - 1] for code in codes[done]]  # type: ignore
-            answers.write(evidence, numpy.flatnonzero(done), reasons)
+            answers.write(evidence, done, reasons)
             live = live[~done]
             if not len(live):
                 break
-            wanted = numpy.zeros(windows.n_docs, dtype=bool)
-            wanted[live] = True
-            climb.keep(wanted)
+            climb.keep(live)
         previous = evidence.keep(~done) if done.any() else evidence
         previous.previous = None  # only neighbouring exits are compared
 
 
 def all_exits(
-    stepper: LayerStepper, heads: ExitHeads, windows: Windows, *, exit_layers: Sequence[int], wordpieces: int
+    stepper: LayerStepper, heads: ExitHeads, items: Items, *, exit_layers: Sequence[int], wordpieces: int
 ) -> Tuple[Tensor, Tensor]:
     """Run the full depth and look through every exit, for training and for stored logits.
 
     stepper (LayerStepper): The trunk.
     heads (ExitHeads): The classifiers.
-    windows (Windows): The windows of the units, every unit with at least one.
+    items (Items): What is asked, at least one item. Those of units without a window get zeros.
     exit_layers (Sequence[int]): The layers with an exit.
     wordpieces (int): The most wordpieces that run through a layer in one call.
-    RETURNS (Tuple[Tensor, Tensor]): Logits (E, U, K), and the logits of being wrong (E, U) or (E, 0).
+    RETURNS (Tuple[Tensor, Tensor]): Logits (E, N, K), and the logits of being wrong (E, N) or (E, 0).
     """
-    climb = Climb(stepper, heads, windows, wordpieces)
-    units = numpy.arange(windows.n_docs)
+    logits = torch.zeros(len(exit_layers), len(items), heads.n_labels, device=stepper.device)
+    doubt = torch.zeros(len(exit_layers), len(items) if heads.doubt is not None else 0, device=stepper.device)
+    if not len(items.live):
+        return logits, doubt
+    climb = Climb(stepper, heads, items, items.live, wordpieces)
     found = []
     for layer in range(1, stepper.depth + 1):
         climb.step()
         if layer in exit_layers:
-            found.append(climb.read(len(found), units))
-    return torch.stack([logits for logits, _ in found]), torch.stack([doubt for _, doubt in found])
+            found.append(climb.read(len(found), items.live))
+    asked = torch.from_numpy(items.of_units(items.live)).to(stepper.device)
+    logits = logits.index_copy(1, asked, torch.stack([part.float() for part, _ in found]))
+    if heads.doubt is not None:
+        doubt = doubt.index_copy(1, asked, torch.stack([part.float() for _, part in found]))
+    return logits, doubt

@@ -8,7 +8,8 @@ from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, Floats3d
 
-from .heads import ExitHeads, build_heads
+from .heads.base import ExitHeads, build_heads
+from .items import Items
 from .loop import all_exits
 from .trunk.loading import TrunkSettings, can_train_in_bfloat16, get_windower, load_backbone, set_learning_rates
 from .trunk.stepper import LayerStepper
@@ -17,26 +18,29 @@ from .windows import Windows
 
 @dataclass
 class ExitOutputs:
-    """What all exits say about some units, or the gradient of it.
+    """What all exits say about some items, or the gradient of it.
 
-    logits (Floats3d): Logits, (E, U, K).
-    doubt (Floats2d): Logits of the answer being wrong, (E, U), or (E, 0) without a learned exit.
+    logits (Floats3d): Logits, (E, N, K).
+    doubt (Floats2d): Logits of the answer being wrong, (E, N), or (E, 0) without a learned exit.
+    items (Items): What was asked.
     """
 
     logits: Floats3d
     doubt: Floats2d
+    items: Items
 
 
 def EarlyExitModel(
     trunk: Model, head: Model, exit_layers: Optional[List[int]] = None
-) -> Model[List[Doc], ExitOutputs]:
-    """Build an early-exiting model. Called on Docs it runs the full depth and answers at every exit.
+) -> Model[Items, ExitOutputs]:
+    """Build an early-exiting model. Called on what a task asks about some Docs it runs the full depth and answers at every
+    exit.
 
     trunk (Model): The transformer.
     head (Model): The classifiers.
     exit_layers (Optional[List[int]]): The layers with an exit, from 1; null for all. The last layer always has one. Fewer
         exits make the check itself cheaper. Rules that count, such as patience, count exits.
-    RETURNS (Model[List[Doc], ExitOutputs]): The model.
+    RETURNS (Model[Items, ExitOutputs]): The model.
     """
     if exit_layers is not None and (not exit_layers or sorted(set(exit_layers)) != list(exit_layers) or exit_layers[0] < 1):
         raise ValueError(
@@ -48,26 +52,24 @@ def EarlyExitModel(
         init=init,
         layers=[trunk, head],
         refs={"trunk": trunk, "head": head},
-        attrs={"exit_layers": exit_layers, "stage": "joint"},
+        attrs={"exit_layers": exit_layers, "stage": "joint", "sizes": {}},
         dims={"nO": None},
     )
 
 
 def init(model: Model, X=None, Y=None) -> None:
-    """Load the backbone and make the classifiers. The number of labels is the dimension `nO`."""
+    """Load the backbone and make the classifiers. The number of logits is the dimension `nO`."""
     trunk, head = model.get_ref("trunk"), model.get_ref("head")
     load_backbone(trunk)
     layers = get_exit_layers(model)
     if head.shims[0]._model is None:
-        build_heads(head, width=get_stepper(model).width, exits=len(layers), labels=model.get_dim("nO"))
+        sizes = {"width": get_stepper(model).width, "exits": len(layers), "labels": model.get_dim("nO")}
+        build_heads(head, **sizes, **model.attrs["sizes"])
 
 
-def forward(model: Model, docs: Sequence[Doc], is_train: bool) -> Tuple[ExitOutputs, Callable]:
+def forward(model: Model, items: Items, is_train: bool) -> Tuple[ExitOutputs, Callable]:
     trunk, heads, stepper = model.get_ref("trunk"), get_heads(model), get_stepper(model)
-    windows = get_windows(model, docs)
-    most = get_settings(model).max_wordpieces
     if is_train:
-        windows = windows.sample(most)
         set_learning_rates(trunk)
         _set_stage(model)
     set_training(model, is_train)
@@ -76,21 +78,21 @@ def forward(model: Model, docs: Sequence[Doc], is_train: bool) -> Tuple[ExitOutp
         logits, doubt = all_exits(
             stepper,
             heads,
-            windows,
+            items,
             exit_layers=get_exit_layers(model),
-            wordpieces=most,
+            wordpieces=get_settings(model).max_wordpieces,
         )
     logits, doubt = logits.float(), doubt.float()
 
-    def backprop(gradient: ExitOutputs) -> List[Doc]:
+    def backprop(gradient: ExitOutputs) -> Items:
         outputs, gradients = [logits], [xp2torch(gradient.logits, device=logits.device)]
         if doubt.requires_grad:  # there is a learned exit, and the stage trains it
             outputs.append(doubt)
             gradients.append(xp2torch(gradient.doubt, device=doubt.device))
         torch.autograd.backward(outputs, gradients)
-        return []
+        return items
 
-    return ExitOutputs(torch2xp(logits.detach()), torch2xp(doubt.detach())), backprop
+    return ExitOutputs(torch2xp(logits.detach()), torch2xp(doubt.detach()), items), backprop
 
 
 def get_stepper(model: Model) -> LayerStepper:

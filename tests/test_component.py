@@ -243,7 +243,7 @@ class Foreign:
 
     reasons = ("foreign",)
 
-    def start(self, units):
+    def start(self, units, began):
         return None
 
     def step(self, evidence, counters):
@@ -268,7 +268,7 @@ def test_component_deadline_is_for_the_whole_batch(backbone):
     starts = []
     start = Deadline.start
     try:
-        Deadline.start = lambda self, units: starts.append(units) or start(self, units)
+        Deadline.start = lambda self, units, began: starts.append(units) or start(self, units, began)
         list(nlp.pipe(texts, batch_size=len(texts)))
     finally:
         Deadline.start = start

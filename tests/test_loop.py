@@ -15,6 +15,7 @@ from util import DEPTH, SENTENCES, make_nlp, make_texts
 
 from spacy_epee.exits.evidence import Evidence
 from spacy_epee.loop import DEPTH as REACHED_DEPTH
+from spacy_epee.items import whole_docs
 from spacy_epee.loop import Answers, Climb
 from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
 
@@ -99,7 +100,8 @@ def make_docs(nlp, texts: Sequence[str]) -> List[Doc]:
 
 def answer(nlp, pipe, rule, texts: Sequence[str], size: int) -> Answers:
     """Answer batches of a size and put them together."""
-    answers = Answers.empty(len(texts), len(pipe.labels), DEPTH)
+    items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
+    answers = Answers.empty(items, len(pipe.labels), DEPTH)
     for start in range(0, len(texts), size):
         part = texts[start : start + size]
         place(answers, range(start, start + len(part)), pipe.answer(make_docs(nlp, part), rule))
@@ -131,7 +133,7 @@ def assert_same(found: Answers, expected: Answers, order: Sequence[int]) -> None
 
 def simulate(rule, logits: numpy.ndarray, doubt: numpy.ndarray, layers: Sequence[int], reading) -> Tuple[int, str, int]:
     """Where one unit leaves by its stored logits (E, K): the exit, the reason, and the layer."""
-    counters, previous = rule.start(1), None
+    counters, previous = rule.start(1, 0.0), None
     for exit, layer in enumerate(layers):
         evidence = Evidence(
             logits[exit][None],
@@ -427,11 +429,12 @@ def test_loop_joins_packs_that_became_small(backbones, family):
     texts = [" ".join(["fever"] * count) for count in (3, 4, 3, 30, 31, 33, 90, 92, 95)]
     stay = numpy.array([True, False, False] * 3)
     stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)
-    climb = Climb(stepper, heads, get_windows(pipe.model, make_docs(nlp, texts)), 2048)
+    items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
+    climb = Climb(stepper, heads, items, items.live, 2048)
     climb.call = 200
     climb.step()
     calls = len(climb.packs)
-    climb.keep(stay)
+    climb.keep(numpy.flatnonzero(stay))
     assert len(climb.packs) < calls
     assert {members.state.layer for members in climb.packs} == {1}
     for exit in range(1, DEPTH):
@@ -444,12 +447,13 @@ def test_loop_joins_packs_that_became_small(backbones, family):
 def test_loop_trims_padding_of_those_that_left(get_pipe):
     nlp, pipe = get_pipe("exclusive")
     texts = [" ".join(["fever"] * count) for count in (4, 4, 8)]
-    climb = Climb(get_stepper(pipe.model), get_heads(pipe.model), get_windows(pipe.model, make_docs(nlp, texts)), 2048)
+    items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
+    climb = Climb(get_stepper(pipe.model), get_heads(pipe.model), items, items.live, 2048)
     climb.call = 10_000
     climb.packs = climb._pack(numpy.arange(3))
     climb.call, longest = 0, climb.packs[0].longest
     climb.step()
-    climb.keep(numpy.array([True, True, False]))
+    climb.keep(numpy.array([0, 1]))
     assert [len(members) for members in climb.packs] == [2]
     assert climb.packs[0].state.hidden.shape[1] == climb.packs[0].longest < longest
     climb.step()

@@ -17,7 +17,7 @@ class Simulation:
     exits (ndarray): The index of the exit of each unit, from 0, (U,).
     layers (ndarray): Its layer, (U,).
     codes (ndarray): The number of the reason, from 1; 0 for the full depth, (U,).
-    logits (ndarray): The logits there, (U, K).
+    logits (ndarray): The logits of the items there, (N, K).
     """
 
     exits: numpy.ndarray
@@ -33,34 +33,45 @@ def simulate(
     exit_layers: Sequence[int],
     reading: Reading,
     doubt: Optional[numpy.ndarray] = None,
+    counts: Optional[numpy.ndarray] = None,
 ) -> Simulation:
     """Find where a rule would leave.
 
-    logits (ndarray): The logits of all exits, (E, U, K).
+    logits (ndarray): The logits of all exits, (E, N, K).
     rule (Optional[ExitRule]): The rule; None for the full depth. A deadline cannot be simulated.
     exit_layers (Sequence[int]): The layers of the exits.
     reading (Reading): How the logits are to be read.
-    doubt (Optional[ndarray]): The learned estimates of being wrong, in [0, 1], (E, U).
+    doubt (Optional[ndarray]): The learned estimates of being wrong, in [0, 1], (E, N).
+    counts (Optional[ndarray]): How many items each unit has, at least one, (U,). None if each has one.
     RETURNS (Simulation): The exits taken.
     """
-    n_exits, n_units, _ = logits.shape
+    n_exits, n_items, _ = logits.shape
+    n_units = n_items if counts is None else len(counts)
     taken = numpy.full(n_units, n_exits - 1)
     codes = numpy.zeros(n_units, dtype=int)
-    live = numpy.arange(n_units)
-    counters = None if rule is None else rule.start(n_units)
+    live = numpy.ones(n_units, dtype=bool)
+    counters = None if rule is None else rule.start(n_units, 0.0)
     previous: Optional[Evidence] = None
     for exit in range(n_exits if rule is not None else 0):
+        rows = live if counts is None else numpy.repeat(live, counts)
+        units = numpy.flatnonzero(live)
         evidence = reading.evidence(
-            logits[exit, live],
+            logits[exit, rows],
             layer=exit_layers[exit],
-            units=live,
+            units=units,
             previous=previous,
-            doubt=None if doubt is None else doubt[exit, live],
+            doubt=None if doubt is None else doubt[exit, rows],
+            items=None if counts is None else numpy.flatnonzero(rows),
+            counts=None if counts is None else counts[live],
         )
         found = rule.step(evidence, counters)  # type: ignore[union-attr]
         done = found > 0
-        taken[live[done]] = exit
-        codes[live[done]] = found[done]
-        live, previous = live[~done], evidence.keep(~done)
+        taken[units[done]] = exit
+        codes[units[done]] = found[done]
+        live[units[done]] = False
+        if not live.any():
+            break
+        previous = evidence.keep(~done)
+    chosen = taken if counts is None else numpy.repeat(taken, counts)
     layers = numpy.array(exit_layers)[taken]
-    return Simulation(exits=taken, layers=layers, codes=codes, logits=logits[taken, numpy.arange(n_units)])
+    return Simulation(exits=taken, layers=layers, codes=codes, logits=logits[chosen, numpy.arange(n_items)])

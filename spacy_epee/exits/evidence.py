@@ -29,16 +29,21 @@ class Evidence:
         reduce: Reduction = "mean",
         previous: Optional["Evidence"] = None,
         doubt: Optional[numpy.ndarray] = None,
+        items: Optional[numpy.ndarray] = None,
+        counts: Optional[numpy.ndarray] = None,
     ):
         """
-        logits (ndarray): This exit's logits, (U, K).
+        logits (ndarray): This exit's logits, (N, K).
         layer (int): The layer of this exit, from 1.
-        units (ndarray): The place of each row among all units of the batch, (U,).
+        units (ndarray): The place of each unit among all units of the batch, (U,).
         exclusive (bool): Whether one label of K is true (softmax), or any number of them (sigmoid for each label).
         threshold (float): The probability from which a label counts as given, if not exclusive.
-        reduce (str): How labels that are not exclusive are joined: their "mean", or "max" for the least settled one.
+        reduce (str): How labels that are not exclusive, and the items of a unit, are joined: their "mean", or "max" for the
+            least settled one.
         previous (Evidence): The evidence of the same units at the previous exit, None at the first one.
-        doubt (ndarray): The learned estimate of the answer being wrong, in [0, 1], (U,).
+        doubt (ndarray): The learned estimate of the answer being wrong, in [0, 1], (N,).
+        items (ndarray): The place of each row of logits among all items of the batch, (N,). None if they are the units.
+        counts (ndarray): How many rows each unit has, at least one, (U,). None if each has one.
         """
         self.logits = numpy.asarray(logits, dtype="float64")
         self.layer = layer
@@ -47,31 +52,43 @@ class Evidence:
         self.threshold = threshold
         self.reduce = reduce
         self.previous = previous
-        self.doubt = doubt
+        self.item_doubt = doubt
+        self.items = units if items is None else items
+        self.counts = counts
 
     def __len__(self) -> int:
-        return len(self.logits)
+        return len(self.units)
 
-    def keep(self, rows: numpy.ndarray) -> "Evidence":
-        """The evidence of some rows, to be the next exit's previous one.
+    def keep(self, units: numpy.ndarray) -> "Evidence":
+        """The evidence of some units, to be the next exit's previous one.
 
-        rows (ndarray): Mask or indices of the rows.
+        units (ndarray): Which of the units, (U,) bool.
         RETURNS (Evidence): Theirs, without a previous one of its own.
         """
-        kept = Evidence(
+        rows = self.rows(units)
+        return Evidence(
             self.logits[rows],
             layer=self.layer,
-            units=self.units[rows],
+            units=self.units[units],
             exclusive=self.exclusive,
             threshold=self.threshold,
             reduce=self.reduce,
-            doubt=None if self.doubt is None else self.doubt[rows],
+            doubt=None if self.item_doubt is None else self.item_doubt[rows],
+            items=None if self.counts is None else self.items[rows],
+            counts=None if self.counts is None else self.counts[units],
         )
-        return kept
+
+    def rows(self, units: numpy.ndarray) -> numpy.ndarray:
+        """The rows of logits of some units.
+
+        units (ndarray): Which of the units, (U,) bool.
+        RETURNS (ndarray): Which of the rows, (N,) bool.
+        """
+        return units if self.counts is None else numpy.repeat(units, self.counts)
 
     @cached_property
     def log_probabilities(self) -> numpy.ndarray:
-        """RETURNS (ndarray): Log-softmax over the labels, or the log-sigmoid for each label, (U, K). Always finite.
+        """RETURNS (ndarray): Log-softmax over the labels, or the log-sigmoid for each label, (N, K). Always finite.
 
         Plain numpy: scipy's takes ten times as long on arrays of this size, and this is paid at every exit.
         """
@@ -82,24 +99,29 @@ class Evidence:
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:
-        """RETURNS (ndarray): Softmax over the labels, or a sigmoid for each label, (U, K)."""
+        """RETURNS (ndarray): Softmax over the labels, or a sigmoid for each label, (N, K)."""
         return numpy.exp(self.log_probabilities) if self.exclusive else expit(self.logits)
 
     @cached_property
     def best(self) -> numpy.ndarray:
-        """RETURNS (ndarray): The index of the best label, (U,)."""
+        """RETURNS (ndarray): The index of the best label of each item, (N,)."""
         return self.logits.argmax(axis=1)
 
     @cached_property
     def decision(self) -> numpy.ndarray:
-        """RETURNS (ndarray): The labels given: the best one, or all from the threshold on, (U, K) bool."""
+        """RETURNS (ndarray): The labels given: the best one, or all from the threshold on, (N, K) bool."""
         if self.exclusive:
             return numpy.arange(self.logits.shape[1]) == self.best[:, None]
         return self.probabilities >= self.threshold
 
     @cached_property
     def entropy(self) -> numpy.ndarray:
-        """RETURNS (ndarray): The entropy as a share of the largest one possible, in [0, 1], (U,).
+        """RETURNS (ndarray): The entropy as a share of the largest one possible, in [0, 1], (U,)."""
+        return self._over_items(self.item_entropy)
+
+    @cached_property
+    def item_entropy(self) -> numpy.ndarray:
+        """RETURNS (ndarray): That of each item, (N,).
 
         Divided by ln K as in FastBERT and EPEE; for labels that are not exclusive the two-point entropy of each over ln 2.
         """
@@ -116,25 +138,33 @@ class Evidence:
     def confidence(self) -> numpy.ndarray:
         """RETURNS (ndarray): The largest probability; of yes or no for labels that are not exclusive, (U,)."""
         if self.exclusive and self.logits.shape[1] > 1:
-            return self.probabilities.max(axis=1)
-        return 1.0 - self._join(expit(-numpy.abs(self.logits)))
+            return self._over_items(self.probabilities.max(axis=1), settled=True)
+        return self._over_items(1.0 - self._join(expit(-numpy.abs(self.logits))), settled=True)
 
     @cached_property
     def margin(self) -> numpy.ndarray:
         """RETURNS (ndarray): The best probability less the second best; of yes and no if not exclusive, (U,)."""
         if self.exclusive and self.logits.shape[1] > 1:
             best = numpy.partition(self.probabilities, -2, axis=1)
-            return best[:, -1] - best[:, -2]
-        return 1.0 - self._join(2 * expit(-numpy.abs(self.logits)))
+            return self._over_items(best[:, -1] - best[:, -2], settled=True)
+        return self._over_items(1.0 - self._join(2 * expit(-numpy.abs(self.logits))), settled=True)
 
     @cached_property
     def agrees(self) -> numpy.ndarray:
-        """RETURNS (ndarray): Whether the decision (label or label set) is that of the previous exit, (U,) bool."""
+        """RETURNS (ndarray): Whether the decision (label or label set, of every item) is that of the previous exit, (U,)
+        bool."""
         if self.previous is None:
             return numpy.zeros(len(self), dtype=bool)
         if self.exclusive:
-            return self.best == self.previous.best
-        return (self.decision == self.previous.decision).all(axis=1)
+            same = self.best == self.previous.best
+        else:
+            same = (self.decision == self.previous.decision).all(axis=1)
+        return same if self.counts is None else numpy.logical_and.reduceat(same, self._starts)
+
+    @cached_property
+    def doubt(self) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): The learned estimate of the answer being wrong, in [0, 1], (U,)."""
+        return None if self.item_doubt is None else self._over_items(self.item_doubt)
 
     def divergence(self, kind: Divergence) -> numpy.ndarray:
         """How far the distribution has moved since the previous exit (F-PABEE, Gao et al. 2023).
@@ -146,15 +176,36 @@ class Evidence:
         if self.previous is None:
             return numpy.full(len(self), numpy.inf)
         if self.exclusive and self.logits.shape[1] > 1:
-            return _divergence(self.previous.log_probabilities, self.log_probabilities, kind)
+            return self._over_items(_divergence(self.previous.log_probabilities, self.log_probabilities, kind))
         points = [
             -numpy.logaddexp(0.0, numpy.stack((-exit.logits, exit.logits), axis=-1)) for exit in (self.previous, self)
         ]
-        return self._join(_divergence(*points, kind))
+        return self._over_items(self._join(_divergence(*points, kind)))
+
+    def least(self, values: numpy.ndarray) -> numpy.ndarray:
+        """The smallest value of each unit's items.
+
+        values (ndarray): A value of each item, (N,).
+        RETURNS (ndarray): The smallest, (U,).
+        """
+        return values if self.counts is None else numpy.minimum.reduceat(values, self._starts)
 
     def _join(self, values: numpy.ndarray) -> numpy.ndarray:
         """Join the uncertainties of labels that are not exclusive."""
         return values.max(axis=1) if self.reduce == "max" else values.mean(axis=1)
+
+    def _over_items(self, values: numpy.ndarray, settled: bool = False) -> numpy.ndarray:
+        """Join the items of each unit: uncertainties, or figures that are the larger the more settled an item is."""
+        if self.counts is None:
+            return values
+        if self.reduce == "max":
+            return self.least(values) if settled else numpy.maximum.reduceat(values, self._starts)
+        return numpy.add.reduceat(values, self._starts) / self.counts
+
+    @cached_property
+    def _starts(self) -> numpy.ndarray:
+        """The first row of each unit."""
+        return numpy.cumsum(self.counts) - self.counts
 
 
 def _divergence(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) -> numpy.ndarray:

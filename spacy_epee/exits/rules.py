@@ -21,10 +21,11 @@ class ExitRule(Protocol):
     def reasons(self) -> Tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): The names under which units leave."""
 
-    def start(self, units: int) -> Any:
+    def start(self, units: int, began: float) -> Any:
         """Make the counters of a new batch.
 
         units (int): How many units it has.
+        began (float): When work on the batch began, by `time.perf_counter`.
         RETURNS (Any): Whatever `step` wants to remember from exit to exit.
         """
 
@@ -55,7 +56,7 @@ class Rule:
     def reasons(self) -> Tuple[str, ...]:
         return (self.reason,)
 
-    def start(self, units: int) -> Any:
+    def start(self, units: int, began: float) -> Any:
         return None
 
     def to_config(self) -> Optional[Dict[str, Any]]:
@@ -161,7 +162,7 @@ class Patience(Rule):
     def __post_init__(self) -> None:
         _patience(self, self.patience)
 
-    def start(self, units: int) -> numpy.ndarray:
+    def start(self, units: int, began: float) -> numpy.ndarray:
         return numpy.zeros(units, dtype=int)
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
@@ -193,7 +194,7 @@ class FlexiblePatience(Rule):
                 f"The exit rule {self.registered} has measure = '{self.measure}'; give 'KD', 'ReKD', 'SymKD' or 'JSKD'."
             )
 
-    def start(self, units: int) -> numpy.ndarray:
+    def start(self, units: int, began: float) -> numpy.ndarray:
         return numpy.zeros(units, dtype=int)
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
@@ -220,7 +221,7 @@ class ConfidentPatience(Rule):
     def __post_init__(self) -> None:
         _patience(self, self.patience)
 
-    def start(self, units: int) -> numpy.ndarray:
+    def start(self, units: int, began: float) -> numpy.ndarray:
         return numpy.zeros(units, dtype=int)
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
@@ -250,7 +251,7 @@ class EntropyPatience(Rule):
     def reasons(self) -> Tuple[str, ...]:
         return ("entropy", "patience")
 
-    def start(self, units: int) -> numpy.ndarray:
+    def start(self, units: int, began: float) -> numpy.ndarray:
         return numpy.zeros(units, dtype=int)
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
@@ -271,7 +272,8 @@ class Voting(Rule):
     Internal Classifiers"; the answer is the last exit's, as with every rule here).
 
     votes (float): The threshold on the votes for the leading decision, over (exits so far) ** power. For labels that are
-        not exclusive each label is voted on, and the label with the narrowest vote counts.
+        not exclusive each label is voted on, and the label with the narrowest vote counts; of several items in a unit, the
+        narrowest too.
     power (float): 0 counts votes; the nearer to 1, the more votes are asked for the later it gets.
     """
 
@@ -283,21 +285,24 @@ class Voting(Rule):
     def __post_init__(self) -> None:
         _within(self, "power", 0.0, 1.0)
 
-    def start(self, units: int) -> Dict[str, Any]:
-        return {"exits": numpy.zeros(units), "votes": None}
+    def start(self, units: int, began: float) -> Dict[str, Any]:
+        return {"exits": numpy.zeros(units, dtype=int), "votes": numpy.zeros((0, 0))}
 
     def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
-        if counters["votes"] is None:
-            counters["votes"] = numpy.zeros((len(counters["exits"]), evidence.logits.shape[1]))
+        items, labels = evidence.items, evidence.logits.shape[1]
+        missing = int(items.max(initial=-1)) + 1 - len(counters["votes"])
+        if missing > 0:  # only the evidence knows how many items there are
+            counters["votes"] = numpy.vstack((counters["votes"].reshape(-1, labels), numpy.zeros((missing, labels))))
         counters["exits"][evidence.units] += 1
         exits = counters["exits"][evidence.units]
-        counters["votes"][evidence.units] += evidence.decision
-        votes = counters["votes"][evidence.units]
+        counters["votes"][items] += evidence.decision
+        votes = counters["votes"][items]
         if evidence.exclusive:
             leading = votes.max(axis=1)
         else:
-            leading = numpy.maximum(votes, exits[:, None] - votes).min(axis=1)
-        return (leading / exits**self.power >= self.votes).astype(int)
+            so_far = exits if evidence.counts is None else numpy.repeat(exits, evidence.counts)
+            leading = numpy.maximum(votes, so_far[:, None] - votes).min(axis=1)
+        return (evidence.least(leading) / exits**self.power >= self.votes).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return any(exit ** (1 - self.power) >= self.votes for exit in range(1, len(layers)))
@@ -368,8 +373,8 @@ class Deadline(Rule):
                 f"The exit rule {self.registered} has deadline_ms = {self.deadline_ms}; give milliseconds from 0 on."
             )
 
-    def start(self, units: int) -> float:
-        return time.perf_counter()
+    def start(self, units: int, began: float) -> float:
+        return began
 
     def step(self, evidence: Evidence, counters: float) -> numpy.ndarray:
         spent = (time.perf_counter() - counters) * 1000 >= self.deadline_ms
@@ -387,8 +392,8 @@ class _Joined(Rule):
         if not self.rules:
             raise ValueError(f"The exit rule {self.registered} joins no rules; name at least one under `exit.rules`.")
 
-    def start(self, units: int) -> List[Any]:
-        return [rule.start(units) for rule in self.rules.values()]
+    def start(self, units: int, began: float) -> List[Any]:
+        return [rule.start(units, began) for rule in self.rules.values()]
 
     def _steps(self, evidence: Evidence, counters: List[Any]) -> List[numpy.ndarray]:
         # Every rule is stepped at every exit: its counters must see all of them.

@@ -1,6 +1,6 @@
 """Document classification: one label of several, or any number of them. The unit that exits is the document."""
 
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.errors import Errors
@@ -8,7 +8,9 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..items import Items, whole_docs
 from ..loop import Answers, Reading
+from ..windows import Windows
 
 
 class TextCat:
@@ -35,6 +37,20 @@ class TextCat:
         """RETURNS (Reading): How this task's logits are to be read."""
         return Reading(exclusive=self.exclusive, threshold=threshold, reduce=self.reduce)  # type: ignore[arg-type]
 
+    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Items:
+        """Say what is to be answered.
+
+        docs (Sequence[Doc]): The Docs.
+        windows (Windows): Their windows.
+        cfg (Dict[str, Any]): What the component has learned about the data.
+        RETURNS (Items): One item a Doc.
+        """
+        return whole_docs(windows)
+
+    def weights(self, labels: Sequence[str]) -> List[float]:
+        """RETURNS (List[float]): How much each logit counts in the loss."""
+        return [self.label_weights.get(label, 1.0) for label in labels]
+
     def find_labels(self, examples: Iterable[Example]) -> List[str]:
         """RETURNS (List[str]): The labels of some examples, in order of appearance."""
         return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats))
@@ -59,12 +75,15 @@ class TextCat:
                 f"{list(labels)}."
             )
 
-    def targets(self, examples: Sequence[Example], labels: Sequence[str]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    def targets(
+        self, examples: Sequence[Example], labels: Sequence[str], items: Optional[Items] = None
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
-        RETURNS (Tuple[ndarray, ndarray]): 1 for true labels (U, K), and 0 where nothing is known (U, K), both float32.
+        items (Optional[Items]): What was asked; the examples themselves in any case.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true labels (N, K), and 0 where nothing is known (N, K), both float32.
         RAISES ValueError: Values other than 0 and 1, several true exclusive labels, or only labels that are not known.
         """
         truths = numpy.zeros((len(examples), len(labels)), dtype="float32")

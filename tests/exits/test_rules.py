@@ -1,5 +1,6 @@
 import json
 import math
+import time
 from types import SimpleNamespace
 
 import numpy
@@ -104,7 +105,7 @@ def climb(rule, stored, reading=READINGS["exclusive"], *, compact=True, layers=N
     layers = range(1, exits + 1) if layers is None else layers
     doubts = doubts_of(stored)
     taken, reasons = numpy.full(units, exits), ["depth"] * units
-    counters, live, previous = rule.start(units), numpy.arange(units), None
+    counters, live, previous = rule.start(units, 0.0), numpy.arange(units), None
     for exit, layer in enumerate(layers):
         evidence = kind(
             stored[exit][live], layer=layer, units=live, previous=previous, doubt=doubts[exit][live], **reading
@@ -129,7 +130,7 @@ def exits_of(*args, **kwargs):
 def codes_of(rule, stored, reading=READINGS["exclusive"], layers=None):
     """What a rule says about every unit at every exit, none leaving, (E, U)."""
     exits, units = stored.shape[:2]
-    counters, previous, codes = rule.start(units), None, []
+    counters, previous, codes = rule.start(units, 0.0), None, []
     for exit, layer in enumerate(layers or range(1, exits + 1)):
         previous = Evidence(
             stored[exit],
@@ -446,7 +447,7 @@ def test_rules_stay_at_equality_and_leave_below_it(reading, build, measured):
     value = float((now.divergence(measured) if is_divergence else getattr(now, measured))[0])
     for tau, expected in ((value, 0), (float(numpy.nextafter(value, 2.0)), 1)):
         rule = build(tau)
-        assert rule.step(now, rule.start(1)).tolist() == [expected]
+        assert rule.step(now, rule.start(1, time.perf_counter())).tolist() == [expected]
 
 
 @read_each_way
@@ -568,14 +569,14 @@ def test_rules_voting_counts_the_votes_of_all_exits_so_far(reading, stored, vote
 def test_rules_learned_leaves_below_the_doubt():
     rule = Learned(doubt=0.2)
     evidence = Evidence(numpy.zeros((3, 2)), layer=1, units=numpy.arange(3), doubt=numpy.array([0.1, 0.3, 0.19]))
-    assert rule.step(evidence, rule.start(3)).tolist() == [1, 0, 1]
+    assert rule.step(evidence, rule.start(3, 0.0)).tolist() == [1, 0, 1]
 
 
 def test_rules_learned_without_a_doubt_head_names_the_setting():
     rule = Learned()
     evidence = Evidence(numpy.zeros((3, 2)), layer=1, units=numpy.arange(3))
     with pytest.raises(ValueError, match=r"spacy-epee\.Learned\.v1.*model\.head\.learned_exit"):
-        rule.step(evidence, rule.start(3))
+        rule.step(evidence, rule.start(3, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -596,12 +597,11 @@ def test_rules_deadline_far_away_never_fires():
 
 
 def test_rules_deadline_is_in_milliseconds_from_the_start_of_the_batch(monkeypatch):
-    """The clock goes on by 10 ms with every look at it."""
-    ticks = iter(range(10**6))
-    clock = SimpleNamespace(perf_counter=lambda: 100 + next(ticks) / 100)
-    monkeypatch.setattr(module, "time", clock)
+    """The batch begins at 0, and the clock goes on by 10 ms with every look at it."""
     stored = stored_logits(0, 6, 3, 2, 1.0)
     for _ in range(2):
+        ticks = iter(range(1, 10**6))
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(ticks) / 100))
         assert climb(Deadline(deadline_ms=25), stored)[0] == [3, 3, 3]
 
 
@@ -616,7 +616,7 @@ class Spy:
     def __init__(self, code=0):
         self.code = code
 
-    def start(self, units):
+    def start(self, units, began):
         self.asked = []
         return self.asked
 

@@ -1,0 +1,1 @@
+"""One light classifier per exit, for each kind of task."""

@@ -1,0 +1,128 @@
+"""What the loop asks of classifiers, and what all of them share."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence, Tuple, Type
+
+import numpy
+import torch
+from thinc.api import Model, get_torch_default_device
+from torch import Tensor, nn
+
+from ..items import Items
+from ..shims import ScaledShim, constant, dump_module, load_module
+
+if TYPE_CHECKING:
+    from ..loop import Pack
+
+
+class ExitHeads(nn.Module):
+    """A linear layer per exit over what a task makes of the states."""
+
+    def __init__(self, *, features: int, exits: int, labels: int, dropout: float, learned_exit: bool, **settings: Any):
+        """
+        features (int): The size of an item's vector.
+        exits (int): The number of exits, E.
+        labels (int): The number of logits, K.
+        dropout (float): Dropout on the items' vectors.
+        learned_exit (bool): Whether to add the estimate of being wrong: one linear layer shared by all exits (BERxiT, Xin
+            et al. 2021, section 3.3).
+        settings (Any): What else the module is built from, so that it can be built again.
+        """
+        super().__init__()
+        self.settings: Dict[str, Any] = {
+            "exits": exits,
+            "labels": labels,
+            "dropout": dropout,
+            "learned_exit": learned_exit,
+            **settings,
+        }
+        self.n_labels = labels
+        self.dropout = nn.Dropout(dropout)
+        self.classifiers = nn.ModuleList(nn.Linear(features, labels) for _ in range(exits))
+        for classifier in self.classifiers:
+            nn.init.normal_(classifier.weight, std=0.02)
+            nn.init.zeros_(classifier.bias)
+        self.doubt = nn.Linear(features, 1) if learned_exit else None
+
+    def prepare(self, items: Items, device: torch.device) -> Any:
+        """Work out what is the same at every exit.
+
+        items (Items): What is asked about the batch.
+        device (torch.device): Where the states are.
+        RETURNS (Any): What `mark` and `forward` want.
+        """
+        raise NotImplementedError
+
+    def mark(self, pack: "Pack", question: Any) -> None:
+        """Change the states below the first layer.
+
+        pack (Pack): Windows that have just been embedded.
+        question (Any): What `prepare` made.
+        """
+
+    def vectors(
+        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any, units: numpy.ndarray
+    ) -> Tensor:
+        """Make a vector of each item.
+
+        exit (int): Which exit, from 0.
+        packs (Sequence[Pack]): The windows still climbing.
+        states (Sequence[Tensor]): Their states, (W, T, H) for each pack.
+        question (Any): What `prepare` made.
+        units (ndarray): The units still climbing, in order.
+        RETURNS (Tensor): The vectors of their items, in order, (N, features) in float32.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any, units: numpy.ndarray
+    ) -> Tuple[Tensor, Tensor]:
+        """Classify items; the arguments are those of `vectors`.
+
+        RETURNS (Tuple[Tensor, Tensor]): Logits (N, K), and the logit of being wrong (N,), which is empty without a learned
+            exit. The latter sends no gradient into the trunk's states of this exit.
+        """
+        vectors = self.vectors(exit, packs, states, question, units)
+        logits = self.classifiers[exit](self.dropout(vectors) if self.training else vectors)
+        if self.doubt is None:
+            return logits, logits.new_zeros(0)
+        return logits, self.doubt(vectors.detach())[:, 0]
+
+
+def head_model(kind: Type[ExitHeads], settings: Dict[str, Any], lr_scale: float) -> Model:
+    """Make a model of classifiers that get their sizes when the component is initialized.
+
+    kind (Type[ExitHeads]): The classifiers.
+    settings (Dict[str, Any]): What they are built from beside their sizes.
+    lr_scale (float): Times the learning rate of the trunk. Classifiers start from nothing.
+    RETURNS (Model): The model.
+    """
+    shim = ScaledShim(None, serialize_model=dump_heads, deserialize_model=partial(load_heads, kind))
+    shim.scale = partial(constant, lr_scale)
+    shim.build = partial(kind, **settings)
+    return Model("epee-head", run_alone, shims=[shim])
+
+
+def run_alone(model: Model, X, is_train: bool):
+    raise TypeError("A head is run by the early-exit model that it is part of, not on its own.")
+
+
+def build_heads(model: Model, *, width: int, exits: int, labels: int, **sizes: Any) -> None:
+    """Give a head model its sizes.
+
+    model (Model): The model made by `head_model`.
+    width (int): The size of a hidden state.
+    exits (int): The number of exits.
+    labels (int): The number of logits.
+    sizes (Any): What else depends on the data.
+    """
+    heads = model.shims[0].build(width=width, exits=exits, labels=labels, **sizes)
+    model.shims[0]._model = heads.to(get_torch_default_device())
+
+
+def dump_heads(heads: ExitHeads) -> bytes:
+    return dump_module(heads, heads.settings if heads is not None else {})
+
+
+def load_heads(kind: Callable[..., ExitHeads], _, data: bytes, device: torch.device) -> ExitHeads:
+    return load_module(data, lambda settings: kind(**settings), device)  # type: ignore[return-value]

@@ -33,12 +33,15 @@ from .model import (
     is_initialized,
     set_training,
 )
-from .tasks.textcat import TextCat
+from .tasks.base import Task
 from .training.losses import JointLoss
 from .windows import pack
 
 FORMAT = 1
 """The layout of saved components. Raise it when an older version could not read a newer one."""
+
+SAMPLE, FITTED = 200, 64
+"""How many examples are checked when the component is initialized, and how many are run to standardize by."""
 
 CLIMB = 8
 """How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
@@ -57,7 +60,7 @@ class EarlyExitTransformer(TrainablePipe):
         model: Model,
         name: str = "epee",
         *,
-        task: TextCat,
+        task: Task,
         exit: Optional[ExitRule],
         loss: JointLoss,
         threshold: float = 0.5,
@@ -69,12 +72,12 @@ class EarlyExitTransformer(TrainablePipe):
         vocab (Vocab): The shared vocabulary.
         model (Model): The early-exiting model.
         name (str): The component's name in the pipeline.
-        task (TextCat): What is predicted.
+        task (Task): What is predicted.
         exit (Optional[ExitRule]): When to leave; None runs the full depth.
         loss (JointLoss): How the exits are trained.
         threshold (float): The probability from which a label counts as given, if labels are not exclusive.
         scorer (Optional[Callable]): The scoring method.
-        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full`. If not, set
+        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full` or `rel_full`. If not, set
             `training.score_weights.cats_full = null`.
         """
         if not 0 <= threshold <= 1:
@@ -148,12 +151,12 @@ class EarlyExitTransformer(TrainablePipe):
         self._require_model()
         began = time.perf_counter()
         stepper, heads = get_stepper(self.model), get_heads(self.model)
-        items = self.task.ask(docs, get_windows(self.model, docs), self.cfg)
-        answers = Answers.empty(items, heads.n_labels, stepper.depth)
+        items = self.ask(docs)
+        answers = Answers.empty(items, heads.n_labels, stepper.depth, self.task.reading(self.cfg["threshold"]))
         counters = None if rule is None else rule.start(items.n_units, began)
         set_training(self.model, False)
         most = get_settings(self.model).max_wordpieces
-        layers, reading = get_exit_layers(self.model), self.task.reading(self.cfg["threshold"])
+        layers = get_exit_layers(self.model)
         for units in _climbs(items, most * CLIMB):
             run_exits(
                 stepper,
@@ -163,10 +166,17 @@ class EarlyExitTransformer(TrainablePipe):
                 exit_layers=layers,
                 rule=rule,
                 counters=counters,
-                reading=reading,
                 wordpieces=most,
             )
         return answers
+
+    def ask(self, docs: Sequence[Doc]) -> Items:
+        """Say what there is to answer about some Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        RETURNS (Items): The items and their units.
+        """
+        return self.task.ask(docs, get_windows(self.model, docs, self.task.wanted(docs)), self.cfg)
 
     def set_annotations(self, docs: Iterable[Doc], answers: Answers) -> None:
         """Write answers to Docs: what the task writes, and where and why each left, in `doc._.exits`.
@@ -210,7 +220,7 @@ class EarlyExitTransformer(TrainablePipe):
         self._require_model()
         most = get_settings(self.model).max_wordpieces
         docs = [eg.predicted for eg in examples]
-        windows = get_windows(self.model, docs).sample(most)
+        windows = get_windows(self.model, docs, self.task.wanted(docs)).sample(most)
         items = self.task.ask(docs, windows, self.cfg)
         _, given = self.task.targets(examples, self.labels, items)
         answered = given.any(axis=1)
@@ -270,7 +280,9 @@ class EarlyExitTransformer(TrainablePipe):
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
         if isinstance(labels, str):
             raise ValueError(f"The labels of the component '{self.name}' are one string; give a list.")
-        for label in self.task.find_labels(get_examples()) if labels is None else labels:
+        found, facts = self.task.learn(get_examples())
+        self.cfg.update(facts)
+        for label in found if labels is None else labels:
             self.add_label(label)
         self.task.check_labels(self.labels, self.name)
         self._check_owners(nlp)
@@ -280,18 +292,26 @@ class EarlyExitTransformer(TrainablePipe):
             if positive_label not in self.labels:
                 raise ValueError(Errors.E920.format(pos_label=positive_label, labels=self.labels))
             self.cfg["positive_label"] = positive_label
-        sample = list(islice(get_examples(), 10))
+        sample = list(islice(get_examples(), SAMPLE))
         if not sample:
             raise ValueError(Errors.E923.format(name=self.name))
-        self.task.targets(sample, self.labels)
-        self.model.set_dim("nO", len(self.labels))
+        self.model.attrs["sizes"] = self.task.sizes(self.cfg)
+        self.model.set_dim("nO", self.task.n_logits(self.labels))
         self.model.initialize()
         self._check_rule(self.exit)
+        items = self.ask([eg.predicted for eg in sample])
+        self.task.targets(sample, self.labels, items)
+        self.task.check_data(sample, items, self.name)
+        standardize = get_heads(self.model).standardize
+        if standardize is not None:
+            with standardize.fitting():
+                for _ in self.exit_logits([eg.predicted for eg in sample[:FITTED]]):
+                    pass
 
     def _check_owners(self, nlp: Optional[Language]) -> None:
-        """Two components with the same label would overwrite each other's scores in `doc.cats`."""
+        """Two components with the same label would overwrite each other's answers."""
         for name, pipe in [] if nlp is None else nlp.pipeline:
-            if pipe is self or "doc.cats" not in nlp.get_pipe_meta(name).assigns:  # type: ignore[union-attr]
+            if pipe is self or self.task.assigns not in nlp.get_pipe_meta(name).assigns:  # type: ignore[union-attr]
                 continue
             settings = nlp.config["initialize"]["components"].get(name, {})  # type: ignore[union-attr]
             # A component before its own initialization takes the labels it is given, or else all that are in the data.
@@ -300,7 +320,7 @@ class EarlyExitTransformer(TrainablePipe):
             if shared:
                 raise ValueError(
                     f"The components '{name}' and '{self.name}' both have the labels {shared}, or take them from the data, "
-                    f"and both write them to `doc.cats`. Give each its own with "
+                    f"and both write them to `{self.task.assigns}`. Give each its own with "
                     f"`initialize.components.{self.name}.labels`, or rename them in the data."
                 )
 
@@ -323,20 +343,20 @@ class EarlyExitTransformer(TrainablePipe):
         """Score answers, and the layers they took.
 
         examples (Iterable[Example]): Examples whose predicted Docs this component has annotated.
-        RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; `cats_full`, the main one at full depth;
-            and `exit_layer`, the mean layer of the exits taken.
+        RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; the main one at full depth, `cats_full` or
+            `rel_full`; and `exit_layer`, the mean layer of the exits taken.
         """
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.score")
-        scores = dict(super().score(examples, **kwargs))
+        scores = dict(super().score(examples, **self.task.score_settings(), **kwargs))
         taken = [eg.predicted._.exits.get(self.name, {}).get(self.task.name) for eg in examples]
         layers = [entry["layer"] for entry in taken if entry and entry["units"]]
         scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
         if self.exit is None or not self.compare_full_depth:
-            scores["cats_full"] = scores.get("cats_score") if self.exit is None else None
+            scores[self.task.full] = scores.get(self.task.main) if self.exit is None else None
             return scores
         answers = self.answer([eg.predicted for eg in examples], None)
-        scores["cats_full"] = self.score_answers(examples, answers, **kwargs).get("cats_score")
+        scores[self.task.full] = self.score_answers(examples, answers, **kwargs).get(self.task.main)
         return scores
 
     def score_answers(self, examples: Sequence[Example], answers: Answers, **kwargs: Any) -> Dict[str, Any]:
@@ -346,9 +366,10 @@ class EarlyExitTransformer(TrainablePipe):
         answers (Answers): An answer for each.
         RETURNS (Dict[str, Any]): The scorer's figures.
         """
-        docs = [Doc(self.vocab) for _ in examples]
+        docs = [eg.predicted.copy() for eg in examples]
         self.task.annotate(docs, answers, self.labels)
-        return super().score([Example(doc, eg.reference) for doc, eg in zip(docs, examples)], **kwargs)
+        copies = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
+        return super().score(copies, **self.task.score_settings(), **kwargs)
 
     def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64) -> Iterator[ExitOutputs]:
         """Run the full depth and keep what every exit says, to try rules without running the model again.
@@ -361,7 +382,7 @@ class EarlyExitTransformer(TrainablePipe):
         docs = list(docs)
         for start in range(0, len(docs), batch_size):
             part = docs[start : start + batch_size]
-            found = self.model.predict(self.task.ask(part, get_windows(self.model, part), self.cfg))
+            found = self.model.predict(self.ask(part))
             yield ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items)
 
     def _require_model(self) -> None:
@@ -431,10 +452,12 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The component '{self.name}' was saved by a newer version of spacy_epee (format {saved_format}; this version "
                 f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
             )
-        if is_initialized(self.model) and get_heads(self.model).settings["labels"] != len(self.labels):
+        expected = self.task.n_logits(self.labels)
+        if is_initialized(self.model) and get_heads(self.model).n_labels != expected:
             raise ValueError(
-                f"The component '{self.name}' has {len(self.labels)} labels, and its model in {source} was trained with "
-                f"{get_heads(self.model).settings['labels']}: the files are not of one pipeline. Copy or save it again."
+                f"The component '{self.name}' has {len(self.labels)} labels, which need {expected} outputs, and its model in "
+                f"{source} was trained with {get_heads(self.model).n_labels}: the files are not of one pipeline, or the config "
+                "says something else about exclusive labels. Copy or save it again."
             )
         saved = json.loads(self.cfg.pop("exit", "null"))
         # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Optional
 from spacy.language import Language
 from thinc.api import Config, Model
 
-MODEL = """
+TRUNK = """
 [model]
 @architectures = "spacy-epee.EarlyExitModel.v1"
 exit_layers = null
@@ -20,13 +20,6 @@ lr_decay = 1.0
 mixed_precision = true
 max_wordpieces = 4096
 
-[model.head]
-@architectures = "spacy-epee.PooledHead.v1"
-pooling = "mean"
-dropout = 0.1
-learned_exit = false
-lr_scale = 10.0
-
 [exit]
 @misc = "spacy-epee.EntropyPatience.v1"
 entropy = 0.1
@@ -37,6 +30,38 @@ patience = 4
 weighting = "depth"
 self_distillation = 0.0
 temperature = 3.0
+"""
+
+POOLED = """
+[model.head]
+@architectures = "spacy-epee.PooledHead.v1"
+pooling = "mean"
+dropout = 0.1
+learned_exit = false
+standardize = true
+lr_scale = 10.0
+"""
+
+PAIRS = """
+[model.head]
+@architectures = "spacy-epee.PairHead.v1"
+hidden = 128
+between = true
+attributes = true
+marks = true
+dropout = 0.1
+learned_exit = false
+standardize = true
+lr_scale = 10.0
+
+[candidates]
+@misc = "spacy-epee.EntityPairs.v1"
+spans_key = null
+labels = null
+symmetric = false
+max_distance = null
+same_sentence = false
+max_pairs = 20000
 """
 
 TEXTCAT = """
@@ -51,6 +76,15 @@ reduce = "max"
 label_weights = {}
 compare_full_depth = true
 scorer = {"@scorers": "spacy.textcat_multilabel_scorer.v2"}
+"""
+
+RELATIONS = """
+exclusive = true
+threshold = 0.5
+reduce = "max"
+label_weights = {}
+compare_full_depth = true
+scorer = {"@scorers": "spacy-epee.relations_scorer.v1"}
 """
 
 SCORES: Dict[str, Optional[float]] = {
@@ -69,14 +103,28 @@ SCORES: Dict[str, Optional[float]] = {
 }
 
 
-def _defaults(settings: str) -> Dict[str, Any]:
-    return Config().from_str("[component]\n" + settings + MODEL.replace("[", "[component."), interpolate=False)["component"]
+RELATION_SCORES: Dict[str, Optional[float]] = {
+    "rel_micro_f": 0.5,
+    "rel_full": 0.5,
+    "exit_layer": 0.0,
+    "rel_micro_p": None,
+    "rel_micro_r": None,
+    "rel_macro_p": None,
+    "rel_macro_r": None,
+    "rel_macro_f": None,
+    "rel_f_per_type": None,
+}
+
+
+def _defaults(settings: str, head: str) -> Dict[str, Any]:
+    blocks = (TRUNK + head).replace("\n[", "\n[component.")
+    return Config().from_str("[component]\n" + settings + blocks, interpolate=False)["component"]
 
 
 @Language.factory(
     "epee_textcat",
     assigns=["doc.cats", "doc._.exits"],
-    default_config=_defaults(TEXTCAT),
+    default_config=_defaults(TEXTCAT, POOLED),
     default_score_weights=SCORES,
 )
 def make_textcat(
@@ -98,13 +146,16 @@ def make_textcat(
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
-    return _make(nlp, name, model, exit, loss, label_weights, compare_full_depth, scorer, exclusive=True)
+    from .tasks.textcat import TextCat
+
+    task = TextCat(exclusive=True, label_weights=label_weights, reduce="mean")
+    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer)
 
 
 @Language.factory(
     "epee_textcat_multilabel",
     assigns=["doc.cats", "doc._.exits"],
-    default_config=_defaults(TEXTCAT_MULTILABEL),
+    default_config=_defaults(TEXTCAT_MULTILABEL, POOLED),
     default_score_weights=SCORES,
 )
 def make_textcat_multilabel(
@@ -130,20 +181,62 @@ def make_textcat_multilabel(
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
-    options = {"exclusive": False, "threshold": threshold, "reduce": reduce}
-    return _make(nlp, name, model, exit, loss, label_weights, compare_full_depth, scorer, **options)
+    from .tasks.textcat import TextCat
+
+    task = TextCat(exclusive=False, label_weights=label_weights, reduce=reduce)
+    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
 
 
-def _make(nlp, name, model, exit, loss, label_weights, compare_full_depth, scorer, *, exclusive, threshold=0.5, reduce="mean"):
+@Language.factory(
+    "epee_relations",
+    assigns=["doc._.relations", "doc._.exits"],
+    requires=["doc.ents"],
+    default_config=_defaults(RELATIONS, PAIRS),
+    default_score_weights=RELATION_SCORES,
+)
+def make_relations(
+    nlp: Language,
+    name: str,
+    model: Model,
+    candidates: Any,
+    exit: Optional[Any],
+    loss: Callable,
+    exclusive: bool,
+    threshold: float,
+    reduce: str,
+    label_weights: Dict[str, float],
+    compare_full_depth: bool,
+    scorer: Optional[Callable],
+):
+    """Make an early-exiting component that finds relations between entities.
+
+    model (Model): The early-exiting model.
+    candidates (EntityPairs): Which entities may be related.
+    exit (Optional[ExitRule]): When a window leaves; null runs the full depth.
+    loss (JointLoss): How the exits are trained.
+    exclusive (bool): A pair has one label or none, or any number of them.
+    threshold (float): The probability from which a label counts as given, if labels are not exclusive.
+    reduce (str): How the uncertainties of a window's pairs are joined for the exit rule: "max", the least settled one, or
+        "mean".
+    label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+    compare_full_depth (bool): Whether scoring also runs the full depth.
+    scorer (Optional[Callable]): The scoring method.
+    """
+    from .tasks.relations import Relations
+
+    task = Relations(candidates=candidates, exclusive=exclusive, label_weights=label_weights, reduce=reduce)
+    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
+
+
+def _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold=0.5):
     # torch is not imported before a component is made.
     from .component import EarlyExitTransformer
-    from .tasks.textcat import TextCat
 
     return EarlyExitTransformer(
         nlp.vocab,
         model,
         name,
-        task=TextCat(exclusive=exclusive, label_weights=label_weights, reduce=reduce),
+        task=task,
         exit=exit,
         loss=loss,
         threshold=threshold,

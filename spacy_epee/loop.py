@@ -53,6 +53,7 @@ class Answers:
     entropy (ndarray): The normalised entropy there, (U,).
     reasons (List[str]): Why each left: a reason of the rule, or "depth".
     depth (int): The number of layers.
+    reading (Reading): How the logits are to be read.
     """
 
     items: Items
@@ -62,9 +63,10 @@ class Answers:
     entropy: numpy.ndarray
     reasons: List[str]
     depth: int
+    reading: Reading
 
     @classmethod
-    def empty(cls, items: Items, labels: int, depth: int) -> "Answers":
+    def empty(cls, items: Items, labels: int, depth: int, reading: Reading) -> "Answers":
         """RETURNS (Answers): Answers of units that have not climbed."""
         return cls(
             items=items,
@@ -74,6 +76,7 @@ class Answers:
             entropy=numpy.zeros(items.n_units, dtype="float64"),
             reasons=[""] * items.n_units,
             depth=depth,
+            reading=reading,
         )
 
     def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:
@@ -252,7 +255,6 @@ def run_exits(
     exit_layers: Sequence[int],
     rule: Optional[ExitRule],
     counters: Any,
-    reading: Reading,
     wordpieces: int,
 ) -> None:
     """Answer some units of a batch, each from the first exit at which the rule finds it settled.
@@ -264,7 +266,6 @@ def run_exits(
     exit_layers (Sequence[int]): The layers with an exit, the last one among them.
     rule (Optional[ExitRule]): When to leave; None runs the full depth.
     counters (Any): The rule's counters for the whole batch.
-    reading (Reading): How logits are to be read.
     wordpieces (int): The most wordpieces that run through a layer in one call.
     """
     items = answers.items
@@ -277,7 +278,7 @@ def run_exits(
         if layer not in exit_layers or (rule is None and not last):
             continue
         logits, doubt = climb.read(exit_layers.index(layer), live)
-        evidence = reading.evidence(
+        evidence = answers.reading.evidence(
             logits.cpu().numpy(),
             layer=layer,
             units=live,

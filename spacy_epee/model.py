@@ -115,9 +115,15 @@ def is_initialized(model: Model) -> bool:
     return all(layer.shims[0]._model is not None for layer in model.layers)
 
 
-def get_windows(model: Model, docs: Sequence[Doc]) -> Windows:
-    """RETURNS (Windows): The windows of some Docs."""
-    return get_windower(model.get_ref("trunk"))(docs)
+def get_windows(model: Model, docs: Sequence[Doc], wanted: Optional[Sequence[bool]] = None) -> Windows:
+    """Cut Docs into windows.
+
+    model (Model): The model.
+    docs (Sequence[Doc]): The Docs.
+    wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
+    RETURNS (Windows): Their windows.
+    """
+    return get_windower(model.get_ref("trunk"))(docs, wanted)
 
 
 def get_exit_layers(model: Model) -> List[int]:

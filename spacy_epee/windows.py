@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import List, Sequence, Tuple
+from itertools import repeat
+from typing import List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc
@@ -166,14 +167,16 @@ class Windower:
         self.backend.no_truncation()
         self.backend.no_padding()
 
-    def __call__(self, docs: Sequence[Doc]) -> Windows:
+    def __call__(self, docs: Sequence[Doc], wanted: Optional[Sequence[bool]] = None) -> Windows:
         """Cut Docs into windows. No wordpiece is dropped.
 
         docs (Sequence[Doc]): The Docs. One without any wordpiece gets no window.
+        wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
         RETURNS (Windows): Their windows.
         """
         self._read_all()
-        encodings = self.backend.encode_batch([doc.text for doc in docs], add_special_tokens=False)
+        texts = [doc.text if want else "" for doc, want in zip(docs, wanted or repeat(True))]
+        encodings = self.backend.encode_batch(texts, add_special_tokens=False)
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []

@@ -14,8 +14,8 @@ from transformers import AutoModel, AutoTokenizer
 from util import DEPTH, SENTENCES, make_nlp, make_texts
 
 from spacy_epee.exits.evidence import Evidence
-from spacy_epee.loop import DEPTH as REACHED_DEPTH
 from spacy_epee.items import whole_docs
+from spacy_epee.loop import DEPTH as REACHED_DEPTH
 from spacy_epee.loop import Answers, Climb
 from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
 
@@ -101,7 +101,7 @@ def make_docs(nlp, texts: Sequence[str]) -> List[Doc]:
 def answer(nlp, pipe, rule, texts: Sequence[str], size: int) -> Answers:
     """Answer batches of a size and put them together."""
     items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
-    answers = Answers.empty(items, len(pipe.labels), DEPTH)
+    answers = Answers.empty(items, len(pipe.labels), DEPTH, pipe.task.reading(pipe.cfg["threshold"]))
     for start in range(0, len(texts), size):
         part = texts[start : start + size]
         place(answers, range(start, start + len(part)), pipe.answer(make_docs(nlp, part), rule))
@@ -229,7 +229,9 @@ def plain_logits(folder: Path, pipe, text: str, pooling: str, layer: int = DEPTH
         output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], output_hidden_states=True)
         hidden = (output.last_hidden_state if layer == DEPTH else output.hidden_states[layer])[0]
         pooled = {"mean": hidden.mean(dim=0), "cls": hidden[0], "last": hidden[-1]}[pooling]
-        classifier = get_heads(pipe.model).classifiers[layer - 1]
+        heads = get_heads(pipe.model)
+        classifier = heads.classifiers[layer - 1]
+        pooled = (pooled - heads.standardize.mean[layer - 1]) * heads.standardize.scale[layer - 1]
         return (classifier.weight @ pooled + classifier.bias).numpy()
 
 
@@ -375,7 +377,7 @@ def plain_long_logits(folder: Path, pipe, doc: Doc, layer: int, by_length: bool)
 @pytest.mark.parametrize("layer", [1, 3, DEPTH])
 def test_loop_long_notes_are_the_weighted_mean_of_their_windows(backbone, layer, pooling):
     # So few wordpieces that the windows of a note climb in several packs.
-    settings = {"trunk": {"max_wordpieces": 70}, "head": {"pooling": pooling}}
+    settings = {"trunk": {"max_wordpieces": 70}, "head": {"pooling": pooling, "standardize": False}}
     nlp = make_nlp(backbone, exit=leave_at(layer), model=settings, spread=1.0)
     pipe = nlp.get_pipe("epee_textcat")
     docs = make_docs(nlp, [" ".join(SENTENCES), "fever", " ".join(SENTENCES[:5]), " ".join(SENTENCES * 3)])

@@ -32,21 +32,43 @@ def test_readme_rule_is_exchanged_and_saved(backbone, tmp_path, monkeypatch):
     assert list(spacy.load("faster").get_pipe("epee_textcat").exit.rules) == ["settled", "late"]
 
 
-def test_readme_settings_are_the_defaults(backbone):
-    block = next(block for block in blocks("ini") if "factory" in block)
-    shown = Config().from_str("[components]\n" + re.sub(r" +#.*", "", block))["components"]["epee_textcat"]
+@pytest.mark.parametrize("factory", ["epee_textcat", "epee_relations"])
+def test_readme_settings_are_the_defaults(factory):
+    block = next(block for block in blocks("ini") if f'factory = "{factory}"' in block)
+    shown = Config().from_str("[components]\n" + re.sub(r" +#.*", "", block))["components"][factory]
     nlp = spacy.blank("en")
-    nlp.add_pipe("epee_textcat")
-    defaults = nlp.config["components"]["epee_textcat"]
+    nlp.add_pipe(factory)
+    defaults = nlp.config["components"][factory]
 
     def compare(part, whole, path):
         for key, value in part.items():
             if isinstance(value, dict):
                 compare(value, whole[key], f"{path}.{key}")
-            elif key != "name":
+            elif key not in ("name", "labels"):
                 assert whole[key] == value, f"{path}.{key}"
 
-    compare(shown, defaults, "epee_textcat")
+    compare(shown, defaults, factory)
+
+
+def test_readme_relations(backbone, tmp_path, monkeypatch, capsys):
+    from relations_util import TEXTS, make_relations_nlp, tag
+
+    monkeypatch.chdir(tmp_path)
+    Path("training/relations").mkdir(parents=True)
+    nlp = make_relations_nlp(backbone)
+    nlp.to_disk("training/relations/model-best")
+    found = {"doc_with_entities": tag(nlp.make_doc(" ".join(TEXTS)))}
+    exec(next(block for block in blocks("python") if "Relation.of" in block), found)
+    assert capsys.readouterr().out and found["svg"].startswith("<svg")
+
+
+def test_readme_relations_are_read(tmp_path):
+    from spacy_epee.tasks.relations import Relation
+    from spacy_epee.training.readers import EntityReader
+
+    (tmp_path / "notes.jsonl").write_text(" ".join(blocks("json")[0].split()) + "\n")
+    (eg,) = EntityReader(tmp_path / "notes.jsonl")(spacy.blank("en"))
+    assert [(r.head.text, r.label, r.child.text) for r in Relation.of(eg.reference)] == [("Aspirin", "CAUSES", "rash")]
 
 
 @pytest.mark.parametrize("name", re.findall(r"configs/\w+\.cfg", README))

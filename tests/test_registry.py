@@ -19,6 +19,7 @@ def test_registry_has_entry_points():
         "spacy_factories",
         "spacy_architectures",
         "spacy_misc",
+        "spacy_scorers",
         "spacy_readers",
         "spacy_callbacks",
         "spacy_loggers",

@@ -11,7 +11,7 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import compare, find_component
-from ..training.readers import JsonlReader
+from ..training.readers import EntityReader, JsonlReader
 from . import epee
 
 
@@ -19,7 +19,9 @@ from . import epee
 def evaluate_cli(
     model: str = Argument(..., help="Pipeline: a folder or an installed package"),
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
-    cats: str = Option("cats", "--cats", help="Field with the labels, in a JSONL file"),
+    cats: str = Option("cats", "--cats", help="Field with the labels of documents, in a JSONL file"),
+    entities: str = Option("gold", "--entities", "-e", help="For relations: 'gold', those of the data, or 'predicted'"),
+    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group for the entities of a JSONL file"),
     component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
     batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
@@ -30,6 +32,8 @@ def evaluate_cli(
 ):
     """Compare a pipeline's exit rule with its full depth: score, layers, documents per second."""
     msg = Printer()
+    if entities not in ("gold", "predicted"):
+        msg.fail(f"--entities is '{entities}'; give 'gold' or 'predicted'", exits=1)
     try:
         sizes = [int(size) for size in batch_sizes.split(",")]
         if min(sizes) < 1:
@@ -41,12 +45,18 @@ def evaluate_cli(
         setup_gpu(gpu_id)
         nlp = load_model(model)
         pipe = find_component(nlp, component)
-        examples = read_examples(nlp, data, cats, limit)
+        if pipe.task.name == "textcat":
+            examples = read_examples(nlp, data, cats, limit)
+        else:
+            examples = list(EntityReader(data, spans_key, gold_entities=entities == "gold", limit=limit)(nlp))
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
     if not examples:
         msg.fail(f"There are no documents in {data}", exits=1)
     report = compare(nlp, examples, pipe, sizes, rounds, progress=True)
+    if pipe.task.name != "textcat":
+        report["entities"] = entities
+        msg.info(f"With {entities} entities")
     show(report, msg)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +87,7 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     msg (Printer): Where to.
     """
     sizes = list(report["speedup_seconds"])
-    header = ["", f"Score ({report['full']['score_desc'] or 'none'})", "Mean exit layer"]
+    header = ["", f"Score ({report['full']['score_desc']})", "Mean exit layer"]
     header += [f"Docs/s, batch {size}" for size in sizes] + [f"Speed-up, batch {size}" for size in sizes]
     rows = []
     for name, title in (("full", "Full depth"), ("exits", "Early exit")):

@@ -1,16 +1,17 @@
 """Early exit against the full depth of the same pipeline: scores, layers and seconds."""
 
 import time
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 import tqdm
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..component import EarlyExitTransformer
 from ..exits.rules import ExitRule
-from ..model import get_windows
+from ..training.annotations import copy_entities
 
 
 def find_component(nlp: Language, name: Optional[str] = None) -> EarlyExitTransformer:
@@ -52,20 +53,22 @@ def compare(
     RETURNS (Dict[str, Any]): Scores, mean layers over documents and over wordpieces, layers saved, documents per second, and
         speed-ups in layers and seconds.
     """
-    rule, texts = component.exit, [eg.reference.text for eg in examples]
+    rule = component.exit
     contestants = {"full": None, "exits": rule}
-    report: Dict[str, Any] = {"documents": len(texts), "depth": 0}
+    report: Dict[str, Any] = {"documents": len(examples), "depth": 0}
+    sources = [_source(nlp, eg) for eg in examples]
+    docs = _run_before(nlp, component, [_fresh(nlp, *source) for source in sources])
+    ready = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
     for name, contestant in contestants.items():
-        docs = [nlp.make_doc(text) for text in texts]
         answers = component.answer(docs, contestant)
-        scores = component.score_answers(examples, answers)
+        scores = component.score_answers(ready, answers)
         ran = answers.layers[answers.layers > 0]
-        wordpieces = get_windows(component.model, docs).doc_lengths()
+        wordpieces = answers.items.lengths
         report["depth"] = answers.depth
         report[name] = {
-            "score": scores.get("cats_score"),
-            "score_desc": scores.get("cats_score_desc"),
-            "per_label": {label: found["f"] for label, found in scores.get("cats_f_per_type", {}).items()},
+            "score": scores.get(component.task.main),
+            "score_desc": component.task.describe(scores),
+            "per_label": {label: found["f"] for label, found in (scores.get(component.task.per_label) or {}).items()},
             "layers": float(ran.mean()) if len(ran) else 0.0,
             "wordpiece_layers": float(wordpieces @ answers.layers / max(wordpieces.sum(), 1)),
             "histogram": numpy.bincount(ran, minlength=answers.depth + 1)[1:].tolist(),
@@ -81,29 +84,58 @@ def compare(
         for size in batch_sizes:
             seconds: Dict[str, List[float]] = {name: [] for name in contestants}
             for name, contestant in contestants.items():  # the first call pays for things that are made only once
-                _time(nlp, component, contestant, texts[:size], size)
+                _time(nlp, component, contestant, sources[:size], size)
             for _ in range(rounds):
                 for name, contestant in contestants.items():
-                    seconds[name].append(_time(nlp, component, contestant, texts, size))
+                    seconds[name].append(_time(nlp, component, contestant, sources, size))
                 bar.update()
             for name in contestants:
-                report[name].setdefault("docs_per_second", {})[str(size)] = len(texts) / float(numpy.median(seconds[name]))
+                report[name].setdefault("docs_per_second", {})[str(size)] = len(examples) / float(numpy.median(seconds[name]))
             ratios = numpy.array(seconds["full"]) / numpy.array(seconds["exits"])
             report["speedup_seconds"][str(size)] = float(numpy.median(ratios))
     return report
 
 
-def _time(nlp: Language, component: EarlyExitTransformer, rule: Optional[ExitRule], texts: Sequence[str], size: int) -> float:
-    """Seconds of the whole pipeline on some texts by a rule."""
+Source = Tuple[str, Optional[Doc], bool]
+"""A text, the Doc with the entities that the reader gave, if any, and whether the pipeline's tokenizer makes its tokens."""
+
+
+def _source(nlp: Language, eg: Example) -> Source:
+    if not eg.predicted.ents and not any(eg.predicted.spans.values()):
+        return eg.predicted.text, None, True
+    made = nlp.make_doc(eg.predicted.text)
+    return eg.predicted.text, eg.predicted, [token.idx for token in made] == [token.idx for token in eg.predicted]
+
+
+def _fresh(nlp: Language, text: str, given: Optional[Doc], tokenize: bool) -> Doc:
+    """Make an unprocessed Doc, with the entities that the reader gave."""
+    if given is None:
+        return nlp.make_doc(text)
+    doc = nlp.make_doc(text) if tokenize else Doc(nlp.vocab, [t.text for t in given], [bool(t.whitespace_) for t in given])
+    copy_entities(given, doc)
+    return doc
+
+
+def _run_before(nlp: Language, component: EarlyExitTransformer, docs: List[Doc]) -> List[Doc]:
+    """Run what comes before a component."""
+    names = nlp.pipe_names
+    with nlp.select_pipes(disable=names[names.index(component.name) :]):
+        return list(nlp.pipe(docs))
+
+
+def _time(
+    nlp: Language, component: EarlyExitTransformer, rule: Optional[ExitRule], sources: Sequence[Source], size: int
+) -> float:
+    """Seconds of the whole pipeline on some texts by a rule, tokenization included."""
     own = component.exit
     component.exit = rule
     try:
         started = time.perf_counter()
         if size == 1:
-            for text in texts:
-                nlp(text)
+            for source in sources:
+                nlp(_fresh(nlp, *source))
         else:
-            for _ in nlp.pipe(texts, batch_size=size):
+            for _ in nlp.pipe((_fresh(nlp, *source) for source in sources), batch_size=size):
                 pass
         return time.perf_counter() - started
     finally:

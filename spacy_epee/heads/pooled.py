@@ -42,7 +42,7 @@ class PooledHeads(ExitHeads):
             each window, for causal models). Several windows are averaged.
         settings (Any): Those of all classifiers.
         """
-        super().__init__(features=width, width=width, pooling=pooling, **settings)
+        super().__init__(width=width, features=width, pooling=pooling, **settings)
         self.pooling = pooling
 
     def prepare(self, items: Items, device: torch.device) -> Shares:
@@ -58,11 +58,12 @@ class PooledHeads(ExitHeads):
             self.pool(hidden, members.lengths, members.mask) * question.of(members)
             for members, hidden in zip(packs, states)
         ]
-        if len(parts) == 1 and len(parts[0]) == 1:
-            return parts[0]
         pooled = torch.cat(parts)
-        places = numpy.searchsorted(units, question.units[numpy.concatenate([members.rows for members in packs])])
-        return pooled.new_zeros(len(units), pooled.shape[1]).index_add(0, torch.from_numpy(places).to(pooled.device), pooled)
+        if len(pooled) > 1:
+            places = numpy.searchsorted(units, question.units[numpy.concatenate([members.rows for members in packs])])
+            empty = pooled.new_zeros(len(units), pooled.shape[1])
+            pooled = empty.index_add(0, torch.from_numpy(places).to(pooled.device), pooled)
+        return pooled if self.standardize is None else self.standardize(exit, pooled)
 
     def pool(self, hidden: Tensor, lengths: Tensor, mask: Optional[Tensor]) -> Tensor:
         """Sum up each window, by its weight.
@@ -84,16 +85,23 @@ class PooledHeads(ExitHeads):
 
 
 def PooledHead(
-    pooling: Pooling = "mean", dropout: float = 0.1, learned_exit: bool = False, lr_scale: float = 10.0
+    pooling: Pooling = "mean",
+    dropout: float = 0.1,
+    learned_exit: bool = False,
+    standardize: bool = True,
+    lr_scale: float = 10.0,
 ) -> Model:
     """Build the classifiers for whole documents. They get their sizes when the component is initialized.
 
     pooling (str): "cls", "mean" or "last".
     dropout (float): Dropout on the pooled states.
     learned_exit (bool): Whether to train an estimate of being wrong, for the rule `spacy-epee.Learned.v1`.
+    standardize (bool): Whether pooled states are brought to mean 0 and size 1 by statistics of the pretrained
+        trunk on the first training data.
     lr_scale (float): Times the learning rate of the trunk. The classifiers start from nothing.
     RETURNS (Model): The model.
     """
     if pooling not in ("cls", "mean", "last"):
         raise ValueError(f"The setting `model.head.pooling` is '{pooling}'; give 'cls', 'mean' or 'last'.")
-    return head_model(PooledHeads, {"pooling": pooling, "dropout": dropout, "learned_exit": learned_exit}, lr_scale)
+    settings = {"pooling": pooling, "dropout": dropout, "learned_exit": learned_exit, "standardize": standardize}
+    return head_model(PooledHeads, settings, lr_scale)

@@ -4,7 +4,6 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.errors import Errors
-from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
 
@@ -17,6 +16,8 @@ class TextCat:
     """Labels of whole documents, in `doc.cats`."""
 
     name = "textcat"
+    assigns = "doc.cats"
+    main, full, per_label = "cats_score", "cats_full", "cats_f_per_type"
 
     def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
         """
@@ -42,7 +43,7 @@ class TextCat:
 
         docs (Sequence[Doc]): The Docs.
         windows (Windows): Their windows.
-        cfg (Dict[str, Any]): What the component has learned about the data.
+        cfg (Dict[str, Any]): Not used.
         RETURNS (Items): One item a Doc.
         """
         return whole_docs(windows)
@@ -51,9 +52,20 @@ class TextCat:
         """RETURNS (List[float]): How much each logit counts in the loss."""
         return [self.label_weights.get(label, 1.0) for label in labels]
 
-    def find_labels(self, examples: Iterable[Example]) -> List[str]:
-        """RETURNS (List[str]): The labels of some examples, in order of appearance."""
-        return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats))
+    def wanted(self, docs: Sequence[Doc]) -> None:
+        """RETURNS (None): There is something to ask about all Docs."""
+
+    def n_logits(self, labels: Sequence[str]) -> int:
+        """RETURNS (int): Logits per item."""
+        return len(labels)
+
+    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): No size but that of the labels depends on the data."""
+        return {}
+
+    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+        """RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of some examples, in order of appearance; no more is needed."""
+        return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats)), {}
 
     def check_labels(self, labels: Sequence[str], name: str) -> None:
         """Refuse labels that there is nothing to learn from.
@@ -74,6 +86,9 @@ class TextCat:
                 f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
                 f"{list(labels)}."
             )
+
+    def check_data(self, examples: Sequence[Example], items: Items, name: str) -> None:
+        """Nothing that `targets` does not refuse."""
 
     def targets(
         self, examples: Sequence[Example], labels: Sequence[str], items: Optional[Items] = None
@@ -125,6 +140,10 @@ class TextCat:
             for label, score in zip(labels, row):
                 doc.cats[label] = float(score)
 
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): spaCy's scores of categories."""
-        return Scorer.score_cats(examples, "cats", multi_label=not self.exclusive, **kwargs)
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+        return scores.get("cats_score_desc") or "none"
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): spaCy's scorers of categories know all they must."""
+        return {}

@@ -7,7 +7,10 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tupl
 
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example
+from spacy.training import Corpus, Example
+
+from ..tasks.relations import install_extensions
+from .annotations import annotate_doc, copy_entities
 
 LONGEST_LABEL = 100
 
@@ -27,6 +30,50 @@ def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> C
             yield Example(nlp.make_doc(doc.text), doc)
 
     return corpus
+
+
+def EntityReader(
+    path: Union[str, Path],
+    spans_key: Optional[str] = None,
+    align: str = "expand",
+    gold_entities: bool = True,
+    limit: int = 0,
+) -> Callable[[Language], Iterable[Example]]:
+    """Read documents with entities and relations, from JSONL or from .spacy files.
+
+    path (Union[str, Path]): A file ending in .jsonl, .jsonl.gz or .spacy, or a folder of .spacy files.
+    spans_key (Optional[str]): The span group for the entities of a JSONL file; null puts them into `doc.ents`.
+    align (str): What to do with entities of a JSONL file that end inside a token: "expand" to whole tokens, or "strict", an
+        error.
+    gold_entities (bool): Whether a component finds the annotated entities on the documents, as spaCy's own corpus reader
+        does not allow. If not, the pipeline has to predict them.
+    limit (int): The most documents to read; 0 for all.
+    RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
+    """
+    if align not in ("expand", "strict"):
+        raise ValueError(f"The setting `align` of the reader is '{align}'; give 'expand' or 'strict'.")
+
+    def corpus(nlp: Language) -> Iterator[Example]:
+        for reference in _references(nlp, Path(path), spans_key, align, limit):
+            words = [token.text for token in reference]
+            predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
+            if gold_entities:
+                copy_entities(reference, predicted)
+            yield Example(predicted, reference)
+
+    return corpus
+
+
+def _references(nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int) -> Iterator[Doc]:
+    if ".jsonl" in path.suffixes:
+        for number, row in enumerate(read_jsonl(path, limit=limit), 1):
+            yield annotate_doc(nlp, row, f"{path}, document {number}", spans_key=spans_key, align=align)
+        return
+    if not path.exists():
+        raise ValueError(f"There is no file '{path}' (looked from {Path.cwd()}).")
+    install_extensions()
+    for eg in Corpus(path, limit=limit)(nlp):
+        yield eg.reference
 
 
 def read_jsonl(path: Union[str, Path], cats: Optional[str] = None, limit: int = 0) -> List[Dict[str, Any]]:

@@ -1,0 +1,48 @@
+"""The rows that every format is turned into: {"id", "text", "ents": [...], "relations": [...]}, see annotate_doc."""
+
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+
+from ..training.readers import read_jsonl
+from .bioc import read_bioc
+from .brat import read_brat
+from .pubtator import read_pubtator
+
+Row = Dict[str, Any]
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Read our own JSONL form, to check it or to turn it into a .spacy file.
+
+    path (Path): The file, ending in .jsonl or .jsonl.gz.
+    YIELDS (Dict[str, Any]): The rows.
+    """
+    yield from read_jsonl(path)
+
+
+READERS: Dict[str, Callable[[Path], Iterator[Row]]] = {
+    "jsonl": read_rows,
+    "brat": read_brat,
+    "bioc": read_bioc,
+    "pubtator": read_pubtator,
+}
+
+SUFFIXES: Dict[str, List[str]] = {
+    "jsonl": [".jsonl", ".jsonl.gz"],
+    "brat": [".ann"],
+    "bioc": [".xml"],
+    "pubtator": [".pubtator", ".PubTator"],
+}
+
+
+def guess_format(path: Path) -> str:
+    """Find out the format of a file or folder by the names.
+
+    path (Path): The file or folder.
+    RETURNS (str): A key of `READERS`; "" if none fits.
+    """
+    names = [path.name] if path.is_file() else [entry.name for entry in path.iterdir()]
+    for name, suffixes in SUFFIXES.items():
+        if any(entry.endswith(suffix) for entry in names for suffix in suffixes):
+            return name
+    return ""

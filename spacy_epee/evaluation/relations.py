@@ -1,0 +1,61 @@
+"""Scores of relations."""
+
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Set, Tuple
+
+import numpy
+from spacy.scorer import PRFScore
+from spacy.tokens import Doc
+from spacy.training import Example
+
+Found = Tuple[Tuple[int, int], Tuple[int, int], str]
+
+
+def make_relations_scorer() -> Callable:
+    """RETURNS (Callable): The scorer of relations, for a component's `scorer`."""
+    return score_relations
+
+
+def score_relations(
+    examples: Iterable[Example], *, symmetric: bool = False, labels: Optional[Sequence[str]] = None, **kwargs: Any
+) -> Dict[str, Any]:
+    """Score relations against the annotation. A relation is right if the characters of both its ends and its label are.
+
+    An annotated relation counts as missed for whatever reason it is not found, also when its entities are not, or when they
+    are too far apart to be a candidate.
+
+    examples (Iterable[Example]): The examples.
+    symmetric (bool): Whether head and child may be exchanged.
+    labels (Optional[Sequence[str]]): The labels to score; None scores all.
+    RETURNS (Dict[str, Any]): `rel_micro_p`, `rel_micro_r`, `rel_micro_f`, the means over the labels `rel_macro_p`,
+        `rel_macro_r`, `rel_macro_f`, and `rel_f_per_type` with "p", "r" and "f" by label. None for all of them if there is
+        neither an annotated relation nor one that was found.
+    """
+    micro = PRFScore()
+    by_label: Dict[str, PRFScore] = {label: PRFScore() for label in labels or ()}
+    for eg in examples:
+        found, gold = (_places(doc, symmetric) for doc in (eg.predicted, eg.reference))
+        if labels is not None:
+            found, gold = ({one for one in part if one[2] in by_label} for part in (found, gold))
+        micro.score_set(found, gold)
+        for label in {one[2] for one in found | gold}:
+            score = by_label.setdefault(label, PRFScore())
+            score.score_set({one for one in found if one[2] == label}, {one for one in gold if one[2] == label})
+    if not len(micro):
+        return dict.fromkeys([*KEYS, "rel_f_per_type"])
+    per_label = {label: score.to_dict() for label, score in sorted(by_label.items())}
+    means = {key: float(numpy.mean([score[key] for score in per_label.values()])) for key in "prf"}
+    values = [micro.precision, micro.recall, micro.fscore, means["p"], means["r"], means["f"]]
+    return {**dict(zip(KEYS, values)), "rel_f_per_type": per_label}
+
+
+KEYS = ("rel_micro_p", "rel_micro_r", "rel_micro_f", "rel_macro_p", "rel_macro_r", "rel_macro_f")
+
+
+def _places(doc: Doc, symmetric: bool) -> Set[Found]:
+    found = set()
+    for entry in doc._.relations if Doc.has_extension("relations") else ():
+        head, child = ((span.start_char, span.end_char) for span in (doc[slice(*entry[end])] for end in ("head", "child")))
+        if symmetric:
+            head, child = sorted((head, child))
+        found.add((head, child, entry["label"]))
+    return found

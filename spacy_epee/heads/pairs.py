@@ -1,0 +1,185 @@
+"""Classifiers of pairs of spans."""
+
+from typing import TYPE_CHECKING, Any, List, Sequence
+
+import numpy
+import torch
+from thinc.api import Model
+from torch import Tensor, nn
+
+from ..spans import locate, pool_spans
+from ..tasks.pairs import PairItems
+from .base import ExitHeads, head_model
+
+if TYPE_CHECKING:
+    from ..loop import Pack
+
+DISTANCES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
+"""Distances in wordpieces from which another embedding is taken."""
+
+
+class PairQuestion:
+    """What is the same at every exit.
+
+    items (PairItems): The pairs.
+    spans (ndarray): Mentions, and behind them what is between the pairs, (M + N, 3).
+    types (Tensor): The number of each mention's label, (M,).
+    distances (Tensor): The number of each pair's distance, (N,).
+    """
+
+    def __init__(self, items: PairItems, device: torch.device):
+        self.items = items
+        self.spans = numpy.concatenate((items.mentions, items.between))
+        self.types = torch.from_numpy(items.types).to(device)
+        gaps = items.between[:, 2] - items.between[:, 1]
+        self.distances = torch.from_numpy(numpy.searchsorted(DISTANCES, gaps, side="right")).to(device)
+
+
+class PairHeads(ExitHeads):
+    """At each exit a small network over head, child and what is between, all pairs of a window from one pass of the trunk.
+
+    Its first layer is split by its inputs, so that an entity is projected once and not once for each of its pairs.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        types: int,
+        hidden: int,
+        between: bool,
+        attributes: bool,
+        marks: bool,
+        exits: int,
+        **settings: Any,
+    ):
+        """
+        width (int): The size of a hidden state, H.
+        types (int): The number of labels of entities.
+        hidden (int): The size of the hidden layer; 0 for none, so that the classifier sees head and child side by side.
+        between (bool): Whether to look at the mean of what is between the two.
+        attributes (bool): Whether to look at the labels of the two and their distance.
+        marks (bool): Whether to tell the trunk which wordpieces are entities, and of which label, below its first layer.
+        exits (int): The number of exits.
+        settings (Any): Those of all classifiers.
+        """
+        features = hidden or width * (3 if between else 2)
+        super().__init__(
+            width=width,
+            features=features,
+            exits=exits,
+            types=types,
+            hidden=hidden,
+            between=between,
+            attributes=attributes,
+            marks=marks,
+            **settings,
+        )
+        self.hidden = hidden
+        self.between = between
+        self.marks = nn.Embedding(types + 1, width) if marks else None
+        if self.marks is not None:
+            nn.init.zeros_(self.marks.weight)
+        self.layers = nn.ModuleList(_FirstLayer(width, hidden, types, between, attributes) for _ in range(exits if hidden else 0))
+
+    def prepare(self, items: PairItems, device: torch.device) -> PairQuestion:  # type: ignore[override]
+        return PairQuestion(items, device)
+
+    def mark(self, pack: "Pack", question: PairQuestion) -> None:
+        if self.marks is None:
+            return
+        mentions = question.items.mentions
+        here, rows = locate(pack, mentions)
+        lengths = mentions[here, 2] - mentions[here, 1]
+        ends = numpy.cumsum(lengths)
+        places = numpy.arange(ends[-1] if len(ends) else 0) + numpy.repeat(mentions[here, 2] - ends, lengths)
+        device = pack.lengths.device
+        index = [torch.from_numpy(numpy.repeat(part, lengths)).to(device) for part in (rows, here)]
+        hidden = pack.state.hidden
+        added = self.marks(question.types[index[1]]).to(hidden.dtype)
+        pack.state.hidden = hidden.index_put((index[0], torch.from_numpy(places).to(device)), added, accumulate=True)
+
+    def vectors(
+        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PairQuestion, units: numpy.ndarray
+    ) -> Tensor:
+        items = question.items
+        vectors, places = pool_spans(packs, states, question.spans)
+        if self.standardize is not None:
+            vectors = self.standardize(exit, vectors)
+        live = items.of_units(units)
+        known = numpy.flatnonzero(places[: len(items.mentions)] >= 0)
+        numbers = numpy.zeros(len(items.mentions), dtype="int64")
+        numbers[known] = numpy.arange(len(known))
+        device = vectors.device
+        mentions = vectors[torch.from_numpy(places[known]).to(device)]
+        heads, children = (torch.from_numpy(numbers[ends[live]]).to(device) for ends in (items.heads, items.children))
+        middle = vectors[torch.from_numpy(places[len(items.mentions) + live]).to(device)] if self.between else None
+        if not self.hidden:
+            parts = [mentions[heads], mentions[children]]
+            return torch.cat(parts if middle is None else [*parts, middle], dim=1)
+        types = question.types[torch.from_numpy(known).to(device)]
+        distances = question.distances[torch.from_numpy(live).to(device)]
+        return self.layers[exit](mentions, types, heads, children, middle, distances)
+
+
+class _FirstLayer(nn.Module):
+    """From the parts of a pair to its vector."""
+
+    def __init__(self, width: int, hidden: int, types: int, between: bool, attributes: bool):
+        super().__init__()
+        self.head, self.child = nn.Linear(width, hidden), nn.Linear(width, hidden, bias=False)
+        self.middle = nn.Linear(width, hidden, bias=False) if between else None
+        sizes: List[int] = [types + 1, types + 1, len(DISTANCES) + 1] if attributes else []
+        self.attributes = nn.ModuleList(nn.Embedding(size, hidden) for size in sizes)
+        for embedding in self.attributes:
+            nn.init.normal_(embedding.weight, std=0.02)
+
+    def forward(self, mentions: Tensor, types: Tensor, heads: Tensor, children: Tensor, middle, distances: Tensor) -> Tensor:
+        head, child = self.head(mentions), self.child(mentions)
+        if len(self.attributes):
+            head, child = head + self.attributes[0](types), child + self.attributes[1](types)
+        total = head[heads] + child[children]
+        if self.middle is not None:
+            total = total + self.middle(middle)
+        if len(self.attributes):
+            total = total + self.attributes[2](distances)
+        return nn.functional.gelu(total).float()
+
+
+def PairHead(
+    hidden: int = 128,
+    between: bool = True,
+    attributes: bool = True,
+    marks: bool = True,
+    dropout: float = 0.1,
+    learned_exit: bool = False,
+    standardize: bool = True,
+    lr_scale: float = 10.0,
+) -> Model:
+    """Build the classifiers for pairs of entities. They get their sizes when the component is initialized.
+
+    hidden (int): The size of the hidden layer; 0 for none, so that the classifier sees head and child side by side.
+    between (bool): Whether to look at the mean of what is between the two.
+    attributes (bool): Whether to look at the labels of the two and their distance. Needs a hidden layer.
+    marks (bool): Whether to tell the trunk which wordpieces are entities, and of which label, below its first layer.
+    dropout (float): Dropout on the vectors of the pairs.
+    learned_exit (bool): Whether to train an estimate of being wrong, for the rule `spacy-epee.Learned.v1`.
+    standardize (bool): Whether states of spans are brought to mean 0 and size 1 by statistics of the
+        pretrained trunk on the first training data.
+    lr_scale (float): Times the learning rate of the trunk. The classifiers start from nothing.
+    RETURNS (Model): The model.
+    """
+    if hidden < 0:
+        raise ValueError(f"The setting `model.head.hidden` is {hidden}; give a size from 1 on, or 0 for no hidden layer.")
+    if attributes and not hidden:
+        raise ValueError("The setting `model.head.attributes` needs a hidden layer; set `model.head.hidden`, or this to false.")
+    settings = {
+        "hidden": hidden,
+        "between": between,
+        "attributes": attributes,
+        "marks": marks,
+        "dropout": dropout,
+        "learned_exit": learned_exit,
+        "standardize": standardize,
+    }
+    return head_model(PairHeads, settings, lr_scale)

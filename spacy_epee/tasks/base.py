@@ -1,0 +1,99 @@
+"""What the component asks of a task."""
+
+from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
+
+import numpy
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..items import Items
+from ..loop import Answers, Reading
+from ..windows import Windows
+
+
+class Task(Protocol):
+    """What is predicted."""
+
+    name: str
+    """Its name in `doc._.exits`."""
+    assigns: str
+    """Where the answers go. Two components must not write the same labels there."""
+    main: str
+    """The figure that the scorer returns and that matters most."""
+    full: str
+    """The name of that figure at full depth."""
+    per_label: str
+    """The name of the scorer's figures by label."""
+    exclusive: bool
+    """Whether one of the logits of an item is true, or any number of them."""
+    label_weights: Dict[str, float]
+    """How much a label counts in the loss."""
+
+    def reading(self, threshold: float) -> Reading:
+        """RETURNS (Reading): How the logits are to be read."""
+
+    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+        """Find the labels in the data, and what else `ask` needs to know of them.
+
+        examples (Iterable[Example]): All examples.
+        RETURNS (Tuple[List[str], Dict[str, Any]]): The labels, and plain values to be saved with the component.
+        """
+
+    def check_labels(self, labels: Sequence[str], name: str) -> None:
+        """Refuse labels that there is nothing to learn from.
+
+        labels (Sequence[str]): The labels.
+        name (str): The component.
+        """
+
+    def n_logits(self, labels: Sequence[str]) -> int:
+        """RETURNS (int): Logits per item."""
+
+    def weights(self, labels: Sequence[str]) -> List[float]:
+        """RETURNS (List[float]): How much each logit counts in the loss."""
+
+    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): Sizes of the classifiers that depend on the data."""
+
+    def wanted(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
+        """RETURNS (Optional[List[bool]]): Which of the Docs there is anything to ask about; None for all."""
+
+    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Items:
+        """Say what is to be answered.
+
+        docs (Sequence[Doc]): The Docs.
+        windows (Windows): Their windows.
+        cfg (Dict[str, Any]): What `learn` found out.
+        RETURNS (Items): The items and their units.
+        """
+
+    def check_data(self, examples: Sequence[Example], items: Any, name: str) -> None:
+        """Say what cannot be learned from the data.
+
+        examples (Sequence[Example]): Some examples.
+        items (Items): What was asked about them.
+        name (str): The component.
+        """
+
+    def targets(self, examples: Sequence[Example], labels: Sequence[str], items: Any) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says.
+
+        examples (Sequence[Example]): The examples.
+        labels (Sequence[str]): The labels.
+        items (Items): What was asked.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known (N, K), both float32.
+        """
+
+    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+        """Write the answers to the Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        answers (Answers): Their answers.
+        labels (Sequence[str]): The labels.
+        """
+
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What the scorer must know."""

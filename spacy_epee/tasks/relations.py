@@ -1,0 +1,253 @@
+"""Relations between entities. The unit that exits is the window: it leaves when all its pairs are settled."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+
+import numpy
+from spacy.errors import Errors
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from ..loop import Answers, Reading
+from ..windows import Windows
+from .candidates import EntityPairs
+from .pairs import PairItems, find_pairs
+
+Place = Tuple[int, int, int, int]
+"""The characters of a head and a child."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation of a Doc, with spans in place of offsets.
+
+    head (Span): The head.
+    child (Span): The child.
+    label (str): What relates them.
+    score (float): Its probability; 1 in annotated data.
+    """
+
+    head: Span
+    child: Span
+    label: str
+    score: float = 1.0
+
+    @classmethod
+    def of(cls, doc: Doc) -> List["Relation"]:
+        """RETURNS (List[Relation]): The relations of a Doc, from `doc._.relations`."""
+        return [
+            cls(doc[slice(*entry["head"])], doc[slice(*entry["child"])], entry["label"], entry.get("score", 1.0))
+            for entry in doc._.relations
+        ]
+
+
+class Relations:
+    """Relations between the entities of a Doc, in `doc._.relations`."""
+
+    name = "relations"
+    assigns = "doc._.relations"
+    main, full, per_label = "rel_micro_f", "rel_full", "rel_f_per_type"
+
+    def __init__(self, *, candidates: EntityPairs, exclusive: bool, label_weights: Dict[str, float], reduce: str):
+        """
+        candidates (EntityPairs): Which pairs may be related.
+        exclusive (bool): A pair has one label or none, or any number of them.
+        label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+        reduce (str): How the uncertainties of a window's pairs are joined: "max", the least settled one, or "mean".
+        """
+        if reduce not in ("mean", "max"):
+            raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
+        negative = {label: weight for label, weight in label_weights.items() if weight < 0}
+        if negative:
+            raise ValueError(f"The setting `label_weights` has weights below 0: {negative}. Give numbers from 0 on.")
+        self.candidates = candidates
+        self.exclusive = exclusive
+        self.label_weights = dict(label_weights)
+        self.reduce = reduce
+        self._checked = False
+        install_extensions()
+
+    def reading(self, threshold: float) -> Reading:
+        """RETURNS (Reading): How this task's logits are to be read."""
+        return Reading(exclusive=self.exclusive, threshold=threshold, reduce=self.reduce)  # type: ignore[arg-type]
+
+    def n_logits(self, labels: Sequence[str]) -> int:
+        """RETURNS (int): Logits per item. Of exclusive labels the first one is that of "not related"."""
+        return len(labels) + self.exclusive
+
+    def weights(self, labels: Sequence[str]) -> List[float]:
+        """RETURNS (List[float]): How much each logit counts in the loss."""
+        return [1.0] * self.exclusive + [self.label_weights.get(label, 1.0) for label in labels]
+
+    def wanted(self, docs: Sequence[Doc]) -> List[bool]:
+        """RETURNS (List[bool]): Which of the Docs there is anything to ask about."""
+        return [len(self.candidates.spans(doc)) > 1 for doc in docs]
+
+    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> PairItems:
+        """Say what is to be answered.
+
+        docs (Sequence[Doc]): The Docs.
+        windows (Windows): Their windows.
+        cfg (Dict[str, Any]): What the component has learned about the data.
+        RETURNS (PairItems): One item a pair.
+        """
+        return find_pairs(docs, windows, self.candidates, {label: i for i, label in enumerate(cfg["types"], 1)})
+
+    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+        """Find out about the data.
+
+        examples (Iterable[Example]): All examples.
+        RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of the relations, in order of appearance; and "types", the
+            labels of the entities.
+        """
+        labels: Dict[str, None] = {}
+        types: Set[str] = set()
+        for eg in examples:
+            labels.update(dict.fromkeys(entry["label"] for entry in eg.reference._.relations))
+            for doc in (eg.reference, eg.predicted):
+                types.update(span.label_ for span in self.candidates.spans(doc))
+        return list(labels), {"types": sorted(types)}
+
+    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): Sizes of the classifiers that depend on the data."""
+        return {"types": len(cfg["types"])}
+
+    def check_labels(self, labels: Sequence[str], name: str) -> None:
+        """Refuse labels that there is nothing to learn from.
+
+        labels (Sequence[str]): The labels.
+        name (str): The component.
+        """
+        if not labels:
+            raise ValueError(Errors.E143.format(name=name))
+        unknown = sorted(set(self.label_weights) - set(labels))
+        if unknown:
+            raise ValueError(
+                f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
+                f"{list(labels)}."
+            )
+
+    def targets(
+        self, examples: Sequence[Example], labels: Sequence[str], items: PairItems
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says about the pairs.
+
+        examples (Sequence[Example]): The examples.
+        labels (Sequence[str]): The labels.
+        items (PairItems): The pairs.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known (N, K), both float32.
+        RAISES ValueError: Labels that are not known, or several of them where they are exclusive.
+        """
+        numbers = {label: i + self.exclusive for i, label in enumerate(labels)}
+        gold = [self.gold(eg.reference) for eg in examples]
+        unknown = sorted({label for found in gold for given in found.values() for label in given} - set(numbers))
+        if unknown:
+            raise ValueError(
+                f"An example has relations {unknown}, and the component knows only {list(labels)}. Add the missing labels when "
+                "initializing (`initialize.components.<name>.labels`, or data that have them), or correct the data."
+            )
+        truths = numpy.zeros((len(items), self.n_logits(labels)), dtype="float32")
+        for row, (doc, head, child) in enumerate(zip(items.docs, items.head_tokens, items.child_tokens)):
+            given = gold[doc].get(self.place(examples[doc].predicted, head, child), ())
+            if self.exclusive and len(given) > 1:
+                raise ValueError(
+                    f"A pair of entities has several relations, {sorted(given)}, and the labels of this component are "
+                    "exclusive. Correct the data, or set `exclusive = false`."
+                )
+            for label in given:
+                truths[row, numbers[label]] = 1
+        if self.exclusive:
+            truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
+        return truths, numpy.ones_like(truths)
+
+    def gold(self, doc: Doc) -> Dict[Place, Set[str]]:
+        """RETURNS (Dict[Place, Set[str]]): The labels of each annotated pair, by characters."""
+        found: Dict[Place, Set[str]] = {}
+        for entry in doc._.relations:
+            found.setdefault(self.place(doc, entry["head"], entry["child"]), set()).add(entry["label"])
+        return found
+
+    def place(self, doc: Doc, head: Sequence[int], child: Sequence[int]) -> Place:
+        """RETURNS (Place): The characters of a pair, the first one first if relations have no direction."""
+        ends = [(doc[int(start)].idx, doc[int(end) - 1].idx + len(doc[int(end) - 1])) for start, end in (head, child)]
+        first, second = sorted(ends) if self.candidates.symmetric else ends
+        return (*first, *second)
+
+    def check_data(self, examples: Sequence[Example], items: PairItems, name: str) -> None:
+        """Warn of annotated relations that are not among the candidates: they cannot be learned, and count as missed.
+
+        examples (Sequence[Example]): Some examples.
+        items (PairItems): Their pairs.
+        name (str): The component.
+        """
+        asked = {
+            (int(doc), self.place(examples[doc].predicted, head, child))
+            for doc, head, child in zip(items.docs, items.head_tokens, items.child_tokens)
+        }
+        gold = [(i, place) for i, eg in enumerate(examples) for place in self.gold(eg.reference)]
+        missed = sum(key not in asked for key in gold)
+        if missed:
+            warnings.warn(
+                f"{missed} of {len(gold)} annotated relations in the first {len(examples)} documents are not among the pairs "
+                f"that the component '{name}' looks at: their entities are missing, not in one window, or not allowed by "
+                "`candidates`. They cannot be found and count as missed. For pairs that are far apart raise "
+                "`model.trunk.window`."
+            )
+
+    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+        """Write the answers to the Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        answers (Answers): Their answers.
+        labels (Sequence[str]): The labels.
+        """
+        install_extensions()
+        self._expect_entities(docs)
+        items: PairItems = answers.items  # type: ignore[assignment]
+        reading = answers.reading
+        decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
+        found: List[List[Dict[str, Any]]] = [[] for _ in docs]
+        for row, column in zip(*numpy.nonzero(decided)):
+            if column < self.exclusive:
+                continue
+            found[items.docs[row]].append(
+                {
+                    "head": items.head_tokens[row].tolist(),
+                    "child": items.child_tokens[row].tolist(),
+                    "label": labels[column - self.exclusive],
+                    "score": float(answers.probabilities[row, column]),
+                }
+            )
+        for doc, own in zip(docs, found):
+            others = [entry for entry in doc._.relations if entry["label"] not in labels]
+            own.sort(key=lambda entry: (entry["head"], entry["child"], entry["label"]))
+            doc._.relations = [*others, *own]
+
+    def _expect_entities(self, docs: Sequence[Doc]) -> None:
+        """Warn once if the first documents have no entities: no answer on any document is not what anybody wants."""
+        if self._checked or not any(len(doc) for doc in docs):
+            return
+        self._checked = True
+        if not any(self.candidates.spans(doc) for doc in docs):
+            key = self.candidates.spans_key
+            where = "`doc.ents`" if key is None else f"`doc.spans['{key}']`"
+            warnings.warn(
+                f"The first documents have nothing in {where}, so there are no relations to find. Put a component that sets "
+                "entities before this one (and in training list it in `training.annotating_components`, or read the "
+                "entities of the annotation with the reader 'spacy-epee.EntityReader.v1'), or set `candidates.spans_key`."
+            )
+
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+        return "micro F"
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What the scorer must know."""
+        return {"symmetric": self.candidates.symmetric}
+
+
+def install_extensions() -> None:
+    """Register `doc._.relations`. Workers call this too."""
+    if not Doc.has_extension("relations"):
+        Doc.set_extension("relations", default=[])

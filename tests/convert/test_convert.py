@@ -1,0 +1,177 @@
+"""Formats of annotated text, read and written by the command."""
+
+import json
+
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from spacy_epee.cli import epee
+from spacy_epee.convert.rows import READERS, guess_format
+from spacy_epee.tasks.relations import Relation
+from spacy_epee.training.readers import EntityReader
+
+TEXT = "Aspirin caused a rash.\nStop aspirin; SECRETNAME is well."
+ENTS = [("T1", 0, 7, "Drug"), ("T2", 17, 21, "Problem"), ("T3", 28, 35, "Drug")]
+NLP = spacy.blank("en")
+
+BRAT = """T1\tDrug 0 7\tAspirin
+T2\tProblem 17 21\trash
+T3\tDrug 28 35\taspirin
+R1\tCAUSES Arg1:T1 Arg2:T2
+A1\tNegated T2
+E1\tProblem:T2 Cause:T1
+#1\tAnnotatorNotes T1\tSECRETNAME
+"""
+PUBTATOR = """1|t|Aspirin caused a rash.
+1|a|Stop aspirin; SECRETNAME is well.
+1\t0\t7\tAspirin\tDrug\tD001
+1\t17\t21\trash\tProblem\tD002
+1\t28\t35\taspirin\tDrug\tD001
+1\tCAUSES\tD001\tD002
+
+2|t|Nothing here.
+"""
+BIOC = """<?xml version="1.0" encoding="UTF-8"?>
+<collection><source>s</source><date>d</date><key>k</key><document><id>1</id>
+<passage><infon key="type">title</infon><offset>0</offset><text>Aspirin caused a rash.</text>
+<annotation id="T1"><infon key="type">Drug</infon><infon key="MESH">D001</infon>
+<location offset="0" length="7"/><text>Aspirin</text></annotation>
+<annotation id="T2"><infon key="type">Problem</infon><infon key="MESH">D002</infon>
+<location offset="17" length="4"/><text>rash</text></annotation>
+</passage><passage><infon key="type">abstract</infon><offset>23</offset><text>Stop aspirin; SECRETNAME is well.</text>
+<annotation id="T3"><infon key="type">Drug</infon><infon key="MESH">D001</infon>
+<location offset="28" length="7"/><text>aspirin</text></annotation>
+</passage>%s</document></collection>
+"""
+OF_CONCEPTS = (
+    '<relation id="R0"><infon key="relation">CAUSES</infon><infon key="Drug">D001</infon>'
+    '<infon key="Problem">D002</infon></relation>'
+)
+OF_MENTIONS = (
+    '<relation id="R0"><infon key="type">CAUSES</infon><node refid="T1" role="cause"/><node refid="T2" role="effect"/></relation>'
+)
+
+
+def write(folder, form):
+    """A document in a format; the name of the file or folder."""
+    if form == "brat":
+        (folder / "in").mkdir()
+        (folder / "in" / "note.ann").write_text(BRAT)
+        (folder / "in" / "note.txt").write_text(TEXT)
+        return folder / "in"
+    if form == "jsonl":
+        ents = [{"id": name, "start": start, "end": end, "label": label} for name, start, end, label in ENTS]
+        row = {"text": TEXT, "ents": ents, "relations": [{"head": "T1", "child": "T2", "label": "CAUSES"}]}
+        (folder / "in.jsonl").write_text(json.dumps(row) + "\n")
+        return folder / "in.jsonl"
+    name = {"pubtator": "in.pubtator", "bioc": "in.xml", "bioc-mentions": "in.xml"}[form]
+    (folder / name).write_text({"pubtator": PUBTATOR, "bioc": BIOC % OF_CONCEPTS, "bioc-mentions": BIOC % OF_MENTIONS}[form])
+    return folder / name
+
+
+def run(*args):
+    return CliRunner().invoke(epee, ["convert", *map(str, args)])
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".spacy"])
+@pytest.mark.parametrize("form", ["brat", "jsonl", "pubtator", "bioc", "bioc-mentions"])
+def test_convert_keeps_text_entities_and_relations(tmp_path, form, suffix):
+    target = tmp_path / "out" / f"notes{suffix}"
+    found = run(write(tmp_path, form), target)
+    assert found.exit_code == 0, found.output
+    first = next(iter(EntityReader(target)(NLP))).reference
+    # BioC's offsets leave room between passages, but do not say for what.
+    assert first.text == (TEXT.replace("\n", " ") if form.startswith("bioc") else TEXT)
+    assert [(ent.start_char, ent.end_char, ent.label_) for ent in first.ents] == [ent[1:] for ent in ENTS]
+    expected = [("Aspirin", "rash", "CAUSES")]
+    if form in ("pubtator", "bioc"):  # of concepts: every mention
+        expected.append(("aspirin", "rash", "CAUSES"))
+    assert [(r.head.text, r.child.text, r.label) for r in Relation.of(first)] == expected
+
+
+@pytest.mark.parametrize("form", ["brat", "jsonl", "pubtator", "bioc"])
+def test_convert_guesses_the_format(tmp_path, form):
+    assert guess_format(write(tmp_path, form)) == form
+
+
+def test_convert_keeps_documents_without_relations(tmp_path):
+    assert [row["text"] for row in READERS["pubtator"](write(tmp_path, "pubtator"))] == [TEXT, "Nothing here."]
+
+
+def test_convert_puts_entities_of_several_parts_together(tmp_path):
+    source = write(tmp_path, "brat")
+    (source / "note.ann").write_text("T1\tDrug 0 7;17 21\tAspirin rash\n")
+    (row,) = READERS["brat"](source)
+    assert [(ent["start"], ent["end"]) for ent in row["ents"]] == [(0, 21)]
+
+
+@pytest.mark.parametrize(
+    "form,old,new,place",
+    [
+        ("brat", "T2\tProblem 17 21", "T2\tProblem 17", "line 2"),
+        ("brat", "T2\tProblem 17 21\trash", "T2 Problem 17 21 SECRETNAME", "line 2"),
+        ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1", "line 4"),
+        ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1 Arg2:T9", "document 1, relation 1"),
+        ("brat", "Problem 17 21", "Problem 17 210", "document 1, entity 2"),
+        ("pubtator", "1\t17\t21\trash\tProblem\tD002", "1\tx\t21\tSECRETNAME\tProblem\tD002", "line 4"),
+        ("pubtator", "1|t|Aspirin", "1|x|SECRETNAME", "line 1"),
+        ("pubtator", "\tCAUSES\tD001\tD002", "\tSECRETNAME", "line 6"),
+        ("bioc", "</collection>", "</SECRETNAME>", "not BioC XML"),
+        ("bioc", '<location offset="17" length="4"/>', "", "document 1"),
+        ("jsonl", '"label": "Problem"', '"lab": "Problem"', "document 1, entity 2"),
+        ("jsonl", '{"text"', '{"text', "line 1"),
+    ],
+)
+def test_convert_names_the_place_and_shows_no_text(tmp_path, form, old, new, place):
+    source = write(tmp_path, form)
+    file = source / "note.ann" if form == "brat" else source
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    found = run(source, tmp_path / "out.jsonl")
+    assert found.exit_code == 1 and not (tmp_path / "out.jsonl").exists()
+    output = " ".join(found.output.split())
+    assert place in output and "SECRETNAME" not in output and "rash" not in output
+
+
+def test_convert_reads_no_other_file_for_an_xml_file(tmp_path):
+    (tmp_path / "secret.txt").write_text("SECRETNAME")
+    source = write(tmp_path, "bioc")
+    entity = f'<!DOCTYPE collection [<!ENTITY x SYSTEM "file://{tmp_path}/secret.txt">]>'
+    head, rest = source.read_text().split("\n", 1)
+    source.write_text(head + entity + rest.replace("caused", "&x;"))
+    try:
+        rows = list(READERS["bioc"](source))
+    except ValueError:
+        return
+    assert "SECRETNAME" not in rows[0]["text"].replace("; SECRETNAME is", "")
+
+
+def test_convert_refuses_to_overwrite(tmp_path):
+    (tmp_path / "out.jsonl").write_text("precious")
+    assert run(write(tmp_path, "jsonl"), tmp_path / "out.jsonl").exit_code == 1
+    assert (tmp_path / "out.jsonl").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "args,named",
+    [
+        (("in.jsonl", "out.csv"), ".spacy"),
+        (("missing.jsonl", "out.jsonl"), "missing.jsonl"),
+        (("in.jsonl", "out.jsonl", "--format", "csv"), "--format"),
+        (("in.jsonl", "out.jsonl", "--align", "cut"), "--align"),
+    ],
+)
+def test_convert_refuses_bad_arguments(tmp_path, args, named):
+    write(tmp_path, "jsonl")
+    paths = [tmp_path / arg if "." in arg else arg for arg in args]
+    found = run(*paths)
+    assert found.exit_code == 1 and named in " ".join(found.output.split()).replace(" ", "")[:2000] + found.output
+
+
+def test_convert_without_the_library_says_what_to_install(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "bioc.biocxml", None)
+    found = run(write(tmp_path, "bioc"), tmp_path / "out.jsonl")
+    assert found.exit_code == 1 and "spacy_epee[convert]" in "".join(found.output.split())

@@ -1,0 +1,392 @@
+"""Relations from end to end, on a tiny backbone."""
+
+import pickle
+import warnings
+from functools import lru_cache
+
+import numpy
+import pytest
+import spacy
+import torch
+from relations_util import TEXTS, make_example, make_relations_nlp, tag
+from spacy.tokens import Doc, DocBin
+from transformers import AutoModel
+
+from spacy_epee.evaluation.simulate import simulate
+from spacy_epee.exits import rules
+from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
+from spacy_epee.tasks.relations import Relation
+
+LONG = " ".join([*TEXTS] * 4)
+NOTES = [TEXTS[0], "", TEXTS[3], LONG, TEXTS[1], TEXTS[4], TEXTS[2], TEXTS[5], "Codeine, codeine.", TEXTS[0] + " " + TEXTS[1]]
+RULES = [
+    rules.Entropy(0.75),
+    rules.Confidence(0.5),
+    rules.Margin(0.2),
+    rules.Patience(1),
+    rules.FlexiblePatience(0.2, 1),
+    rules.ConfidentPatience(0.9, 2),
+    rules.EntropyPatience(0.6, 1),
+    rules.Voting(2.0),
+    rules.Learned(0.5),
+    rules.FixedDepth(2),
+]
+
+
+@pytest.fixture(scope="module", params=["exclusive", "any-number"])
+def nlp(request, backbone):
+    return make_relations_nlp(backbone, exclusive=request.param == "exclusive", head={"learned_exit": True})
+
+
+@pytest.fixture(scope="module")
+def one(backbone):
+    return make_relations_nlp(backbone)
+
+
+def docs_of(nlp, notes=NOTES):
+    return [tag(nlp.make_doc(note)) for note in notes]
+
+
+def test_relations_notes_of_these_tests_have_several_windows(nlp):
+    pipe = nlp.get_pipe("epee_relations")
+    items = pipe.ask(docs_of(nlp))
+    assert items.counts.max() > 3 and len(set(items.unit_docs.tolist())) < items.n_units
+
+
+@pytest.mark.parametrize("rule", [*RULES, None], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("size", [2, 7, 32])
+def test_relations_batched_equals_one_by_one(nlp, rule, size):
+    pipe = nlp.get_pipe("epee_relations")
+    alone = [pipe.answer([doc], rule) for doc in docs_of(nlp)]
+    logits = numpy.concatenate([answers.logits for answers in alone])
+    layers = numpy.concatenate([answers.layers for answers in alone])
+    docs, found = docs_of(nlp), []
+    for start in range(0, len(docs), size):
+        found.append(pipe.answer(docs[start : start + size], rule))
+    assert numpy.concatenate([answers.layers for answers in found]).tolist() == layers.tolist()
+    numpy.testing.assert_allclose(numpy.concatenate([a.logits for a in found]), logits, rtol=1e-4, atol=1e-4)
+    assert sum((a.reasons for a in found), []) == sum((a.reasons for a in alone), [])
+
+
+@pytest.mark.parametrize("reduce", ["max", "mean"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+def test_relations_simulation_equals_the_loop(nlp, rule, reduce, monkeypatch):
+    pipe = nlp.get_pipe("epee_relations")
+    monkeypatch.setattr(pipe.task, "reduce", reduce)
+    docs = docs_of(nlp)
+    (stored,) = pipe.exit_logits(docs)
+    live = pipe.answer(docs, rule)
+    found = simulate(
+        stored.logits,
+        rule,
+        exit_layers=get_exit_layers(pipe.model),
+        reading=pipe.task.reading(0.5),
+        doubt=1 / (1 + numpy.exp(-stored.doubt)),
+        counts=stored.items.counts,
+    )
+    assert found.layers.tolist() == live.layers.tolist()
+    assert numpy.allclose(found.logits, live.logits, atol=1e-4)
+
+
+def test_relations_rules_of_these_tests_leave_early_and_late(nlp):
+    pipe = nlp.get_pipe("epee_relations")
+    taken = [set(pipe.answer(docs_of(nlp), rule).layers.tolist()) for rule in RULES]
+    assert sum(len(layers) > 1 for layers in taken) >= len(RULES) - 3
+
+
+def test_relations_a_window_leaves_only_when_all_its_pairs_are_settled(one):
+    pipe = one.get_pipe("epee_relations")
+    (stored,) = pipe.exit_logits(docs_of(one))
+    live = pipe.answer(docs_of(one), rules.Entropy(0.75))
+    shares = torch.softmax(torch.as_tensor(stored.logits), dim=-1).numpy()
+    entropy = -(shares * numpy.log(shares)).sum(-1) / numpy.log(shares.shape[-1])
+    for unit in range(stored.items.n_units):
+        settled = [(row[stored.items.units == unit] < 0.75).all() for row in entropy]
+        assert live.layers[unit] == (settled.index(True) + 1 if True in settled else 4)
+
+
+# What the classifiers see
+
+
+@pytest.mark.parametrize("between", [True, False])
+def test_relations_without_a_hidden_layer_see_the_means_of_the_entities(backbone, between):
+    """The tutorial's pattern, worked out by Hugging Face's own model."""
+    head = {"hidden": 0, "attributes": False, "marks": False, "between": between, "standardize": False}
+    nlp = make_relations_nlp(backbone, head=head, window=120)
+    pipe = nlp.get_pipe("epee_relations")
+    doc = tag(nlp.make_doc(TEXTS[2]))
+    items = pipe.ask([doc])
+    model = AutoModel.from_pretrained(backbone).eval()
+    with torch.no_grad():
+        states = model(input_ids=torch.as_tensor(items.windows.ids[0])[None]).last_hidden_state[0]
+    expected = []
+    for row in range(len(items)):
+        spans = [items.mentions[items.heads[row]], items.mentions[items.children[row]]]
+        parts = [states[first:stop].mean(dim=0) for _, first, stop in spans]
+        if between:
+            _, first, stop = items.between[row]
+            parts.append(states[first:stop].mean(dim=0) if stop > first else torch.zeros(states.shape[1]))
+        expected.append(get_heads(pipe.model).classifiers[-1](torch.cat(parts)).tolist())
+    numpy.testing.assert_allclose(pipe.answer([doc], None).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_relations_marks_start_as_nothing_and_reach_the_trunk(backbone):
+    plain = make_relations_nlp(backbone, spread=False, head={"marks": False})
+    marked = make_relations_nlp(backbone, spread=False, head={"marks": True})
+    for nlp in (plain, marked):
+        get_heads(nlp.get_pipe("epee_relations").model).layers.load_state_dict(
+            get_heads(plain.get_pipe("epee_relations").model).layers.state_dict()
+        )
+        get_heads(nlp.get_pipe("epee_relations").model).classifiers.load_state_dict(
+            get_heads(plain.get_pipe("epee_relations").model).classifiers.state_dict()
+        )
+    answers = [nlp.get_pipe("epee_relations").answer(docs_of(nlp), None).logits for nlp in (plain, marked)]
+    numpy.testing.assert_allclose(*answers, atol=1e-6)
+    with torch.no_grad():
+        get_heads(marked.get_pipe("epee_relations").model).marks.weight.normal_()
+    assert not numpy.allclose(answers[0], marked.get_pipe("epee_relations").answer(docs_of(marked), None).logits, atol=1e-3)
+
+
+def test_relations_mark_the_wordpieces_of_entities_alone(one):
+    pipe = one.get_pipe("epee_relations")
+    heads, stepper = get_heads(pipe.model), get_stepper(pipe.model)
+    from spacy_epee.loop import Climb, Pack
+
+    items = pipe.ask([tag(one.make_doc(TEXTS[0]))])
+    with torch.inference_mode():
+        (marked,) = Climb(stepper, heads, items, items.live, 512).packs
+        plain = Pack(stepper, items.windows, marked.rows)
+    changed = (marked.state.hidden != plain.state.hidden).any(dim=-1)[0].numpy()
+    expected = numpy.zeros(len(changed), dtype=bool)
+    for _, first, stop in items.mentions:
+        expected[first:stop] = True
+    assert changed.tolist() == expected.tolist()
+
+
+# No cost where there is nothing to relate
+
+
+def test_relations_windows_without_a_pair_never_enter(one, monkeypatch):
+    pipe = one.get_pipe("epee_relations")
+    docs = [tag(one.make_doc(" ".join(["Nothing to report today."] * 20) + " " + TEXTS[0]))]
+    stepper = get_stepper(pipe.model)
+    embedded, embed = [], stepper.embed
+    monkeypatch.setattr(stepper, "embed", lambda ids, mask: embedded.append(len(ids)) or embed(ids, mask))
+    pipe.answer(docs, None)
+    assert len(get_windows(pipe.model, docs)) > 2 and embedded == [1]
+
+
+def test_relations_documents_without_entities_cost_nothing(one, monkeypatch):
+    pipe = one.get_pipe("epee_relations")
+    stepper = get_stepper(pipe.model)
+    monkeypatch.setattr(stepper, "embed", None)
+    monkeypatch.setattr(stepper, "step", None)
+    (doc,) = one.pipe([one.make_doc("No fever. " * 50)])
+    assert doc._.relations == []
+    assert doc._.exits["epee_relations"]["relations"] == {"layer": 0.0, "depth": 4, "units": []}
+
+
+@pytest.mark.parametrize("text", ["", " \n ", "\x00\x07", "Codeine.", "日本語", "Codeine codeine codeine"])
+def test_relations_of_nothing_are_none(one, text):
+    assert one(tag(one.make_doc(text)))._.relations == []
+
+
+# On the Doc
+
+
+def plain_values(nlp):
+    nlp.get_pipe("epee_relations").exit = rules.EntropyPatience(0.6, 1)
+    return [doc._.relations for doc in nlp.pipe(docs_of(nlp))]
+
+
+def test_relations_are_plain_values_of_pairs_that_may_be(nlp):
+    found = plain_values(nlp)
+    assert any(found)
+    for relations, doc in zip(found, docs_of(nlp)):
+        labels = {(ent.start, ent.end): ent.label_ for ent in doc.ents}
+        for relation in relations:
+            assert set(relation) == {"head", "child", "label", "score"}
+            assert labels[tuple(relation["head"])] == "Drug" and labels[tuple(relation["child"])] == "Problem"
+            assert relation["label"] in ("CAUSES", "TREATS") and 0 < relation["score"] <= 1
+            assert type(relation["score"]) is float and type(relation["head"][0]) is int
+
+
+def test_relations_survive_bytes_and_docbin(nlp):
+    plain_values(nlp)
+    docs = list(nlp.pipe(docs_of(nlp)))
+    for doc in docs:
+        again = Doc(nlp.vocab).from_bytes(doc.to_bytes())
+        assert again._.relations == doc._.relations
+        assert [relation.head.text for relation in Relation.of(again)] == [relation.head.text for relation in Relation.of(doc)]
+    packed = DocBin(docs=docs, store_user_data=True).to_bytes()
+    for doc, again in zip(docs, DocBin().from_bytes(packed).get_docs(nlp.vocab)):
+        assert [(r.head.text, r.child.text, r.label) for r in Relation.of(again)] == [
+            (r.head.text, r.child.text, r.label) for r in Relation.of(doc)
+        ]
+
+
+def test_relations_in_two_processes(nlp):
+    expected = plain_values(nlp)
+    docs = list(nlp.pipe(docs_of(nlp), n_process=2, batch_size=4))
+    assert [[r["label"] for r in doc._.relations] for doc in docs] == [[r["label"] for r in found] for found in expected]
+    assert [[(r["head"], r["child"]) for r in doc._.relations] for doc in docs] == [
+        [(r["head"], r["child"]) for r in found] for found in expected
+    ]
+
+
+def test_relations_of_other_components_stay(one):
+    doc = tag(one.make_doc(TEXTS[0]))
+    doc._.relations = [{"head": [0, 1], "child": [3, 4], "label": "OTHER", "score": 1.0}]
+    once = list(one(doc)._.relations)
+    assert once[0]["label"] == "OTHER"
+    assert one(doc)._.relations == once
+
+
+def test_relations_symmetric_ask_once_for_each_pair(backbone):
+    nlp = make_relations_nlp(backbone, candidates={"labels": None, "symmetric": True})
+    pipe = nlp.get_pipe("epee_relations")
+    (doc,) = docs_of(nlp, TEXTS[:1])
+    assert len(pipe.ask([doc])) == 6
+    eg = make_example(nlp, TEXTS[0])
+    truths, _ = pipe.task.targets([eg], pipe.labels, pipe.ask([eg.predicted]))
+    for relation in eg.reference._.relations:
+        relation["head"], relation["child"] = relation["child"], relation["head"]
+    turned, _ = pipe.task.targets([eg], pipe.labels, pipe.ask([eg.predicted]))
+    assert (truths == turned).all() and truths[:, 1:].sum() == 2
+
+
+# Saving
+
+
+@pytest.mark.parametrize("way", ["disk", "bytes", "pickle"])
+def test_relations_pipelines_are_the_same_when_loaded(nlp, tmp_path, way):
+    expected = plain_values(nlp)
+    if way == "disk":
+        nlp.to_disk(tmp_path)
+        again = spacy.load(tmp_path)
+    elif way == "bytes":
+        again = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    else:
+        again = pickle.loads(pickle.dumps(nlp))
+    assert [doc._.relations for doc in again.pipe(docs_of(again))] == expected
+
+
+def test_relations_saved_with_other_labels_are_refused(backbone, tmp_path):
+    nlp = make_relations_nlp(backbone)
+    nlp.to_disk(tmp_path)
+    with pytest.raises(ValueError, match="exclusive labels"):
+        spacy.load(tmp_path, config={"components.epee_relations.exclusive": False})
+
+
+# Learning
+
+
+def test_relations_are_learned(backbone):
+    nlp = make_relations_nlp(backbone, spread=False, exit={"@misc": "spacy-epee.EntropyPatience.v1", "entropy": 0.05})
+    examples = [make_example(nlp, text) for text in TEXTS]
+    optimizer = nlp.resume_training()
+    optimizer.learn_rate = 0.002
+    losses = [nlp.update(examples, sgd=optimizer)["epee_relations"] for _ in range(80)]
+    assert losses[-1] < losses[0] / 4
+    scores = nlp.evaluate(examples)
+    assert scores["rel_micro_f"] == scores["rel_full"] == 1
+    assert 1 <= scores["exit_layer"] <= 4
+
+
+def test_relations_update_in_parts_equals_at_once(backbone):
+    grads = []
+    for most in (4096, 120):
+        head = {"dropout": 0.0}
+        still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        trunk = {"max_wordpieces": most, "mixed_precision": False, "transformer_config": still}
+        nlp = make_relations_nlp(backbone, head=head, trunk=trunk, window=24)
+        pipe = nlp.get_pipe("epee_relations")
+        loss = pipe.update([make_example(nlp, text) for text in TEXTS])["epee_relations"]
+        grads.append((loss, get_heads(pipe.model).classifiers[1].weight.grad.clone()))
+    assert grads[0][0] == pytest.approx(grads[1][0], rel=1e-4)
+    assert torch.allclose(grads[0][1], grads[1][1], rtol=1e-3, atol=1e-5)
+
+
+def test_relations_update_without_a_pair_does_nothing(one):
+    assert one.update([make_example(one, TEXTS[3])], sgd=None) == {"epee_relations": 0.0}
+
+
+# Bad input
+
+
+def test_relations_without_entities_warn_once(backbone):
+    nlp = make_relations_nlp(backbone)
+    with pytest.warns(UserWarning, match="candidates.spans_key"):
+        nlp("Aspirin caused a rash.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp("Aspirin caused a rash.")
+
+
+def test_relations_that_are_no_candidates_are_counted(backbone):
+    with pytest.warns(UserWarning, match="3 of 8 annotated relations.*model.trunk.window"):
+        make_relations_nlp(backbone, candidates={"max_distance": 2})
+
+
+def test_relations_unknown_labels_are_refused(one):
+    eg = make_example(one, TEXTS[0])
+    eg.reference._.relations[0]["label"] = "NEW"
+    with pytest.raises(ValueError, match=r"\['NEW'\].*initialize.components"):
+        one.update([eg])
+
+
+def test_relations_several_exclusive_labels_are_refused(one):
+    eg = make_example(one, TEXTS[0])
+    first = eg.reference._.relations[0]
+    eg.reference._.relations = [*eg.reference._.relations, {**first, "label": "TREATS"}]
+    with pytest.raises(ValueError, match="exclusive = false") as error:
+        one.update([eg])
+    assert "spirin" not in str(error.value)
+
+
+def test_relations_several_labels_where_any_number_is_right(backbone):
+    nlp = make_relations_nlp(backbone, exclusive=False)
+    eg = make_example(nlp, TEXTS[0])
+    first = eg.reference._.relations[0]
+    eg.reference._.relations = [*eg.reference._.relations, {**first, "label": "TREATS"}]
+    pipe = nlp.get_pipe("epee_relations")
+    truths, given = pipe.task.targets([eg], pipe.labels, pipe.ask([eg.predicted]))
+    assert truths.sum(axis=1).max() == 2 and given.all()
+
+
+def test_relations_without_any_label_are_refused(backbone):
+    with pytest.raises(ValueError, match="E143"):
+        make_relations_nlp(backbone, texts=TEXTS[3:5])
+
+
+def test_relations_entities_only_in_the_annotation_are_misses(one):
+    eg = make_example(one, TEXTS[0])
+    eg.predicted.set_ents([])
+    scores = one.get_pipe("epee_relations").score([eg])
+    assert scores["rel_micro_f"] == 0 and scores["rel_f_per_type"]["CAUSES"]["r"] == 0
+
+
+def test_relations_two_components_with_the_same_labels_are_refused(backbone):
+    nlp = spacy.blank("en")
+    for name in ("first", "second"):
+        nlp.add_pipe("epee_relations", name=name, config={"model": {"trunk": {"name": str(backbone)}}})
+    examples = [make_example(nlp, text) for text in TEXTS]
+    with pytest.raises(ValueError, match="doc._.relations"):
+        nlp.initialize(lambda: examples)
+
+
+@lru_cache(maxsize=None)
+def settings_that_are_wrong():
+    return [
+        ({"reduce": "median"}, "reduce"),
+        ({"label_weights": {"NO": 1.0}}, "label_weights"),
+        ({"label_weights": {"CAUSES": -1.0}}, "label_weights"),
+        ({"head": {"hidden": -1}}, "model.head.hidden"),
+        ({"head": {"hidden": 0}}, "model.head.attributes"),
+    ]
+
+
+@pytest.mark.parametrize("settings,named", settings_that_are_wrong(), ids=str)
+def test_relations_refuse_bad_settings(backbone, settings, named):
+    with pytest.raises(ValueError, match=named):
+        make_relations_nlp(backbone, **settings)

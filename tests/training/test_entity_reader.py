@@ -1,0 +1,103 @@
+"""Documents with entities and relations."""
+
+import json
+
+import pytest
+import spacy
+from relations_util import TEXTS, make_example
+from spacy.tokens import DocBin
+
+from spacy_epee.tasks.relations import Relation
+from spacy_epee.training.readers import EntityReader
+
+NLP = spacy.blank("en")
+TEXT = "Aspirin-induced rash in SECRETNAME."
+ENTS = [{"id": "T1", "start": 0, "end": 7, "label": "Drug"}, {"id": "T2", "start": 16, "end": 20, "label": "Problem"}]
+ROW = {"text": TEXT, "ents": ENTS, "relations": [{"head": "T1", "child": "T2", "label": "CAUSES"}]}
+
+
+def read(tmp_path, row=ROW, **settings):
+    path = tmp_path / "notes.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    return list(EntityReader(path, **settings)(NLP))
+
+
+def test_entity_reader_puts_entities_on_both_documents(tmp_path):
+    (eg,) = read(tmp_path)
+    for doc in (eg.reference, eg.predicted):
+        assert [(ent.text, ent.label_) for ent in doc.ents] == [("Aspirin", "Drug"), ("rash", "Problem")]
+    (relation,) = Relation.of(eg.reference)
+    assert (relation.head.text, relation.child.text, relation.label, relation.score) == ("Aspirin", "rash", "CAUSES", 1.0)
+    assert eg.predicted._.relations == []
+
+
+def test_entity_reader_leaves_entities_to_the_pipeline(tmp_path):
+    (eg,) = read(tmp_path, gold_entities=False)
+    assert len(eg.reference.ents) == 2 and not eg.predicted.ents
+
+
+def test_entity_reader_keeps_overlapping_entities_in_a_group(tmp_path):
+    ents = [*ENTS, {"id": "T3", "start": 0, "end": 20, "label": "Problem"}]
+    relations = [{"head": "T1", "child": "T3", "label": "CAUSES"}]
+    (eg,) = read(tmp_path, {**ROW, "ents": ents, "relations": relations}, spans_key="all")
+    assert [span.text for span in eg.predicted.spans["all"]] == ["Aspirin", "rash", "Aspirin-induced rash"]
+    (relation,) = Relation.of(eg.reference)
+    assert relation.child.text == "Aspirin-induced rash"
+
+
+def test_entity_reader_expands_to_whole_tokens(tmp_path):
+    ents = [ENTS[0], {"id": "T2", "start": 16, "end": 18, "label": "Problem"}]
+    (eg,) = read(tmp_path, {**ROW, "ents": ents})
+    assert eg.reference.ents[1].text == "rash"
+
+
+def changed(**fields):
+    return {**ROW, **fields}
+
+
+@pytest.mark.parametrize(
+    "row,settings,message",
+    [
+        (changed(ents=[ENTS[0], {**ENTS[1], "end": 18}]), {"align": "strict"}, "entity 2.*align"),
+        (changed(ents=[ENTS[0], {**ENTS[1], "end": 999}]), {}, "entity 2.*not in the text"),
+        (changed(ents=[ENTS[0], {**ENTS[1], "start": 20}]), {}, "entity 2.*not in the text"),
+        (changed(ents=[ENTS[0], {"id": "T2", "start": 3, "end": 4}]), {}, "entity 2.*'label' is missing"),
+        (changed(ents=[*ENTS, {"id": "T3", "start": 0, "end": 20, "label": "Problem"}]), {}, "spans_key"),
+        (changed(ents={"T1": 3}), {}, "'ents' is not a list"),
+        (changed(relations=[{"head": "T1", "child": "T9", "label": "X"}]), {}, "relation 1: its child is no entity"),
+        (changed(relations=[{"head": "T1", "child": "T1", "label": "X"}]), {}, "relation 1: .*are the same characters"),
+        (changed(relations=[{"head": "T1", "child": "T2"}]), {}, "relation 1: the field 'label' is missing"),
+    ],
+)
+def test_entity_reader_names_the_place_and_shows_no_text(tmp_path, row, settings, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read(tmp_path, row, **settings)
+    assert "notes.jsonl" in str(error.value) and "document 1" in str(error.value)
+    assert "SECRETNAME" not in str(error.value) and "rash" not in str(error.value)
+
+
+def test_entity_reader_leaves_relations_inside_a_token_out_and_says_so(tmp_path):
+    ents = [{"id": "T1", "start": 16, "end": 18, "label": "Drug"}, {"id": "T2", "start": 18, "end": 20, "label": "Drug"}]
+    with pytest.warns(UserWarning, match="document 1, relation 1: left out"):
+        (eg,) = read(tmp_path, {**ROW, "ents": ents})
+    assert eg.reference._.relations == []
+
+
+def test_entity_reader_reads_docbins(tmp_path):
+    examples = [make_example(NLP, text) for text in TEXTS]
+    DocBin(docs=[eg.reference for eg in examples], store_user_data=True).to_disk(tmp_path / "notes.spacy")
+    found = list(EntityReader(tmp_path / "notes.spacy")(NLP))
+    assert [len(eg.predicted.ents) for eg in found] == [len(eg.reference.ents) for eg in examples]
+    for before, after in zip(examples, found):
+        assert [r.label for r in Relation.of(after.reference)] == [r.label for r in Relation.of(before.reference)]
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "missing.spacy"])
+def test_entity_reader_names_missing_files(tmp_path, name):
+    with pytest.raises(ValueError, match=name):
+        list(EntityReader(tmp_path / name)(NLP))
+
+
+def test_entity_reader_refuses_unknown_alignment(tmp_path):
+    with pytest.raises(ValueError, match="expand"):
+        read(tmp_path, align="contract")

@@ -1,10 +1,14 @@
-"""Train what benchmarks/textcat.py compares: the early-exiting component, and a plain one-head fine-tune of the same backbone.
+"""Train what benchmarks/rules.py compares: the early-exiting component, and references on the same backbone.
 
     python benchmarks/train.py e5-small/health_advice/exits e5-small/health_advice/plain \
         --corpora ../shared/corpora --backbones BACKBONES --out MODELS
 
-A run is named BACKBONE/CORPUS/KIND. Both kinds share configuration, data, seed and number of steps. The plain one has one
-exit, after the last layer, and its loss alone.
+A run is named BACKBONE/CORPUS/KIND. All kinds share configuration, data, seed and number of steps.
+
+    exits       as users train it
+    plain       one exit, after the last layer, and its loss alone: a plain fine-tune
+    tutorial    plain, and relations read from the means of the two entities side by side, as in spaCy's tutorial project
+    mentions, no-marks, ...    exits with another pair representation, see PAIRS
 """
 
 import time
@@ -22,17 +26,32 @@ from wasabi import msg
 from spacy_epee.training.readers import read_jsonl
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+FILES = {
+    "epee_textcat": "textcat.cfg",
+    "epee_textcat_multilabel": "textcat_multilabel.cfg",
+    "epee_relations": "relations.cfg",
+}
+PAIRS = {
+    "tutorial": {"hidden": 0, "between": False, "attributes": False, "marks": False},
+    "mentions": {"hidden": 0, "between": False, "attributes": False, "marks": False},
+    "no-marks": {"marks": False},
+    "marks-alone": {"hidden": 0, "between": False, "attributes": False},
+}
+"""What each kind leaves out of the pair representation."""
 
 
 def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
     """The configuration of one run."""
     plan = CORPORA[corpus]
-    pipe = "epee_textcat" if plan.exclusive else "epee_textcat_multilabel"
+    pipe = plan.pipe
     rows = len(read_jsonl(split(corpora, corpus, "train")))
     steps = plan.epochs * -(-rows // plan.batch)
+    candidates = {f"components.{pipe}.candidates.{name}": value for name, value in plan.candidates.items()}
     config = load_config(
-        CONFIGS / ("textcat.cfg" if plan.exclusive else "textcat_multilabel.cfg"),
+        CONFIGS / FILES[pipe],
         overrides={
+            **({"vars.spans_key": "entities"} if plan.task == "relations" else {}),
+            **candidates,
             "paths.train": str(split(corpora, corpus, "train")),
             "paths.dev": str(split(corpora, corpus, "dev")),
             "paths.backbone": str(backbone),
@@ -43,15 +62,16 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
             f"components.{pipe}.model.trunk.window": plan.window,
         },
     )
-    if kind == "plain":
-        component = config["components"][pipe]
-        component["model"]["exit_layers"] = [spacy_depth(backbone)]
+    component = config["components"][pipe]
+    if kind in ("plain", "tutorial"):
+        component["model"]["exit_layers"] = [depth(backbone)]
         component["exit"] = None
         component["loss"]["weighting"] = "last"
+    component["model"]["head"].update(PAIRS.get(kind, {}))
     return config
 
 
-def spacy_depth(backbone: Path) -> int:
+def depth(backbone: Path) -> int:
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(backbone).num_hidden_layers

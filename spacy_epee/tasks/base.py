@@ -11,6 +11,36 @@ from ..loop import Answers, Reading
 from ..windows import Windows
 
 
+def check_settings(reduce: str, label_weights: Dict[str, float]) -> None:
+    """Refuse settings that every task has.
+
+    reduce (str): How uncertainties are joined.
+    label_weights (Dict[str, float]): How much a label counts in the loss.
+    RAISES ValueError: A value that means nothing.
+    """
+    if reduce not in ("mean", "max"):
+        raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
+    negative = {label: weight for label, weight in label_weights.items() if weight < 0}
+    if negative:
+        raise ValueError(f"The setting `label_weights` has weights below 0: {negative}. Give numbers from 0 on.")
+
+
+def check_weighted(label_weights: Dict[str, float], labels: Sequence[str], name: str) -> None:
+    """Refuse weights of labels that are not there.
+
+    label_weights (Dict[str, float]): How much a label counts in the loss.
+    labels (Sequence[str]): The labels.
+    name (str): The component.
+    RAISES ValueError: A weight of another label.
+    """
+    unknown = sorted(set(label_weights) - set(labels))
+    if unknown:
+        raise ValueError(
+            f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
+            f"{list(labels)}."
+        )
+
+
 class Task(Protocol):
     """What is predicted."""
 

@@ -11,6 +11,7 @@ from spacy.training import Example
 
 from ..loop import Answers, Reading
 from ..windows import Windows
+from .base import check_settings, check_weighted
 from .candidates import EntityPairs
 from .pairs import PairItems, find_pairs
 
@@ -56,11 +57,7 @@ class Relations:
         label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
         reduce (str): How the uncertainties of a window's pairs are joined: "max", the least settled one, or "mean".
         """
-        if reduce not in ("mean", "max"):
-            raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
-        negative = {label: weight for label, weight in label_weights.items() if weight < 0}
-        if negative:
-            raise ValueError(f"The setting `label_weights` has weights below 0: {negative}. Give numbers from 0 on.")
+        check_settings(reduce, label_weights)
         self.candidates = candidates
         self.exclusive = exclusive
         self.label_weights = dict(label_weights)
@@ -121,12 +118,7 @@ class Relations:
         """
         if not labels:
             raise ValueError(Errors.E143.format(name=name))
-        unknown = sorted(set(self.label_weights) - set(labels))
-        if unknown:
-            raise ValueError(
-                f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
-                f"{list(labels)}."
-            )
+        check_weighted(self.label_weights, labels, name)
 
     def targets(
         self, examples: Sequence[Example], labels: Sequence[str], items: PairItems

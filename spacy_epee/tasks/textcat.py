@@ -10,6 +10,7 @@ from spacy.training import Example
 from ..items import Items, whole_docs
 from ..loop import Answers, Reading
 from ..windows import Windows
+from .base import check_settings, check_weighted
 
 
 class TextCat:
@@ -25,11 +26,7 @@ class TextCat:
         label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
         reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
         """
-        if reduce not in ("mean", "max"):
-            raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
-        negative = {label: weight for label, weight in label_weights.items() if weight < 0}
-        if negative:
-            raise ValueError(f"The setting `label_weights` has weights below 0: {negative}. Give numbers from 0 on.")
+        check_settings(reduce, label_weights)
         self.exclusive = exclusive
         self.label_weights = dict(label_weights)
         self.reduce = reduce
@@ -80,12 +77,7 @@ class TextCat:
                 f"The component '{name}' has one label, {list(labels)}, and its labels are exclusive, so there is nothing to "
                 "tell apart. Give two or more (with data for both), or use the factory 'epee_textcat_multilabel'."
             )
-        unknown = sorted(set(self.label_weights) - set(labels))
-        if unknown:
-            raise ValueError(
-                f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
-                f"{list(labels)}."
-            )
+        check_weighted(self.label_weights, labels, name)
 
     def check_data(self, examples: Sequence[Example], items: Items, name: str) -> None:
         """Nothing that `targets` does not refuse."""

@@ -1,11 +1,11 @@
-"""Compare exit rules with the full depth, and the full depth with a plain fine-tune, on the models of benchmarks/train.py.
+"""Compare exit rules with the full depth, and the full depth with other fine-tunes, on the models of benchmarks/train.py.
 
-    python benchmarks/textcat.py e5-small/health_advice e5-small/ade --corpora ../shared/corpora --models MODELS
+    python benchmarks/rules.py e5-small/health_advice e5-small/ade --name textcat --corpora ../shared/corpora --models MODELS
 
 Every setting is chosen on dev, from stored logits: for each rule the fastest setting whose dev score is not below that of
 the full depth by more than the allowed drop. Test is used once, for the chosen ones. The headline is EPEE, the component's
-default rule, at an allowed drop of 0. Scores are macro-F1 in points. Seconds are those of the whole pipeline on test texts,
-full depth and exits in turns in one run. Writes benchmarks/results/textcat.json and textcat.md.
+default rule, at an allowed drop of 0. Scores are macro-F1 in points, micro-F1 for relations. Seconds are those of the whole
+pipeline on test texts, full depth and exits in turns in one run. Writes benchmarks/results/NAME.json and NAME.md.
 """
 
 import itertools
@@ -29,7 +29,6 @@ from spacy_epee.evaluation.compare import compare, find_component
 from spacy_epee.evaluation.simulate import simulate
 from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers
-from spacy_epee.training.readers import JsonlReader
 
 RESULTS = Path(__file__).parent / "results"
 TAUS = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9]
@@ -50,27 +49,34 @@ GRIDS: Dict[str, List[rules.ExitRule]] = {
     "voting": [rules.Voting(float(v)) for v in range(2, 11)],
     "fixed depth": [rules.FixedDepth(layer) for layer in range(1, 12)],
 }
-DROPS = (0.0, 0.3)
+DROPS = (0.0, 0.3, 0.5)
+REFERENCES = ("plain", "tutorial")
 
 
 class Stored:
     """The logits of all exits on one split."""
 
-    def __init__(self, nlp, pipe, examples):
-        texts = [eg.reference.text for eg in examples]
-        outputs = list(pipe.exit_logits([nlp.make_doc(text) for text in texts]))
-        self.logits = numpy.concatenate([out.logits for out in outputs], axis=1)
+    def __init__(self, pipe, examples):
+        outputs = list(pipe.exit_logits([eg.predicted for eg in examples], batch_size=len(examples)))
+        (self.logits, self.items), self.task = (outputs[0].logits, outputs[0].items), pipe.task
         self.layers = get_exit_layers(pipe.model)
         self.reading = pipe.task.reading(pipe.cfg["threshold"])
-        self.truths, _ = pipe.task.targets(examples, pipe.labels)
+        self.truths, _ = pipe.task.targets(examples, pipe.labels, self.items)
+        self.counts = None if self.items.one_each else self.items.counts
+        if self.task.name == "relations":
+            self.gold = sum(len(labels) for eg in examples for labels in pipe.task.gold(eg.reference).values())
 
     def score(self, logits) -> float:
-        """Macro-F1 in points."""
+        """Macro-F1, or micro-F1 of relations, in points."""
         decided = self.reading.evidence(logits, layer=0, units=numpy.arange(len(logits))).decision
+        if self.task.name == "relations":  # the first logit of exclusive labels is "not related"
+            decided, truths = (part[:, int(self.reading.exclusive) :] > 0 for part in (decided, self.truths))
+            right = (decided & truths).sum()
+            return 100 * 2 * right / max(decided.sum() + self.gold, 1)
         return 100 * f1_score(self.truths.astype(int), decided.astype(int), average="macro", zero_division=0)
 
     def run(self, rule: Optional[rules.ExitRule]) -> Dict[str, float]:
-        found = simulate(self.logits, rule, exit_layers=self.layers, reading=self.reading)
+        found = simulate(self.logits, rule, exit_layers=self.layers, reading=self.reading, counts=self.counts)
         return {"score": self.score(found.logits), "layers": float(found.layers.mean())}
 
 
@@ -93,24 +99,26 @@ def measure(run: str, corpora: Path, models: Path, timed: int) -> Dict[str, Any]
     backbone, corpus = run.split("/")
     nlp = spacy.load(models / run / "exits" / "model-best")
     pipe = find_component(nlp)
-    examples = {name: list(JsonlReader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
-    dev, test = (Stored(nlp, pipe, examples[name]) for name in ("dev", "test"))
+    examples = {name: list(CORPORA[corpus].reader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
+    dev, test = (Stored(pipe, examples[name]) for name in ("dev", "test"))
     report: Dict[str, Any] = {"backbone": backbone, "corpus": corpus, "depth": dev.layers[-1]}
     report["documents"] = {name: len(part) for name, part in examples.items()}
-    if (models / run / "plain" / "model-best").exists():
-        plain_nlp = spacy.load(models / run / "plain" / "model-best")
-        plain = Stored(plain_nlp, find_component(plain_nlp), examples["test"])
-        report["plain"] = plain.run(None)["score"]
+    for kind in sorted(path.name for path in (models / run).iterdir() if (path / "model-best").exists()):
+        if kind != "exits":
+            other = find_component(spacy.load(models / run / kind / "model-best"))
+            scores = {name: Stored(other, examples[name]).run(None)["score"] for name in ("dev", "test")}
+            report.setdefault("others", {})[kind] = scores
+    report["full_dev"] = dev.run(None)["score"]
     report["full"] = test.run(None)["score"]
     report["exits_alone"] = [test.score(logits) for logits in test.logits]
     report["rules"] = {}
-    for name, grid in GRIDS.items():
+    for rule_name, grid in GRIDS.items():
         for drop in DROPS:
             rule = choose(dev, grid, drop)
             if rule is None:
                 continue
             found = test.run(rule)
-            report["rules"].setdefault(name, {})[str(drop)] = {
+            report["rules"].setdefault(rule_name, {})[str(drop)] = {
                 "rule": rule.to_config(),  # type: ignore[attr-defined]
                 "dev": dev.run(rule),
                 "test": found,
@@ -127,21 +135,25 @@ def measure(run: str, corpora: Path, models: Path, timed: int) -> Dict[str, Any]
     return report
 
 
-def markdown(reports: List[Dict[str, Any]], machine: str, command: str) -> str:
+def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: str) -> str:
     """The tables."""
-    lines = ["# Document classification", "", f"Made by `{command}`", f"on {machine}.", ""]
-    lines += ["Scores are macro-F1 on test, in points. Settings chosen on dev, test used once (see benchmarks/textcat.py)."]
+    lines = [f"# {name}", "", f"Made by `{command}`", f"on {machine}.", ""]
+    lines += ["Scores are macro-F1 on test, micro-F1 for relations, in points."]
+    lines += ["Settings chosen on dev, test used once (see benchmarks/rules.py)."]
     lines += ["", "## Full depth, and EPEE at no loss on dev", ""]
-    header = ["backbone", "corpus", "plain fine-tune", "our full depth", "with exits", "fewer layers", "s, batch 1", "batch 32"]
+    header = ["backbone", "corpus", *(f"{kind} fine-tune" for kind in REFERENCES)]
+    header += ["our full depth", "with exits", "fewer layers", "s, batch 1", "batch 32"]
     lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for r in reports:
         epee = r["rules"].get("EPEE", {}).get("0.0")
-        plain = f"{r['plain']:.2f}" if "plain" in r else "-"
-        row = [r["backbone"], r["corpus"], plain, f"{r['full']:.2f}"]
+        others = r.get("others", {})
+        row = [r["backbone"], r["corpus"], *(f"{others[kind]['test']:.2f}" if kind in others else "-" for kind in REFERENCES)]
+        row += [f"{r['full']:.2f}"]
         row += [f"{epee['test']['score']:.2f}", f"{epee['speedup_layers']:.2f}x"] if epee else ["-", "-"]
         timed = r.get("seconds")
         if timed:
-            row += [f"{timed['speedup_seconds'][b]:.2f}x (of {timed['speedup_layers']:.2f}x in layers)" for b in ("1", "32")]
+            layers = f"of {timed['speedup_layers']:.2f}x in layers, {timed['speedup_wordpieces']:.2f}x by wordpieces"
+            row += [f"{timed['speedup_seconds'][size]:.2f}x ({layers})" for size in ("1", "32")]
         else:
             row += ["-", "-"]
         lines.append("| " + " | ".join(row) + " |")
@@ -163,11 +175,15 @@ def markdown(reports: List[Dict[str, Any]], machine: str, command: str) -> str:
         for name, points in r["curves"].items():
             lines.append(f"| {name} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in points.values()) + " |")
         lines += ["", "Each exit alone, on test: " + ", ".join(f"{s:.1f}" for s in r["exits_alone"]), ""]
+        if r.get("others"):
+            shown = [f"{kind} {found['dev']:.2f}" for kind, found in r["others"].items()]
+            lines += [f"Full depth on dev: exits {r['full_dev']:.2f}, " + ", ".join(shown), ""]
     return "\n".join(lines)
 
 
 def main(
     runs: List[str] = typer.Argument(..., help="BACKBONE/CORPUS"),
+    name: str = typer.Option(..., help="Name of the results"),
     corpora: Path = typer.Option(..., help="Folder of the corpora"),
     models: Path = typer.Option(..., help="Folder of the models"),
     timed: int = typer.Option(300, help="Test documents to time; 0 for none"),
@@ -184,9 +200,9 @@ def main(
             msg.fail(f"Unknown corpus in {run}; there are {list(CORPORA)}", exits=1)
         msg.divider(run)
         reports.append(measure(run, corpora, models, timed))
-        srsly.write_json(RESULTS / "textcat.json", {"machine": machine, "command": command, "runs": reports})
-        (RESULTS / "textcat.md").write_text(markdown(reports, machine, command) + "\n", encoding="utf-8")
-    print(markdown(reports, machine, command))
+        srsly.write_json(RESULTS / f"{name}.json", {"machine": machine, "command": command, "runs": reports})
+        (RESULTS / f"{name}.md").write_text(markdown(name, reports, machine, command) + "\n", encoding="utf-8")
+    print(markdown(name, reports, machine, command))
 
 
 if __name__ == "__main__":

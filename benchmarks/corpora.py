@@ -1,10 +1,21 @@
-"""The corpora of the benchmarks. They stay where they are; nothing of them is copied."""
+"""The corpora of the benchmarks. They stay where they are; nothing of them is copied into the project."""
 
+import json
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict, Optional
 
-from spacy_epee.training.readers import EntityReader, JsonlReader
+from spacy_epee.convert.concepts import relate_mentions
+from spacy_epee.training.readers import EntityReader, JsonlReader, read_jsonl
+
+
+def of_concepts(row: Dict[str, Any]) -> Dict[str, Any]:
+    """Relations of concepts as relations of all their mentions in the document."""
+    found = [(relation["head"], relation["child"], relation["label"]) for relation in row["concept_relations"]]
+    places = {(ent["start"], ent["end"], ent["label"]): ent for ent in row["ents"]}  # some are there twice, as parts of others
+    ents = list(places.values())
+    return {**row, "ents": ents, "relations": relate_mentions(ents, found)}
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,7 @@ class Plan:
     batch (int): Documents in a training batch.
     task (str): "textcat" or "relations".
     candidates (Dict[str, Any]): Which pairs may be related.
+    derive (Optional[Callable]): Makes each row from the corpus' own.
     """
 
     folder: str
@@ -27,6 +39,7 @@ class Plan:
     batch: int = 16
     task: str = "textcat"
     candidates: Dict[str, Any] = field(default_factory=dict)
+    derive: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None
 
     @property
     def pipe(self) -> str:
@@ -47,7 +60,9 @@ CORPORA: Dict[str, Plan] = {
     "ade": Plan("ade_v2/normalised/sentences", exclusive=True, epochs=1),
     "hoc_doc10": Plan("hoc_doc10/normalised", exclusive=False, epochs=3, window=512, batch=8),
     "mtsamples": Plan("mtsamples/normalised", exclusive=False, epochs=4, batch=8),
-    "ddi2013": Plan("ddi2013/normalised", exclusive=True, epochs=5, task="relations", candidates={"symmetric": True}),
+    "ddi2013": Plan(
+        "ddi2013/normalised", exclusive=True, epochs=5, window=512, task="relations", candidates={"symmetric": True}
+    ),
     "ade_relations": Plan(
         "ade_v2/normalised/relations",
         exclusive=True,
@@ -55,9 +70,27 @@ CORPORA: Dict[str, Plan] = {
         task="relations",
         candidates={"labels": [["Drug", "Effect"]]},
     ),
+    "bc5cdr": Plan(
+        "bc5cdr/normalised",
+        exclusive=True,
+        epochs=8,
+        window=512,
+        batch=8,
+        task="relations",
+        candidates={"labels": [["Chemical", "Disease"]]},
+        derive=of_concepts,
+    ),
 }
 
 
 def split(corpora: Path, corpus: str, name: str) -> Path:
-    """The file of a split."""
-    return corpora / CORPORA[corpus].folder / f"{name}.jsonl"
+    """The file of a split. A derived one is written to the system's folder for temporary files."""
+    plan = CORPORA[corpus]
+    path = corpora / plan.folder / f"{name}.jsonl"
+    if plan.derive is None:
+        return path
+    target = Path(tempfile.gettempdir()) / "spacy_epee_benchmarks" / corpus / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    rows = [plan.derive(row) for row in read_jsonl(path)]
+    target.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return target

@@ -114,9 +114,9 @@ def copy_entities(source: Doc, target: Doc) -> None:
     source (Doc): The Doc that has them.
     target (Doc): The Doc that is to have them.
     """
-    target.set_ents([Span(target, span.start, span.end, label=span.label) for span in source.ents])
+    target.set_ents([Span(target, span.start, span.end, label=span.label_) for span in source.ents])
     for key, group in source.spans.items():
-        target.spans[key] = [Span(target, span.start, span.end, label=span.label) for span in group]
+        target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in group]
 
 
 def _list(row: Dict[str, Any], field: str, where: str) -> List[Dict[str, Any]]:

@@ -8,6 +8,7 @@ from relations_util import TEXTS, make_example
 from spacy.tokens import DocBin
 
 from spacy_epee.tasks.relations import Relation
+from spacy_epee.training.annotations import copy_entities
 from spacy_epee.training.readers import EntityReader
 
 NLP = spacy.blank("en")
@@ -101,3 +102,12 @@ def test_entity_reader_names_missing_files(tmp_path, name):
 def test_entity_reader_refuses_unknown_alignment(tmp_path):
     with pytest.raises(ValueError, match="expand"):
         read(tmp_path, align="contract")
+
+
+def test_copy_entities_to_another_vocabulary():
+    source = make_example(NLP, TEXTS[0]).reference
+    source.spans["all"] = list(source.ents)
+    target = spacy.blank("en").make_doc(TEXTS[0])
+    copy_entities(source, target)
+    assert [(span.start, span.end, span.label_) for span in target.ents] == [(s.start, s.end, s.label_) for s in source.ents]
+    assert [span.label_ for span in target.spans["all"]] == [span.label_ for span in source.ents]

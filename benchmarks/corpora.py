@@ -27,6 +27,7 @@ class Plan:
     epochs (int): Passes over the training data.
     window (int): Wordpieces in a window.
     batch (int): Documents in a training batch.
+    sample (int): The most wordpieces of a document in a training batch; longer ones show random windows.
     task (str): "textcat" or "relations".
     candidates (Dict[str, Any]): Which pairs may be related.
     derive (Optional[Callable]): Makes each row from the corpus' own.
@@ -37,6 +38,7 @@ class Plan:
     epochs: int
     window: int = 256
     batch: int = 16
+    sample: int = 4096
     task: str = "textcat"
     candidates: Dict[str, Any] = field(default_factory=dict)
     derive: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None
@@ -59,7 +61,7 @@ CORPORA: Dict[str, Plan] = {
     "health_advice": Plan("health_advice/normalised", exclusive=True, epochs=3),
     "ade": Plan("ade_v2/normalised/sentences", exclusive=True, epochs=1),
     "hoc_doc10": Plan("hoc_doc10/normalised", exclusive=False, epochs=3, window=512, batch=8),
-    "mtsamples": Plan("mtsamples/normalised", exclusive=False, epochs=4, batch=8),
+    "mtsamples": Plan("mtsamples/normalised", exclusive=False, epochs=3, batch=8, sample=512),
     "ddi2013": Plan(
         "ddi2013/normalised", exclusive=True, epochs=5, window=512, task="relations", candidates={"symmetric": True}
     ),

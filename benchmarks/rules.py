@@ -94,18 +94,24 @@ def envelope(stored: Stored, grid: List[rules.ExitRule], budgets) -> Dict[str, O
     return {str(b): max((f["score"] for f in tried if f["layers"] <= b), default=None) for b in budgets}
 
 
+def load(path: Path, pipe: str):
+    """Load a pipeline; how much of a long document was shown in training does not matter here."""
+    return spacy.load(path, config={f"components.{pipe}.model.trunk.max_wordpieces": 4096})
+
+
 def measure(run: str, corpora: Path, models: Path, timed: int) -> Dict[str, Any]:
     """All figures of one backbone on one corpus."""
     backbone, corpus = run.split("/")
-    nlp = spacy.load(models / run / "exits" / "model-best")
+    plan = CORPORA[corpus]
+    nlp = load(models / run / "exits" / "model-best", plan.pipe)
     pipe = find_component(nlp)
-    examples = {name: list(CORPORA[corpus].reader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
+    examples = {name: list(plan.reader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
     dev, test = (Stored(pipe, examples[name]) for name in ("dev", "test"))
     report: Dict[str, Any] = {"backbone": backbone, "corpus": corpus, "depth": dev.layers[-1]}
     report["documents"] = {name: len(part) for name, part in examples.items()}
     for kind in sorted(path.name for path in (models / run).iterdir() if (path / "model-best").exists()):
         if kind != "exits":
-            other = find_component(spacy.load(models / run / kind / "model-best"))
+            other = find_component(load(models / run / kind / "model-best", plan.pipe))
             scores = {name: Stored(other, examples[name]).run(None)["score"] for name in ("dev", "test")}
             report.setdefault("others", {})[kind] = scores
     report["full_dev"] = dev.run(None)["score"]

@@ -60,6 +60,7 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
             "training.eval_frequency": max(steps // max(plan.epochs, 2), 1),
             "training.optimizer.learn_rate.warmup_steps": steps // 10,
             f"components.{pipe}.model.trunk.window": plan.window,
+            f"components.{pipe}.model.trunk.max_wordpieces": plan.sample,
         },
     )
     component = config["components"][pipe]

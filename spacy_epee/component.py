@@ -91,6 +91,7 @@ class EarlyExitTransformer(TrainablePipe):
         self.compare_full_depth = compare_full_depth
         self.stage = "joint"
         self.cfg: Dict[str, Any] = {"labels": [], "threshold": threshold, "format": FORMAT}
+        self._config_threshold = threshold
         self._exit: Optional[ExitRule] = None
         self.exit = exit
         self._config_rule = exit
@@ -228,12 +229,13 @@ class EarlyExitTransformer(TrainablePipe):
         lengths = numpy.bincount(items.unit_docs, items.lengths, minlength=len(docs))
         useful = numpy.flatnonzero((known > 0) & (lengths > 0))
         self.model.attrs["stage"] = self.stage
-        for rows in pack(lengths[useful].astype(int), most, call=most):  # only the size matters here
+        sizes = (lengths + known)[useful].astype(int)  # an item counts as a wordpiece
+        for rows in pack(sizes, most, call=most):  # only the size matters here
             part = useful[rows]
             asked = self.task.ask([docs[i] for i in part], windows.select(part), self.cfg)
             scores, backprop = self.model.begin_update(asked)
             loss, gradient = self.get_loss([examples[i] for i in part], scores)
-            share = known[part].sum() / known[useful].sum()
+            share = float(known[part].sum() / known[useful].sum())
             backprop(ExitOutputs(gradient.logits * share, gradient.doubt * share, asked))
             losses[self.name] += loss * share
         if sgd is not None and len(useful):
@@ -281,11 +283,13 @@ class EarlyExitTransformer(TrainablePipe):
         if isinstance(labels, str):
             raise ValueError(f"The labels of the component '{self.name}' are one string; give a list.")
         found, facts = self.task.learn(get_examples())
-        self.cfg.update(facts)
+        if not is_initialized(self.model):  # classifiers that are there already were made for what was found then
+            self.cfg.update(facts)
         for label in found if labels is None else labels:
             self.add_label(label)
         self.task.check_labels(self.labels, self.name)
         self._check_owners(nlp)
+        self._check_head()
         if positive_label is not None:
             if not self.task.exclusive or len(self.labels) != 2:
                 raise ValueError(Errors.E919.format(pos_label=positive_label, labels=self.labels))
@@ -299,14 +303,26 @@ class EarlyExitTransformer(TrainablePipe):
         self.model.set_dim("nO", self.task.n_logits(self.labels))
         self.model.initialize()
         self._check_rule(self.exit)
-        items = self.ask([eg.predicted for eg in sample])
+        docs = _with_sentences(nlp, self, [eg.predicted for eg in sample])
+        items = self.ask(docs)
         self.task.targets(sample, self.labels, items)
         self.task.check_data(sample, items, self.name)
         standardize = get_heads(self.model).standardize
         if standardize is not None:
+            if not len(items):  # what there is to ask about will be predicted by other components
+                docs = _with_sentences(nlp, self, [eg.reference for eg in sample])
             with standardize.fitting():
-                for _ in self.exit_logits([eg.predicted for eg in sample[:FITTED]]):
+                for _ in self.exit_logits(docs[:FITTED]):
                     pass
+
+    def _check_head(self) -> None:
+        """Refuse classifiers made for another task."""
+        kind = self.model.get_ref("head").shims[0].kind
+        if kind.task != self.task.name:
+            raise ValueError(
+                f"The setting `model.head` of the component '{self.name}' names classifiers for the task '{kind.task}', and this "
+                f"component's is '{self.task.name}'. Leave the setting out to take the default."
+            )
 
     def _check_owners(self, nlp: Optional[Language]) -> None:
         """Two components with the same label would overwrite each other's answers."""
@@ -334,7 +350,8 @@ class EarlyExitTransformer(TrainablePipe):
             raise ValueError(Errors.E187)
         if label in self.labels:
             return 0
-        self._allow_extra_label()
+        if is_initialized(self.model):
+            raise ValueError(Errors.E922.format(name=self.name, nO=self.model.get_dim("nO")))
         self.cfg["labels"].append(label)
         self.vocab.strings.add(label)
         return 1
@@ -344,13 +361,13 @@ class EarlyExitTransformer(TrainablePipe):
 
         examples (Iterable[Example]): Examples whose predicted Docs this component has annotated.
         RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; the main one at full depth, `cats_full` or
-            `rel_full`; and `exit_layer`, the mean layer of the exits taken.
+            `rel_full`; and `exit_layer`, the mean layer of the exits taken, by unit.
         """
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.score")
         scores = dict(super().score(examples, **self.task.score_settings(), **kwargs))
         taken = [eg.predicted._.exits.get(self.name, {}).get(self.task.name) for eg in examples]
-        layers = [entry["layer"] for entry in taken if entry and entry["units"]]
+        layers = [unit["layer"] for entry in taken if entry for unit in entry["units"]]
         scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
         if self.exit is None or not self.compare_full_depth:
             scores[self.task.full] = scores.get(self.task.main) if self.exit is None else None
@@ -459,6 +476,9 @@ class EarlyExitTransformer(TrainablePipe):
                 f"{source} was trained with {get_heads(self.model).n_labels}: the files are not of one pipeline, or the config "
                 "says something else about exclusive labels. Copy or save it again."
             )
+        # What the config says now holds over what was saved, unless it says the same as then.
+        if self.cfg.pop("config_threshold", self.cfg["threshold"]) != self._config_threshold:
+            self.cfg["threshold"] = self._config_threshold
         saved = json.loads(self.cfg.pop("exit", "null"))
         # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
         if saved is not None and saved["config"] == _rule_config(self._config_rule):
@@ -467,7 +487,8 @@ class EarlyExitTransformer(TrainablePipe):
         return self
 
     def _note_rule(self) -> None:
-        """Keep a rule that was set on the pipeline and is not in its config."""
+        """Keep a rule that was set on the pipeline and is not in its config, and what its config says of the threshold."""
+        self.cfg["config_threshold"] = self._config_threshold
         self.cfg.pop("exit", None)
         rule = _rule_config(self.exit)
         if rule is None and self.exit is not None and self.exit is not self._config_rule:
@@ -483,6 +504,17 @@ class EarlyExitTransformer(TrainablePipe):
 def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
     """The config block of a rule; None for the full depth, or for a foreign rule that does not tell."""
     return rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
+
+
+def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, docs: Sequence[Doc]) -> List[Doc]:
+    """Copies of Docs, with sentence boundaries where a component before this one sets them and no gold ones are there."""
+    docs = [doc.copy() for doc in docs]
+    for name, pipe in [] if nlp is None else nlp.pipeline:
+        if pipe is component:
+            break
+        if "token.is_sent_start" in nlp.get_pipe_meta(name).assigns:  # type: ignore[union-attr]
+            docs = [doc if doc.has_annotation("SENT_START") else pipe(doc) for doc in docs]
+    return docs
 
 
 def _climbs(items: Items, most: int) -> Iterator[numpy.ndarray]:

@@ -20,8 +20,8 @@ DEPTH = "depth"
 CALL, CALL_GPU = 32, 4096
 """What a call of a layer costs beside its wordpieces, in wordpieces (measured on 12 x 384 on a CPU: 20 to 40)."""
 
-WORTHWHILE = 0.85
-"""Packs are made anew when that leaves this share of a layer's cost."""
+REBUILD = 0.2
+"""What making packs anew costs, in layers."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,8 @@ class Climb:
         planned = pack(lengths, self.wordpieces, self.call)
         now = sum(len(members) * members.longest + self.call for members in self.packs)
         then = sum(len(members) * int(lengths[members].max()) + self.call for members in planned)
-        if then < WORTHWHILE * now:
+        left = self.stepper.depth - self.packs[0].state.layer
+        if (now - then) * left > REBUILD * now:
             packs = self._pack(rows)
             for members in packs:
                 members.resume(self.packs)

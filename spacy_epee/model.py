@@ -162,7 +162,7 @@ def _set_stage(model: Model) -> None:
     stepper, heads = get_stepper(model), get_heads(model)
     words = {id(p) for p in stepper.model.get_input_embeddings().parameters()}
     frozen_words = get_settings(model).freeze_embeddings
-    last = {id(p) for p in heads.classifiers[-1].parameters()}
+    last = {id(p) for module in heads.of_last_exit() for p in module.parameters()}
     for parameter in stepper.model.parameters():
         _train_or_freeze(parameter, stage != "exits" and not (frozen_words and id(parameter) in words))
     for parameter in heads.parameters():

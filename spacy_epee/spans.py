@@ -26,25 +26,28 @@ def locate(pack: "Pack", spans: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.nda
     return here, rows[here]
 
 
-def pool_spans(packs: Sequence["Pack"], states: Sequence[Tensor], spans: numpy.ndarray) -> Tuple[Tensor, numpy.ndarray]:
+def pool_spans(
+    packs: Sequence["Pack"], states: Sequence[Tensor], spans: numpy.ndarray
+) -> Tuple[Tensor, numpy.ndarray, Tensor]:
     """Average the states of spans.
 
     packs (Sequence[Pack]): The windows.
     states (Sequence[Tensor]): Their states, (W, T, H) for each pack.
     spans (ndarray): Window of the batch, first wordpiece and the one behind the last, (S, 3). An empty one gives zeros.
-    RETURNS (Tuple[Tensor, ndarray]): The vectors of the spans in these windows, (S', H) in float32; and for each span the
-        place of its vector, -1 if it is not in these windows, (S,).
+    RETURNS (Tuple[Tensor, ndarray, Tensor]): The vectors of the spans in these windows, (S', H) in float32; for each span the
+        place of its vector, -1 if it is not in these windows, (S,); and which of the vectors are of empty spans, (S',) bool.
     """
-    parts, numbers = [], []
+    parts, numbers, empty = [], [], []
     for members, hidden in zip(packs, states):
         here, rows, starts, stops, lengths = members.note("spans", lambda pack: _indices(pack, spans))
         # Running sums make the work independent of how long the spans are and how much they overlap.
         sums = F.pad(hidden.float().cumsum(dim=1), (0, 0, 1, 0))
         parts.append((sums[rows, stops] - sums[rows, starts]) / lengths)
         numbers.append(here)
+        empty.append(starts == stops)
     places = numpy.full(len(spans), -1)
     places[numpy.concatenate(numbers)] = numpy.arange(sum(map(len, numbers)))
-    return torch.cat(parts), places
+    return torch.cat(parts), places, torch.cat(empty)
 
 
 def _indices(pack: "Pack", spans: numpy.ndarray) -> Tuple[numpy.ndarray, Tensor, Tensor, Tensor, Tensor]:

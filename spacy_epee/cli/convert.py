@@ -39,8 +39,8 @@ def convert_cli(
     nlp = spacy.blank(lang)
     docs, lines, entities, relations = DocBin(store_user_data=True), [], 0, 0
     try:
-        for number, row in enumerate(READERS[form](source), 1):
-            doc = annotate_doc(nlp, row, f"{source}, document {number}", spans_key=spans_key, align=align)
+        for where, row in READERS[form](source):
+            doc = annotate_doc(nlp, row, where, spans_key=spans_key, align=align)
             entities += len(doc.ents) if spans_key is None else len(doc.spans[spans_key])
             relations += len(doc._.relations)
             if target.suffix == ".spacy":

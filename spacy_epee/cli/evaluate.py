@@ -21,7 +21,7 @@ def evaluate_cli(
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
     cats: str = Option("cats", "--cats", help="Field with the labels of documents, in a JSONL file"),
     entities: str = Option("gold", "--entities", "-e", help="For relations: 'gold', those of the data, or 'predicted'"),
-    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group for the entities of a JSONL file"),
+    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
     component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
     batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
@@ -48,12 +48,13 @@ def evaluate_cli(
         if pipe.task.name == "textcat":
             examples = read_examples(nlp, data, cats, limit)
         else:
-            examples = list(EntityReader(data, spans_key, gold_entities=entities == "gold", limit=limit)(nlp))
+            key = spans_key or pipe.task.candidates.spans_key
+            examples = list(EntityReader(data, key, gold_entities=entities == "gold", limit=limit)(nlp))
+        if not examples:
+            raise ValueError(f"There are no documents in {data}")
+        report = compare(nlp, examples, pipe, sizes, rounds, progress=True)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
-    if not examples:
-        msg.fail(f"There are no documents in {data}", exits=1)
-    report = compare(nlp, examples, pipe, sizes, rounds, progress=True)
     if pipe.task.name != "textcat":
         report["entities"] = entities
         msg.info(f"With {entities} entities")
@@ -102,4 +103,4 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     saved += f"; {report['speedup_wordpieces']:.2f} times, counted by wordpieces)"
     msg.info(f"{report['documents']} documents, {saved}; speed-ups in seconds of the whole pipeline")
     counts = ", ".join(f"{layer}: {count}" for layer, count in enumerate(report["exits"]["histogram"], 1) if count)
-    msg.text(f"Documents by exit layer: {counts}")
+    msg.text(f"{report['unit'].capitalize()}s by exit layer: {counts}")

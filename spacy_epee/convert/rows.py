@@ -1,9 +1,9 @@
 """The rows that every format is turned into: {"id", "text", "ents": [...], "relations": [...]}, see annotate_doc."""
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
-from ..training.readers import read_jsonl
+from ..training.readers import numbered_rows
 from .bioc import read_bioc
 from .brat import read_brat
 from .pubtator import read_pubtator
@@ -11,16 +11,17 @@ from .pubtator import read_pubtator
 Row = Dict[str, Any]
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[Tuple[str, Row]]:
     """Read our own JSONL form, to check it or to turn it into a .spacy file.
 
     path (Path): The file, ending in .jsonl or .jsonl.gz.
-    YIELDS (Dict[str, Any]): The rows.
+    YIELDS (Tuple[str, Dict[str, Any]]): The place and the row of each document.
     """
-    yield from read_jsonl(path)
+    for number, row in numbered_rows(path):
+        yield f"{path}, line {number}", row
 
 
-READERS: Dict[str, Callable[[Path], Iterator[Row]]] = {
+READERS: Dict[str, Callable[[Path], Iterator[Tuple[str, Row]]]] = {
     "jsonl": read_rows,
     "brat": read_brat,
     "bioc": read_bioc,

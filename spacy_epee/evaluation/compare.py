@@ -50,14 +50,16 @@ def compare(
     batch_sizes (Iterable[int]): Batch sizes to time the whole pipeline at; 1 calls it on each text.
     rounds (int): How often each is timed; medians are reported.
     progress (bool): Whether to show a progress bar.
-    RETURNS (Dict[str, Any]): Scores, mean layers over documents and over wordpieces, layers saved, documents per second, and
-        speed-ups in layers and seconds.
+    RETURNS (Dict[str, Any]): Scores, mean layers over units (documents or windows) and over wordpieces, layers saved,
+        documents per second, and speed-ups in layers and seconds.
     """
     rule = component.exit
     contestants = {"full": None, "exits": rule}
-    report: Dict[str, Any] = {"documents": len(examples), "depth": 0}
-    sources = [_source(nlp, eg) for eg in examples]
-    docs = _run_before(nlp, component, [_fresh(nlp, *source) for source in sources])
+    report: Dict[str, Any] = {"documents": len(examples), "unit": component.task.unit, "depth": 0}
+    # If the reader gave entities, then a Doc without any has none, whatever the pipeline finds in it.
+    given = any(eg.predicted.ents or any(eg.predicted.spans.values()) for eg in examples)
+    sources: List[Source] = [(eg.predicted.text, eg.predicted if given else None) for eg in examples]
+    docs = _run(nlp, component, sources, 64, after=False)
     ready = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
     for name, contestant in contestants.items():
         answers = component.answer(docs, contestant)
@@ -96,31 +98,48 @@ def compare(
     return report
 
 
-Source = Tuple[str, Optional[Doc], bool]
-"""A text, the Doc with the entities that the reader gave, if any, and whether the pipeline's tokenizer makes its tokens."""
+Source = Tuple[str, Optional[Doc]]
+"""A text, and the Doc with the entities that the reader gave, if it gave any."""
 
 
-def _source(nlp: Language, eg: Example) -> Source:
-    if not eg.predicted.ents and not any(eg.predicted.spans.values()):
-        return eg.predicted.text, None, True
-    made = nlp.make_doc(eg.predicted.text)
-    return eg.predicted.text, eg.predicted, [token.idx for token in made] == [token.idx for token in eg.predicted]
-
-
-def _fresh(nlp: Language, text: str, given: Optional[Doc], tokenize: bool) -> Doc:
-    """Make an unprocessed Doc, with the entities that the reader gave."""
-    if given is None:
-        return nlp.make_doc(text)
-    doc = nlp.make_doc(text) if tokenize else Doc(nlp.vocab, [t.text for t in given], [bool(t.whitespace_) for t in given])
-    copy_entities(given, doc)
+def _fresh(nlp: Language, source: Source) -> Doc:
+    """Make an unprocessed Doc, with the tokens that the entities have."""
+    text, given = source
+    doc = nlp.make_doc(text)
+    if given is not None and [token.idx for token in doc] != [token.idx for token in given]:
+        doc = Doc(nlp.vocab, words=[token.text for token in given], spaces=[bool(token.whitespace_) for token in given])
     return doc
 
 
-def _run_before(nlp: Language, component: EarlyExitTransformer, docs: List[Doc]) -> List[Doc]:
-    """Run what comes before a component."""
+def _run(nlp: Language, component: EarlyExitTransformer, sources: Iterable[Source], size: int, after: bool = True) -> List[Doc]:
+    """Run a pipeline. Given entities take the place of what it finds itself, just before the component.
+
+    nlp (Language): The pipeline.
+    component (EarlyExitTransformer): The component.
+    sources (Iterable[Source]): The texts.
+    size (int): The batch size; 1 calls the pipeline on each text.
+    after (bool): Whether to run the component and what comes behind it.
+    RETURNS (List[Doc]): The Docs.
+    """
     names = nlp.pipe_names
-    with nlp.select_pipes(disable=names[names.index(component.name) :]):
-        return list(nlp.pipe(docs))
+    place = names.index(component.name)
+    before, behind = names[:place], names[place:]
+
+    def enter(source: Source, doc: Doc) -> Doc:
+        if source[1] is not None:
+            copy_entities(source[1], doc)
+        return doc
+
+    found: List[Doc] = []
+    sources = list(sources)
+    if size == 1:
+        for source in sources:
+            doc = enter(source, nlp(_fresh(nlp, source), disable=behind))
+            found.append(nlp(doc, disable=before) if after else doc)
+        return found
+    docs = nlp.pipe((_fresh(nlp, source) for source in sources), batch_size=size, disable=behind)
+    docs = (enter(source, doc) for source, doc in zip(sources, docs))
+    return list(nlp.pipe(docs, batch_size=size, disable=before) if after else docs)
 
 
 def _time(
@@ -131,12 +150,7 @@ def _time(
     component.exit = rule
     try:
         started = time.perf_counter()
-        if size == 1:
-            for source in sources:
-                nlp(_fresh(nlp, *source))
-        else:
-            for _ in nlp.pipe((_fresh(nlp, *source) for source in sources), batch_size=size):
-                pass
+        _run(nlp, component, sources, size)
         return time.perf_counter() - started
     finally:
         component.exit = own

@@ -1,5 +1,6 @@
 """Scores of relations."""
 
+import warnings
 from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Set, Tuple
 
 import numpy
@@ -25,21 +26,26 @@ def score_relations(
 
     examples (Iterable[Example]): The examples.
     symmetric (bool): Whether head and child may be exchanged.
-    labels (Optional[Sequence[str]]): The labels to score; None scores all.
+    labels (Optional[Sequence[str]]): The labels to score; None scores all. A component scores its own: relations with other
+        labels, which another component may be there for, are left out, and a warning says so.
     RETURNS (Dict[str, Any]): `rel_micro_p`, `rel_micro_r`, `rel_micro_f`, the means over the labels `rel_macro_p`,
         `rel_macro_r`, `rel_macro_f`, and `rel_f_per_type` with "p", "r" and "f" by label. None for all of them if there is
         neither an annotated relation nor one that was found.
     """
     micro = PRFScore()
+    strange: Set[str] = set()
     by_label: Dict[str, PRFScore] = {label: PRFScore() for label in labels or ()}
     for eg in examples:
         found, gold = (_places(doc, symmetric) for doc in (eg.predicted, eg.reference))
         if labels is not None:
+            strange |= {one[2] for one in gold} - set(by_label)
             found, gold = ({one for one in part if one[2] in by_label} for part in (found, gold))
         micro.score_set(found, gold)
         for label in {one[2] for one in found | gold}:
             score = by_label.setdefault(label, PRFScore())
             score.score_set({one for one in found if one[2] == label}, {one for one in gold if one[2] == label})
+    if strange:
+        warnings.warn(f"Relations with the labels {sorted(strange)} are annotated and not scored: only {list(labels or ())} are.")
     if not len(micro):
         return dict.fromkeys([*KEYS, "rel_f_per_type"])
     per_label = {label: score.to_dict() for label, score in sorted(by_label.items())}

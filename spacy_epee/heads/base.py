@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ..loop import Pack
 
 
+SMALLEST = 0.001
+"""The least variance that vectors are taken to have, as a share of their mean square."""
+
+
 class Standardize(nn.Module):
     """Brings the vectors that are read from the trunk to mean 0 and size 1, for each exit on its own.
 
@@ -34,16 +38,18 @@ class Standardize(nn.Module):
         self.register_buffer("scale", torch.ones(exits))
         self.seen: Optional[List[List[Tensor]]] = None
 
-    def forward(self, exit: int, vectors: Tensor) -> Tensor:
+    def forward(self, exit: int, vectors: Tensor, empty: Optional[Tensor] = None) -> Tensor:
         """Standardize vectors.
 
         exit (int): Which exit, from 0.
         vectors (Tensor): Vectors of any meaning, (N, width).
+        empty (Optional[Tensor]): Those of nothing at all, which stay zeros, (N,) bool. None if there are none.
         RETURNS (Tensor): The same with mean 0 and size 1, as far as is known, (N, width).
         """
         if self.seen is not None:
-            self.seen[exit].append(vectors.detach().float())
-        return (vectors - self.mean[exit]) * self.scale[exit]
+            self.seen[exit].append((vectors if empty is None else vectors[~empty]).detach().float())
+        found = (vectors - self.mean[exit]) * self.scale[exit]
+        return found if empty is None else found.masked_fill(empty[:, None], 0.0)
 
     @contextmanager
     def fitting(self) -> Iterator[None]:
@@ -55,13 +61,18 @@ class Standardize(nn.Module):
                 vectors = torch.cat(seen) if seen else torch.zeros(0)
                 if len(vectors) > 1:
                     self.mean[exit] = vectors.mean(dim=0)
-                    self.scale[exit] = (vectors - self.mean[exit]).square().mean().clamp(min=1e-8).rsqrt()
+                    variance = (vectors - self.mean[exit]).square().mean()
+                    # Texts that are alike must not make a small difference look large.
+                    self.scale[exit] = torch.maximum(variance, SMALLEST * vectors.square().mean()).clamp(min=1e-12).rsqrt()
         finally:
             self.seen = None
 
 
 class ExitHeads(nn.Module):
     """A linear layer per exit over what a task makes of the states."""
+
+    task = ""
+    """The name of the task that these are for."""
 
     def __init__(
         self,
@@ -114,6 +125,10 @@ class ExitHeads(nn.Module):
         """
         raise NotImplementedError
 
+    def of_last_exit(self) -> List[nn.Module]:
+        """RETURNS (List[nn.Module]): What the answer at full depth depends on; it is trained with the trunk."""
+        return [self.classifiers[-1]]
+
     def mark(self, pack: "Pack", question: Any) -> None:
         """Change the states below the first layer.
 
@@ -160,7 +175,7 @@ def head_model(kind: Type[ExitHeads], settings: Dict[str, Any], lr_scale: float)
     """
     shim = ScaledShim(None, serialize_model=dump_heads, deserialize_model=partial(load_heads, kind))
     shim.scale = partial(constant, lr_scale)
-    shim.build = partial(kind, **settings)
+    shim.kind, shim.build = kind, partial(kind, **settings)
     return Model("epee-head", run_alone, shims=[shim])
 
 

@@ -1,6 +1,6 @@
 """Classifiers of pairs of spans."""
 
-from typing import TYPE_CHECKING, Any, List, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 import numpy
 import torch
@@ -14,7 +14,7 @@ from .base import ExitHeads, head_model
 if TYPE_CHECKING:
     from ..loop import Pack
 
-DISTANCES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
+DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
 """Distances in wordpieces from which another embedding is taken."""
 
 
@@ -25,14 +25,17 @@ class PairQuestion:
     spans (ndarray): Mentions, and behind them what is between the pairs, (M + N, 3).
     types (Tensor): The number of each mention's label, (M,).
     distances (Tensor): The number of each pair's distance, (N,).
+    orders (Tensor): Whether the head comes first, (N,).
     """
 
-    def __init__(self, items: PairItems, device: torch.device):
+    def __init__(self, items: PairItems, device: torch.device, between: bool):
         self.items = items
-        self.spans = numpy.concatenate((items.mentions, items.between))
+        self.spans = numpy.concatenate((items.mentions, items.between)) if between else items.mentions
         self.types = torch.from_numpy(items.types).to(device)
         gaps = items.between[:, 2] - items.between[:, 1]
         self.distances = torch.from_numpy(numpy.searchsorted(DISTANCES, gaps, side="right")).to(device)
+        first = items.head_tokens[:, 0] < items.child_tokens[:, 0]
+        self.orders = torch.from_numpy(first.astype("int64")).to(device)
 
 
 class PairHeads(ExitHeads):
@@ -40,6 +43,8 @@ class PairHeads(ExitHeads):
 
     Its first layer is split by its inputs, so that an entity is projected once and not once for each of its pairs.
     """
+
+    task = "relations"
 
     def __init__(
         self,
@@ -58,7 +63,7 @@ class PairHeads(ExitHeads):
         types (int): The number of labels of entities.
         hidden (int): The size of the hidden layer; 0 for none, so that the classifier sees head and child side by side.
         between (bool): Whether to look at the mean of what is between the two.
-        attributes (bool): Whether to look at the labels of the two and their distance.
+        attributes (bool): Whether to look at the labels of the two, their distance and which comes first.
         marks (bool): Whether to tell the trunk which wordpieces are entities, and of which label, below its first layer.
         exits (int): The number of exits.
         settings (Any): Those of all classifiers.
@@ -83,7 +88,11 @@ class PairHeads(ExitHeads):
         self.layers = nn.ModuleList(_FirstLayer(width, hidden, types, between, attributes) for _ in range(exits if hidden else 0))
 
     def prepare(self, items: PairItems, device: torch.device) -> PairQuestion:  # type: ignore[override]
-        return PairQuestion(items, device)
+        return PairQuestion(items, device, self.between)
+
+    def of_last_exit(self) -> List[nn.Module]:
+        shared = [] if self.marks is None else [self.marks]
+        return [*super().of_last_exit(), *self.layers[-1:], *shared]
 
     def mark(self, pack: "Pack", question: PairQuestion) -> None:
         if self.marks is None:
@@ -103,9 +112,9 @@ class PairHeads(ExitHeads):
         self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PairQuestion, units: numpy.ndarray
     ) -> Tensor:
         items = question.items
-        vectors, places = pool_spans(packs, states, question.spans)
+        vectors, places, empty = pool_spans(packs, states, question.spans)
         if self.standardize is not None:
-            vectors = self.standardize(exit, vectors)
+            vectors = self.standardize(exit, vectors, empty)
         live = items.of_units(units)
         known = numpy.flatnonzero(places[: len(items.mentions)] >= 0)
         numbers = numpy.zeros(len(items.mentions), dtype="int64")
@@ -118,8 +127,8 @@ class PairHeads(ExitHeads):
             parts = [mentions[heads], mentions[children]]
             return torch.cat(parts if middle is None else [*parts, middle], dim=1)
         types = question.types[torch.from_numpy(known).to(device)]
-        distances = question.distances[torch.from_numpy(live).to(device)]
-        return self.layers[exit](mentions, types, heads, children, middle, distances)
+        pairs = torch.from_numpy(live).to(device)
+        return self.layers[exit](mentions, types, heads, children, middle, question.distances[pairs], question.orders[pairs])
 
 
 class _FirstLayer(nn.Module):
@@ -129,12 +138,21 @@ class _FirstLayer(nn.Module):
         super().__init__()
         self.head, self.child = nn.Linear(width, hidden), nn.Linear(width, hidden, bias=False)
         self.middle = nn.Linear(width, hidden, bias=False) if between else None
-        sizes: List[int] = [types + 1, types + 1, len(DISTANCES) + 1] if attributes else []
+        sizes: List[int] = [types + 1, types + 1, len(DISTANCES) + 1, 2] if attributes else []
         self.attributes = nn.ModuleList(nn.Embedding(size, hidden) for size in sizes)
         for embedding in self.attributes:
             nn.init.normal_(embedding.weight, std=0.02)
 
-    def forward(self, mentions: Tensor, types: Tensor, heads: Tensor, children: Tensor, middle, distances: Tensor) -> Tensor:
+    def forward(
+        self,
+        mentions: Tensor,
+        types: Tensor,
+        heads: Tensor,
+        children: Tensor,
+        middle: Optional[Tensor],
+        distances: Tensor,
+        orders: Tensor,
+    ) -> Tensor:
         head, child = self.head(mentions), self.child(mentions)
         if len(self.attributes):
             head, child = head + self.attributes[0](types), child + self.attributes[1](types)
@@ -142,7 +160,7 @@ class _FirstLayer(nn.Module):
         if self.middle is not None:
             total = total + self.middle(middle)
         if len(self.attributes):
-            total = total + self.attributes[2](distances)
+            total = total + self.attributes[2](distances) + self.attributes[3](orders)
         return nn.functional.gelu(total).float()
 
 
@@ -160,7 +178,7 @@ def PairHead(
 
     hidden (int): The size of the hidden layer; 0 for none, so that the classifier sees head and child side by side.
     between (bool): Whether to look at the mean of what is between the two.
-    attributes (bool): Whether to look at the labels of the two and their distance. Needs a hidden layer.
+    attributes (bool): Whether to look at the labels of the two, their distance and which comes first. Needs a hidden layer.
     marks (bool): Whether to tell the trunk which wordpieces are entities, and of which label, below its first layer.
     dropout (float): Dropout on the vectors of the pairs.
     learned_exit (bool): Whether to train an estimate of being wrong, for the rule `spacy-epee.Learned.v1`.

@@ -35,6 +35,8 @@ class Shares:
 class PooledHeads(ExitHeads):
     """A linear layer per exit over the pooled states of a unit."""
 
+    task = "textcat"
+
     def __init__(self, *, width: int, pooling: Pooling, **settings: Any):
         """
         width (int): The size of a hidden state, H.

@@ -48,6 +48,8 @@ class Task(Protocol):
     """Its name in `doc._.exits`."""
     assigns: str
     """Where the answers go. Two components must not write the same labels there."""
+    unit: str
+    """What leaves together: "document" or "window"."""
     main: str
     """The figure that the scorer returns and that matters most."""
     full: str

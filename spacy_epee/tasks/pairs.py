@@ -1,6 +1,7 @@
 """Pairs of entities, and the window that each is read in."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Dict, List, Optional, Sequence
 
 import numpy
@@ -32,7 +33,7 @@ class PairItems(Items):
     head_tokens: numpy.ndarray
     child_tokens: numpy.ndarray
 
-    @property
+    @cached_property
     def docs(self) -> numpy.ndarray:
         """RETURNS (ndarray): The Doc of each pair, (N,)."""
         return self.unit_docs[self.units]
@@ -110,7 +111,8 @@ def _fit(heads: numpy.ndarray, children: numpy.ndarray, begins: numpy.ndarray, e
     held = sum(numpy.minimum(who[:, 1], ends) - numpy.maximum(who[:, 0], begins) for who in (heads, children))
     left = numpy.minimum(heads[:, 0], children[:, 0]) - begins
     right = ends - numpy.maximum(heads[:, 1], children[:, 1])
-    return held + numpy.minimum(left, right) / (2.0 * (ends - begins) + 1)
+    inside = numpy.minimum(left, right) / (2.0 * (ends - begins) + 1)
+    return held + numpy.maximum(inside, -0.5)  # a wordpiece held always counts for more
 
 
 def _assemble(windows: Windows, table: numpy.ndarray) -> PairItems:

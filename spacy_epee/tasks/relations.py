@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.errors import Errors
@@ -14,6 +14,9 @@ from ..windows import Windows
 from .base import check_settings, check_weighted
 from .candidates import EntityPairs
 from .pairs import PairItems, find_pairs
+
+EXPECTED = 10
+"""After how many documents without any entity a component says so."""
 
 Place = Tuple[int, int, int, int]
 """The characters of a head and a child."""
@@ -37,6 +40,7 @@ class Relation:
     @classmethod
     def of(cls, doc: Doc) -> List["Relation"]:
         """RETURNS (List[Relation]): The relations of a Doc, from `doc._.relations`."""
+        install_extensions()
         return [
             cls(doc[slice(*entry["head"])], doc[slice(*entry["child"])], entry["label"], entry.get("score", 1.0))
             for entry in doc._.relations
@@ -47,7 +51,7 @@ class Relations:
     """Relations between the entities of a Doc, in `doc._.relations`."""
 
     name = "relations"
-    assigns = "doc._.relations"
+    assigns, unit = "doc._.relations", "window"
     main, full, per_label = "rel_micro_f", "rel_full", "rel_f_per_type"
 
     def __init__(self, *, candidates: EntityPairs, exclusive: bool, label_weights: Dict[str, float], reduce: str):
@@ -62,7 +66,7 @@ class Relations:
         self.exclusive = exclusive
         self.label_weights = dict(label_weights)
         self.reduce = reduce
-        self._checked = False
+        self._without_entities: Optional[int] = 0
         install_extensions()
 
     def reading(self, threshold: float) -> Reading:
@@ -140,18 +144,31 @@ class Relations:
                 "initializing (`initialize.components.<name>.labels`, or data that have them), or correct the data."
             )
         truths = numpy.zeros((len(items), self.n_logits(labels)), dtype="float32")
-        for row, (doc, head, child) in enumerate(zip(items.docs, items.head_tokens, items.child_tokens)):
-            given = gold[doc].get(self.place(examples[doc].predicted, head, child), ())
-            if self.exclusive and len(given) > 1:
-                raise ValueError(
-                    f"A pair of entities has several relations, {sorted(given)}, and the labels of this component are "
-                    "exclusive. Correct the data, or set `exclusive = false`."
-                )
-            for label in given:
-                truths[row, numbers[label]] = 1
+        rows = self._rows(examples, items)
+        for doc, found in enumerate(gold):
+            for place, given in found.items():
+                if self.exclusive and len(given) > 1:
+                    raise ValueError(
+                        f"A pair of entities has several relations, {sorted(given)}, and the labels of this component are "
+                        "exclusive. Correct the data, or set `exclusive = false`."
+                    )
+                for row in rows.get((doc, *place), ()):
+                    truths[row, [numbers[label] for label in given]] = 1
         if self.exclusive:
             truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
         return truths, numpy.ones_like(truths)
+
+    def _rows(self, examples: Sequence[Example], items: PairItems) -> Dict[Tuple[int, ...], List[int]]:
+        """The items of each pair of places. There are several if a place has entities of several labels."""
+        starts = [[token.idx for token in eg.predicted] for eg in examples]
+        ends = [[token.idx + len(token) for token in eg.predicted] for eg in examples]
+        found: Dict[Tuple[int, ...], List[int]] = {}
+        tokens = numpy.column_stack((items.docs, items.head_tokens, items.child_tokens)).tolist()
+        for row, (doc, a, b, c, d) in enumerate(tokens):
+            head, child = (starts[doc][a], ends[doc][b - 1]), (starts[doc][c], ends[doc][d - 1])
+            first, second = sorted((head, child)) if self.candidates.symmetric else (head, child)
+            found.setdefault((doc, *first, *second), []).append(row)
+        return found
 
     def gold(self, doc: Doc) -> Dict[Place, Set[str]]:
         """RETURNS (Dict[Place, Set[str]]): The labels of each annotated pair, by characters."""
@@ -173,11 +190,8 @@ class Relations:
         items (PairItems): Their pairs.
         name (str): The component.
         """
-        asked = {
-            (int(doc), self.place(examples[doc].predicted, head, child))
-            for doc, head, child in zip(items.docs, items.head_tokens, items.child_tokens)
-        }
-        gold = [(i, place) for i, eg in enumerate(examples) for place in self.gold(eg.reference)]
+        asked = self._rows(examples, items)
+        gold = [(i, *place) for i, eg in enumerate(examples) for place in self.gold(eg.reference)]
         missed = sum(key not in asked for key in gold)
         if missed:
             warnings.warn(
@@ -199,29 +213,32 @@ class Relations:
         items: PairItems = answers.items  # type: ignore[assignment]
         reading = answers.reading
         decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
-        found: List[List[Dict[str, Any]]] = [[] for _ in docs]
+        # By place and label: a place can have entities of several labels, of which the surest pair counts.
+        found: List[Dict[Tuple[Any, ...], Dict[str, Any]]] = [{} for _ in docs]
         for row, column in zip(*numpy.nonzero(decided)):
             if column < self.exclusive:
                 continue
-            found[items.docs[row]].append(
-                {
-                    "head": items.head_tokens[row].tolist(),
-                    "child": items.child_tokens[row].tolist(),
-                    "label": labels[column - self.exclusive],
-                    "score": float(answers.probabilities[row, column]),
-                }
-            )
+            head, child = items.head_tokens[row].tolist(), items.child_tokens[row].tolist()
+            label, score = labels[column - self.exclusive], float(answers.probabilities[row, column])
+            own = found[items.docs[row]]
+            key = (*head, *child) if self.exclusive else (*head, *child, label)
+            if key not in own or own[key]["score"] < score:
+                own[key] = {"head": head, "child": child, "label": label, "score": score}
         for doc, own in zip(docs, found):
             others = [entry for entry in doc._.relations if entry["label"] not in labels]
-            own.sort(key=lambda entry: (entry["head"], entry["child"], entry["label"]))
-            doc._.relations = [*others, *own]
+            ordered = sorted(own.values(), key=lambda entry: (entry["head"], entry["child"], entry["label"]))
+            doc._.relations = [*others, *ordered]
 
     def _expect_entities(self, docs: Sequence[Doc]) -> None:
         """Warn once if the first documents have no entities: no answer on any document is not what anybody wants."""
-        if self._checked or not any(len(doc) for doc in docs):
+        if self._without_entities is None:
             return
-        self._checked = True
-        if not any(self.candidates.spans(doc) for doc in docs):
+        if any(self.candidates.spans(doc) for doc in docs):
+            self._without_entities = None
+            return
+        self._without_entities += sum(len(doc) > 0 for doc in docs)
+        if self._without_entities >= EXPECTED:
+            self._without_entities = None
             key = self.candidates.spans_key
             where = "`doc.ents`" if key is None else f"`doc.spans['{key}']`"
             warnings.warn(

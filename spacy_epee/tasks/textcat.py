@@ -17,7 +17,7 @@ class TextCat:
     """Labels of whole documents, in `doc.cats`."""
 
     name = "textcat"
-    assigns = "doc.cats"
+    assigns, unit = "doc.cats", "document"
     main, full, per_label = "cats_score", "cats_full", "cats_f_per_type"
 
     def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):

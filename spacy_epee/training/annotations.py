@@ -1,14 +1,16 @@
 """From rows with character offsets to Docs with entities and relations."""
 
 import warnings
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Literal, Optional, Tuple
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..tasks.relations import install_extensions
 
-Align = str
+LONGEST_LABEL = 100
+
+Align = Literal["expand", "strict"]
 """How spans that end inside a token are treated: "expand" to whole tokens, or "strict" to refuse them."""
 
 
@@ -37,7 +39,12 @@ def annotate_doc(
         for field in ("id", "start", "end", "label"):
             if field not in ent:
                 raise ValueError(f"{place}: the field '{field}' is missing.")
-        spans[ent["id"]] = make_span(doc, ent["start"], ent["end"], str(ent["label"]), place, align)
+        if not isinstance(ent["id"], (str, int)):
+            raise ValueError(f"{place}: the field 'id' is neither a string nor a number.")
+        if ent["id"] in spans:
+            raise ValueError(f"{place}: another entity of this document has the same id.")
+        check_label(ent["label"], place)
+        spans[ent["id"]] = make_span(doc, ent["start"], ent["end"], ent["label"], place, align)
         characters[ent["id"]] = (ent["start"], ent["end"])
     set_spans(doc, list(spans.values()), where, spans_key)
     relations = []
@@ -46,8 +53,9 @@ def annotate_doc(
         for field in ("head", "child", "label"):
             if field not in relation:
                 raise ValueError(f"{place}: the field '{field}' is missing.")
+        check_label(relation["label"], place)
         for field in ("head", "child"):
-            if relation[field] not in spans:
+            if not isinstance(relation[field], (str, int)) or relation[field] not in spans:
                 raise ValueError(f"{place}: its {field} is no entity of this document.")
         head, child = spans[relation["head"]], spans[relation["child"]]
         if characters[relation["head"]] == characters[relation["child"]]:
@@ -56,10 +64,40 @@ def annotate_doc(
             warnings.warn(f"{place}: left out, for head and child are parts of the same tokens. A tokenizer may split them.")
             continue
         relations.append(
-            {"head": [head.start, head.end], "child": [child.start, child.end], "label": str(relation["label"]), "score": 1.0}
+            {"head": [head.start, head.end], "child": [child.start, child.end], "label": relation["label"], "score": 1.0}
         )
     doc._.relations = relations
     return doc
+
+
+def check_label(label: Any, where: str) -> None:
+    """Refuse what cannot be a label. Labels are shown in errors, so a text that is taken for one must not pass.
+
+    label (Any): The label.
+    where (str): What to call its place in errors.
+    """
+    if not isinstance(label, str) or not label or len(label) > LONGEST_LABEL or "\n" in label:
+        raise ValueError(f"{where}: the field 'label' is no string of 1 to {LONGEST_LABEL} characters on one line.")
+
+
+def check_relations(doc: Doc, where: str) -> None:
+    """Refuse relations that are not of this Doc's tokens.
+
+    doc (Doc): The Doc, with `doc._.relations`.
+    where (str): What to call it in errors.
+    """
+    for number, relation in enumerate(doc._.relations, 1):
+        place = f"{where}, relation {number}"
+        for field in ("head", "child", "label"):
+            if field not in relation:
+                raise ValueError(f"{place}: the field '{field}' is missing.")
+        check_label(relation["label"], place)
+        for field in ("head", "child"):
+            start, end = relation[field]
+            if not 0 <= start < end <= len(doc):
+                raise ValueError(f"{place}: its {field}, tokens {start} to {end}, is not in the document of {len(doc)} tokens.")
+        if list(relation["head"]) == list(relation["child"]):
+            raise ValueError(f"{place}: head and child are the same tokens.")
 
 
 def make_span(doc: Doc, start: int, end: int, label: str, where: str, align: Align) -> Span:
@@ -73,7 +111,9 @@ def make_span(doc: Doc, start: int, end: int, label: str, where: str, align: Ali
     align (str): "expand" or "strict".
     RETURNS (Span): The span.
     """
-    if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(doc.text):
+    if type(start) is not int or type(end) is not int:
+        raise ValueError(f"{where}: its 'start' or 'end' is not a whole number.")
+    if not 0 <= start < end <= len(doc.text):
         raise ValueError(f"{where}: its characters {start} to {end} are not in the text, which has {len(doc.text)}.")
     span = doc.char_span(start, end, label=label, alignment_mode=align)
     if span is None:
@@ -109,12 +149,15 @@ def set_spans(doc: Doc, spans: List[Span], where: str, spans_key: Optional[str])
 
 
 def copy_entities(source: Doc, target: Doc) -> None:
-    """Give a Doc the entities and span groups of another one with the same tokens.
+    """Give a Doc the entities, span groups and sentence boundaries of another one with the same tokens.
 
     source (Doc): The Doc that has them.
     target (Doc): The Doc that is to have them.
     """
     target.set_ents([Span(target, span.start, span.end, label=span.label_) for span in source.ents])
+    if source.has_annotation("SENT_START"):
+        for before, after in zip(source, target):
+            after.is_sent_start = bool(before.is_sent_start)
     for key, group in source.spans.items():
         target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in group]
 

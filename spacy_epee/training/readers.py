@@ -10,9 +10,7 @@ from spacy.tokens import Doc
 from spacy.training import Corpus, Example
 
 from ..tasks.relations import install_extensions
-from .annotations import annotate_doc, copy_entities
-
-LONGEST_LABEL = 100
+from .annotations import LONGEST_LABEL, annotate_doc, check_relations, copy_entities
 
 
 def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
@@ -66,13 +64,14 @@ def EntityReader(
 
 def _references(nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int) -> Iterator[Doc]:
     if ".jsonl" in path.suffixes:
-        for number, row in enumerate(read_jsonl(path, limit=limit), 1):
-            yield annotate_doc(nlp, row, f"{path}, document {number}", spans_key=spans_key, align=align)
+        for number, row in numbered_rows(path, limit=limit):
+            yield annotate_doc(nlp, row, f"{path}, line {number}", spans_key=spans_key, align=align)
         return
     if not path.exists():
         raise ValueError(f"There is no file '{path}' (looked from {Path.cwd()}).")
     install_extensions()
-    for eg in Corpus(path, limit=limit)(nlp):
+    for number, eg in enumerate(Corpus(path, limit=limit)(nlp), 1):
+        check_relations(eg.reference, f"{path}, document {number}")
         yield eg.reference
 
 
@@ -85,13 +84,21 @@ def read_jsonl(path: Union[str, Path], cats: Optional[str] = None, limit: int = 
     RETURNS (List[Dict[str, Any]]): The rows.
     RAISES ValueError: A line that is no document. It names file and line, and shows nothing of what is in it.
     """
+    return [row for _, row in numbered_rows(path, cats, limit)]
+
+
+def numbered_rows(path: Union[str, Path], cats: Optional[str] = None, limit: int = 0) -> List[Tuple[int, Dict[str, Any]]]:
+    """As `read_jsonl`.
+
+    RETURNS (List[Tuple[int, Dict[str, Any]]]): The rows, each with the number of its line.
+    """
     path = Path(path)
     required = ["text"] if cats is None else ["text", cats]
     if not path.exists() and path.with_name(path.name + ".gz").exists():
         path = path.with_name(path.name + ".gz")
     if not path.exists():
         raise ValueError(f"There is no file '{path}' (looked from {Path.cwd()}).")
-    rows: List[Dict[str, Any]] = []
+    rows: List[Tuple[int, Dict[str, Any]]] = []
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:  # type: ignore[operator]
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -112,7 +119,7 @@ def read_jsonl(path: Union[str, Path], cats: Optional[str] = None, limit: int = 
                     f"{path}, line {number}: the field '{cats}' holds no labels. Give an object with 0 or 1 for each label, a "
                     f"list of labels, or one label, of at most {LONGEST_LABEL} characters on one line."
                 )
-            rows.append(row)
+            rows.append((number, row))
             if limit and len(rows) == limit:
                 break
     return rows

@@ -96,13 +96,13 @@ def test_convert_guesses_the_format(tmp_path, form):
 
 
 def test_convert_keeps_documents_without_relations(tmp_path):
-    assert [row["text"] for row in READERS["pubtator"](write(tmp_path, "pubtator"))] == [TEXT, "Nothing here."]
+    assert [row["text"] for _, row in READERS["pubtator"](write(tmp_path, "pubtator"))] == [TEXT, "Nothing here."]
 
 
 def test_convert_puts_entities_of_several_parts_together(tmp_path):
     source = write(tmp_path, "brat")
     (source / "note.ann").write_text("T1\tDrug 0 7;17 21\tAspirin rash\n")
-    (row,) = READERS["brat"](source)
+    ((_, row),) = READERS["brat"](source)
     assert [(ent["start"], ent["end"]) for ent in row["ents"]] == [(0, 21)]
 
 
@@ -112,14 +112,14 @@ def test_convert_puts_entities_of_several_parts_together(tmp_path):
         ("brat", "T2\tProblem 17 21", "T2\tProblem 17", "line 2"),
         ("brat", "T2\tProblem 17 21\trash", "T2 Problem 17 21 SECRETNAME", "line 2"),
         ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1", "line 4"),
-        ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1 Arg2:T9", "document 1, relation 1"),
-        ("brat", "Problem 17 21", "Problem 17 210", "document 1, entity 2"),
+        ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1 Arg2:T9", "note.ann, relation 1"),
+        ("brat", "Problem 17 21", "Problem 17 210", "note.ann, entity 2"),
         ("pubtator", "1\t17\t21\trash\tProblem\tD002", "1\tx\t21\tSECRETNAME\tProblem\tD002", "line 4"),
         ("pubtator", "1|t|Aspirin", "1|x|SECRETNAME", "line 1"),
         ("pubtator", "\tCAUSES\tD001\tD002", "\tSECRETNAME", "line 6"),
         ("bioc", "</collection>", "</SECRETNAME>", "not BioC XML"),
         ("bioc", '<location offset="17" length="4"/>', "", "document 1"),
-        ("jsonl", '"label": "Problem"', '"lab": "Problem"', "document 1, entity 2"),
+        ("jsonl", '"label": "Problem"', '"lab": "Problem"', "line 1, entity 2"),
         ("jsonl", '{"text"', '{"text', "line 1"),
     ],
 )
@@ -144,7 +144,75 @@ def test_convert_reads_no_other_file_for_an_xml_file(tmp_path):
         rows = list(READERS["bioc"](source))
     except ValueError:
         return
-    assert "SECRETNAME" not in rows[0]["text"].replace("; SECRETNAME is", "")
+    assert "SECRETNAME" not in rows[0][1]["text"].replace("; SECRETNAME is", "")
+
+
+def rows_of(form, path):
+    return [row for _, row in READERS[form](path)]
+
+
+def test_convert_pubtator_without_blank_lines(tmp_path):
+    path = tmp_path / "in.pubtator"
+    path.write_text(PUBTATOR.replace("\n\n", "\n"))
+    assert [(row["id"], row["text"], len(row["ents"])) for row in rows_of("pubtator", path)] == [
+        ("1", TEXT, 3),
+        ("2", "Nothing here.", 0),
+    ]
+
+
+def test_convert_pubtator_mentions_without_a_concept(tmp_path):
+    path = tmp_path / "in.pubtator"
+    path.write_text(PUBTATOR.replace("Problem\tD002", "Problem"))
+    with pytest.warns(UserWarning, match="1 of 1 relations between concepts"):
+        row = rows_of("pubtator", path)[0]
+    assert len(row["ents"]) == 3 and row["relations"] == []
+
+
+@pytest.mark.parametrize("mark", "|,;")
+def test_convert_mentions_of_several_concepts(tmp_path, mark):
+    path = tmp_path / "in.pubtator"
+    path.write_text(PUBTATOR.replace("rash\tProblem\tD002", f"rash\tProblem\tD009{mark}D002"))
+    assert len(rows_of("pubtator", path)[0]["relations"]) == 2
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\x0c"])
+def test_convert_lines_end_at_line_ends_alone(tmp_path, mark):
+    text = f"Aspirin{mark}caused a rash."
+    (tmp_path / "note.txt").write_text(text)
+    (tmp_path / "note.ann").write_text(f"T1\tDrug 0 9\tAspirin{mark}c\n")
+    (tmp_path / "in.pubtator").write_text(f"1|t|{text}\n1\t0\t7\tAspirin\tDrug\tD1\n")
+    assert rows_of("brat", tmp_path)[0]["text"] == rows_of("pubtator", tmp_path / "in.pubtator")[0]["text"] == text
+
+
+def test_convert_bioc_passages_in_any_order(tmp_path):
+    path = write(tmp_path, "bioc")
+    text = path.read_text()
+    begin, middle, end = text.index("<passage>"), text.index("<passage>", text.index("<passage>") + 1), text.index("<relation")
+    path.write_text(text[:begin] + text[middle:end] + text[begin:middle] + text[end:])
+    assert rows_of("bioc", path)[0]["text"] == TEXT.replace("\n", " ")
+
+
+def test_convert_bioc_numbers_that_begin_anew(tmp_path):
+    path = write(tmp_path, "bioc")
+    path.write_text(path.read_text().replace('annotation id="T3"', 'annotation id="T1"'))
+    row = rows_of("bioc", path)[0]
+    assert len({ent["id"] for ent in row["ents"]}) == 3 and len(row["relations"]) == 2
+
+
+@pytest.mark.parametrize("more", ['<node refid="T3" role="other"/>', ""], ids=["three", "doubtful"])
+def test_convert_bioc_relations_that_are_not_of_two_are_refused(tmp_path, more):
+    path = write(tmp_path, "bioc-mentions")
+    text = path.read_text().replace("</relation>", more + "</relation>")
+    path.write_text(text if more else text.replace('annotation id="T3"', 'annotation id="T1"'))
+    with pytest.raises(ValueError, match="in.xml, document 1"):
+        rows_of("bioc", path)
+
+
+def test_convert_refuses_other_encodings(tmp_path):
+    source = write(tmp_path, "brat")
+    (source / "note.txt").write_bytes("Käse".encode("latin-1"))
+    with pytest.raises(ValueError, match="note.txt: not UTF-8"):
+        rows_of("brat", source)
 
 
 def test_convert_refuses_to_overwrite(tmp_path):

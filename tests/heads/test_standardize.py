@@ -14,7 +14,7 @@ def test_standardize_does_nothing_before_it_is_fitted():
 
 
 def test_standardize_brings_vectors_to_mean_0_and_size_1():
-    part, vectors = Standardize(2, 3), [torch.randn(40, 3) * 0.01 + 5, torch.randn(40, 3) * 100]
+    part, vectors = Standardize(2, 3), [torch.randn(40, 3) * 0.04 + 0.2, torch.randn(40, 3) * 100]
     with part.fitting():
         for exit in (0, 1):
             part(exit, vectors[exit][:30])
@@ -41,6 +41,22 @@ def test_standardize_of_equal_or_single_vectors_is_finite():
         with part.fitting():
             part(0, vectors)
         assert torch.isfinite(part(0, vectors)).all()
+
+
+def test_standardize_does_not_blow_up_texts_that_are_alike():
+    part, vectors = Standardize(1, 3), torch.ones(5, 3) * 2
+    with part.fitting():
+        part(0, vectors)
+    assert part(0, vectors + 1).abs().max() < 20
+
+
+def test_standardize_leaves_empty_vectors_alone():
+    part, vectors, empty = Standardize(1, 3), torch.randn(6, 3) + 3, torch.tensor([False, True] * 3)
+    vectors[empty] = 0
+    with part.fitting():
+        part(0, vectors, empty)
+    found = part(0, vectors, empty)
+    assert (found[empty] == 0).all() and torch.allclose(found[~empty].mean(dim=0), torch.zeros(3), atol=1e-5)
 
 
 def test_standardize_is_fitted_when_a_component_is_initialized(backbone):

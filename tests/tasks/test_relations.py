@@ -15,6 +15,7 @@ from transformers import AutoModel
 from spacy_epee.evaluation.simulate import simulate
 from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
+from spacy_epee.tasks.candidates import EntityPairs
 from spacy_epee.tasks.relations import Relation
 
 LONG = " ".join([*TEXTS] * 4)
@@ -316,11 +317,24 @@ def test_relations_update_without_a_pair_does_nothing(one):
 
 def test_relations_without_entities_warn_once(backbone):
     nlp = make_relations_nlp(backbone)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(9):
+            nlp("Aspirin caused a rash.")
     with pytest.warns(UserWarning, match="candidates.spans_key"):
         nlp("Aspirin caused a rash.")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        nlp("Aspirin caused a rash.")
+        list(nlp.pipe(["Aspirin caused a rash."] * 20))
+
+
+def test_relations_one_document_without_entities_is_no_reason_to_warn(backbone):
+    nlp = make_relations_nlp(backbone)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp("Nothing.")
+        nlp(tag(nlp.make_doc(TEXTS[0])))
+        list(nlp.pipe(["Nothing."] * 20))
 
 
 def test_relations_that_are_no_candidates_are_counted(backbone):
@@ -372,6 +386,99 @@ def test_relations_two_components_with_the_same_labels_are_refused(backbone):
         nlp.add_pipe("epee_relations", name=name, config={"model": {"trunk": {"name": str(backbone)}}})
     examples = [make_example(nlp, text) for text in TEXTS]
     with pytest.raises(ValueError, match="doc._.relations"):
+        nlp.initialize(lambda: examples)
+
+
+def test_relations_in_one_sentence_are_trained_and_found(backbone):
+    spacy.util.fix_random_seed(0)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    candidates = {"labels": [["Drug", "Problem"]], "same_sentence": True}
+    nlp.add_pipe("epee_relations", config={"model": {"trunk": {"name": str(backbone)}}, "candidates": candidates})
+    examples = [make_example(nlp, text) for text in TEXTS]
+    nlp.initialize(lambda: examples)
+    nlp.update(examples, sgd=nlp.create_optimizer(), annotates=["sentencizer"])
+    asked = nlp.get_pipe("epee_relations").ask([nlp.get_pipe("sentencizer")(tag(nlp.make_doc(TEXTS[1])))])
+    assert len(asked) == 2
+    with pytest.raises(ValueError, match="candidates.same_sentence"):
+        nlp.get_pipe("epee_relations").update([make_example(nlp, TEXTS[1])])
+
+
+def test_relations_in_two_stages(backbone):
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    nlp = make_relations_nlp(backbone, head={"dropout": 0.0}, trunk={"transformer_config": still})
+    pipe, examples = nlp.get_pipe("epee_relations"), [make_example(nlp, text) for text in TEXTS]
+    heads, optimizer = get_heads(pipe.model), nlp.resume_training()
+
+    def weights():
+        return {name: value.clone() for name, value in heads.state_dict().items()}
+
+    before = weights()
+    pipe.stage = "trunk"
+    nlp.update(examples, sgd=optimizer)
+    changed = {name for name, value in weights().items() if not torch.equal(value, before[name])}
+    assert "marks.weight" in changed and any(name.startswith("layers.3.") for name in changed)
+    assert not any(name.startswith(("layers.0.", "classifiers.0.")) for name in changed)
+    pipe.stage, before = "exits", weights()
+    full = pipe.answer(docs_of(nlp), None).logits
+    nlp.update(examples, sgd=optimizer)
+    numpy.testing.assert_array_equal(pipe.answer(docs_of(nlp), None).logits, full)
+    assert not torch.equal(weights()["layers.0.head.weight"], before["layers.0.head.weight"])
+
+
+def test_relations_labels_cannot_be_added_later(one):
+    with pytest.raises(ValueError, match="E922"):
+        one.get_pipe("epee_relations").add_label("NEW")
+
+
+def test_relations_keep_the_labels_of_entities_when_initialized_again(backbone):
+    nlp = make_relations_nlp(backbone)
+    eg = make_example(nlp, TEXTS[0])
+    for doc in (eg.predicted, eg.reference):
+        doc.set_ents([spacy.tokens.Span(doc, ent.start, ent.end, label=f"NEW_{ent.label_}") for ent in doc.ents])
+    nlp.get_pipe("epee_relations").initialize(lambda: [eg])
+    assert nlp.get_pipe("epee_relations").cfg["types"] == ["Drug", "Problem"]
+    assert nlp.update([make_example(nlp, TEXTS[0])])["epee_relations"] > 0
+
+
+def test_relations_standardize_without_predicted_entities(backbone):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("epee_relations", config={"model": {"trunk": {"name": str(backbone)}}})
+    examples = [make_example(nlp, text) for text in TEXTS]
+    for eg in examples:
+        eg.predicted.set_ents([])
+    with pytest.warns(UserWarning, match="8 of 8 annotated relations"):
+        nlp.initialize(lambda: examples)
+    assert (get_heads(nlp.get_pipe("epee_relations").model).standardize.scale != 1).all()
+
+
+def test_relations_threshold_is_what_the_config_says(backbone, tmp_path):
+    nlp = make_relations_nlp(backbone, exclusive=False)
+    nlp.get_pipe("epee_relations").cfg["threshold"] = 0.7
+    nlp.to_disk(tmp_path)
+    assert spacy.load(tmp_path).get_pipe("epee_relations").cfg["threshold"] == pytest.approx(0.7)
+    other = spacy.load(tmp_path, config={"components.epee_relations.threshold": 0.9})
+    assert other.get_pipe("epee_relations").cfg["threshold"] == 0.9
+
+
+def test_relations_of_a_place_with_two_labels_are_given_once(backbone):
+    nlp = make_relations_nlp(backbone)
+    nlp.get_pipe("epee_relations").task.candidates = EntityPairs("all")
+    doc = tag(nlp.make_doc(TEXTS[0]))
+    with torch.no_grad():
+        get_heads(nlp.get_pipe("epee_relations").model).classifiers[-1].bias[1] += 5
+    doc.spans["all"] = [*doc.ents, *(spacy.tokens.Span(doc, ent.start, ent.end, label="Any") for ent in doc.ents)]
+    found = nlp(doc)._.relations
+    places = [(*relation["head"], *relation["child"]) for relation in found]
+    assert found and len(places) == len(set(places))
+
+
+def test_relations_heads_of_another_task_are_refused(backbone):
+    with pytest.raises(ValueError, match="model.head"):
+        nlp = spacy.blank("en")
+        model = {"trunk": {"name": str(backbone)}, "head": {"@architectures": "spacy-epee.PooledHead.v1"}}
+        nlp.add_pipe("epee_relations", config={"model": model})
+        examples = [make_example(nlp, text) for text in TEXTS]
         nlp.initialize(lambda: examples)
 
 

@@ -65,6 +65,14 @@ def changed(**fields):
         (changed(ents=[ENTS[0], {"id": "T2", "start": 3, "end": 4}]), {}, "entity 2.*'label' is missing"),
         (changed(ents=[*ENTS, {"id": "T3", "start": 0, "end": 20, "label": "Problem"}]), {}, "spans_key"),
         (changed(ents={"T1": 3}), {}, "'ents' is not a list"),
+        (changed(ents=[ENTS[0], {**ENTS[1], "start": "SECRETNAME"}]), {}, "entity 2.*whole number"),
+        (changed(ents=[ENTS[0], {**ENTS[1], "label": "SECRETNAME " * 20}]), {}, "entity 2.*'label' is no string"),
+        (changed(ents=[ENTS[0], {**ENTS[1], "label": ""}]), {}, "entity 2.*'label' is no string"),
+        (changed(ents=[ENTS[0], {**ENTS[1], "label": None}]), {}, "entity 2.*'label' is no string"),
+        (changed(ents=[ENTS[0], {**ENTS[1], "id": "T1"}]), {}, "entity 2.*same id"),
+        (changed(ents=[ENTS[0], {**ENTS[1], "id": ["T2"]}]), {}, "entity 2.*'id'"),
+        (changed(relations=[{"head": ["T1"], "child": "T2", "label": "X"}]), {}, "relation 1: its head is no entity"),
+        (changed(relations=[{"head": "T1", "child": "T2", "label": ""}]), {}, "relation 1: the field 'label' is no string"),
         (changed(relations=[{"head": "T1", "child": "T9", "label": "X"}]), {}, "relation 1: its child is no entity"),
         (changed(relations=[{"head": "T1", "child": "T1", "label": "X"}]), {}, "relation 1: .*are the same characters"),
         (changed(relations=[{"head": "T1", "child": "T2"}]), {}, "relation 1: the field 'label' is missing"),
@@ -73,13 +81,13 @@ def changed(**fields):
 def test_entity_reader_names_the_place_and_shows_no_text(tmp_path, row, settings, message):
     with pytest.raises(ValueError, match=message) as error:
         read(tmp_path, row, **settings)
-    assert "notes.jsonl" in str(error.value) and "document 1" in str(error.value)
+    assert "notes.jsonl" in str(error.value) and "line 1" in str(error.value)
     assert "SECRETNAME" not in str(error.value) and "rash" not in str(error.value)
 
 
 def test_entity_reader_leaves_relations_inside_a_token_out_and_says_so(tmp_path):
     ents = [{"id": "T1", "start": 16, "end": 18, "label": "Drug"}, {"id": "T2", "start": 18, "end": 20, "label": "Drug"}]
-    with pytest.warns(UserWarning, match="document 1, relation 1: left out"):
+    with pytest.warns(UserWarning, match="line 1, relation 1: left out"):
         (eg,) = read(tmp_path, {**ROW, "ents": ents})
     assert eg.reference._.relations == []
 
@@ -91,6 +99,32 @@ def test_entity_reader_reads_docbins(tmp_path):
     assert [len(eg.predicted.ents) for eg in found] == [len(eg.reference.ents) for eg in examples]
     for before, after in zip(examples, found):
         assert [r.label for r in Relation.of(after.reference)] == [r.label for r in Relation.of(before.reference)]
+
+
+@pytest.mark.parametrize(
+    "relation,named",
+    [
+        ({"head": [0, 1], "child": [3, 400], "label": "A"}, "its child, tokens 3 to 400"),
+        ({"head": [1, 1], "child": [3, 4], "label": "A"}, "its head, tokens 1 to 1"),
+        ({"head": [0, 1], "child": [0, 1], "label": "A"}, "same tokens"),
+        ({"head": [0, 1], "label": "A"}, "'child' is missing"),
+    ],
+)
+def test_entity_reader_refuses_relations_of_docbins_that_are_not_in_the_text(tmp_path, relation, named):
+    doc = make_example(NLP, TEXTS[0]).reference
+    doc._.relations = [*doc._.relations, relation]
+    DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "notes.spacy")
+    with pytest.raises(ValueError, match=f"notes.spacy, document 1, relation 3.*{named}"):
+        list(EntityReader(tmp_path / "notes.spacy")(NLP))
+
+
+def test_entity_reader_keeps_sentence_boundaries(tmp_path):
+    doc = make_example(NLP, TEXTS[1]).reference
+    for token in doc:
+        token.is_sent_start = token.i in (0, 5)
+    DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "notes.spacy")
+    (eg,) = EntityReader(tmp_path / "notes.spacy")(NLP)
+    assert [sentence.start for sentence in eg.predicted.sents] == [0, 5]
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "missing.spacy"])

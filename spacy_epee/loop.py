@@ -185,7 +185,8 @@ class Climb:
         self.wordpieces = wordpieces
         self.call = CALL if stepper.device.type == "cpu" else CALL_GPU
         self.question = heads.prepare(items, stepper.device)
-        self.packs = self._pack(numpy.flatnonzero(self._windows_of(units)))
+        rows = numpy.flatnonzero(self._windows_of(units))
+        self.packs = self._embed(rows, self._plan(rows))
         for members in self.packs:
             heads.mark(members, self.question)
 
@@ -195,11 +196,13 @@ class Climb:
         wanted[units] = True
         return wanted[self.items.window_units]
 
-    def _pack(self, rows: numpy.ndarray) -> List[Pack]:
+    def _plan(self, rows: numpy.ndarray) -> List[numpy.ndarray]:
+        """Which of some windows go into a pack together, as places in `rows`."""
+        return pack(self.items.windows.lengths[rows], self.wordpieces, self.call)
+
+    def _embed(self, rows: numpy.ndarray, plan: List[numpy.ndarray]) -> List[Pack]:
         """Embed some windows, in packs."""
-        windows = self.items.windows
-        found = pack(windows.lengths[rows], self.wordpieces, self.call)
-        return [Pack(self.stepper, windows, rows[members]) for members in found]
+        return [Pack(self.stepper, self.items.windows, rows[members]) for members in plan]
 
     def step(self) -> None:
         """Run the next layer on all that still climb."""
@@ -235,12 +238,12 @@ class Climb:
         """
         rows = numpy.concatenate([members.rows for members in self.packs])
         lengths = self.items.windows.lengths[rows]
-        planned = pack(lengths, self.wordpieces, self.call)
+        planned = self._plan(rows)
         now = sum(len(members) * members.longest + self.call for members in self.packs)
         then = sum(len(members) * int(lengths[members].max()) + self.call for members in planned)
         left = self.stepper.depth - self.packs[0].state.layer
         if (now - then) * left > REBUILD * now:
-            packs = self._pack(rows)
+            packs = self._embed(rows, planned)
             for members in packs:
                 members.resume(self.packs)
             self.packs = packs

@@ -452,7 +452,7 @@ def test_loop_trims_padding_of_those_that_left(get_pipe):
     items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
     climb = Climb(get_stepper(pipe.model), get_heads(pipe.model), items, items.live, 2048)
     climb.call = 10_000
-    climb.packs = climb._pack(numpy.arange(3))
+    climb.packs = climb._embed(numpy.arange(3), climb._plan(numpy.arange(3)))
     climb.call, longest = 0, climb.packs[0].longest
     climb.step()
     climb.keep(numpy.array([0, 1]))

@@ -8,7 +8,8 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc
 from spacy.training import Example
 
-Found = Tuple[Tuple[int, int], Tuple[int, int], str]
+Place = Tuple[int, int, int, int]
+"""The characters of a head and a child."""
 
 
 def make_relations_scorer() -> Callable:
@@ -38,12 +39,12 @@ def score_relations(
     for eg in examples:
         found, gold = (_places(doc, symmetric) for doc in (eg.predicted, eg.reference))
         if labels is not None:
-            strange |= {one[2] for one in gold} - set(by_label)
-            found, gold = ({one for one in part if one[2] in by_label} for part in (found, gold))
+            strange |= {one[1] for one in gold} - set(by_label)
+            found, gold = ({one for one in part if one[1] in by_label} for part in (found, gold))
         micro.score_set(found, gold)
-        for label in {one[2] for one in found | gold}:
+        for label in {one[1] for one in found | gold}:
             score = by_label.setdefault(label, PRFScore())
-            score.score_set({one for one in found if one[2] == label}, {one for one in gold if one[2] == label})
+            score.score_set({one for one in found if one[1] == label}, {one for one in gold if one[1] == label})
     if strange:
         warnings.warn(f"Relations with the labels {sorted(strange)} are annotated and not scored: only {list(labels or ())} are.")
     if not len(micro):
@@ -57,11 +58,19 @@ def score_relations(
 KEYS = ("rel_micro_p", "rel_micro_r", "rel_micro_f", "rel_macro_p", "rel_macro_r", "rel_macro_f")
 
 
-def _places(doc: Doc, symmetric: bool) -> Set[Found]:
-    found = set()
-    for entry in doc._.relations if Doc.has_extension("relations") else ():
-        head, child = ((span.start_char, span.end_char) for span in (doc[slice(*entry[end])] for end in ("head", "child")))
-        if symmetric:
-            head, child = sorted((head, child))
-        found.add((head, child, entry["label"]))
-    return found
+def place(doc: Doc, relation: Dict[str, Any], symmetric: bool) -> Place:
+    """Find the characters of a relation.
+
+    doc (Doc): The Doc.
+    relation (Dict[str, Any]): An entry of `doc._.relations`.
+    symmetric (bool): Whether head and child may be exchanged: then the first of the two comes first.
+    RETURNS (Place): Those of the head and of the child.
+    """
+    ends = [(span.start_char, span.end_char) for span in (doc[slice(*relation[end])] for end in ("head", "child"))]
+    first, second = sorted(ends) if symmetric else ends
+    return (*first, *second)
+
+
+def _places(doc: Doc, symmetric: bool) -> Set[Tuple[Place, str]]:
+    relations = doc._.relations if Doc.has_extension("relations") else ()
+    return {(place(doc, relation, symmetric), relation["label"]) for relation in relations}

@@ -9,6 +9,7 @@ from spacy.errors import Errors
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from ..evaluation.relations import Place, place
 from ..loop import Answers, Reading
 from ..windows import Windows
 from .base import check_settings, check_weighted
@@ -17,9 +18,6 @@ from .pairs import PairItems, find_pairs
 
 EXPECTED = 10
 """After how many documents without any entity a component says so."""
-
-Place = Tuple[int, int, int, int]
-"""The characters of a head and a child."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +144,13 @@ class Relations:
         truths = numpy.zeros((len(items), self.n_logits(labels)), dtype="float32")
         rows = self._rows(examples, items)
         for doc, found in enumerate(gold):
-            for place, given in found.items():
+            for characters, given in found.items():
                 if self.exclusive and len(given) > 1:
                     raise ValueError(
                         f"A pair of entities has several relations, {sorted(given)}, and the labels of this component are "
                         "exclusive. Correct the data, or set `exclusive = false`."
                     )
-                for row in rows.get((doc, *place), ()):
+                for row in rows.get((doc, *characters), ()):
                     truths[row, [numbers[label] for label in given]] = 1
         if self.exclusive:
             truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
@@ -174,14 +172,8 @@ class Relations:
         """RETURNS (Dict[Place, Set[str]]): The labels of each annotated pair, by characters."""
         found: Dict[Place, Set[str]] = {}
         for entry in doc._.relations:
-            found.setdefault(self.place(doc, entry["head"], entry["child"]), set()).add(entry["label"])
+            found.setdefault(place(doc, entry, self.candidates.symmetric), set()).add(entry["label"])
         return found
-
-    def place(self, doc: Doc, head: Sequence[int], child: Sequence[int]) -> Place:
-        """RETURNS (Place): The characters of a pair, the first one first if relations have no direction."""
-        ends = [(doc[int(start)].idx, doc[int(end) - 1].idx + len(doc[int(end) - 1])) for start, end in (head, child)]
-        first, second = sorted(ends) if self.candidates.symmetric else ends
-        return (*first, *second)
 
     def check_data(self, examples: Sequence[Example], items: PairItems, name: str) -> None:
         """Warn of annotated relations that are not among the candidates: they cannot be learned, and count as missed.
@@ -191,7 +183,7 @@ class Relations:
         name (str): The component.
         """
         asked = self._rows(examples, items)
-        gold = [(i, *place) for i, eg in enumerate(examples) for place in self.gold(eg.reference)]
+        gold = [(i, *characters) for i, eg in enumerate(examples) for characters in self.gold(eg.reference)]
         missed = sum(key not in asked for key in gold)
         if missed:
             warnings.warn(

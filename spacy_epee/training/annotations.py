@@ -1,7 +1,7 @@
 """From rows with character offsets to Docs with entities and relations."""
 
 import warnings
-from typing import Any, Dict, List, Literal, Optional, Tuple
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -36,9 +36,7 @@ def annotate_doc(
     characters: Dict[Any, Tuple[int, int]] = {}
     for number, ent in enumerate(_list(row, "ents", where)):
         place = f"{where}, entity {number + 1}"
-        for field in ("id", "start", "end", "label"):
-            if field not in ent:
-                raise ValueError(f"{place}: the field '{field}' is missing.")
+        _require(ent, ("id", "start", "end", "label"), place)
         if not isinstance(ent["id"], (str, int)):
             raise ValueError(f"{place}: the field 'id' is neither a string nor a number.")
         if ent["id"] in spans:
@@ -50,9 +48,7 @@ def annotate_doc(
     relations = []
     for number, relation in enumerate(_list(row, "relations", where)):
         place = f"{where}, relation {number + 1}"
-        for field in ("head", "child", "label"):
-            if field not in relation:
-                raise ValueError(f"{place}: the field '{field}' is missing.")
+        _require(relation, ("head", "child", "label"), place)
         check_label(relation["label"], place)
         for field in ("head", "child"):
             if not isinstance(relation[field], (str, int)) or relation[field] not in spans:
@@ -70,13 +66,18 @@ def annotate_doc(
     return doc
 
 
+def may_be_label(value: Any) -> bool:
+    """RETURNS (bool): Whether a value is a label and not a text that is taken for one: labels are shown in errors."""
+    return isinstance(value, str) and len(value) <= LONGEST_LABEL and "\n" not in value
+
+
 def check_label(label: Any, where: str) -> None:
-    """Refuse what cannot be a label. Labels are shown in errors, so a text that is taken for one must not pass.
+    """Refuse what cannot be a label.
 
     label (Any): The label.
     where (str): What to call its place in errors.
     """
-    if not isinstance(label, str) or not label or len(label) > LONGEST_LABEL or "\n" in label:
+    if not label or not may_be_label(label):
         raise ValueError(f"{where}: the field 'label' is no string of 1 to {LONGEST_LABEL} characters on one line.")
 
 
@@ -88,9 +89,7 @@ def check_relations(doc: Doc, where: str) -> None:
     """
     for number, relation in enumerate(doc._.relations, 1):
         place = f"{where}, relation {number}"
-        for field in ("head", "child", "label"):
-            if field not in relation:
-                raise ValueError(f"{place}: the field '{field}' is missing.")
+        _require(relation, ("head", "child", "label"), place)
         check_label(relation["label"], place)
         for field in ("head", "child"):
             start, end = relation[field]
@@ -160,6 +159,12 @@ def copy_entities(source: Doc, target: Doc) -> None:
             after.is_sent_start = bool(before.is_sent_start)
     for key, group in source.spans.items():
         target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in group]
+
+
+def _require(entry: Dict[str, Any], fields: Sequence[str], where: str) -> None:
+    for field in fields:
+        if field not in entry:
+            raise ValueError(f"{where}: the field '{field}' is missing.")
 
 
 def _list(row: Dict[str, Any], field: str, where: str) -> List[Dict[str, Any]]:

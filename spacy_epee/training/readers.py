@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from spacy.training import Corpus, Example
 
 from ..tasks.relations import install_extensions
-from .annotations import LONGEST_LABEL, annotate_doc, check_relations, copy_entities
+from .annotations import LONGEST_LABEL, annotate_doc, check_relations, copy_entities, may_be_label
 
 
 def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
@@ -148,7 +148,7 @@ def _are_cats(value: Any) -> bool:
     if not isinstance(value, (dict, list, str)):
         return False
     names = [value] if isinstance(value, str) else list(value)
-    return all(isinstance(name, str) and len(name) <= LONGEST_LABEL and "\n" not in name for name in names)
+    return all(may_be_label(name) for name in names)
 
 
 def _to_cats(value: Any) -> Tuple[Dict[str, float], bool]:

@@ -61,7 +61,7 @@ CORPORA: Dict[str, Plan] = {
     "health_advice": Plan("health_advice/normalised", exclusive=True, epochs=3),
     "ade": Plan("ade_v2/normalised/sentences", exclusive=True, epochs=1),
     "hoc_doc10": Plan("hoc_doc10/normalised", exclusive=False, epochs=3, window=512, batch=8),
-    "mtsamples": Plan("mtsamples/normalised", exclusive=False, epochs=3, batch=8, sample=512),
+    "mtsamples": Plan("mtsamples/normalised", exclusive=False, epochs=2, batch=8, sample=512),
     "ddi2013": Plan(
         "ddi2013/normalised", exclusive=True, epochs=5, window=512, task="relations", candidates={"symmetric": True}
     ),
@@ -75,7 +75,7 @@ CORPORA: Dict[str, Plan] = {
     "bc5cdr": Plan(
         "bc5cdr/normalised",
         exclusive=True,
-        epochs=8,
+        epochs=5,
         window=512,
         batch=8,
         task="relations",

@@ -1,5 +1,6 @@
 """The model of every component here: a trunk, and classifiers on some of its layers."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Tuple
 
@@ -11,6 +12,7 @@ from thinc.types import Floats2d, Floats3d
 from .heads.base import ExitHeads, build_heads
 from .items import Items
 from .loop import all_exits
+from .trunk.attention import PlainAttention
 from .trunk.loading import TrunkSettings, can_train_in_bfloat16, get_windower, load_backbone, set_learning_rates
 from .trunk.stepper import LayerStepper
 from .windows import Windows
@@ -74,7 +76,8 @@ def forward(model: Model, items: Items, is_train: bool) -> Tuple[ExitOutputs, Ca
         _set_stage(model)
     set_training(model, is_train)
     half = is_train and get_settings(model).mixed_precision and can_train_in_bfloat16(stepper.device)
-    with torch.set_grad_enabled(is_train), torch.autocast(stepper.device.type, torch.bfloat16, enabled=half):
+    attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
+    with torch.set_grad_enabled(is_train), torch.autocast(stepper.device.type, torch.bfloat16, enabled=half), attention:
         logits, doubt = all_exits(
             stepper,
             heads,

@@ -30,6 +30,7 @@ FILES = {
     "epee_textcat": "textcat.cfg",
     "epee_textcat_multilabel": "textcat_multilabel.cfg",
     "epee_relations": "relations.cfg",
+    "epee_events": "events.cfg",
 }
 PAIRS = {
     "tutorial": {"hidden": 0, "between": False, "attributes": False, "marks": False},
@@ -46,12 +47,12 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
     pipe = plan.pipe
     rows = len(read_jsonl(split(corpora, corpus, "train")))
     steps = plan.epochs * -(-rows // plan.batch)
-    candidates = {f"components.{pipe}.candidates.{name}": value for name, value in plan.candidates.items()}
+    settings = {f"components.{pipe}.{name}": value for name, value in plan.settings.items()}
     config = load_config(
         CONFIGS / FILES[pipe],
         overrides={
-            **({"vars.spans_key": "entities"} if plan.task == "relations" else {}),
-            **candidates,
+            **({} if plan.task == "textcat" else {"vars.spans_key": "entities"}),
+            **settings,
             "paths.train": str(split(corpora, corpus, "train")),
             "paths.dev": str(split(corpora, corpus, "dev")),
             "paths.backbone": str(backbone),

@@ -4,6 +4,7 @@ import json
 import os
 import time
 import warnings
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
@@ -34,7 +35,7 @@ from .model import (
     set_training,
 )
 from .tasks.base import Task
-from .training.losses import JointLoss
+from .training.losses import JointLoss, exit_weights, link_gradient
 from .windows import pack
 
 FORMAT = 1
@@ -232,11 +233,17 @@ class EarlyExitTransformer(TrainablePipe):
         sizes = (lengths + known)[useful].astype(int)  # an item counts as a wordpiece
         for rows in pack(sizes, most, call=most):  # only the size matters here
             part = useful[rows]
-            asked = self.task.ask([docs[i] for i in part], windows.select(part), self.cfg)
+            if len(part) == len(docs):
+                part, asked = numpy.arange(len(docs)), items
+            else:
+                asked = self.task.ask([docs[i] for i in part], windows.select(part), self.cfg)
+            taught = [examples[i] for i in part]
+            self.task.teach(taught, asked)
             scores, backprop = self.model.begin_update(asked)
-            loss, gradient = self.get_loss([examples[i] for i in part], scores)
+            loss, gradient = self.get_loss(taught, scores)
             share = float(known[part].sum() / known[useful].sum())
-            backprop(ExitOutputs(gradient.logits * share, gradient.doubt * share, asked))
+            links = [replace(found, logits=found.logits * share) for found in gradient.links]
+            backprop(ExitOutputs(gradient.logits * share, gradient.doubt * share, asked, links))
             losses[self.name] += loss * share
         if sgd is not None and len(useful):
             self.finish_update(sgd)
@@ -251,7 +258,8 @@ class EarlyExitTransformer(TrainablePipe):
         """
         truths, given = self.task.targets(list(examples), self.labels, scores.items)
         logits, doubt = xp2torch(scores.logits), xp2torch(scores.doubt)
-        weights = self.task.weights(self.labels)
+        weights = self.task.weights(self.labels, self.cfg)
+        weighting = {"joint": None, "trunk": "last", "exits": "equal"}[self.stage]
         loss, d_logits, d_doubt = self.loss.gradient(
             logits,
             doubt,
@@ -259,10 +267,18 @@ class EarlyExitTransformer(TrainablePipe):
             given=torch.from_numpy(given).to(logits.device),
             exclusive=self.task.exclusive,
             label_weights=torch.tensor(weights, device=logits.device),
+            group=self.task.group,
             threshold=self.cfg["threshold"],
-            weighting={"joint": None, "trunk": "last", "exits": "equal"}[self.stage],
+            weighting=weighting,
         )
-        return loss, ExitOutputs(torch2xp(d_logits), torch2xp(d_doubt), scores.items)
+        gradient = ExitOutputs(torch2xp(d_logits), torch2xp(d_doubt), scores.items)
+        for exit, found in enumerate(scores.links):
+            link_truths, possible = self.task.link_targets(scores.items, found)
+            share = float(exit_weights(len(scores.links), weighting or self.loss.weighting)[exit])
+            more, d_links = link_gradient(xp2torch(found.logits), link_truths, possible)
+            loss += share * more
+            gradient.links.append(replace(found, logits=torch2xp(share * d_links)))
+        return loss, gradient
 
     def initialize(
         self,
@@ -300,7 +316,7 @@ class EarlyExitTransformer(TrainablePipe):
         if not sample:
             raise ValueError(Errors.E923.format(name=self.name))
         self.model.attrs["sizes"] = self.task.sizes(self.cfg)
-        self.model.set_dim("nO", self.task.n_logits(self.labels))
+        self.model.set_dim("nO", self.task.n_logits(self.labels, self.cfg))
         self.model.initialize()
         self._check_rule(self.exit)
         docs = _with_sentences(nlp, self, [eg.predicted for eg in sample])
@@ -400,7 +416,8 @@ class EarlyExitTransformer(TrainablePipe):
         for start in range(0, len(docs), batch_size):
             part = docs[start : start + batch_size]
             found = self.model.predict(self.ask(part))
-            yield ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items)
+            links = [replace(part, logits=to_numpy(part.logits)) for part in found.links]
+            yield ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items, links)
 
     def _require_model(self) -> None:
         if not is_initialized(self.model):
@@ -469,7 +486,7 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The component '{self.name}' was saved by a newer version of spacy_epee (format {saved_format}; this version "
                 f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
             )
-        expected = self.task.n_logits(self.labels)
+        expected = self.task.n_logits(self.labels, self.cfg)
         if is_initialized(self.model) and get_heads(self.model).n_labels != expected:
             raise ValueError(
                 f"The component '{self.name}' has {len(self.labels)} labels, which need {expected} outputs, and its model in "

@@ -1,6 +1,6 @@
 """The factories and their defaults. Light to import: spaCy loads this file whenever a pipeline is made."""
 
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Union
 
 from spacy.language import Language
 from thinc.api import Config, Model
@@ -64,6 +64,16 @@ same_sentence = false
 max_pairs = 20000
 """
 
+TAGS = """
+[model.head]
+@architectures = "spacy-epee.EventHead.v1"
+hidden = 128
+dropout = 0.1
+learned_exit = false
+standardize = true
+lr_scale = 10.0
+"""
+
 TEXTCAT = """
 label_weights = {}
 compare_full_depth = true
@@ -85,6 +95,18 @@ reduce = "max"
 label_weights = {}
 compare_full_depth = true
 scorer = {"@scorers": "spacy-epee.relations_scorer.v1"}
+"""
+
+EVENTS = """
+arguments = "free"
+spans_key = null
+triggers_key = null
+max_pairs = 5000
+threshold = 0.5
+reduce = "max"
+label_weights = {}
+compare_full_depth = true
+scorer = {"@scorers": "spacy-epee.events_scorer.v1"}
 """
 
 SCORES: Dict[str, Optional[float]] = {
@@ -113,6 +135,21 @@ RELATION_SCORES: Dict[str, Optional[float]] = {
     "rel_macro_r": None,
     "rel_macro_f": None,
     "rel_f_per_type": None,
+}
+
+
+EVENT_SCORES: Dict[str, Optional[float]] = {
+    "ev_f": 0.5,
+    "ev_full": 0.5,
+    "exit_layer": 0.0,
+    **{
+        f"ev_{what}_{figure}": None
+        for what in ("trigger_id", "trigger", "arg_id", "arg", "main", "role", "token_trigger", "token_arg", "attr")
+        for figure in "prf"
+    },
+    "ev_trigger_per_type": None,
+    "ev_role_per_type": None,
+    "ev_triggers": None,
 }
 
 
@@ -225,6 +262,57 @@ def make_relations(
     from .tasks.relations import Relations
 
     task = Relations(candidates=candidates, exclusive=exclusive, label_weights=label_weights, reduce=reduce)
+    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
+
+
+@Language.factory(
+    "epee_events",
+    assigns=["doc._.events", "doc._.exits", "doc.spans"],
+    default_config=_defaults(EVENTS, TAGS),
+    default_score_weights=EVENT_SCORES,
+)
+def make_events(
+    nlp: Language,
+    name: str,
+    model: Model,
+    exit: Optional[Any],
+    loss: Callable,
+    arguments: str,
+    spans_key: Optional[str],
+    triggers_key: Optional[str],
+    max_pairs: int,
+    threshold: float,
+    reduce: Union[str, float],
+    label_weights: Dict[str, float],
+    compare_full_depth: bool,
+    scorer: Optional[Callable],
+):
+    """Make an early-exiting component that finds events: triggers and their arguments.
+
+    model (Model): The early-exiting model.
+    exit (Optional[ExitRule]): When a window leaves; null runs the full depth.
+    loss (JointLoss): How the exits are trained.
+    arguments (str): "free", arguments are found in the text, or "entities", they are among given entities.
+    spans_key (Optional[str]): The span group of these entities; null for `doc.ents`.
+    triggers_key (Optional[str]): The span group of triggers that are given; null finds them in the text.
+    max_pairs (int): The most pairs of spans in a window that are looked at.
+    threshold (float): The probability from which a link of two spans, or an attribute, counts as given.
+    reduce (Union[str, float]): How the uncertainties of a window's tokens are joined for the exit rule: "max", the least
+        settled one, "mean", or a quantile such as 0.9.
+    label_weights (Dict[str, float]): How much an event's triggers count in the loss; 1 for those not named.
+    compare_full_depth (bool): Whether scoring also runs the full depth.
+    scorer (Optional[Callable]): The scoring method.
+    """
+    from .tasks.events import Events
+
+    task = Events(
+        arguments=arguments,
+        spans_key=spans_key,
+        triggers_key=triggers_key,
+        max_pairs=max_pairs,
+        label_weights=label_weights,
+        reduce=reduce,
+    )
     return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
 
 

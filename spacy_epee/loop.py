@@ -1,6 +1,7 @@
 """The early-exit loop. Nothing else decides who leaves the batch."""
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from .exits.evidence import Evidence, Reduction
 from .exits.rules import ExitRule
+from .exits.structure import Graph, StructureEvidence
 from .heads.base import ExitHeads
 from .items import Items
 from .trunk.stepper import LayerState, LayerStepper
@@ -37,9 +39,38 @@ class Reading:
     threshold: float = 0.5
     reduce: Reduction = "mean"
 
-    def evidence(self, logits: numpy.ndarray, **context) -> Evidence:
-        """RETURNS (Evidence): What a rule may look at."""
+    def evidence(self, logits: numpy.ndarray, *, asked: Any = None, link: Any = None, **context: Any) -> Evidence:
+        """Make evidence of the logits of an exit.
+
+        logits (ndarray): The logits of some items, (N, K).
+        asked (Optional[Items]): What is asked about the batch, and
+        link (Optional[Callable]): what looks at links, both of no use here (see tasks/events.py).
+        context (Any): What else the evidence is made of.
+        RETURNS (Evidence): What a rule may look at.
+        """
         return Evidence(logits, exclusive=self.exclusive, threshold=self.threshold, reduce=self.reduce, **context)
+
+
+@dataclass
+class Links:
+    """What an exit says about the links of some spans.
+
+    heads (ndarray): The nodes of the heads, (P, 4).
+    children (ndarray): The nodes of the children, (P, 4).
+    logits (Tensor or ndarray): The logits, (P, outputs).
+    """
+
+    heads: numpy.ndarray
+    children: numpy.ndarray
+    logits: Any
+
+    @cached_property
+    def _places(self) -> Dict[Tuple[int, ...], int]:
+        return {tuple(pair): place for place, pair in enumerate(numpy.hstack((self.heads, self.children)).tolist())}
+
+    def __call__(self, heads: numpy.ndarray, children: numpy.ndarray) -> numpy.ndarray:
+        """RETURNS (ndarray): The logits of some of the links, (P', outputs)."""
+        return self.logits[[self._places[tuple(pair)] for pair in numpy.hstack((heads, children)).tolist()]]
 
 
 @dataclass
@@ -54,6 +85,8 @@ class Answers:
     reasons (List[str]): Why each left: a reason of the rule, or "depth".
     depth (int): The number of layers.
     reading (Reading): How the logits are to be read.
+    graphs (Optional[List[Optional[Graph]]]): What each unit says where that is a structure, and logits and probabilities are
+        zeros. None for units that did not climb.
     """
 
     items: Items
@@ -64,6 +97,7 @@ class Answers:
     reasons: List[str]
     depth: int
     reading: Reading
+    graphs: Optional[List[Optional[Graph]]] = None
 
     @classmethod
     def empty(cls, items: Items, labels: int, depth: int, reading: Reading) -> "Answers":
@@ -86,10 +120,16 @@ class Answers:
         done (ndarray): Which of its units leave, (U,) bool.
         reasons (Sequence[str]): Why each of them does.
         """
-        units, rows = evidence.units[done], evidence.rows(done)
-        items = evidence.items[rows]
-        self.logits[items] = evidence.logits[rows]
-        self.probabilities[items] = evidence.probabilities[rows]
+        units = evidence.units[done]
+        if isinstance(evidence, StructureEvidence):
+            self.graphs = self.graphs or [None] * self.items.n_units
+            for place in numpy.flatnonzero(done):
+                self.graphs[evidence.units[place]] = evidence.graphs[place]
+        else:
+            rows = evidence.rows(done)
+            items = evidence.items[rows]
+            self.logits[items] = evidence.logits[rows]
+            self.probabilities[items] = evidence.probabilities[rows]
         self.layers[units] = evidence.layer
         self.entropy[units] = evidence.entropy[done]
         for unit, reason in zip(units, reasons):
@@ -219,6 +259,12 @@ class Climb:
         states = [self.stepper.read(members.state) for members in self.packs]
         return self.heads(exit, self.packs, states, self.question, units)
 
+    def linker(self, exit: int) -> Optional[Callable[[numpy.ndarray, numpy.ndarray], Tensor]]:
+        """RETURNS (Optional[Callable]): Looks at links through an exit, while the units are on its layer. None if there are
+        none."""
+        states = [self.stepper.read(members.state) for members in self.packs]
+        return self.heads.linker(exit, self.packs, states, self.question)
+
     def keep(self, units: numpy.ndarray) -> None:
         """Drop the units that have left.
 
@@ -282,8 +328,11 @@ def run_exits(
         if layer not in exit_layers or (rule is None and not last):
             continue
         logits, doubt = climb.read(exit_layers.index(layer), live)
+        link = climb.linker(exit_layers.index(layer))
         evidence = answers.reading.evidence(
             logits.cpu().numpy(),
+            asked=items,
+            link=None if link is None else partial(_to_numpy, link),
             layer=layer,
             units=live,
             previous=previous,
@@ -304,9 +353,13 @@ def run_exits(
         previous.previous = None  # only neighbouring exits are compared
 
 
+def _to_numpy(link: Callable[..., Tensor], *pairs: numpy.ndarray) -> numpy.ndarray:
+    return link(*pairs).float().cpu().numpy()
+
+
 def all_exits(
     stepper: LayerStepper, heads: ExitHeads, items: Items, *, exit_layers: Sequence[int], wordpieces: int
-) -> Tuple[Tensor, Tensor]:
+) -> Tuple[Tensor, Tensor, List[Links]]:
     """Run the full depth and look through every exit, for training and for stored logits.
 
     stepper (LayerStepper): The trunk.
@@ -314,20 +367,28 @@ def all_exits(
     items (Items): What is asked, at least one item. Those of units without a window get zeros.
     exit_layers (Sequence[int]): The layers with an exit.
     wordpieces (int): The most wordpieces that run through a layer in one call.
-    RETURNS (Tuple[Tensor, Tensor]): Logits (E, N, K), and the logits of being wrong (E, N) or (E, 0).
+    RETURNS (Tuple[Tensor, Tensor, List[Links]]): Logits (E, N, K), the logits of being wrong (E, N) or (E, 0), and, if the task
+        has links, those of each exit.
     """
     logits = torch.zeros(len(exit_layers), len(items), heads.n_labels, device=stepper.device)
     doubt = torch.zeros(len(exit_layers), len(items) if heads.doubt is not None else 0, device=stepper.device)
+    links: List[Links] = []
     if not len(items.live):
-        return logits, doubt
+        return logits, doubt, links
     climb = Climb(stepper, heads, items, items.live, wordpieces)
+    rows = items.of_units(items.live)
     found = []
     for layer in range(1, stepper.depth + 1):
         climb.step()
-        if layer in exit_layers:
-            found.append(climb.read(len(found), items.live))
-    asked = torch.from_numpy(items.of_units(items.live)).to(stepper.device)
+        if layer not in exit_layers:
+            continue
+        link = climb.linker(len(found))
+        found.append(climb.read(len(found), items.live))
+        if link is not None:
+            pairs = items.taught_pairs(found[-1][0].detach().float().cpu().numpy(), rows)  # type: ignore[attr-defined]
+            links.append(Links(*pairs, link(*pairs).float()))
+    asked = torch.from_numpy(rows).to(stepper.device)
     logits = logits.index_copy(1, asked, torch.stack([part.float() for part, _ in found]))
     if heads.doubt is not None:
         doubt = doubt.index_copy(1, asked, torch.stack([part.float() for _, part in found]))
-    return logits, doubt
+    return logits, doubt, links

@@ -1,7 +1,7 @@
 """The model of every component here: a trunk, and classifiers on some of its layers."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
@@ -11,7 +11,7 @@ from thinc.types import Floats2d, Floats3d
 
 from .heads.base import ExitHeads, build_heads
 from .items import Items
-from .loop import all_exits
+from .loop import Links, all_exits
 from .trunk.attention import PlainAttention
 from .trunk.loading import TrunkSettings, can_train_in_bfloat16, get_windower, load_backbone, set_learning_rates
 from .trunk.stepper import LayerStepper
@@ -25,11 +25,13 @@ class ExitOutputs:
     logits (Floats3d): Logits, (E, N, K).
     doubt (Floats2d): Logits of the answer being wrong, (E, N), or (E, 0) without a learned exit.
     items (Items): What was asked.
+    links (List[Links]): What each exit says about links, if the task has any.
     """
 
     logits: Floats3d
     doubt: Floats2d
     items: Items
+    links: List[Links] = field(default_factory=list)
 
 
 def EarlyExitModel(
@@ -78,7 +80,7 @@ def forward(model: Model, items: Items, is_train: bool) -> Tuple[ExitOutputs, Ca
     half = is_train and get_settings(model).mixed_precision and can_train_in_bfloat16(stepper.device)
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
     with torch.set_grad_enabled(is_train), torch.autocast(stepper.device.type, torch.bfloat16, enabled=half), attention:
-        logits, doubt = all_exits(
+        logits, doubt, links = all_exits(
             stepper,
             heads,
             items,
@@ -92,10 +94,15 @@ def forward(model: Model, items: Items, is_train: bool) -> Tuple[ExitOutputs, Ca
         if doubt.requires_grad:  # there is a learned exit, and the stage trains it
             outputs.append(doubt)
             gradients.append(xp2torch(gradient.doubt, device=doubt.device))
+        for found, wanted in zip(links, gradient.links):
+            if found.logits.requires_grad:
+                outputs.append(found.logits)
+                gradients.append(xp2torch(wanted.logits, device=logits.device))
         torch.autograd.backward(outputs, gradients)
         return items
 
-    return ExitOutputs(torch2xp(logits.detach()), torch2xp(doubt.detach()), items), backprop
+    said = [replace(found, logits=torch2xp(found.logits.detach())) for found in links]
+    return ExitOutputs(torch2xp(logits.detach()), torch2xp(doubt.detach()), items, said), backprop
 
 
 def get_stepper(model: Model) -> LayerStepper:

@@ -27,19 +27,21 @@ def locate(pack: "Pack", spans: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.nda
 
 
 def pool_spans(
-    packs: Sequence["Pack"], states: Sequence[Tensor], spans: numpy.ndarray
+    packs: Sequence["Pack"], states: Sequence[Tensor], spans: numpy.ndarray, fixed: bool = True
 ) -> Tuple[Tensor, numpy.ndarray, Tensor]:
     """Average the states of spans.
 
     packs (Sequence[Pack]): The windows.
     states (Sequence[Tensor]): Their states, (W, T, H) for each pack.
     spans (ndarray): Window of the batch, first wordpiece and the one behind the last, (S, 3). An empty one gives zeros.
+    fixed (bool): Whether the spans are the same at every exit, so that it is worked out once where they are.
     RETURNS (Tuple[Tensor, ndarray, Tensor]): The vectors of the spans in these windows, (S', H) in float32; for each span the
         place of its vector, -1 if it is not in these windows, (S,); and which of the vectors are of empty spans, (S',) bool.
     """
     parts, numbers, empty = [], [], []
     for members, hidden in zip(packs, states):
-        here, rows, starts, stops, lengths = members.note("spans", lambda pack: _indices(pack, spans))
+        found = members.note("spans", lambda pack: _indices(pack, spans)) if fixed else _indices(members, spans)
+        here, rows, starts, stops, lengths = found
         # Running sums make the work independent of how long the spans are and how much they overlap.
         sums = F.pad(hidden.float().cumsum(dim=1), (0, 0, 1, 0))
         parts.append((sums[rows, stops] - sums[rows, starts]) / lengths)

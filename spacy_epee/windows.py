@@ -79,6 +79,21 @@ class Windows:
         rows = numpy.flatnonzero(kept)
         return replace(self, ids=[self.ids[i] for i in rows], docs=self.docs[rows], starts=self.starts[rows])
 
+    def pieces(self, index: int, starts: numpy.ndarray, ends: numpy.ndarray) -> numpy.ndarray:
+        """Find characters among the wordpieces of a Doc.
+
+        index (int): Which Doc of the batch it is.
+        starts (ndarray): First characters, (S,).
+        ends (ndarray): The ones behind the last, (S,).
+        RETURNS (ndarray): The first wordpiece that shares a character, and the one behind the last, (S, 2). The second is not
+            above the first if there is none.
+        """
+        offsets = self.offsets[index]
+        # A wordpiece that a byte-level tokenizer makes of a part of a character can begin where the one before it does.
+        first = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 1]), starts, side="right")
+        stop = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 0]), ends, side="left")
+        return numpy.stack((first, stop), axis=1)
+
     def align(self, index: int, doc: Doc) -> "Alignment":
         """Find each token of a Doc in the windows.
 
@@ -86,13 +101,9 @@ class Windows:
         doc (Doc): The Doc.
         RETURNS (Alignment): Where to read each token.
         """
-        offsets = self.offsets[index]
-        n = len(offsets)
-        # The wordpieces that share a character with a token. Offsets are sorted; zero-width ones belong to no token.
+        # The wordpieces that share a character with a token; zero-width ones belong to no token.
         begins = numpy.array([token.idx for token in doc], dtype="int64")
-        ends = numpy.array([token.idx + len(token) for token in doc], dtype="int64")
-        first = numpy.searchsorted(offsets[:, 1], begins, side="right") if n else numpy.zeros_like(begins)
-        last = numpy.searchsorted(offsets[:, 0], ends, side="left") if n else numpy.zeros_like(begins)
+        first, last = self.pieces(index, begins, begins + [len(token) for token in doc]).T
         last = numpy.maximum(first, last)
         windows = numpy.flatnonzero(self.docs == index)
         starts = self.starts[windows]

@@ -14,13 +14,17 @@ from ..evaluation.compare import compare, find_component
 from ..training.readers import EntityReader, JsonlReader
 from . import epee
 
+GIVEN_TRIGGERS = "given_triggers"
+"""The span group of annotated triggers, when events are evaluated with them."""
+
 
 @epee.command("evaluate")
 def evaluate_cli(
     model: str = Argument(..., help="Pipeline: a folder or an installed package"),
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
     cats: str = Option("cats", "--cats", help="Field with the labels of documents, in a JSONL file"),
-    entities: str = Option("gold", "--entities", "-e", help="For relations: 'gold', those of the data, or 'predicted'"),
+    entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
+    triggers: str = Option("predicted", "--triggers", "-t", help="For events: 'predicted', or 'gold', those of the data"),
     spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
     component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
     batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
@@ -34,6 +38,8 @@ def evaluate_cli(
     msg = Printer()
     if entities not in ("gold", "predicted"):
         msg.fail(f"--entities is '{entities}'; give 'gold' or 'predicted'", exits=1)
+    if triggers not in ("gold", "predicted"):
+        msg.fail(f"--triggers is '{triggers}'; give 'gold' or 'predicted'", exits=1)
     try:
         sizes = [int(size) for size in batch_sizes.split(",")]
         if min(sizes) < 1:
@@ -48,16 +54,25 @@ def evaluate_cli(
         if pipe.task.name == "textcat":
             examples = read_examples(nlp, data, cats, limit)
         else:
-            key = spans_key or pipe.task.candidates.spans_key
-            examples = list(EntityReader(data, key, gold_entities=entities == "gold", limit=limit)(nlp))
+            given = None
+            if triggers == "gold":
+                if pipe.task.name != "events":
+                    raise ValueError(f"--triggers is for events, and the component '{pipe.name}' is for {pipe.task.name}")
+                given = pipe.task.triggers_key = pipe.task.triggers_key or GIVEN_TRIGGERS
+            gold = entities == "gold" and pipe.task.reads_entities
+            key = spans_key or pipe.task.spans_key
+            examples = list(EntityReader(data, key, gold_entities=gold, triggers_key=given, limit=limit)(nlp))
         if not examples:
             raise ValueError(f"There are no documents in {data}")
         report = compare(nlp, examples, pipe, sizes, rounds, progress=True)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
-    if pipe.task.name != "textcat":
+    if pipe.task.reads_entities:
         report["entities"] = entities
         msg.info(f"With {entities} entities")
+    if pipe.task.name == "events":
+        report["triggers"] = triggers
+        msg.info(f"With {triggers} triggers")
     show(report, msg)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,14 @@
-"""The rows that every format is turned into: {"id", "text", "ents": [...], "relations": [...]}, see annotate_doc."""
+"""The rows that every format is turned into: {"id", "text", "ents", "relations", "events"}, see annotate_doc."""
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 from ..training.readers import numbered_rows
 from .bioc import read_bioc
+from .bionlp import read_bionlp
 from .brat import read_brat
 from .pubtator import read_pubtator
+from .write_standoff import write_bionlp, write_brat
 
 Row = Dict[str, Any]
 
@@ -24,13 +26,18 @@ def read_rows(path: Path) -> Iterator[Tuple[str, Row]]:
 READERS: Dict[str, Callable[[Path], Iterator[Tuple[str, Row]]]] = {
     "jsonl": read_rows,
     "brat": read_brat,
+    "bionlp": read_bionlp,
     "bioc": read_bioc,
     "pubtator": read_pubtator,
 }
 
+WRITERS: Dict[str, Callable[[Iterable[Tuple[str, Row]], Path], int]] = {"brat": write_brat, "bionlp": write_bionlp}
+"""The formats that are written to a folder."""
+
 SUFFIXES: Dict[str, List[str]] = {
     "jsonl": [".jsonl", ".jsonl.gz"],
     "brat": [".ann"],
+    "bionlp": [".a1", ".a2"],
     "bioc": [".xml"],
     "pubtator": [".pubtator", ".PubTator"],
 }

@@ -71,6 +71,7 @@ def compare(
             "score": scores.get(component.task.main),
             "score_desc": component.task.describe(scores),
             "per_label": {label: found["f"] for label, found in (scores.get(component.task.per_label) or {}).items()},
+            "scores": {name: score for name, score in scores.items() if isinstance(score, float)},
             "layers": float(ran.mean()) if len(ran) else 0.0,
             "wordpiece_layers": float(wordpieces @ answers.layers / max(wordpieces.sum(), 1)),
             "histogram": numpy.bincount(ran, minlength=answers.depth + 1)[1:].tolist(),

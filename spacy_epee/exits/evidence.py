@@ -176,11 +176,11 @@ class Evidence:
         if self.previous is None:
             return numpy.full(len(self), numpy.inf)
         if self.exclusive and self.logits.shape[1] > 1:
-            return self._over_items(_divergence(self.previous.log_probabilities, self.log_probabilities, kind))
+            return self._over_items(divergence_of(self.previous.log_probabilities, self.log_probabilities, kind))
         points = [
             -numpy.logaddexp(0.0, numpy.stack((-exit.logits, exit.logits), axis=-1)) for exit in (self.previous, self)
         ]
-        return self._over_items(self._join(_divergence(*points, kind)))
+        return self._over_items(self._join(divergence_of(*points, kind)))
 
     def least(self, values: numpy.ndarray) -> numpy.ndarray:
         """The smallest value of each unit's items.
@@ -208,7 +208,7 @@ class Evidence:
         return numpy.cumsum(self.counts) - self.counts
 
 
-def _divergence(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) -> numpy.ndarray:
+def divergence_of(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) -> numpy.ndarray:
     """The divergence of distributions along the last axis, from logarithms: a probability may be too small for a float."""
     p, q = numpy.exp(log_p), numpy.exp(log_q)
     if kind == "KD":

@@ -48,6 +48,10 @@ class Standardize(nn.Module):
         """
         if self.seen is not None:
             self.seen[exit].append((vectors if empty is None else vectors[~empty]).detach().float())
+        return self.apply_to(exit, vectors, empty)
+
+    def apply_to(self, exit: int, vectors: Tensor, empty: Optional[Tensor] = None) -> Tensor:
+        """As `forward`, but the vectors never count in the statistics."""
         found = (vectors - self.mean[exit]) * self.scale[exit]
         return found if empty is None else found.masked_fill(empty[:, None], 0.0)
 
@@ -149,6 +153,16 @@ class ExitHeads(nn.Module):
         RETURNS (Tensor): The vectors of their items, in order, (N, features) in float32.
         """
         raise NotImplementedError
+
+    def linker(
+        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any
+    ) -> Optional[Callable[[numpy.ndarray, numpy.ndarray], Tensor]]:
+        """What can be asked once it is known what the items say; the arguments are those of `vectors`.
+
+        RETURNS (Optional[Callable[[ndarray, ndarray], Tensor]]): From nodes, heads and children (P, 4), to the logits of their
+            links (P, outputs). None if the task has no links.
+        """
+        return None
 
     def forward(
         self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any, units: numpy.ndarray

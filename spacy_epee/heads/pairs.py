@@ -1,6 +1,6 @@
-"""Classifiers of pairs of spans."""
+"""Classifiers of pairs of entities."""
 
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Sequence
 
 import numpy
 import torch
@@ -10,12 +10,10 @@ from torch import Tensor, nn
 from ..spans import locate, pool_spans
 from ..tasks.pairs import PairItems
 from .base import ExitHeads, head_model
+from .pair_layer import DISTANCES, PairLayer
 
 if TYPE_CHECKING:
     from ..loop import Pack
-
-DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
-"""Distances in wordpieces from which another embedding is taken."""
 
 
 class PairQuestion:
@@ -85,7 +83,7 @@ class PairHeads(ExitHeads):
         self.marks = nn.Embedding(types + 1, width) if marks else None
         if self.marks is not None:
             nn.init.zeros_(self.marks.weight)
-        self.layers = nn.ModuleList(_FirstLayer(width, hidden, types, between, attributes) for _ in range(exits if hidden else 0))
+        self.layers = nn.ModuleList(PairLayer(width, hidden, types, between, attributes) for _ in range(exits if hidden else 0))
 
     def prepare(self, items: PairItems, device: torch.device) -> PairQuestion:  # type: ignore[override]
         return PairQuestion(items, device, self.between)
@@ -129,39 +127,6 @@ class PairHeads(ExitHeads):
         types = question.types[torch.from_numpy(known).to(device)]
         pairs = torch.from_numpy(live).to(device)
         return self.layers[exit](mentions, types, heads, children, middle, question.distances[pairs], question.orders[pairs])
-
-
-class _FirstLayer(nn.Module):
-    """From the parts of a pair to its vector."""
-
-    def __init__(self, width: int, hidden: int, types: int, between: bool, attributes: bool):
-        super().__init__()
-        self.head, self.child = nn.Linear(width, hidden), nn.Linear(width, hidden, bias=False)
-        self.middle = nn.Linear(width, hidden, bias=False) if between else None
-        sizes: List[int] = [types + 1, types + 1, len(DISTANCES) + 1, 2] if attributes else []
-        self.attributes = nn.ModuleList(nn.Embedding(size, hidden) for size in sizes)
-        for embedding in self.attributes:
-            nn.init.normal_(embedding.weight, std=0.02)
-
-    def forward(
-        self,
-        mentions: Tensor,
-        types: Tensor,
-        heads: Tensor,
-        children: Tensor,
-        middle: Optional[Tensor],
-        distances: Tensor,
-        orders: Tensor,
-    ) -> Tensor:
-        head, child = self.head(mentions), self.child(mentions)
-        if len(self.attributes):
-            head, child = head + self.attributes[0](types), child + self.attributes[1](types)
-        total = head[heads] + child[children]
-        if self.middle is not None:
-            total = total + self.middle(middle)
-        if len(self.attributes):
-            total = total + self.attributes[2](distances) + self.attributes[3](orders)
-        return nn.functional.gelu(total).float()
 
 
 def PairHead(

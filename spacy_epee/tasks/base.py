@@ -6,8 +6,9 @@ import numpy
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..exits.evidence import Reduction
 from ..items import Items
-from ..loop import Answers, Reading
+from ..loop import Answers, Links, Reading
 from ..windows import Windows
 
 
@@ -41,6 +42,26 @@ def check_weighted(label_weights: Dict[str, float], labels: Sequence[str], name:
         )
 
 
+class NoLinks:
+    """What tasks share whose answers are rows of logits, with nothing to link."""
+
+    group = None
+    spans_key: Optional[str] = None
+    exclusive: bool
+    reduce: Reduction
+
+    def reading(self, threshold: float) -> Reading:
+        """RETURNS (Reading): How the logits are to be read."""
+        return Reading(exclusive=self.exclusive, threshold=threshold, reduce=self.reduce)
+
+    def teach(self, examples: Sequence[Example], items: Items) -> None:
+        """Nothing but the targets is learned."""
+
+    def link_targets(self, items: Items, links: Links) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """There are no links."""
+        raise NotImplementedError
+
+
 class Task(Protocol):
     """What is predicted."""
 
@@ -58,8 +79,14 @@ class Task(Protocol):
     """The name of the scorer's figures by label."""
     exclusive: bool
     """Whether one of the logits of an item is true, or any number of them."""
+    group: Optional[int]
+    """If one of each so many logits in a row is true, how many."""
     label_weights: Dict[str, float]
     """How much a label counts in the loss."""
+    reads_entities: bool
+    """Whether it looks at entities of the Doc."""
+    spans_key: Optional[str]
+    """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 
     def reading(self, threshold: float) -> Reading:
         """RETURNS (Reading): How the logits are to be read."""
@@ -78,10 +105,10 @@ class Task(Protocol):
         name (str): The component.
         """
 
-    def n_logits(self, labels: Sequence[str]) -> int:
+    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per item."""
 
-    def weights(self, labels: Sequence[str]) -> List[float]:
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
         """RETURNS (List[float]): How much each logit counts in the loss."""
 
     def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
@@ -114,6 +141,21 @@ class Task(Protocol):
         labels (Sequence[str]): The labels.
         items (Items): What was asked.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known (N, K), both float32.
+        """
+
+    def teach(self, examples: Sequence[Example], items: Any) -> None:
+        """Note in what is asked what must be seen of the annotation in training.
+
+        examples (Sequence[Example]): The examples.
+        items (Items): What was asked about them.
+        """
+
+    def link_targets(self, items: Any, links: Links) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says about links.
+
+        items (Items): What was asked.
+        links (Links): What an exit looked at.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true outputs (P, outputs), and which are possible (P, outputs) bool.
         """
 
     def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 import numpy
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 
 from ..items import Items
 from ..windows import Windows
@@ -68,7 +68,8 @@ def _doc_pairs(
     if not len(rows):
         return None
     spans = candidates.spans(doc)
-    pieces = _wordpieces(spans, windows.offsets[index])
+    characters = numpy.array([(span.start_char, span.end_char) for span in spans], dtype="int64").reshape(-1, 2)
+    pieces = windows.pieces(index, *characters.T)
     begins = windows.starts[rows]
     ends = begins + windows.lengths[rows] - windows.n_prefix - windows.n_suffix
     first = numpy.searchsorted(ends, pieces[:, 0], side="right")
@@ -94,16 +95,6 @@ def _doc_pairs(
         table[:, columns] = inside - begins[chosen][:, None] + windows.n_prefix
     table[:, TYPES] = numpy.stack((numbers[heads], numbers[children]), axis=1)
     return table
-
-
-def _wordpieces(spans: List[Span], offsets: numpy.ndarray) -> numpy.ndarray:
-    """The first wordpiece of each span, and the one behind its last, (S, 2)."""
-    starts = numpy.array([span.start_char for span in spans], dtype="int64")
-    ends = numpy.array([span.end_char for span in spans], dtype="int64")
-    # A wordpiece that a byte-level tokenizer makes of a part of a character can begin where the one before it does.
-    first = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 1]), starts, side="right")
-    stop = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 0]), ends, side="left")
-    return numpy.stack((first, stop), axis=1)
 
 
 def _fit(heads: numpy.ndarray, children: numpy.ndarray, begins: numpy.ndarray, ends: numpy.ndarray) -> numpy.ndarray:

@@ -10,9 +10,9 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..evaluation.relations import Place, place
-from ..loop import Answers, Reading
+from ..loop import Answers
 from ..windows import Windows
-from .base import check_settings, check_weighted
+from .base import NoLinks, check_settings, check_weighted
 from .candidates import EntityPairs
 from .pairs import PairItems, find_pairs
 
@@ -45,12 +45,13 @@ class Relation:
         ]
 
 
-class Relations:
+class Relations(NoLinks):
     """Relations between the entities of a Doc, in `doc._.relations`."""
 
     name = "relations"
     assigns, unit = "doc._.relations", "window"
     main, full, per_label = "rel_micro_f", "rel_full", "rel_f_per_type"
+    reads_entities = True
 
     def __init__(self, *, candidates: EntityPairs, exclusive: bool, label_weights: Dict[str, float], reduce: str):
         """
@@ -61,21 +62,18 @@ class Relations:
         """
         check_settings(reduce, label_weights)
         self.candidates = candidates
+        self.spans_key = candidates.spans_key
         self.exclusive = exclusive
         self.label_weights = dict(label_weights)
-        self.reduce = reduce
+        self.reduce = reduce  # type: ignore[assignment]
         self._without_entities: Optional[int] = 0
         install_extensions()
 
-    def reading(self, threshold: float) -> Reading:
-        """RETURNS (Reading): How this task's logits are to be read."""
-        return Reading(exclusive=self.exclusive, threshold=threshold, reduce=self.reduce)  # type: ignore[arg-type]
-
-    def n_logits(self, labels: Sequence[str]) -> int:
+    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per item. Of exclusive labels the first one is that of "not related"."""
         return len(labels) + self.exclusive
 
-    def weights(self, labels: Sequence[str]) -> List[float]:
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
         """RETURNS (List[float]): How much each logit counts in the loss."""
         return [1.0] * self.exclusive + [self.label_weights.get(label, 1.0) for label in labels]
 
@@ -141,7 +139,7 @@ class Relations:
                 f"An example has relations {unknown}, and the component knows only {list(labels)}. Add the missing labels when "
                 "initializing (`initialize.components.<name>.labels`, or data that have them), or correct the data."
             )
-        truths = numpy.zeros((len(items), self.n_logits(labels)), dtype="float32")
+        truths = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
         rows = self._rows(examples, items)
         for doc, found in enumerate(gold):
             for characters, given in found.items():

@@ -8,17 +8,18 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..items import Items, whole_docs
-from ..loop import Answers, Reading
+from ..loop import Answers
 from ..windows import Windows
-from .base import check_settings, check_weighted
+from .base import NoLinks, check_settings, check_weighted
 
 
-class TextCat:
+class TextCat(NoLinks):
     """Labels of whole documents, in `doc.cats`."""
 
     name = "textcat"
     assigns, unit = "doc.cats", "document"
     main, full, per_label = "cats_score", "cats_full", "cats_f_per_type"
+    reads_entities = False
 
     def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
         """
@@ -29,11 +30,7 @@ class TextCat:
         check_settings(reduce, label_weights)
         self.exclusive = exclusive
         self.label_weights = dict(label_weights)
-        self.reduce = reduce
-
-    def reading(self, threshold: float) -> Reading:
-        """RETURNS (Reading): How this task's logits are to be read."""
-        return Reading(exclusive=self.exclusive, threshold=threshold, reduce=self.reduce)  # type: ignore[arg-type]
+        self.reduce = reduce  # type: ignore[assignment]
 
     def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Items:
         """Say what is to be answered.
@@ -45,14 +42,14 @@ class TextCat:
         """
         return whole_docs(windows)
 
-    def weights(self, labels: Sequence[str]) -> List[float]:
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
         """RETURNS (List[float]): How much each logit counts in the loss."""
         return [self.label_weights.get(label, 1.0) for label in labels]
 
     def wanted(self, docs: Sequence[Doc]) -> None:
         """RETURNS (None): There is something to ask about all Docs."""
 
-    def n_logits(self, labels: Sequence[str]) -> int:
+    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per item."""
         return len(labels)
 

@@ -1,54 +1,60 @@
-"""From rows with character offsets to Docs with entities and relations."""
+"""From rows with character offsets to Docs with entities, relations and events."""
 
 import warnings
-from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
+from collections import Counter
+from typing import Any, Dict, List, Optional, Tuple
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..tasks.relations import install_extensions
-
-LONGEST_LABEL = 100
-
-Align = Literal["expand", "strict"]
-"""How spans that end inside a token are treated: "expand" to whole tokens, or "strict" to refuse them."""
+from ..tasks import event_docs, relations
+from .checks import Align, Aligner, check_label, objects, require
+from .events import annotate_events
 
 
 def annotate_doc(
-    nlp: Language, row: Dict[str, Any], where: str, *, spans_key: Optional[str] = None, align: Align = "expand"
+    nlp: Language,
+    row: Dict[str, Any],
+    where: str,
+    *,
+    spans_key: Optional[str] = None,
+    align: Align = "expand",
+    expanded: Optional[Counter] = None,
 ) -> Doc:
-    """Make a Doc with entities and relations.
+    """Make a Doc with entities, relations and events.
 
     nlp (Language): The pipeline, for its tokenizer.
     row (Dict[str, Any]): {"text", "ents": [{"id", "start", "end", "label"}], "relations": [{"head", "child", "label"}]},
-        offsets in characters, head and child ids of entities.
+        offsets in characters, head and child ids of entities; and "events", see `read_events`.
     where (str): What to call the row in errors: nothing of its text is shown.
     spans_key (Optional[str]): The span group for the entities; None puts them into `doc.ents`, where they cannot overlap.
     align (str): "expand" or "strict".
+    expanded (Optional[Counter]): Takes down how many spans were expanded to whole tokens, see `warn_expanded`.
     RETURNS (Doc): The Doc.
     RAISES ValueError: An entity outside the text, without a token or against `align`; overlapping entities for `doc.ents`;
-        a relation of an unknown entity, or of an entity with itself. (One whose ends are parts of the same tokens is left out
-        with a warning.)
+        a relation of an unknown entity, or of an entity with itself (one whose ends are parts of the same tokens is left out
+        with a warning); an event that `read_events` refuses.
     """
     install_extensions()
     doc = nlp.make_doc(row["text"])
+    aligner = Aligner(doc, align)
     spans: Dict[Any, Span] = {}
     characters: Dict[Any, Tuple[int, int]] = {}
-    for number, ent in enumerate(_list(row, "ents", where)):
+    for number, ent in enumerate(objects(row, "ents", where)):
         place = f"{where}, entity {number + 1}"
-        _require(ent, ("id", "start", "end", "label"), place)
+        require(ent, ("id", "start", "end", "label"), place)
         if not isinstance(ent["id"], (str, int)):
             raise ValueError(f"{place}: the field 'id' is neither a string nor a number.")
         if ent["id"] in spans:
             raise ValueError(f"{place}: another entity of this document has the same id.")
         check_label(ent["label"], place)
-        spans[ent["id"]] = make_span(doc, ent["start"], ent["end"], ent["label"], place, align)
+        spans[ent["id"]] = aligner(ent["start"], ent["end"], ent["label"], place)
         characters[ent["id"]] = (ent["start"], ent["end"])
     set_spans(doc, list(spans.values()), where, spans_key)
-    relations = []
-    for number, relation in enumerate(_list(row, "relations", where)):
+    found = []
+    for number, relation in enumerate(objects(row, "relations", where)):
         place = f"{where}, relation {number + 1}"
-        _require(relation, ("head", "child", "label"), place)
+        require(relation, ("head", "child", "label"), place)
         check_label(relation["label"], place)
         for field in ("head", "child"):
             if not isinstance(relation[field], (str, int)) or relation[field] not in spans:
@@ -59,26 +65,32 @@ def annotate_doc(
         if (head.start, head.end) == (child.start, child.end):
             warnings.warn(f"{place}: left out, for head and child are parts of the same tokens. A tokenizer may split them.")
             continue
-        relations.append(
+        found.append(
             {"head": [head.start, head.end], "child": [child.start, child.end], "label": relation["label"], "score": 1.0}
         )
-    doc._.relations = relations
+    doc._.relations = found
+    doc._.events = annotate_events(row, where, characters, aligner)
+    if expanded is not None and aligner.expanded:
+        expanded[where] += len(aligner.expanded)
     return doc
 
 
-def may_be_label(value: Any) -> bool:
-    """RETURNS (bool): Whether a value is a label and not a text that is taken for one: labels are shown in errors."""
-    return isinstance(value, str) and len(value) <= LONGEST_LABEL and "\n" not in value
+def warn_expanded(expanded: Counter) -> None:
+    """Say once how many spans were expanded to whole tokens.
 
-
-def check_label(label: Any, where: str) -> None:
-    """Refuse what cannot be a label.
-
-    label (Any): The label.
-    where (str): What to call its place in errors.
+    expanded (Counter): The number of each document that has such spans.
     """
-    if not label or not may_be_label(label):
-        raise ValueError(f"{where}: the field 'label' is no string of 1 to {LONGEST_LABEL} characters on one line.")
+    if expanded:
+        warnings.warn(
+            f"{sum(expanded.values())} spans of {len(expanded)} documents end inside a token and were expanded to whole tokens, "
+            f"the first in {next(iter(expanded))}. A tokenizer may split there; `align = \"strict\"` refuses them."
+        )
+
+
+def install_extensions() -> None:
+    """Register `doc._.relations` and `doc._.events`."""
+    relations.install_extensions()
+    event_docs.install_extensions()
 
 
 def check_relations(doc: Doc, where: str) -> None:
@@ -89,7 +101,7 @@ def check_relations(doc: Doc, where: str) -> None:
     """
     for number, relation in enumerate(doc._.relations, 1):
         place = f"{where}, relation {number}"
-        _require(relation, ("head", "child", "label"), place)
+        require(relation, ("head", "child", "label"), place)
         check_label(relation["label"], place)
         for field in ("head", "child"):
             start, end = relation[field]
@@ -97,31 +109,6 @@ def check_relations(doc: Doc, where: str) -> None:
                 raise ValueError(f"{place}: its {field}, tokens {start} to {end}, is not in the document of {len(doc)} tokens.")
         if list(relation["head"]) == list(relation["child"]):
             raise ValueError(f"{place}: head and child are the same tokens.")
-
-
-def make_span(doc: Doc, start: int, end: int, label: str, where: str, align: Align) -> Span:
-    """Make a span of whole tokens.
-
-    doc (Doc): The Doc.
-    start (int): Its first character.
-    end (int): The one behind its last.
-    label (str): Its label.
-    where (str): What to call it in errors.
-    align (str): "expand" or "strict".
-    RETURNS (Span): The span.
-    """
-    if type(start) is not int or type(end) is not int:
-        raise ValueError(f"{where}: its 'start' or 'end' is not a whole number.")
-    if not 0 <= start < end <= len(doc.text):
-        raise ValueError(f"{where}: its characters {start} to {end} are not in the text, which has {len(doc.text)}.")
-    span = doc.char_span(start, end, label=label, alignment_mode=align)
-    if span is None:
-        cause = "they hold no token" if align == "expand" else "it does not begin and end with tokens"
-        raise ValueError(
-            f"{where}: the characters {start} to {end} are no span, for {cause}. Correct the annotation, use a tokenizer that "
-            "splits there, or set `align = \"expand\"` to take the whole tokens."
-        )
-    return span
 
 
 def set_spans(doc: Doc, spans: List[Span], where: str, spans_key: Optional[str]) -> None:
@@ -159,16 +146,3 @@ def copy_entities(source: Doc, target: Doc) -> None:
             after.is_sent_start = bool(before.is_sent_start)
     for key, group in source.spans.items():
         target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in group]
-
-
-def _require(entry: Dict[str, Any], fields: Sequence[str], where: str) -> None:
-    for field in fields:
-        if field not in entry:
-            raise ValueError(f"{where}: the field '{field}' is missing.")
-
-
-def _list(row: Dict[str, Any], field: str, where: str) -> List[Dict[str, Any]]:
-    value = row.get(field, [])
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise ValueError(f"{where}: the field '{field}' is not a list of objects.")
-    return value

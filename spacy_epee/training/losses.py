@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Optional, Tuple
 
+import numpy
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,6 +41,7 @@ class JointLoss:
         given: Tensor,
         *,
         exclusive: bool,
+        group: Optional[int] = None,
         label_weights: Optional[Tensor] = None,
         doubt: Optional[Tensor] = None,
         threshold: float = 0.5,
@@ -51,6 +53,7 @@ class JointLoss:
         truths (Tensor): 1 for the labels that are true, (U, K).
         given (Tensor): 0 where the annotation is missing, (U, K).
         exclusive (bool): One label of K, or any number.
+        group (Optional[int]): One label of each so many in a row is true. None if that is not so.
         label_weights (Optional[Tensor]): How much each label counts, (K,).
         doubt (Optional[Tensor]): The logits of being wrong, (E, U); their loss is the squared error of BERxiT.
         threshold (float): From which probability a label counts as given, for `doubt`.
@@ -61,10 +64,10 @@ class JointLoss:
             label_weights = torch.ones(logits.shape[-1], device=logits.device)
         annotated = given.any(dim=1)
         units = annotated.sum().clamp(min=1)
-        losses = _supervised(logits, truths, given, exclusive, label_weights)
+        losses = _supervised(logits, truths, given, exclusive, group, label_weights)
         if self.self_distillation and (weighting or self.weighting) != "last":
             g, t = self.self_distillation, self.temperature
-            taught = t * t * _distilled(logits / t, given, exclusive)
+            taught = t * t * _distilled(logits / t, given, exclusive, group)
             shares = torch.full_like(losses, g)
             shares[-1] = 0
             losses = (1 - shares) * losses + shares * taught
@@ -72,7 +75,7 @@ class JointLoss:
         loss = (per_exit * exit_weights(len(logits), weighting or self.weighting).to(logits.device)).sum()
         if doubt is not None and doubt.numel():
             with torch.no_grad():
-                wrong = _wrong(logits, truths, given, exclusive, threshold)
+                wrong = _wrong(logits, truths, given, exclusive, group, threshold)
             errors = (torch.sigmoid(doubt) - wrong).square()
             loss = loss + (errors * annotated).sum() / (units * len(logits))
         return loss
@@ -112,22 +115,51 @@ def exit_weights(exits: int, weighting: str) -> Tensor:
     return weights / weights.sum()
 
 
-def _supervised(logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, weights: Tensor) -> Tensor:
-    """Cross entropy with the labels, (E, U). For labels that are not exclusive the mean over those that are given."""
-    if exclusive:
-        return -(F.log_softmax(logits, dim=-1) * truths * weights).sum(dim=-1)
+def link_gradient(logits: Tensor, truths: numpy.ndarray, possible: numpy.ndarray) -> Tuple[float, Tensor]:
+    """The loss of links and its gradient: the cross entropy of what is possible, summed over outputs, the mean over pairs.
+
+    logits (Tensor): The logits of pairs, (P, outputs).
+    truths (ndarray): 1 for what is true, (P, outputs).
+    possible (ndarray): Which outputs are possible, (P, outputs).
+    RETURNS (Tuple[float, Tensor]): The loss, and its gradient, (P, outputs).
+    """
+    if not len(logits):
+        return 0.0, torch.zeros_like(logits)
+    with torch.enable_grad():
+        logits = logits.detach().requires_grad_()
+        wanted = torch.from_numpy(truths).to(logits)
+        weights = torch.from_numpy(possible).to(logits) / len(logits)
+        loss = F.binary_cross_entropy_with_logits(logits, wanted, weight=weights, reduction="sum")
+        loss.backward()
+    return loss.item(), logits.grad  # type: ignore[return-value]
+
+
+def _log_softmax(logits: Tensor, group: Optional[int]) -> Tensor:
+    """Over all labels, or over each so many in a row."""
+    if group is None:
+        return F.log_softmax(logits, dim=-1)
+    return F.log_softmax(logits.unflatten(-1, (-1, group)), dim=-1).flatten(-2)
+
+
+def _supervised(
+    logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, group: Optional[int], weights: Tensor
+) -> Tensor:
+    """Cross entropy with the labels, (E, U): that of groups is summed, that of labels that are not exclusive is the mean over
+    those that are given."""
+    if exclusive or group:
+        return -(_log_softmax(logits, group) * truths * weights).sum(dim=-1)
     raw = F.binary_cross_entropy_with_logits(logits, truths.expand_as(logits), reduction="none")
     # A label's weight is that of its positives, as for the exclusive case.
     raw = raw * (1 + (weights - 1) * truths) * given
     return raw.sum(dim=-1) / given.sum(dim=-1).clamp(min=1)
 
 
-def _distilled(logits: Tensor, given: Tensor, exclusive: bool) -> Tensor:
+def _distilled(logits: Tensor, given: Tensor, exclusive: bool, group: Optional[int]) -> Tensor:
     """KL divergence of each exit from the last one, which is the teacher and gets no gradient, (E, U)."""
     teacher = logits[-1:].detach().expand_as(logits)
-    if exclusive:
-        student = F.log_softmax(logits, dim=-1)
-        return F.kl_div(student, F.log_softmax(teacher, dim=-1), log_target=True, reduction="none").sum(dim=-1)
+    if exclusive or group:
+        student = _log_softmax(logits, group)
+        return F.kl_div(student, _log_softmax(teacher, group), log_target=True, reduction="none").sum(dim=-1)
     divergence = torch.zeros_like(logits)
     for sign in (1, -1):
         student, taught = F.logsigmoid(sign * logits), F.logsigmoid(sign * teacher)
@@ -135,8 +167,13 @@ def _distilled(logits: Tensor, given: Tensor, exclusive: bool) -> Tensor:
     return (divergence * given).sum(dim=-1) / given.sum(dim=-1).clamp(min=1)
 
 
-def _wrong(logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, threshold: float) -> Tensor:
+def _wrong(
+    logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, group: Optional[int], threshold: float
+) -> Tensor:
     """Whether each exit's answer is wrong, (E, U)."""
+    if group:
+        found, wanted = (part.unflatten(-1, (-1, group)).argmax(dim=-1) for part in (logits, truths))
+        return (found != wanted).any(dim=-1).float()
     if exclusive:
         return (logits.argmax(dim=-1) != truths.argmax(dim=-1)).float()
     decided = torch.sigmoid(logits) >= threshold

@@ -2,15 +2,17 @@
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Corpus, Example
 
-from ..tasks.relations import install_extensions
-from .annotations import LONGEST_LABEL, annotate_doc, check_relations, copy_entities, may_be_label
+from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded
+from .checks import LONGEST_LABEL, may_be_label
+from .events import as_lists, check_events
 
 
 def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
@@ -36,20 +38,25 @@ def EntityReader(
     align: str = "expand",
     gold_entities: bool = True,
     limit: int = 0,
+    triggers_key: Optional[str] = None,
 ) -> Callable[[Language], Iterable[Example]]:
-    """Read documents with entities and relations, from JSONL or from .spacy files.
+    """Read documents with entities, relations and events, from JSONL or from .spacy files.
 
     path (Union[str, Path]): A file ending in .jsonl, .jsonl.gz or .spacy, or a folder of .spacy files.
     spans_key (Optional[str]): The span group for the entities of a JSONL file; null puts them into `doc.ents`.
-    align (str): What to do with entities of a JSONL file that end inside a token: "expand" to whole tokens, or "strict", an
-        error.
+    align (str): What to do with spans of a JSONL file that end inside a token: "expand" to whole tokens, with a warning that
+        counts them, or "strict", an error.
     gold_entities (bool): Whether a component finds the annotated entities on the documents, as spaCy's own corpus reader
         does not allow. If not, the pipeline has to predict them.
     limit (int): The most documents to read; 0 for all.
+    triggers_key (Optional[str]): The span group in which a component finds the annotated triggers on the documents, with the
+        labels of their events; null for none.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
     """
     if align not in ("expand", "strict"):
         raise ValueError(f"The setting `align` of the reader is '{align}'; give 'expand' or 'strict'.")
+    if triggers_key is not None and triggers_key == spans_key:
+        raise ValueError(f"The reader's `spans_key` and `triggers_key` are both '{spans_key}'. Give triggers their own group.")
 
     def corpus(nlp: Language) -> Iterator[Example]:
         for reference in _references(nlp, Path(path), spans_key, align, limit):
@@ -57,6 +64,10 @@ def EntityReader(
             predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
             if gold_entities:
                 copy_entities(reference, predicted)
+            if triggers_key is not None:
+                # Several events can have the same trigger.
+                triggers = {(*event["trigger"], event["label"]): None for event in reference._.events}
+                predicted.spans[triggers_key] = [Span(predicted, start, end, label=label) for start, end, label in triggers]
             yield Example(predicted, reference)
 
     return corpus
@@ -64,14 +75,18 @@ def EntityReader(
 
 def _references(nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int) -> Iterator[Doc]:
     if ".jsonl" in path.suffixes:
+        expanded: Counter = Counter()
         for number, row in numbered_rows(path, limit=limit):
-            yield annotate_doc(nlp, row, f"{path}, line {number}", spans_key=spans_key, align=align)
+            yield annotate_doc(nlp, row, f"{path}, line {number}", spans_key=spans_key, align=align, expanded=expanded)
+        warn_expanded(expanded)
         return
     if not path.exists():
         raise ValueError(f"There is no file '{path}' (looked from {Path.cwd()}).")
     install_extensions()
     for number, eg in enumerate(Corpus(path, limit=limit)(nlp), 1):
         check_relations(eg.reference, f"{path}, document {number}")
+        check_events(eg.reference, f"{path}, document {number}")
+        eg.reference._.events = as_lists(eg.reference._.events)
         yield eg.reference
 
 

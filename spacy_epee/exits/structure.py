@@ -1,0 +1,311 @@
+"""What an exit rule may look at when the answer is a structure: spans, and links between them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Optional, Tuple, Union
+
+import numpy
+from scipy.special import entr, expit
+
+from .evidence import Divergence, Evidence, divergence_of
+
+if TYPE_CHECKING:
+    from ..tasks.event_items import EventItems
+
+Link = Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]
+"""From heads and children (P, 4) to the logits of their links (P, outputs)."""
+
+
+@dataclass
+class Graph:
+    """The spans and links found in a window.
+
+    nodes (ndarray): The spans: unit, first item, the one behind the last, and the number of the kind, (M, 4).
+    scores (ndarray): How sure each is, (M,).
+    links (ndarray): Places of head and child in `nodes`, and the output, (L, 3).
+    link_scores (ndarray): How sure each is, (L,).
+    """
+
+    nodes: numpy.ndarray
+    scores: numpy.ndarray
+    links: numpy.ndarray
+    link_scores: numpy.ndarray
+
+    def key(self, triggers: int) -> FrozenSet[Tuple[int, ...]]:
+        """What the answer says, without how sure it is. Spans that nothing is linked to say nothing, unless they are triggers.
+
+        triggers (int): The kinds below this number are triggers.
+        RETURNS (FrozenSet[Tuple[int, ...]]): Triggers and links.
+        """
+        found = {tuple(node) for node in self.nodes[self.nodes[:, 3] < triggers].tolist()}
+        nodes = self.nodes.tolist()
+        found |= {(*nodes[head], *nodes[child], output) for head, child, output in self.links.tolist()}
+        return frozenset(found)
+
+
+class StructureEvidence(Evidence):
+    """The tags of tokens, of which spans are read off, and the links of these spans.
+
+    Of a window without a trigger only the layers of triggers are looked at: what would be its arguments is of no interest, and
+    nothing is linked.
+    """
+
+    def __init__(
+        self,
+        logits: numpy.ndarray,
+        *,
+        asked: "EventItems",
+        link: Optional[Link] = None,
+        reduce: Union[str, float] = "mean",
+        **context: Any,
+    ):
+        """
+        logits (ndarray): The logits of the tags of tokens, three for each layer, (N, K).
+        asked (EventItems): What is asked about the batch.
+        link (Optional[Link]): Looks at links. None if there are none.
+        reduce (Union[str, float]): How the items of a unit are joined: their "mean", "max" for the least settled one, or a
+            quantile of their uncertainties, from 0 to 1 (after SENTEE, Li et al. 2021, which takes the largest).
+        context (Any): As for any evidence.
+        """
+        super().__init__(logits, reduce=reduce, **context)  # type: ignore[arg-type]
+        self.exclusive = False
+        self.asked = asked
+        self.link = link
+        self.n_triggers = len(asked.schema.events)
+        self._known: Dict[str, Any] = {}
+
+    def keep(self, units: numpy.ndarray) -> "StructureEvidence":
+        rows = self.rows(units)
+        kept = StructureEvidence(
+            self.logits[rows],
+            asked=self.asked,
+            reduce=self.reduce,
+            layer=self.layer,
+            units=self.units[units],
+            threshold=self.threshold,
+            doubt=None if self.item_doubt is None else self.item_doubt[rows],
+            items=self.items[rows],
+            counts=self.row_counts[units],
+        )
+        # The states that links are made of have climbed on by then. What a rule compares it has looked at before.
+        if "keys" in self.__dict__:
+            kept.__dict__["keys"] = [key for key, wanted in zip(self.keys, units) if wanted]
+        if "links" in self.__dict__:
+            kept.__dict__["links"] = self.links
+        return kept
+
+    @property
+    def row_counts(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Items per unit, (U,)."""
+        return numpy.ones(len(self.units), dtype="int64") if self.counts is None else self.counts
+
+    @cached_property
+    def places(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Which of the units here each unit of the batch is, -1 for those that have left, (all units,)."""
+        places = numpy.full(self.asked.n_units, -1)
+        places[self.units] = numpy.arange(len(self.units))
+        return places
+
+    @cached_property
+    def grouped(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The logits by layer, (N, L, 3)."""
+        return self.logits.reshape(len(self.logits), -1, 3)
+
+    @cached_property
+    def tags(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The best tag in each layer, (N, L)."""
+        return self.grouped.argmax(axis=2)
+
+    @cached_property
+    def triggers(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The triggers, given or found, as nodes, (M, 4)."""
+        given = self.asked.given
+        given = given[self.places[given[:, 0]] >= 0]
+        if not self.asked.find_triggers:
+            return given[given[:, 3] < self.n_triggers]
+        return self.asked.nodes(self.tags[:, : self.n_triggers], self.items, numpy.arange(self.n_triggers))
+
+    @cached_property
+    def open(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Which units have a trigger, so that there may be arguments, (U,) bool."""
+        found = numpy.zeros(len(self.units), dtype=bool)
+        found[self.places[self.triggers[:, 0]]] = True
+        return found
+
+    @cached_property
+    def nodes(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The triggers and what can be their arguments, (M, 4)."""
+        open_rows = numpy.repeat(self.open, self.row_counts)
+        layers = numpy.arange(self.n_triggers, self.tags.shape[1])
+        tagged = self.asked.nodes(self.tags[open_rows][:, self.n_triggers :], self.items[open_rows], layers)
+        given = self.asked.given
+        places = self.places[given[:, 0]]
+        given = given[(given[:, 3] >= self.n_triggers) & (places >= 0) & self.open[places]]
+        return numpy.concatenate((self.triggers, tagged, given))
+
+    @cached_property
+    def node_scores(self) -> numpy.ndarray:
+        """RETURNS (ndarray): How sure each node is: the mean probability of its tags, and 1 for given ones, (M,)."""
+        scores = numpy.ones(len(self.nodes))
+        rows = numpy.full(len(self.asked), -1)
+        rows[self.items] = numpy.arange(len(self.items))
+        for place, (_, start, stop, kind) in enumerate(self.nodes.tolist()):
+            if kind < self.grouped.shape[1] and (kind >= self.n_triggers or self.asked.find_triggers):
+                first = rows[start]
+                scores[place] = numpy.exp(_log_softmax(self.grouped[first : first + stop - start, kind]).max(axis=1)).mean()
+        return scores
+
+    @cached_property
+    def links(self) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """RETURNS (Tuple[ndarray, ndarray, ndarray, ndarray]): Pairs, as places in `nodes` (P, 2); the nodes of head and child
+        side by side (P, 8); the logits of their links (P, outputs); and which outputs are possible (P, outputs) bool."""
+        outputs = len(self.asked.schema.outputs)
+        pairs = self.asked.pair(self.nodes, self.node_scores) if self.link is not None else numpy.zeros((0, 2), dtype=int)
+        if not len(pairs):
+            nothing = numpy.zeros((0, outputs))
+            return pairs, numpy.zeros((0, 8), dtype=int), nothing, nothing.astype(bool)
+        heads, children = self.nodes[pairs[:, 0]], self.nodes[pairs[:, 1]]
+        logits = numpy.asarray(self.link(heads, children), dtype="float64")  # type: ignore[misc]
+        return pairs, numpy.hstack((heads, children)), logits, self.asked.possible(heads, children)
+
+    @cached_property
+    def graphs(self) -> List[Graph]:
+        """RETURNS (List[Graph]): What each unit says, U of them."""
+        pairs, _, logits, possible = self.links
+        scores = expit(logits)
+        rows, outputs = numpy.nonzero(possible & (scores >= self.threshold))
+        links = numpy.column_stack((pairs[rows], outputs)) if len(rows) else numpy.zeros((0, 3), dtype=int)
+        found = scores[rows, outputs]
+        reached = self._reached(links)
+        links, found = links[reached], found[reached]
+        places = self.places[self.nodes[:, 0]]
+        link_places = places[links[:, 0]]
+        graphs = []
+        for unit in range(len(self.units)):
+            here = numpy.flatnonzero(places == unit)
+            own = links[link_places == unit]
+            own = numpy.column_stack((numpy.searchsorted(here, own[:, 0]), numpy.searchsorted(here, own[:, 1]), own[:, 2]))
+            graphs.append(Graph(self.nodes[here], self.node_scores[here], own, found[link_places == unit]))
+        return graphs
+
+    def _reached(self, links: numpy.ndarray) -> numpy.ndarray:
+        """Which links are part of an event: parts of what is no argument are not, (L,) bool."""
+        reached = self.nodes[:, 3] < self.n_triggers
+        while True:
+            more = links[:, 1][reached[links[:, 0]]]
+            if reached[more].all():
+                return reached[links[:, 0]]
+            reached[more] = True
+
+    @cached_property
+    def keys(self) -> List[FrozenSet[Tuple[int, ...]]]:
+        """RETURNS (List[FrozenSet[Tuple[int, ...]]]): What each unit says, without how sure it is."""
+        return [graph.key(self.n_triggers) for graph in self.graphs]
+
+    @cached_property
+    def agrees(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Whether the events are those of the previous exit, (U,) bool."""
+        keys = self.keys  # also at the first exit: the next one compares
+        if self.previous is None:
+            return numpy.zeros(len(self), dtype=bool)
+        return numpy.array([one == other for one, other in zip(keys, self.previous.keys)], dtype=bool)  # type: ignore
+
+    @cached_property
+    def decision(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The best tag of each layer, (N, K) bool."""
+        return (numpy.arange(3) == self.tags[:, :, None]).reshape(len(self.logits), -1)
+
+    @cached_property
+    def probabilities(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The probability of each tag, (N, K)."""
+        return numpy.exp(_log_softmax(self.grouped)).reshape(len(self.logits), -1)
+
+    @cached_property
+    def entropy(self) -> numpy.ndarray:
+        def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+            logs = _log_softmax(self.grouped[rows, layers])
+            return -(numpy.exp(logs) * logs).sum(axis=2) / numpy.log(3)
+
+        def of_links(logits: numpy.ndarray) -> numpy.ndarray:
+            return (entr(expit(logits)) + entr(expit(-logits))) / numpy.log(2)
+
+        return numpy.clip(self._uncertainty(of_tags, of_links), 0.0, 1.0)
+
+    @cached_property
+    def confidence(self) -> numpy.ndarray:
+        def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+            return 1 - numpy.exp(_log_softmax(self.grouped[rows, layers]).max(axis=2))
+
+        return 1.0 - self._uncertainty(of_tags, lambda logits: expit(-numpy.abs(logits)))
+
+    @cached_property
+    def margin(self) -> numpy.ndarray:
+        def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+            best = numpy.sort(numpy.exp(_log_softmax(self.grouped[rows, layers])), axis=2)
+            return 1 - (best[:, :, 2] - best[:, :, 1])
+
+        return 1.0 - self._uncertainty(of_tags, lambda logits: 2 * expit(-numpy.abs(logits)))
+
+    @cached_property
+    def doubt(self) -> Optional[numpy.ndarray]:
+        return None if self.item_doubt is None else self._join_items(self.item_doubt, numpy.ones(len(self), dtype=bool))
+
+    def divergence(self, kind: Divergence) -> numpy.ndarray:
+        """How far the tags and links have moved since the previous exit; infinite if other spans are paired than then."""
+        _, pairs, now, possible = self.links  # also at the first exit: the next one compares
+        if self.previous is None:
+            return numpy.full(len(self), numpy.inf)
+        before: StructureEvidence = self.previous  # type: ignore[assignment]
+        _, old_pairs, old, _ = before.links
+        places = {tuple(pair): place for place, pair in enumerate(old_pairs.tolist())}
+        matched = numpy.array([places.get(tuple(pair), -1) for pair in pairs.tolist()], dtype=int)
+
+        def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+            both = (_log_softmax(evidence.grouped[rows, layers]) for evidence in (before, self))
+            return divergence_of(*both, kind)
+
+        def of_links(logits: numpy.ndarray) -> numpy.ndarray:
+            points = [-numpy.logaddexp(0.0, numpy.stack((-part, part), axis=-1)) for part in (old[matched], logits)]
+            found = divergence_of(*points, kind)
+            found[matched < 0] = numpy.inf
+            return found
+
+        return self._uncertainty(of_tags, of_links if len(old_pairs) else lambda logits: numpy.full_like(logits, numpy.inf))
+
+    def _uncertainty(
+        self, of_tags: Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray], of_links: Callable[[numpy.ndarray], numpy.ndarray]
+    ) -> numpy.ndarray:
+        """Join what is uncertain about tags and links.
+
+        of_tags (Callable): From layers and rows, to be used as indices, to a number for each, (N', L').
+        of_links (Callable): From logits of links to a number for each, (P, outputs).
+        RETURNS (ndarray): One for each unit: of its tokens, or of its links if that is more, (U,).
+        """
+        total = numpy.zeros(len(self))
+        first = 0 if self.asked.find_triggers else self.n_triggers
+        for begin, end, units in ((first, self.n_triggers, ~self.open), (first, self.tags.shape[1], self.open)):
+            rows = numpy.flatnonzero(numpy.repeat(units, self.row_counts))
+            if begin < end and len(rows):
+                values = of_tags(numpy.arange(begin, end)[None], rows[:, None]).max(axis=1)
+                total[units] = self._join_items(values, units)
+        _, pairs, logits, possible = self.links
+        if len(pairs):
+            values = numpy.where(possible, of_links(logits), 0.0).max(axis=1)
+            # Few pairs decide much: each counts.
+            numpy.maximum.at(total, self.places[pairs[:, 0]], values)
+        return total
+
+    def _join_items(self, values: numpy.ndarray, units: numpy.ndarray) -> numpy.ndarray:
+        """Join the tokens of some units. values (N',), units (U,) bool."""
+        counts = self.row_counts[units]
+        starts = numpy.cumsum(counts) - counts
+        if self.reduce == "max":
+            return numpy.maximum.reduceat(values, starts)
+        if self.reduce == "mean":
+            return numpy.add.reduceat(values, starts) / counts
+        return numpy.array([numpy.quantile(part, float(self.reduce)) for part in numpy.split(values, starts[1:])])
+
+
+def _log_softmax(logits: numpy.ndarray) -> numpy.ndarray:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - numpy.log(numpy.exp(shifted).sum(axis=-1, keepdims=True))

@@ -1,0 +1,355 @@
+"""Events: triggers, their arguments, and parts and attributes of these. The unit that exits is the window."""
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+
+import numpy
+from spacy.errors import Errors
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..exits.structure import StructureEvidence
+from ..loop import Answers, Links
+from ..windows import Windows
+from .base import check_settings, check_weighted
+from .event_answers import write_events
+from .event_docs import install_extensions
+from .event_items import BEGIN, INSIDE, OUT, TAGS, EventItems, find_tokens
+from .event_schema import EntityKinds, EventSchema, Kind, SchemaBuilder, argument_kind
+
+Node = Tuple[int, int, int]
+"""Two tokens and the number of a kind."""
+
+
+@dataclass(frozen=True)
+class EventReading:
+    """How the logits of tags are to be read.
+
+    threshold (float): The probability from which a link counts as given.
+    reduce (Union[str, float]): How the tokens of a window are joined: "mean", "max", or a quantile from 0 to 1.
+    """
+
+    threshold: float
+    reduce: Union[str, float]
+
+    def evidence(self, logits: numpy.ndarray, **context: Any) -> StructureEvidence:
+        """RETURNS (StructureEvidence): What a rule may look at."""
+        return StructureEvidence(logits, threshold=self.threshold, reduce=self.reduce, **context)
+
+
+class Events:
+    """Events, in `doc._.events`, and their triggers, in `doc.spans["events"]`."""
+
+    name = "events"
+    assigns, unit = "doc._.events", "window"
+    main, full, per_label = "ev_f", "ev_full", "ev_trigger_per_type"
+    exclusive, group = False, TAGS
+
+    def __init__(
+        self,
+        *,
+        arguments: str,
+        spans_key: Optional[str],
+        triggers_key: Optional[str],
+        max_pairs: int,
+        label_weights: Dict[str, float],
+        reduce: Union[str, float],
+    ):
+        """
+        arguments (str): "free", arguments are found in the text, or "entities", they are among given entities.
+        spans_key (Optional[str]): The span group of these entities; None for `doc.ents`.
+        triggers_key (Optional[str]): The span group of triggers that are given; None finds them in the text.
+        max_pairs (int): The most pairs of spans in a window that are looked at.
+        label_weights (Dict[str, float]): How much an event's triggers count in the loss; 1 for those not named.
+        reduce (Union[str, float]): How the uncertainties of a window's tokens are joined: "mean", "max", or a quantile.
+        """
+        if arguments not in ("free", "entities"):
+            raise ValueError(f"The setting `arguments` is '{arguments}'; give 'free' or 'entities'.")
+        if max_pairs < 1:
+            raise ValueError(f"The setting `max_pairs` is {max_pairs}; give a number from 1 on.")
+        if isinstance(reduce, (int, float)):
+            if not 0 < reduce <= 1:
+                raise ValueError(f"The setting `reduce` is {reduce}; give a quantile above 0 and up to 1, 'mean' or 'max'.")
+            check_settings("max", label_weights)
+        else:
+            check_settings(reduce, label_weights)
+        self.entities = EntityKinds(spans_key) if arguments == "entities" else None
+        self.spans_key = spans_key if self.entities else None
+        self.triggers_key = triggers_key
+        self.max_pairs = max_pairs
+        self.label_weights = dict(label_weights)
+        self.reduce = reduce
+        install_extensions()
+
+    @property
+    def reads_entities(self) -> bool:
+        """RETURNS (bool): Whether it looks at entities of the Doc."""
+        return self.entities is not None
+
+    def reading(self, threshold: float) -> EventReading:
+        """RETURNS (EventReading): How this task's logits are to be read."""
+        return EventReading(threshold, self.reduce)
+
+    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+        """Find out about the data.
+
+        examples (Iterable[Example]): All examples.
+        RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of events, in order of appearance; and "schema", the kinds of
+            spans and links.
+        """
+        builder = SchemaBuilder(self.entities)
+        labels: Dict[str, None] = {}
+        for eg in examples:
+            builder.add(eg.reference)
+            for doc in (eg.reference, eg.predicted):
+                labels.update(dict.fromkeys(span.label_ for span in (self.entities.spans(doc) if self.entities else ())))
+        schema = builder.build(labels)
+        return list(schema.events), {"schema": schema.to_plain()}
+
+    def schema(self, cfg: Dict[str, Any]) -> EventSchema:
+        """RETURNS (EventSchema): The kinds of spans and links of the component."""
+        return EventSchema.from_plain(cfg["labels"], cfg["schema"])
+
+    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
+        """RETURNS (int): Logits per token: out, begin and inside for each kind that is tagged."""
+        return TAGS * (len(labels) + len(cfg.get("schema", {}).get("tagged", ())))
+
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
+        """RETURNS (List[float]): How much each logit counts in the loss."""
+        own = [weight for label in labels for weight in (1.0, *[self.label_weights.get(label, 1.0)] * 2)]
+        return own + [1.0] * (self.n_logits(labels, cfg) - len(own))
+
+    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): Sizes of the classifiers that depend on the data."""
+        schema = self.schema(cfg)
+        return {"kinds": len(schema.kinds), "outputs": len(schema.outputs)}
+
+    def check_labels(self, labels: Sequence[str], name: str) -> None:
+        """Refuse labels that there is nothing to learn from.
+
+        labels (Sequence[str]): The labels.
+        name (str): The component.
+        """
+        if not labels:
+            raise ValueError(Errors.E143.format(name=name))
+        check_weighted(self.label_weights, labels, name)
+
+    def wanted(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
+        """RETURNS (Optional[List[bool]]): Those with a trigger, if triggers are given; None for all."""
+        return None if self.triggers_key is None else [len(doc.spans.get(self.triggers_key, ())) > 0 for doc in docs]
+
+    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> EventItems:
+        """Say what is to be answered.
+
+        docs (Sequence[Doc]): The Docs.
+        windows (Windows): Their windows.
+        cfg (Dict[str, Any]): What the component has learned about the data.
+        RETURNS (EventItems): One item a token and window.
+        """
+        schema = self.schema(cfg)
+        items = find_tokens(docs, windows, schema, self.max_pairs)
+        items.find_triggers = self.triggers_key is None
+        nodes = []
+        for unit, index in enumerate(items.unit_docs.tolist()):
+            doc = docs[index]
+            spans = [("entity", span) for span in (self.entities.spans(doc) if self.entities else ())]
+            spans += [("event", span) for span in (doc.spans.get(self.triggers_key, ()) if self.triggers_key else ())]
+            for kind, span in spans:
+                number = schema.numbers.get((kind, span.label_))
+                if number is not None and items.holds(unit, span.start, span.end):
+                    nodes.append((unit, *items.place(unit, span.start, span.end), number))
+        if nodes:
+            items.given = numpy.unique(numpy.array(nodes, dtype="int64"), axis=0)
+        return items
+
+    def teach(self, examples: Sequence[Example], items: EventItems) -> None:
+        """Note the annotated spans and links, which are looked at in training beside those that the exits find.
+
+        examples (Sequence[Example]): The examples.
+        items (EventItems): What was asked about them.
+        """
+        nodes: Dict[Tuple[int, ...], int] = {}
+        links = []
+        annotated = [_Annotation(eg, items.schema, self.entities) for eg in examples]
+        for unit, index in enumerate(items.unit_docs.tolist()):
+            here = [
+                nodes.setdefault((unit, *items.place(unit, start, end), kind), len(nodes))
+                if items.holds(unit, start, end)
+                else None
+                for start, end, kind in annotated[index].nodes
+            ]
+            for head, child, output in annotated[index].links:
+                if here[head] is not None and here[child] is not None:
+                    links.append((here[head], here[child], output))
+        if nodes:
+            items.gold = numpy.array(list(nodes), dtype="int64")
+        if links:
+            items.gold_links = numpy.array(sorted(set(links)), dtype="int64")
+
+    def targets(
+        self, examples: Sequence[Example], labels: Sequence[str], items: EventItems
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says about the tags of tokens.
+
+        examples (Sequence[Example]): The examples.
+        labels (Sequence[str]): The labels.
+        items (EventItems): What was asked.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true tags (N, K), and ones, for all is known (N, K), both float32.
+        RAISES ValueError: Events, roles or attributes that are not known.
+        """
+        tags, _ = self._tags(examples, items)
+        truths = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), -1).astype("float32")
+        if not items.find_triggers:
+            truths[:, : TAGS * len(labels)] = 0
+        return truths, numpy.ones_like(truths)
+
+    def _tags(self, examples: Sequence[Example], items: EventItems) -> Tuple[numpy.ndarray, int]:
+        """The tag of each token in each layer, and how many spans could not be tagged for others of their kind."""
+        tags = numpy.full((len(items), items.schema.n_layers), OUT)
+        annotated = [_Annotation(eg, items.schema, self.entities) for eg in examples]
+        shared = 0
+        for unit, index in enumerate(items.unit_docs.tolist()):
+            # The longest first: of spans of a kind that overlap, one can be tagged.
+            for start, end, kind in sorted(annotated[index].nodes, key=lambda node: (node[0] - node[1], node)):
+                begin, stop = items.place(unit, start, end)
+                if kind >= items.schema.n_layers or begin == stop:
+                    continue
+                if (tags[begin:stop, kind] != OUT).any():
+                    shared += 1
+                    continue
+                tags[begin:stop, kind] = INSIDE
+                if items.tokens[begin] == start:
+                    tags[begin, kind] = BEGIN
+        return tags, shared
+
+    def link_targets(self, items: EventItems, links: Links) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says about links.
+
+        items (EventItems): What was asked, after `teach`.
+        links (Links): What an exit looked at.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true outputs (P, outputs), and which are possible (P, outputs) bool.
+        """
+        truths = numpy.zeros((len(links.heads), len(items.schema.outputs)), dtype="float32")
+        places = {tuple(pair): place for place, pair in enumerate(numpy.hstack((links.heads, links.children)).tolist())}
+        heads, children = items.gold[items.gold_links[:, 0]], items.gold[items.gold_links[:, 1]]
+        for pair, output in zip(numpy.hstack((heads, children)).tolist(), items.gold_links[:, 2].tolist()):
+            place = places.get(tuple(pair))
+            if place is not None:  # not one of too many
+                truths[place, output] = 1
+        return truths, items.possible(links.heads, links.children)
+
+    def check_data(self, examples: Sequence[Example], items: EventItems, name: str) -> None:
+        """Warn of what is annotated and cannot be learned.
+
+        examples (Sequence[Example]): Some examples.
+        items (EventItems): What was asked about them.
+        name (str): The component.
+        """
+        self.teach(examples, items)
+        annotated = [_Annotation(eg, items.schema, self.entities) for eg in examples]
+        _, shared = self._tags(examples, items)
+        held = Counter(items.unit_docs[items.gold[items.gold_links[:, 0], 0]].tolist())
+        missed = sum(max(len(found.links) - held[index], 0) for index, found in enumerate(annotated))
+        strange = sum(found.without_entity for found in annotated)
+        start = f"Of what is annotated in the first {len(examples)} documents the component '{name}' cannot find "
+        if shared:
+            warnings.warn(start + f"{shared} spans that overlap with one of the same kind: only the longest is tagged.")
+        if missed:
+            warnings.warn(
+                start + f"{missed} links: their ends are not in one window. Raise `model.trunk.window` to take in more."
+            )
+        if strange:
+            warnings.warn(
+                start + f"{strange} arguments that are none of the given entities. Put a component that sets them before this "
+                "one, set `spans_key`, or take `arguments = \"free\"`."
+            )
+
+    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+        """Write the answers to the Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        answers (Answers): Their answers.
+        labels (Sequence[str]): The labels.
+        """
+        install_extensions()
+        items: EventItems = answers.items  # type: ignore[assignment]
+        for doc, units in zip(docs, items.by_doc()):
+            found = [] if answers.graphs is None else [answers.graphs[unit] for unit in units]
+            write_events(doc, [graph for graph in found if graph is not None], items, labels)
+
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+        return f"mean F of triggers and arguments, {scores.get('ev_triggers') or 'predicted'} triggers"
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What the scorer must know."""
+        return {"triggers": "predicted" if self.triggers_key is None else "gold"}
+
+
+class _Annotation:
+    """The events of an example as nodes and links, by the tokens of the predicted Doc.
+
+    nodes (List[Node]): Tokens and kinds.
+    links (List[Tuple[int, int, int]]): Head and child, as places in `nodes`, and the output.
+    without_entity (int): How many arguments are none of the given entities.
+    """
+
+    def __init__(self, example: Example, schema: EventSchema, entities: Optional[EntityKinds]):
+        self.example = example
+        self.schema = schema
+        self.numbers = {output: number for number, output in enumerate(schema.outputs)}
+        self.places: Dict[Node, int] = {}
+        self.links: List[Tuple[int, int, int]] = []
+        self.without_entity = 0
+        doc = example.reference
+        self.same = len(doc) == len(example.predicted) and all(a.idx == b.idx for a, b in zip(doc, example.predicted))
+        for event in doc._.events:
+            self._add(doc, event, entities)
+        self.nodes = list(self.places)
+
+    def _add(self, doc: Doc, event: Dict[str, Any], entities: Optional[EntityKinds]) -> None:
+        trigger = self._node(doc, event["trigger"], ("event", event["label"]))
+        kinds = [argument_kind(doc, argument, entities) for argument in event["arguments"]]
+        self.without_entity += sum(kind is None for kind in kinds)
+        nodes = [
+            None if kind is None else self._node(doc, argument["span"], kind)
+            for kind, argument in zip(kinds, event["arguments"])
+        ]
+        for argument, child in zip(event["arguments"], nodes):
+            parent = argument.get("parent")
+            head = trigger if parent is None else nodes[parent]
+            if head is not None and child is not None:
+                self.links.append((head, child, self._output("role", argument["role"], None)))
+        for name, attribute in event.get("attributes", {}).items():
+            if ("cue", name, None) in self.numbers:
+                for span in attribute["spans"]:
+                    cue = self._node(doc, span, ("cue", name))
+                    self.links.append((trigger, cue, self._output("cue", name, None)))
+            else:
+                self.links.append((trigger, trigger, self._output("attribute", name, attribute["value"])))
+
+    def _node(self, doc: Doc, span: Sequence[int], kind: Kind) -> int:
+        if kind not in self.schema.numbers:
+            raise ValueError(
+                f"An example has the {kind[0]} '{kind[1]}', and the component knows only "
+                f"{[name for what, name in self.schema.kinds if what == kind[0]]}. Add what is missing when initializing (data "
+                "that have it), or correct the data."
+            )
+        start, end = span
+        if not self.same:
+            characters = doc[start:end]
+            other = self.example.predicted.char_span(characters.start_char, characters.end_char, alignment_mode="expand")
+            start, end = other.start, other.end
+        return self.places.setdefault((start, end, self.schema.numbers[kind]), len(self.places))
+
+    def _output(self, what: str, name: str, value: Any) -> int:
+        try:
+            return self.numbers[what, name, value]
+        except KeyError:
+            shown = name if value is None or value is True else f"{name} = {value}"
+            raise ValueError(
+                f"An example has the {what} '{shown}', which no data had when the component was initialized. Initialize it with "
+                "data that have it, or correct the data."
+            ) from None

@@ -4,7 +4,8 @@
 
 Every setting is chosen on dev, from stored logits: for each rule the fastest setting whose dev score is not below that of
 the full depth by more than the allowed drop. Test is used once, for the chosen ones. The headline is EPEE, the component's
-default rule, at an allowed drop of 0. Scores are macro-F1 in points, micro-F1 for relations. Seconds are those of the whole
+default rule, at an allowed drop of 0. Scores are F1 in points: macro, micro for relations, and for events the mean of that of
+triggers and that of main arguments, neither of which may fall by more than the allowed drop. Seconds are those of the whole
 pipeline on test texts, full depth and exits in turns in one run. Writes benchmarks/results/NAME.json and NAME.md.
 """
 
@@ -26,9 +27,11 @@ from sklearn.metrics import f1_score
 from wasabi import msg
 
 from spacy_epee.evaluation.compare import compare, find_component
-from spacy_epee.evaluation.simulate import simulate
+from spacy_epee.evaluation.events import facts_of
+from spacy_epee.evaluation.simulate import Replay, Simulation
 from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers
+from spacy_epee.tasks.event_answers import write_events
 
 RESULTS = Path(__file__).parent / "results"
 TAUS = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9]
@@ -51,40 +54,79 @@ GRIDS: Dict[str, List[rules.ExitRule]] = {
 }
 DROPS = (0.0, 0.3, 0.5)
 REFERENCES = ("plain", "tutorial")
+FIGURES = ("ev_trigger", "ev_main")
 
 
 class Stored:
-    """The logits of all exits on one split."""
+    """What all exits say on one split, and how right it is."""
 
     def __init__(self, pipe, examples):
-        outputs = list(pipe.exit_logits([eg.predicted for eg in examples], batch_size=len(examples)))
-        (self.logits, self.items), self.task = (outputs[0].logits, outputs[0].items), pipe.task
+        (outputs,) = pipe.exit_logits([eg.predicted for eg in examples], batch_size=len(examples))
+        self.items, self.task, self.labels = outputs.items, pipe.task, pipe.labels
         self.layers = get_exit_layers(pipe.model)
         self.reading = pipe.task.reading(pipe.cfg["threshold"])
+        self.replay = Replay(
+            outputs.logits,
+            exit_layers=self.layers,
+            reading=self.reading,
+            counts=None if self.items.one_each else self.items.counts,
+            asked=self.items,
+            links=outputs.links,
+        )
+        if self.task.name == "events":
+            self.count_events(examples)
+            return
         self.truths, _ = pipe.task.targets(examples, pipe.labels, self.items)
-        self.counts = None if self.items.one_each else self.items.counts
         if self.task.name == "relations":
             self.gold = sum(len(labels) for eg in examples for labels in pipe.task.gold(eg.reference).values())
 
-    def score(self, logits) -> float:
-        """Macro-F1, or micro-F1 of relations, in points."""
+    def count_events(self, examples) -> None:
+        """Count triggers and main arguments, found and right, of each unit at each exit: (E, U, 2) each."""
+        self.gold_facts = [facts_of(eg.reference, eg.reference, self.labels) for eg in examples]
+        self.gold = numpy.array([sum(len(facts[name]) for facts in self.gold_facts) for name in FIGURES])
+        self.found = numpy.zeros((len(self.layers), self.items.n_units, len(FIGURES)))
+        self.right = numpy.zeros_like(self.found)
+        docs = [eg.predicted.copy() for eg in examples]
+        for exit, evidence in enumerate(self.replay.evidence):
+            for unit, graph in enumerate(evidence.graphs):  # type: ignore[attr-defined]
+                index = self.items.unit_docs[unit]
+                docs[index]._.events = []
+                write_events(docs[index], [graph], self.items, self.labels)  # type: ignore[arg-type]
+                facts = facts_of(docs[index], examples[index].reference, self.labels)
+                for column, name in enumerate(FIGURES):
+                    self.found[exit, unit, column] = len(facts[name])
+                    self.right[exit, unit, column] = len(facts[name] & self.gold_facts[index][name])
+
+    def figures(self, simulation: Simulation) -> List[float]:
+        """Macro-F1; micro-F1 of relations; F1 of triggers and of main arguments of events; in points."""
+        if self.task.name == "events":
+            units = numpy.arange(self.items.n_units)
+            found, right = (part[simulation.exits, units].sum(axis=0) for part in (self.found, self.right))
+            return (200 * right / numpy.maximum(found + self.gold, 1)).tolist()[: 2 if self.gold[1] else 1]
+        logits = simulation.logits
         decided = self.reading.evidence(logits, layer=0, units=numpy.arange(len(logits))).decision
         if self.task.name == "relations":  # the first logit of exclusive labels is "not related"
             decided, truths = (part[:, int(self.reading.exclusive) :] > 0 for part in (decided, self.truths))
             right = (decided & truths).sum()
-            return 100 * 2 * right / max(decided.sum() + self.gold, 1)
-        return 100 * f1_score(self.truths.astype(int), decided.astype(int), average="macro", zero_division=0)
+            return [100 * 2 * right / max(decided.sum() + self.gold, 1)]
+        return [100 * f1_score(self.truths.astype(int), decided.astype(int), average="macro", zero_division=0)]
 
-    def run(self, rule: Optional[rules.ExitRule]) -> Dict[str, float]:
-        found = simulate(self.logits, rule, exit_layers=self.layers, reading=self.reading, counts=self.counts)
-        return {"score": self.score(found.logits), "layers": float(found.layers.mean())}
+    def run(self, rule: Optional[rules.ExitRule]) -> Dict[str, Any]:
+        found = self.replay.run(rule)
+        figures = self.figures(found)
+        return {"score": float(numpy.mean(figures)), "figures": figures, "layers": float(found.layers.mean())}
+
+    def alone(self, exit: int) -> float:
+        """The score of one exit for all."""
+        units = numpy.full(self.items.n_units, exit)
+        return float(numpy.mean(self.figures(Simulation(self.replay, units, units))))
 
 
 def choose(stored: Stored, grid: List[rules.ExitRule], drop: float) -> Optional[rules.ExitRule]:
-    """The fastest setting on dev within the allowed drop; the better score decides between equals."""
-    floor = stored.run(None)["score"] - drop - 1e-9
+    """The fastest setting on dev within the allowed drop, of each figure; the better score decides between equals."""
+    floors = numpy.array(stored.run(None)["figures"]) - drop - 1e-9
     tried = [(stored.run(rule), rule) for rule in grid if rule.can_fire(stored.layers)]
-    allowed = [(found["layers"], -found["score"], i) for i, (found, _) in enumerate(tried) if found["score"] >= floor]
+    allowed = [(found["layers"], -found["score"], i) for i, (found, _) in enumerate(tried) if (found["figures"] >= floors).all()]
     return tried[min(allowed)[2]][1] if allowed else None
 
 
@@ -112,11 +154,13 @@ def measure(run: str, corpora: Path, models: Path, timed: int) -> Dict[str, Any]
     for kind in sorted(path.name for path in (models / run).iterdir() if (path / "model-best").exists()):
         if kind != "exits":
             other = find_component(load(models / run / kind / "model-best", plan.pipe))
-            scores = {name: Stored(other, examples[name]).run(None)["score"] for name in ("dev", "test")}
+            found = {name: Stored(other, examples[name]).run(None) for name in ("dev", "test")}
+            scores = {**{name: part["score"] for name, part in found.items()}, "figures": found["test"]["figures"]}
             report.setdefault("others", {})[kind] = scores
     report["full_dev"] = dev.run(None)["score"]
     report["full"] = test.run(None)["score"]
-    report["exits_alone"] = [test.score(logits) for logits in test.logits]
+    report["full_figures"] = test.run(None)["figures"]
+    report["exits_alone"] = [test.alone(exit) for exit in range(len(test.layers))]
     report["rules"] = {}
     for rule_name, grid in GRIDS.items():
         for drop in DROPS:
@@ -144,7 +188,9 @@ def measure(run: str, corpora: Path, models: Path, timed: int) -> Dict[str, Any]
 def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: str) -> str:
     """The tables."""
     lines = [f"# {name}", "", f"Made by `{command}`", f"on {machine}.", ""]
-    lines += ["Scores are macro-F1 on test, micro-F1 for relations, in points."]
+    lines += [
+        "Scores are macro-F1 on test, micro-F1 for relations, the mean F1 of triggers and main arguments for events, in points."
+    ]
     lines += ["Settings chosen on dev, test used once (see benchmarks/rules.py)."]
     lines += ["", "## Full depth, and EPEE at no loss on dev", ""]
     header = ["backbone", "corpus", *(f"{kind} fine-tune" for kind in REFERENCES)]

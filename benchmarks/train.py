@@ -9,6 +9,7 @@ A run is named BACKBONE/CORPUS/KIND. All kinds share configuration, data, seed a
     plain       one exit, after the last layer, and its loss alone: a plain fine-tune
     tutorial    plain, and relations read from the means of the two entities side by side, as in spaCy's tutorial project
     mentions, no-marks, ...    exits with another pair representation, see PAIRS
+    hidden      exits, and three in ten entities masked in training
 """
 
 import time
@@ -70,6 +71,8 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
         component["exit"] = None
         component["loss"]["weighting"] = "last"
     component["model"]["head"].update(PAIRS.get(kind, {}))
+    if kind == "hidden":
+        component["hide_entities"] = 0.3
     return config
 
 

@@ -90,6 +90,7 @@ scorer = {"@scorers": "spacy.textcat_multilabel_scorer.v2"}
 
 RELATIONS = """
 exclusive = true
+hide_entities = 0.0
 threshold = 0.5
 reduce = "max"
 label_weights = {}
@@ -239,6 +240,7 @@ def make_relations(
     exit: Optional[Any],
     loss: Callable,
     exclusive: bool,
+    hide_entities: float,
     threshold: float,
     reduce: str,
     label_weights: Dict[str, float],
@@ -252,6 +254,8 @@ def make_relations(
     exit (Optional[ExitRule]): When a window leaves; null runs the full depth.
     loss (JointLoss): How the exits are trained.
     exclusive (bool): A pair has one label or none, or any number of them.
+    hide_entities (float): The share of entities that are masked in training, so that what relates them is learned and not
+        their names.
     threshold (float): The probability from which a label counts as given, if labels are not exclusive.
     reduce (str): How the uncertainties of a window's pairs are joined for the exit rule: "max", the least settled one, or
         "mean".
@@ -261,7 +265,13 @@ def make_relations(
     """
     from .tasks.relations import Relations
 
-    task = Relations(candidates=candidates, exclusive=exclusive, label_weights=label_weights, reduce=reduce)
+    task = Relations(
+        candidates=candidates,
+        exclusive=exclusive,
+        label_weights=label_weights,
+        reduce=reduce,
+        hide_entities=hide_entities,
+    )
     return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
 
 

@@ -19,6 +19,7 @@ class Windows:
     offsets (List[ndarray]): For each Doc the characters of its wordpieces (start, end), (n, 2).
     n_prefix (int): The special wordpieces before the first one of the text.
     n_suffix (int): Those behind the last one.
+    mask (Optional[int]): The wordpiece that stands for a hidden one, if the tokenizer has it.
     """
 
     ids: List[numpy.ndarray]
@@ -27,6 +28,7 @@ class Windows:
     offsets: List[numpy.ndarray]
     n_prefix: int
     n_suffix: int
+    mask: Optional[int] = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -78,6 +80,18 @@ class Windows:
             return self
         rows = numpy.flatnonzero(kept)
         return replace(self, ids=[self.ids[i] for i in rows], docs=self.docs[rows], starts=self.starts[rows])
+
+    def hide(self, spans: numpy.ndarray) -> "Windows":
+        """Put the mask in place of wordpieces.
+
+        spans (ndarray): Window, first wordpiece in it and the one behind the last, (S, 3).
+        RETURNS (Windows): The same windows otherwise.
+        """
+        ids = list(self.ids)
+        for window, start, stop in spans.tolist():
+            ids[window] = ids[window].copy()
+            ids[window][start:stop] = self.mask
+        return replace(self, ids=ids)
 
     def pieces(self, index: int, starts: numpy.ndarray, ends: numpy.ndarray) -> numpy.ndarray:
         """Find characters among the wordpieces of a Doc.
@@ -206,6 +220,7 @@ class Windower:
             offsets=offsets,
             n_prefix=len(self.prefix),
             n_suffix=len(self.suffix),
+            mask=self.tokenizer.mask_token_id,
         )
 
 

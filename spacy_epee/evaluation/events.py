@@ -81,7 +81,7 @@ def score_events(
     for eg in examples:
         if labels is not None:
             strange |= {event["label"] for event in _events(eg.reference)} - set(labels)
-        found, gold = (_facts(doc, eg.reference, labels) for doc in (eg.predicted, eg.reference))
+        found, gold = (facts_of(doc, eg.reference, labels) for doc in (eg.predicted, eg.reference))
         for name in NAMES:
             totals[name].score_set(found[name], gold[name])
         for key, name in PER_TYPE.items():
@@ -106,7 +106,7 @@ def _events(doc: Doc) -> List[Dict[str, Any]]:
     return doc._.events if Doc.has_extension("events") else []
 
 
-def _facts(doc: Doc, reference: Doc, labels: Optional[Sequence[str]]) -> Dict[str, Set[Tuple]]:
+def facts_of(doc: Doc, reference: Doc, labels: Optional[Sequence[str]]) -> Dict[str, Set[Tuple]]:
     """RETURNS (Dict[str, Set[Tuple]]): What is compared, by name. What is scored by type has the type first."""
     facts: Dict[str, Set[Tuple]] = {name: set() for name in NAMES}
     starts = [token.idx for token in reference]

@@ -1,94 +1,195 @@
-"""What a rule would do, from the logits of all exits, without running the model."""
+"""What rules would do, from the logits of all exits, without running the model."""
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, List, Optional, Sequence, Union
 
 import numpy
 
-from ..exits.evidence import Evidence
+from ..exits.evidence import Divergence, Evidence
 from ..exits.rules import ExitRule
 from ..exits.structure import Graph, StructureEvidence
 from ..items import Items
 from ..loop import Links, Reading
 
 
+class Replay:
+    """The evidence of all units at all exits, worked out once, for any number of rules."""
+
+    def __init__(
+        self,
+        logits: numpy.ndarray,
+        *,
+        exit_layers: Sequence[int],
+        reading: Union[Reading, Any],
+        doubt: Optional[numpy.ndarray] = None,
+        counts: Optional[numpy.ndarray] = None,
+        asked: Optional[Items] = None,
+        links: Optional[Sequence[Links]] = None,
+    ):
+        """
+        logits (ndarray): The logits of all exits, (E, N, K).
+        exit_layers (Sequence[int]): The layer of each exit.
+        reading (Reading): How the logits are to be read.
+        doubt (Optional[ndarray]): The learned estimates of being wrong, in [0, 1], (E, N).
+        counts (Optional[ndarray]): How many items each unit has, at least one, (U,). None if each has one.
+        asked (Optional[Items]): What was asked, where the answer is a structure.
+        links (Optional[Sequence[Links]]): The stored links of each exit, E of them.
+        """
+        self.logits = logits
+        self.layers = numpy.array(exit_layers)
+        self.counts = counts
+        self.n_units = logits.shape[1] if counts is None else len(counts)
+        self.evidence: List[Evidence] = []
+        for exit, layer in enumerate(exit_layers):
+            self.evidence.append(
+                reading.evidence(
+                    logits[exit],
+                    asked=asked,
+                    link=None if not links else links[exit],
+                    layer=layer,
+                    units=numpy.arange(self.n_units),
+                    previous=self.evidence[-1] if exit else None,
+                    doubt=None if doubt is None else doubt[exit],
+                    items=None if counts is None else numpy.arange(logits.shape[1]),
+                    counts=counts,
+                )
+            )
+        self.views = [_Stored(evidence) for evidence in self.evidence]
+
+    def run(self, rule: Optional[ExitRule]) -> "Simulation":
+        """Run a rule.
+
+        rule (Optional[ExitRule]): The rule; None takes the full depth.
+        RETURNS (Simulation): The exits taken.
+        """
+        taken = numpy.full(self.n_units, len(self.views) - 1)
+        codes = numpy.zeros(self.n_units, dtype=int)
+        live = numpy.arange(self.n_units)
+        counters = None if rule is None else rule.start(self.n_units, 0.0)
+        for exit, stored in enumerate(self.views):
+            if rule is None or not len(live):
+                break
+            found = rule.step(_View(stored, live), counters)  # type: ignore[arg-type]
+            done = found > 0
+            taken[live[done]] = exit
+            codes[live[done]] = found[done]
+            live = live[~done]
+        return Simulation(self, taken, codes)
+
+
 @dataclass
 class Simulation:
     """The exits that a rule takes.
 
+    replay (Replay): Where it ran.
     exits (ndarray): The index of the exit of each unit, from 0, (U,).
-    layers (ndarray): Its layer, (U,).
     codes (ndarray): The number of the reason, from 1; 0 for the full depth, (U,).
-    logits (ndarray): The logits of the items there, (N, K).
-    graphs (List[Optional[Graph]]): Where the answer is a structure, what each unit says there.
     """
 
+    replay: Replay
     exits: numpy.ndarray
-    layers: numpy.ndarray
     codes: numpy.ndarray
-    logits: numpy.ndarray
-    graphs: List[Optional[Graph]]
+
+    @property
+    def layers(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The layer of each unit's exit, (U,)."""
+        return self.replay.layers[self.exits]
+
+    @property
+    def logits(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The logits of the items there, (N, K)."""
+        counts = self.replay.counts
+        chosen = self.exits if counts is None else numpy.repeat(self.exits, counts)
+        return self.replay.logits[chosen, numpy.arange(len(chosen))]
+
+    @property
+    def graphs(self) -> List[Graph]:
+        """RETURNS (List[Graph]): Where the answer is a structure, what each unit says there, U of them."""
+        evidence: Sequence[StructureEvidence] = self.replay.evidence  # type: ignore[assignment]
+        return [evidence[exit].graphs[unit] for unit, exit in enumerate(self.exits)]
 
 
-def simulate(
-    logits: numpy.ndarray,
-    rule: Optional[ExitRule],
-    *,
-    exit_layers: Sequence[int],
-    reading: Union[Reading, Any],
-    doubt: Optional[numpy.ndarray] = None,
-    counts: Optional[numpy.ndarray] = None,
-    asked: Optional[Items] = None,
-    links: Optional[Sequence[Links]] = None,
-) -> Simulation:
-    """Run an exit rule over stored logits.
+def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -> Simulation:
+    """Run one exit rule over stored logits.
 
     logits (ndarray): The logits of all exits, (E, N, K).
     rule (Optional[ExitRule]): The rule; None takes the full depth.
-    exit_layers (Sequence[int]): The layer of each exit.
-    reading (Reading): How the logits are to be read.
-    doubt (Optional[ndarray]): The learned estimates of being wrong, in [0, 1], (E, N).
-    counts (Optional[ndarray]): How many items each unit has, at least one, (U,). None if each has one.
-    asked (Optional[Items]): What was asked, where the answer is a structure.
-    links (Optional[Sequence[Links]]): The stored links of each exit, E of them.
+    settings (Any): More of `Replay`.
     RETURNS (Simulation): The exits taken.
     """
-    n_exits, n_items, _ = logits.shape
-    n_units = n_items if counts is None else len(counts)
-    taken = numpy.full(n_units, n_exits - 1)
-    codes = numpy.zeros(n_units, dtype=int)
-    graphs: List[Optional[Graph]] = [None] * n_units
-    live = numpy.ones(n_units, dtype=bool)
-    counters = None if rule is None else rule.start(n_units, 0.0)
-    previous: Optional[Evidence] = None
-    for exit in range(n_exits):
-        last = exit == n_exits - 1
-        if rule is None and not last:
-            continue
-        rows = live if counts is None else numpy.repeat(live, counts)
-        units = numpy.flatnonzero(live)
-        evidence = reading.evidence(
-            logits[exit, rows],
-            asked=asked,
-            link=None if not links else links[exit],
-            layer=exit_layers[exit],
-            units=units,
-            previous=previous,
-            doubt=None if doubt is None else doubt[exit, rows],
-            items=None if counts is None else numpy.flatnonzero(rows),
-            counts=None if counts is None else counts[live],
-        )
-        found = numpy.zeros(len(units), dtype=int) if rule is None else rule.step(evidence, counters)
-        done = numpy.ones(len(units), dtype=bool) if last else found > 0
-        taken[units[done]] = exit
-        codes[units[done]] = found[done]
-        if isinstance(evidence, StructureEvidence):
-            for place in numpy.flatnonzero(done):
-                graphs[units[place]] = evidence.graphs[place]
-        live[units[done]] = False
-        if not live.any():
-            break
-        previous = evidence.keep(~done)
-    chosen = taken if counts is None else numpy.repeat(taken, counts)
-    layers = numpy.array(exit_layers)[taken]
-    return Simulation(taken, layers, codes, logits[chosen, numpy.arange(n_items)], graphs)
+    return Replay(logits, **settings).run(rule)
+
+
+class _Stored:
+    """Evidence whose divergences are kept too."""
+
+    def __init__(self, evidence: Evidence):
+        self.evidence = evidence
+        self.divergence = lru_cache(maxsize=None)(evidence.divergence)
+
+    @cached_property
+    def starts(self) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): The first item of each unit; None if they are the units."""
+        counts = self.evidence.counts
+        return None if counts is None else numpy.cumsum(counts) - counts
+
+
+class _View:
+    """The stored evidence of the units still climbing, for a rule to look at."""
+
+    def __init__(self, stored: _Stored, units: numpy.ndarray):
+        self.stored = stored
+        self.units = units
+        self.layer = stored.evidence.layer
+        self.exclusive = stored.evidence.exclusive
+        self.threshold = stored.evidence.threshold
+        self.counts = None if stored.evidence.counts is None else stored.evidence.counts[units]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @cached_property
+    def items(self) -> numpy.ndarray:
+        if self.counts is None:
+            return self.units
+        ends = numpy.cumsum(self.counts)
+        offsets = numpy.repeat(self.stored.starts[self.units] - (ends - self.counts), self.counts)  # type: ignore[index]
+        return numpy.arange(ends[-1] if len(ends) else 0) + offsets
+
+    @property
+    def entropy(self) -> numpy.ndarray:
+        return self.stored.evidence.entropy[self.units]
+
+    @property
+    def confidence(self) -> numpy.ndarray:
+        return self.stored.evidence.confidence[self.units]
+
+    @property
+    def margin(self) -> numpy.ndarray:
+        return self.stored.evidence.margin[self.units]
+
+    @property
+    def agrees(self) -> numpy.ndarray:
+        return self.stored.evidence.agrees[self.units]
+
+    @property
+    def doubt(self) -> Optional[numpy.ndarray]:
+        found = self.stored.evidence.doubt
+        return None if found is None else found[self.units]
+
+    @property
+    def logits(self) -> numpy.ndarray:
+        return self.stored.evidence.logits[self.items]
+
+    @property
+    def decision(self) -> numpy.ndarray:
+        return self.stored.evidence.decision[self.items]
+
+    def divergence(self, kind: Divergence) -> numpy.ndarray:
+        return self.stored.divergence(kind)[self.units]
+
+    def least(self, values: numpy.ndarray) -> numpy.ndarray:
+        if self.counts is None:
+            return values
+        return numpy.minimum.reduceat(values, numpy.cumsum(self.counts) - self.counts)

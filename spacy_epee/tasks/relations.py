@@ -53,19 +53,31 @@ class Relations(NoLinks):
     main, full, per_label = "rel_micro_f", "rel_full", "rel_f_per_type"
     reads_entities = True
 
-    def __init__(self, *, candidates: EntityPairs, exclusive: bool, label_weights: Dict[str, float], reduce: str):
+    def __init__(
+        self,
+        *,
+        candidates: EntityPairs,
+        exclusive: bool,
+        label_weights: Dict[str, float],
+        reduce: str,
+        hide_entities: float = 0.0,
+    ):
         """
         candidates (EntityPairs): Which pairs may be related.
         exclusive (bool): A pair has one label or none, or any number of them.
         label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
         reduce (str): How the uncertainties of a window's pairs are joined: "max", the least settled one, or "mean".
+        hide_entities (float): The share of entities that are masked in training.
         """
         check_settings(reduce, label_weights)
+        if not 0 <= hide_entities <= 1:
+            raise ValueError(f"The setting `hide_entities` is {hide_entities}; give a share from 0 to 1.")
         self.candidates = candidates
         self.spans_key = candidates.spans_key
         self.exclusive = exclusive
         self.label_weights = dict(label_weights)
         self.reduce = reduce  # type: ignore[assignment]
+        self.hide_entities = hide_entities
         self._without_entities: Optional[int] = 0
         install_extensions()
 
@@ -153,6 +165,22 @@ class Relations(NoLinks):
         if self.exclusive:
             truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
         return truths, numpy.ones_like(truths)
+
+    def teach(self, examples: Sequence[Example], items: PairItems) -> None:
+        """Hide some entities, so that what relates them is learned and not their names.
+
+        examples (Sequence[Example]): Not used.
+        items (PairItems): What was asked.
+        """
+        if not self.hide_entities:
+            return
+        if items.windows.mask is None:
+            raise ValueError(
+                "The setting `hide_entities` needs a wordpiece for what is hidden, and the backbone's tokenizer has no mask. Set "
+                "it to 0, or take another backbone."
+            )
+        hidden = items.mentions[numpy.random.random(len(items.mentions)) < self.hide_entities]
+        items.windows = items.windows.hide(hidden)
 
     def _rows(self, examples: Sequence[Example], items: PairItems) -> Dict[Tuple[int, ...], List[int]]:
         """The items of each pair of places. There are several if a place has entities of several labels."""

@@ -497,3 +497,40 @@ def settings_that_are_wrong():
 def test_relations_refuse_bad_settings(backbone, settings, named):
     with pytest.raises(ValueError, match=named):
         make_relations_nlp(backbone, **settings)
+
+
+def test_relations_entities_are_hidden_in_training_only(backbone, monkeypatch):
+    nlp = make_relations_nlp(backbone, hide_entities=1.0)
+    pipe = nlp.get_pipe("epee_relations")
+    mask = get_windows(pipe.model, [nlp.make_doc("rash")]).mask
+    seen = []
+    forward = pipe.model._func
+    monkeypatch.setattr(pipe.model, "_func", lambda model, X, is_train: seen.append(X) or forward(model, X, is_train))
+    nlp.update([make_example(nlp, TEXTS[0])])
+    (items,) = seen
+    for window, start, stop in items.mentions:
+        assert (items.windows.ids[window][start:stop] == mask).all()
+    inside = sum(stop - start for _, start, stop in items.mentions.tolist())
+    assert sum((ids == mask).sum() for ids in items.windows.ids) == inside
+    answers = pipe.predict(docs_of(nlp))
+    assert not any((ids == mask).any() for ids in answers.items.windows.ids)
+
+
+def test_relations_entities_are_not_hidden_unless_asked(one):
+    pipe = one.get_pipe("epee_relations")
+    items = pipe.ask(docs_of(one))
+    before = items.windows
+    pipe.task.teach([], items)
+    assert items.windows is before
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_relations_a_share_of_hidden_entities_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match="hide_entities"):
+        spacy.blank("en").add_pipe("epee_relations", config={"hide_entities": share})
+
+
+def test_relations_hiding_needs_a_mask(backbones):
+    with pytest.raises(ValueError, match="mask"):
+        nlp = make_relations_nlp(backbones("gpt2"), hide_entities=0.5, spread=False)
+        nlp.update([make_example(nlp, TEXTS[0])])

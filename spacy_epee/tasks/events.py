@@ -1,7 +1,6 @@
 """Events: triggers, their arguments, and parts and attributes of these. The unit that exits is the window."""
 
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
@@ -247,11 +246,13 @@ class Events:
         items (EventItems): What was asked about them.
         name (str): The component.
         """
-        self.teach(examples, items)
         annotated = [_Annotation(eg, items.schema, self.entities) for eg in examples]
         _, shared = self._tags(examples, items)
-        held = Counter(items.unit_docs[items.gold[items.gold_links[:, 0], 0]].tolist())
-        missed = sum(max(len(found.links) - held[index], 0) for index, found in enumerate(annotated))
+        units = items.by_doc()
+        missed = 0
+        for index, found in enumerate(annotated):
+            held = [[items.holds(unit, start, end) for start, end, _ in found.nodes] for unit in units[index]]
+            missed += sum(not any(here[head] and here[child] for here in held) for head, child, _ in set(found.links))
         strange = sum(found.without_entity for found in annotated)
         start = f"Of what is annotated in the first {len(examples)} documents the component '{name}' cannot find "
         if shared:

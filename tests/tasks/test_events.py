@@ -9,6 +9,7 @@ import spacy
 import torch
 from events_util import EVENTS, TEXTS, make_events_nlp, make_example, place
 from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_epee.evaluation.simulate import simulate
@@ -323,3 +324,54 @@ def test_events_unknown_label_is_refused(trained):
 def test_events_without_any_event_in_the_data_are_refused(backbone):
     with pytest.raises(ValueError, match="E143"):
         make_events_nlp(backbone, texts=TEXTS[3:5])
+
+
+def test_events_that_can_be_learned_raise_no_warning(backbone, recwarn):
+    make_events_nlp(backbone)
+    assert not [warning for warning in recwarn if "cannot find" in str(warning.message)]
+
+
+def test_events_links_across_windows_are_counted(backbone):
+    with pytest.warns(UserWarning, match="not in one window"):
+        make_events_nlp(backbone, window=20)
+
+
+def test_events_of_which_one_is_annotated_twice_raise_no_warning(backbone, recwarn):
+    nlp = spacy.blank("en")
+    eg = make_example(nlp, TEXTS[0])
+    eg.reference._.events[0]["arguments"].append(dict(eg.reference._.events[0]["arguments"][0]))
+    nlp.add_pipe("epee_events", config={"model": {"trunk": {"name": str(backbone)}, "head": {"hidden": 8}}})
+    nlp.initialize(lambda: [eg])
+    assert not [warning for warning in recwarn if "cannot find" in str(warning.message)]
+
+
+def test_events_spans_of_a_kind_that_overlap_are_counted(backbone):
+    nlp = spacy.blank("en")
+    eg = make_example(nlp, TEXTS[0])
+    more = {"role": "Drug", "span": [6, 7], "score": 1.0, "parent": None, "event": None}
+    eg.reference._.events[0]["arguments"].append(more)
+    nlp.add_pipe("epee_events", config={"model": {"trunk": {"name": str(backbone)}, "head": {"hidden": 8}}})
+    with pytest.warns(UserWarning, match="1 spans that overlap"):
+        nlp.initialize(lambda: [eg])
+
+
+def test_events_arguments_that_are_no_entity_are_counted(backbone):
+    nlp = spacy.blank("en")
+    settings = {"model": {"trunk": {"name": str(backbone)}, "head": {"hidden": 8}}, "arguments": "entities"}
+    nlp.add_pipe("epee_events", config=settings)
+    with pytest.warns(UserWarning, match="none of the given entities"):
+        nlp.initialize(lambda: [make_example(nlp, text) for text in TEXTS])
+
+
+def test_events_of_documents_with_other_tokens_are_learned(backbone):
+    nlp = make_events_nlp(backbone)
+    reference = make_example(nlp, TEXTS[0]).reference
+    predicted = Doc(nlp.vocab, words=list(reference.text), spaces=[False] * len(reference.text))  # a token a character
+    pipe = nlp.get_pipe("epee_events")
+    eg = Example(predicted, reference)
+    items = pipe.ask([predicted])
+    truths, _ = pipe.task.targets([eg], pipe.labels, items)
+    tags = truths.reshape(len(items), -1, 3).argmax(axis=2)
+    drug = pipe.task.schema(pipe.cfg).numbers["role", "Drug"]
+    found = predicted[int(items.tokens[tags[:, drug] > 0].min()) : int(items.tokens[tags[:, drug] > 0].max()) + 1]
+    assert found.text == "aspirin 100 mg"

@@ -209,6 +209,14 @@ def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: st
         else:
             row += ["-", "-"]
         lines.append("| " + " | ".join(row) + " |")
+    for r in reports:
+        if len(r["full_figures"]) > 1:
+            epee = r["rules"].get("EPEE", {}).get("0.0")
+            parts = {**{f"{kind} fine-tune": found["figures"] for kind, found in r.get("others", {}).items()}}
+            parts["our full depth"] = r["full_figures"]
+            parts.update({"with exits": epee["test"]["figures"]} if epee else {})
+            shown = "; ".join(f"{kind} {' / '.join(f'{figure:.2f}' for figure in found)}" for kind, found in parts.items())
+            lines += ["", f"{r['backbone']} {r['corpus']}, F1 of triggers / of main arguments with predicted triggers: {shown}."]
     lines += ["", "## Every rule: test score less full depth / times fewer layers", ""]
     lines += ["| rule | allowed drop on dev | " + " | ".join(f"{r['backbone']} {r['corpus']}" for r in reports) + " | mean |"]
     lines += ["|---|---|" + "---|" * (len(reports) + 1)]

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import List, Optional, Sequence, Tuple
 
 import numpy
@@ -29,6 +30,8 @@ class EventItems(Items):
     first (ndarray): Its first wordpiece in the window, (N,).
     stop (ndarray): The one behind its last, (N,).
     own (ndarray): Whether this is the window in which the token is farthest from an edge, (N,) bool.
+    opens (ndarray): Whether a window begins where its Doc does, (U,) bool.
+    closes (ndarray): Whether it ends where its Doc does, (U,) bool.
     given (ndarray): The nodes that need not be found: entities, and triggers if they are given, (M, 4).
     find_triggers (bool): Whether triggers are found in the text.
     max_pairs (int): The most pairs of spans in a window. Beyond it only the surest spans are paired.
@@ -41,6 +44,8 @@ class EventItems(Items):
     first: numpy.ndarray
     stop: numpy.ndarray
     own: numpy.ndarray
+    opens: numpy.ndarray
+    closes: numpy.ndarray
     given: numpy.ndarray
     find_triggers: bool = True
     max_pairs: int = 5_000
@@ -147,18 +152,15 @@ class EventItems(Items):
     def holds(self, unit: int, start: int, end: int) -> bool:
         """RETURNS (bool): Whether a window has all of some tokens, but for those without a wordpiece."""
         begin, stop = self.place(unit, start, end)
-        reaches_left = begin > self._bounds[unit] or self.first_of_doc[unit]
-        reaches_right = stop < self._bounds[unit + 1] or self.last_of_doc[unit]
+        reaches_left = begin > self._bounds[unit] or self.opens[unit]
+        reaches_right = stop < self._bounds[unit + 1] or self.closes[unit]
         left = begin < stop and (self.tokens[begin] == start or reaches_left)
         return bool(left and (self.tokens[stop - 1] == end - 1 or reaches_right))
 
-    def __post_init__(self) -> None:
-        self._bounds = numpy.searchsorted(self.units, numpy.arange(self.n_units + 1))
-        docs = self.unit_docs
-        self.first_of_doc = numpy.ones(len(docs), dtype=bool)
-        self.first_of_doc[1:] = docs[1:] != docs[:-1]
-        self.last_of_doc = numpy.ones(len(docs), dtype=bool)
-        self.last_of_doc[:-1] = docs[1:] != docs[:-1]
+    @cached_property
+    def _bounds(self) -> numpy.ndarray:
+        """The first item of each window, and behind them the number of items."""
+        return numpy.searchsorted(self.units, numpy.arange(self.n_units + 1))
 
 
 def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_pairs: int) -> EventItems:
@@ -191,6 +193,7 @@ def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_
             columns.append(numpy.stack((tokens[low:high], *inside, best[low:high] == row)))
     table = numpy.concatenate([numpy.zeros((4, 0), dtype="int64"), *columns], axis=1)
     found = numpy.concatenate([numpy.zeros(0, dtype="int64"), *units])
+    stops = windows.starts + windows.lengths - windows.n_prefix - windows.n_suffix
     return EventItems(
         windows=windows,
         window_units=numpy.arange(len(windows)),
@@ -201,6 +204,8 @@ def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_
         first=table[1],
         stop=table[2],
         own=table[3].astype(bool),
+        opens=windows.starts == 0,
+        closes=stops == numpy.array([len(windows.offsets[doc]) for doc in windows.docs], dtype="int64"),
         given=NO_NODES,
         max_pairs=max_pairs,
     )

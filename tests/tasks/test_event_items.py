@@ -41,6 +41,8 @@ def make_items(counts, **settings) -> EventItems:
         first=starts + 1,
         stop=starts + 2,
         own=numpy.ones(n, dtype=bool),
+        opens=numpy.ones(len(counts), dtype=bool),
+        closes=numpy.ones(len(counts), dtype=bool),
         given=NO_NODES,
         **settings,
     )
@@ -165,3 +167,16 @@ def test_event_tokens_are_held_by_the_windows_that_have_all_of_them(note, data):
         assert items.tokens[begin:stop].tolist() == [token for token in wanted if token in have]
         if wanted and items.holds(unit, start, end):
             assert set(wanted) <= set(have)
+
+
+@given(words, st.data())
+@settings(max_examples=40, deadline=None)
+def test_event_tokens_of_windows_left_out_are_held_by_none(note, data):
+    (doc,) = docs = make_docs(note)
+    windows = get_windower("bert", "wordpiece", 24, 6)(docs)
+    (whole,) = [find_tokens(docs, windows, SCHEMA, 10)]
+    items = find_tokens(docs, windows.sample(24), SCHEMA, 10)
+    (kept,) = [start for start in range(len(windows)) if windows.starts[start] == items.windows.starts[0]][:1]
+    start = data.draw(st.integers(0, len(doc) - 1))
+    end = data.draw(st.integers(start + 1, min(start + 6, len(doc))))
+    assert items.holds(0, start, end) == whole.holds(kept, start, end)

@@ -14,6 +14,9 @@ from ..evaluation.compare import compare, find_component
 from ..training.readers import EntityReader, JsonlReader
 from . import epee
 
+UNREAD_ENTITIES = "unread_entities"
+"""The span group of annotated entities that the component does not look at."""
+
 GIVEN_TRIGGERS = "given_triggers"
 """The span group of annotated triggers, when events are evaluated with them."""
 
@@ -61,6 +64,8 @@ def evaluate_cli(
                 given = pipe.task.triggers_key = pipe.task.triggers_key or GIVEN_TRIGGERS
             gold = entities == "gold" and pipe.task.reads_entities
             key = spans_key or pipe.task.spans_key
+            if key is None and not pipe.task.reads_entities:
+                key = UNREAD_ENTITIES  # a span group holds any
             examples = list(EntityReader(data, key, gold_entities=gold, triggers_key=given, limit=limit)(nlp))
         if not examples:
             raise ValueError(f"There are no documents in {data}")

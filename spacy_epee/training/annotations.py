@@ -128,8 +128,8 @@ def set_spans(doc: Doc, spans: List[Span], where: str, spans_key: Optional[str])
         if after.start < before.end:
             raise ValueError(
                 f"{where}: the entities at the characters {before.start_char} to {before.end_char} and {after.start_char} to "
-                f"{after.end_char} share a token, and `doc.ents` cannot hold both. Set `spans_key`, for the reader and in "
-                "`candidates`, to keep them in a span group."
+                f"{after.end_char} share a token, and `doc.ents` cannot hold both. Set `spans_key`, for the reader and for "
+                "the component, to keep them in a span group."
             )
     doc.set_ents(unique)
 

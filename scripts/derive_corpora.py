@@ -1,0 +1,94 @@
+"""Make of a converted corpus what is trained on, where that is not the same.
+
+    python scripts/derive_corpora.py bc5cdr corpora/bc5cdr/normalised corpora_derived/bc5cdr
+
+benchmarks/corpora.py uses the same. What is written holds text of a corpus and belongs in no repository.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import typer
+from wasabi import msg
+
+from spacy_epee.convert.concepts import relate_mentions
+from spacy_epee.training.readers import read_jsonl
+
+Row = Dict[str, Any]
+
+
+def of_concepts(row: Row) -> Row:
+    """Relations of concepts as relations of all their mentions in the document."""
+    found = [(relation["head"], relation["child"], relation["label"]) for relation in row["concept_relations"]]
+    places = {(ent["start"], ent["end"], ent["label"]): ent for ent in row["ents"]}  # some are there twice, as parts of others
+    ents = list(places.values())
+    return {**row, "ents": ents, "relations": relate_mentions(ents, found)}
+
+
+def without_triggers(row: Row) -> Row:
+    """The entities that the shared task gives: triggers may be listed among them, and are to be found."""
+    triggers = {event.get("ent") or event["trigger"].get("ent") for event in row["events"]}
+    return {**row, "ents": [ent for ent in row["ents"] if ent["id"] not in triggers], "relations": []}
+
+
+def events_alone(row: Row) -> Row:
+    """Events without the entities and relations of the same documents."""
+    return {**row, "ents": [], "relations": []}
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """What becomes of a corpus.
+
+    row (Callable): Makes each row from the corpus' own.
+    held_out (int): If above 0, the dev split has the annotated test documents, and each so many-th group of documents of the
+        training data is the dev set.
+    """
+
+    row: Callable[[Row], Row]
+    held_out: int = 0
+
+
+DERIVATIONS = {
+    "bc5cdr": Derivation(of_concepts),
+    "genia": Derivation(without_triggers, held_out=10),
+    "maccrobat": Derivation(events_alone),
+}
+
+
+def derive(corpus: str, split: str, folder: Path, target: Path) -> int:
+    """Write a derived split.
+
+    corpus (str): A key of `DERIVATIONS`.
+    split (str): "train", "dev" or "test".
+    folder (Path): Where the splits of the corpus lie.
+    target (Path): The file to write.
+    RETURNS (int): The number of its rows.
+    """
+    plan = DERIVATIONS[corpus]
+    source = {"train": "train", "dev": "train", "test": "dev"}[split] if plan.held_out else split
+    rows = [plan.row(row) for row in read_jsonl(folder / f"{source}.jsonl")]
+    if source == "train" and plan.held_out:
+        groups = sorted({row["group"] for row in rows})
+        aside = set(groups[:: plan.held_out])
+        rows = [row for row in rows if (row["group"] in aside) == (split == "dev")]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return len(rows)
+
+
+def main(
+    corpus: str = typer.Argument(..., help=f"One of {', '.join(DERIVATIONS)}"),
+    folder: Path = typer.Argument(..., help="Folder with its splits"),
+    target: Path = typer.Argument(..., help="Folder to write to"),
+):
+    if corpus not in DERIVATIONS:
+        msg.fail(f"Nothing is derived of '{corpus}'; give one of {', '.join(DERIVATIONS)}", exits=1)
+    counts = {split: derive(corpus, split, folder, target / f"{split}.jsonl") for split in ("train", "dev", "test")}
+    msg.good(f"{target}: " + ", ".join(f"{split} {count}" for split, count in counts.items()))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,68 @@
+"""The command that compares, on events."""
+
+import json
+
+import pytest
+from events_util import EVENTS, TEXTS, make_events_nlp
+from typer.testing import CliRunner
+
+from spacy_epee.cli import epee
+
+
+@pytest.fixture(scope="module")
+def model(backbone, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("events") / "model"
+    make_events_nlp(backbone, exit={"@misc": "spacy-epee.FixedDepth.v1", "layer": 2}, steps=40).to_disk(folder)
+    return folder
+
+
+def make_row(text):
+    """A row with events, and with entities that overlap."""
+    events = []
+    for trigger, label, arguments, flags in EVENTS.get(text, []):
+        found = []
+        for role, part, *more in arguments:
+            start = text.index(part)
+            entry = {"role": role, "start": start, "end": start + len(part), "parent": None}
+            if more and isinstance(more[0], int):
+                entry["parent"] = more[0]
+            elif more:
+                entry = {"role": role, "event": int(more[0].split()[1])}
+            found.append(entry)
+        start = text.index(trigger)
+        place = {"start": start, "end": start + len(trigger)}
+        events.append({"trigger": place, "label": label, "arguments": found, "flags": flags})
+    ents = [
+        {"id": "T1", "start": 0, "end": text.index("."), "label": "All"},
+        {"id": "T2", "start": 0, "end": len(text), "label": "All"},
+    ]
+    return {"text": text, "ents": ents, "events": events}
+
+
+def run(model, tmp_path, *args, code=0):
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(make_row(text)) + "\n" for text in TEXTS))
+    output = ["--output", tmp_path / "figures.json", "--batch-sizes", "1,4", "--rounds", "1"]
+    found = CliRunner().invoke(epee, ["evaluate", *map(str, (model, tmp_path / "notes.jsonl", *output, *args))])
+    assert found.exit_code == code, found.output
+    return found.output, json.loads((tmp_path / "figures.json").read_text()) if code == 0 else None
+
+
+def test_evaluate_events_with_predicted_triggers(model, tmp_path):
+    output, report = run(model, tmp_path)
+    assert report["triggers"] == "predicted" and "With predicted triggers" in output
+    assert report["unit"] == "window" and report["exits"]["histogram"][1] >= len(TEXTS)
+    assert set(report["full"]["per_label"]) == {"Harm", "Change"}
+    assert {"ev_trigger_f", "ev_arg_f", "ev_role_f"} <= set(report["exits"]["scores"])
+
+
+def test_evaluate_events_with_gold_triggers(model, tmp_path):
+    output, report = run(model, tmp_path, "--triggers", "gold")
+    assert report["triggers"] == "gold" and "With gold triggers" in output
+    assert report["full"]["scores"]["ev_trigger_f"] == report["exits"]["scores"]["ev_trigger_f"] == 1.0
+    # Two texts have no trigger, and are not run.
+    assert sum(report["exits"]["histogram"]) < sum(run(model, tmp_path)[1]["exits"]["histogram"])
+
+
+def test_evaluate_events_with_triggers_from_nowhere(model, tmp_path):
+    output, _ = run(model, tmp_path, "--triggers", "some", code=1)
+    assert "--triggers" in output

@@ -10,6 +10,8 @@ A run is named BACKBONE/CORPUS/KIND. All kinds share configuration, data, seed a
     tutorial    plain, and relations read from the means of the two entities side by side, as in spaCy's tutorial project
     mentions, no-marks, ...    exits with another pair representation, see PAIRS
     hidden      exits, and three in ten entities masked in training
+    averaged    exits, and averages of the parameters over the steps
+    half        exits, and the last one as heavy in the loss as all others
 """
 
 import time
@@ -73,6 +75,10 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
     component["model"]["head"].update(PAIRS.get(kind, {}))
     if kind == "hidden":
         component["hide_entities"] = 0.3
+    if kind == "averaged":
+        config["training"]["optimizer"]["use_averages"] = True
+    if kind == "half":
+        component["loss"]["weighting"] = "half"
     return config
 
 

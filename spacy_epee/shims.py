@@ -1,6 +1,7 @@
 """What our torch modules need beside thinc's own shim."""
 
-from typing import Any, Callable, Dict, Optional
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple
 
 import safetensors.torch
 import srsly
@@ -33,6 +34,27 @@ class ScaledShim(PyTorchShim):
             if updated.data_ptr() != parameter.data_ptr():
                 parameter.data.copy_(updated)
             parameter.grad.zero_()
+
+
+    @contextmanager
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        """Run with other parameters, which spaCy does with averages (`training.optimizer.use_averages`).
+
+        params (Dict[Any, Any]): The parameters, by the keys of the optimizer.
+        """
+        # In place of thinc's own, which looks for keys that it does not give them itself.
+        own = {name: part for name, part in self._named() if (self.id, name) in params}
+        kept = {name: part.data.clone() for name, part in own.items()}
+        try:
+            for name, part in own.items():
+                part.data.copy_(xp2torch(params[self.id, name], device=part.device))
+            yield
+        finally:
+            for name, part in own.items():
+                part.data.copy_(kept[name])
+
+    def _named(self) -> Iterable[Tuple[str, nn.Parameter]]:
+        return () if self._model is None else self._model.named_parameters()
 
 
 def constant(value: float, name: str) -> float:

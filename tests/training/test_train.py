@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import spacy
+import torch
 from spacy.cli.train import train
-from util import SENTENCES
+from thinc.api import Adam
+from util import SENTENCES, make_examples, make_nlp
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
@@ -57,3 +59,25 @@ def test_train_two_stages_from_config(data, backbone, tmp_path):
     config.to_disk(tmp_path / "config.cfg")
     train(tmp_path / "config.cfg", tmp_path / "out", overrides=short(data, backbone))
     assert spacy.load(tmp_path / "out" / "model-last").get_pipe("epee_textcat").stage == "joint"
+
+
+def test_train_averages_are_used_and_given_back(backbone):
+    nlp = make_nlp(backbone, ["A", "B"])
+    ((_, pipe),) = nlp.pipeline
+    examples = make_examples(nlp, ["A", "B"])
+    optimizer = Adam(0.01, use_averages=True)
+    for _ in range(3):
+        nlp.update(examples, sgd=optimizer)
+    modules = [layer.shims[0]._model for layer in pipe.model.layers]
+    before = [{name: part.clone() for name, part in module.state_dict().items()} for module in modules]
+    averaged = 0
+    with nlp.use_params(optimizer.averages):
+        for layer, module, weights in zip(pipe.model.layers, modules, before):
+            for name, part in module.named_parameters():
+                average = optimizer.averages.get((layer.shims[0].id, name))
+                if average is not None:
+                    averaged += int(not torch.equal(part.data, weights[name]))
+                    assert torch.allclose(part.data, torch.as_tensor(average))
+    assert averaged > 10
+    for module, weights in zip(modules, before):
+        assert all(torch.equal(part, weights[name]) for name, part in module.state_dict().items())

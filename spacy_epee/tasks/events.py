@@ -15,11 +15,9 @@ from ..windows import Windows
 from .base import check_settings, check_weighted
 from .event_answers import write_events
 from .event_docs import install_extensions
+from .event_gold import Annotation
 from .event_items import BEGIN, INSIDE, OUT, TAGS, EventItems, find_tokens
-from .event_schema import EntityKinds, EventSchema, Kind, SchemaBuilder, argument_kind
-
-Node = Tuple[int, int, int]
-"""Two tokens and the number of a kind."""
+from .event_schema import EntityKinds, EventSchema, SchemaBuilder
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ class Events:
         """
         nodes: Dict[Tuple[int, ...], int] = {}
         links = []
-        annotated = [_Annotation(eg, items.schema, self.entities) for eg in examples]
+        annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
         for unit, index in enumerate(items.unit_docs.tolist()):
             here = [
                 nodes.setdefault((unit, *items.place(unit, start, end), kind), len(nodes))
@@ -207,7 +205,7 @@ class Events:
     def _tags(self, examples: Sequence[Example], items: EventItems) -> Tuple[numpy.ndarray, int]:
         """The tag of each token in each layer, and how many spans could not be tagged for others of their kind."""
         tags = numpy.full((len(items), items.schema.n_layers), OUT)
-        annotated = [_Annotation(eg, items.schema, self.entities) for eg in examples]
+        annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
         shared = 0
         for unit, index in enumerate(items.unit_docs.tolist()):
             # The longest first: of spans of a kind that overlap, one can be tagged.
@@ -246,7 +244,7 @@ class Events:
         items (EventItems): What was asked about them.
         name (str): The component.
         """
-        annotated = [_Annotation(eg, items.schema, self.entities) for eg in examples]
+        annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
         _, shared = self._tags(examples, items)
         units = items.by_doc()
         missed = 0
@@ -287,70 +285,3 @@ class Events:
     def score_settings(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What the scorer must know."""
         return {"triggers": "predicted" if self.triggers_key is None else "gold"}
-
-
-class _Annotation:
-    """The events of an example as nodes and links, by the tokens of the predicted Doc.
-
-    nodes (List[Node]): Tokens and kinds.
-    links (List[Tuple[int, int, int]]): Head and child, as places in `nodes`, and the output.
-    without_entity (int): How many arguments are none of the given entities.
-    """
-
-    def __init__(self, example: Example, schema: EventSchema, entities: Optional[EntityKinds]):
-        self.example = example
-        self.schema = schema
-        self.numbers = {output: number for number, output in enumerate(schema.outputs)}
-        self.places: Dict[Node, int] = {}
-        self.links: List[Tuple[int, int, int]] = []
-        self.without_entity = 0
-        doc = example.reference
-        self.same = len(doc) == len(example.predicted) and all(a.idx == b.idx for a, b in zip(doc, example.predicted))
-        for event in doc._.events:
-            self._add(doc, event, entities)
-        self.nodes = list(self.places)
-
-    def _add(self, doc: Doc, event: Dict[str, Any], entities: Optional[EntityKinds]) -> None:
-        trigger = self._node(doc, event["trigger"], ("event", event["label"]))
-        kinds = [argument_kind(doc, argument, entities) for argument in event["arguments"]]
-        self.without_entity += sum(kind is None for kind in kinds)
-        nodes = [
-            None if kind is None else self._node(doc, argument["span"], kind)
-            for kind, argument in zip(kinds, event["arguments"])
-        ]
-        for argument, child in zip(event["arguments"], nodes):
-            parent = argument.get("parent")
-            head = trigger if parent is None else nodes[parent]
-            if head is not None and child is not None:
-                self.links.append((head, child, self._output("role", argument["role"], None)))
-        for name, attribute in event.get("attributes", {}).items():
-            if ("cue", name, None) in self.numbers:
-                for span in attribute["spans"]:
-                    cue = self._node(doc, span, ("cue", name))
-                    self.links.append((trigger, cue, self._output("cue", name, None)))
-            else:
-                self.links.append((trigger, trigger, self._output("attribute", name, attribute["value"])))
-
-    def _node(self, doc: Doc, span: Sequence[int], kind: Kind) -> int:
-        if kind not in self.schema.numbers:
-            raise ValueError(
-                f"An example has the {kind[0]} '{kind[1]}', and the component knows only "
-                f"{[name for what, name in self.schema.kinds if what == kind[0]]}. Add what is missing when initializing (data "
-                "that have it), or correct the data."
-            )
-        start, end = span
-        if not self.same:
-            characters = doc[start:end]
-            other = self.example.predicted.char_span(characters.start_char, characters.end_char, alignment_mode="expand")
-            start, end = other.start, other.end
-        return self.places.setdefault((start, end, self.schema.numbers[kind]), len(self.places))
-
-    def _output(self, what: str, name: str, value: Any) -> int:
-        try:
-            return self.numbers[what, name, value]
-        except KeyError:
-            shown = name if value is None or value is True else f"{name} = {value}"
-            raise ValueError(
-                f"An example has the {what} '{shown}', which no data had when the component was initialized. Initialize it with "
-                "data that have it, or correct the data."
-            ) from None

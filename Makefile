@@ -28,4 +28,4 @@ $(VENV)/ready: setup.cfg requirements-dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) backbones training metrics corpora project.lock
+	rm -rf $(VENV) backbones training metrics corpora corpora_derived project.lock

@@ -1,32 +1,16 @@
 """The corpora of the benchmarks. They stay where they are; nothing of them is copied into the project."""
 
-import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Dict
 
-from spacy_epee.convert.concepts import relate_mentions
-from spacy_epee.training.readers import EntityReader, JsonlReader, read_jsonl
+from spacy.util import import_file
 
+from spacy_epee.training.readers import EntityReader, JsonlReader
 
-def of_concepts(row: Dict[str, Any]) -> Dict[str, Any]:
-    """Relations of concepts as relations of all their mentions in the document."""
-    found = [(relation["head"], relation["child"], relation["label"]) for relation in row["concept_relations"]]
-    places = {(ent["start"], ent["end"], ent["label"]): ent for ent in row["ents"]}  # some are there twice, as parts of others
-    ents = list(places.values())
-    return {**row, "ents": ents, "relations": relate_mentions(ents, found)}
-
-
-def without_triggers(row: Dict[str, Any]) -> Dict[str, Any]:
-    """The entities that the shared task gives: triggers are listed among them, and are to be found."""
-    triggers = {event.get("ent") for event in row["events"]}
-    return {**row, "ents": [ent for ent in row["ents"] if ent["id"] not in triggers], "relations": []}
-
-
-def events_alone(row: Dict[str, Any]) -> Dict[str, Any]:
-    """Events without the entities and relations of the same documents."""
-    return {**row, "ents": [], "relations": []}
+# What is derived of a corpus is the same as in the spaCy project.
+derivations = import_file("derive_corpora", Path(__file__).parent.parent / "scripts" / "derive_corpora.py")
 
 
 @dataclass(frozen=True)
@@ -41,9 +25,6 @@ class Plan:
     sample (int): The most wordpieces of a document in a training batch; longer ones show random windows.
     task (str): "textcat", "relations" or "events".
     settings (Dict[str, Any]): More settings of the component.
-    derive (Optional[Callable]): Makes each row from the corpus' own.
-    held_out (int): If above 0, the dev split has the annotated test documents, and each so many-th group of documents of the
-        training data is the dev set.
     """
 
     folder: str
@@ -54,8 +35,6 @@ class Plan:
     sample: int = 4096
     task: str = "textcat"
     settings: Dict[str, Any] = field(default_factory=dict)
-    derive: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None
-    held_out: int = 0
 
     @property
     def pipe(self) -> str:
@@ -96,7 +75,6 @@ CORPORA: Dict[str, Plan] = {
         batch=8,
         task="relations",
         settings={"candidates.labels": [["Chemical", "Disease"]]},
-        derive=of_concepts,
     ),
     "phee": Plan("phee_v2/normalised", exclusive=False, epochs=5, task="events"),
     "genia": Plan(
@@ -106,25 +84,16 @@ CORPORA: Dict[str, Plan] = {
         batch=4,
         task="events",
         settings={"arguments": "entities"},
-        derive=without_triggers,
-        held_out=10,
     ),
-    "maccrobat": Plan("maccrobat/normalised", exclusive=False, epochs=8, batch=4, task="events", derive=events_alone),
+    "maccrobat": Plan("maccrobat/normalised", exclusive=False, epochs=8, batch=4, task="events"),
 }
 
 
 def split(corpora: Path, corpus: str, name: str) -> Path:
     """The file of a split. A derived one is written to the system's folder for temporary files."""
-    plan = CORPORA[corpus]
-    if plan.derive is None:
-        return corpora / plan.folder / f"{name}.jsonl"
-    source = {"train": "train", "dev": "train", "test": "dev"}[name] if plan.held_out else name
+    folder = corpora / CORPORA[corpus].folder
+    if corpus not in derivations.DERIVATIONS:
+        return folder / f"{name}.jsonl"
     target = Path(tempfile.gettempdir()) / "spacy_epee_benchmarks" / corpus / f"{name}.jsonl"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    rows = [plan.derive(row) for row in read_jsonl(corpora / plan.folder / f"{source}.jsonl")]
-    if source == "train" and plan.held_out:
-        groups = sorted({row["group"] for row in rows})
-        aside = set(groups[:: plan.held_out])
-        rows = [row for row in rows if (row["group"] in aside) == (name == "dev")]
-    target.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    derivations.derive(corpus, name, folder, target)
     return target

@@ -8,7 +8,7 @@ benchmarks/corpora.py uses the same. What is written holds text of a corpus and 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Set
 
 import typer
 from wasabi import msg
@@ -30,12 +30,25 @@ def of_concepts(row: Row) -> Row:
 def without_triggers(row: Row) -> Row:
     """The entities that the shared task gives: triggers may be listed among them, and are to be found."""
     triggers = {event.get("ent") or event["trigger"].get("ent") for event in row["events"]}
-    return {**row, "ents": [ent for ent in row["ents"] if ent["id"] not in triggers], "relations": []}
+    return _without(row, {ent["id"] for ent in row["ents"]} & triggers)
 
 
 def events_alone(row: Row) -> Row:
     """Events without the entities and relations of the same documents."""
-    return {**row, "ents": [], "relations": []}
+    return _without(row, {ent["id"] for ent in row["ents"]})
+
+
+def _without(row: Row, names: Set[str]) -> Row:
+    """Leave out entities, relations, and what in events refers to these entities: offsets are there beside it."""
+
+    def place(entry: Row) -> Row:
+        return {key: value for key, value in entry.items() if key != "ent" or value not in names}
+
+    events = [
+        {**event, "trigger": place(event["trigger"]), "arguments": [place(argument) for argument in event["arguments"]]}
+        for event in row["events"]
+    ]
+    return {**row, "ents": [ent for ent in row["ents"] if ent["id"] not in names], "relations": [], "events": events}
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,46 @@
 """The spaCy project is valid, and its parts are where it says."""
 
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+import typer
+from spacy.cli._util import parse_config_overrides
+from spacy.schemas import ConfigSchemaTraining
+from spacy.util import load_config, load_model_from_config, registry
+from weasel.cli import app as weasel
 from weasel.schemas import ProjectConfigSchema, validate
 from weasel.util import load_project_config
 
+from spacy_epee.cli import epee
+
 ROOT = Path(__file__).parent.parent
+CORPORA = ROOT.parent / "shared" / "corpora"
+COMMANDS = {command["name"]: command for command in load_project_config(ROOT)["commands"]}
+TRAININGS = [name for name, command in COMMANDS.items() if " spacy train " in command["script"][0]]
+PIPES = ["epee_textcat", "epee_textcat_multilabel", "epee_relations", "epee_events"]
+# The workflows that train as the benchmarks do
+BENCHMARKS = ["ddi2013", "ade_relations", "bc5cdr", "phee", "genia", "maccrobat"]
+
+
+def words(name):
+    """The words of a command behind `python -m spacy`."""
+    [script] = COMMANDS[name]["script"]
+    return shlex.split(script)[3:]
+
+
+def configure(name, backbone=None):
+    """The configuration that a command trains with."""
+    _, path, *overrides = words(name)
+    # These are options of the command itself.
+    settings = parse_config_overrides([word for option in zip(overrides[::2], overrides[1::2])
+                                       if option[0] not in ("--output", "--gpu-id") for word in option])
+    if backbone is not None:
+        settings["paths.backbone"] = str(backbone)
+    return load_config(ROOT / path, overrides=settings), settings
 
 
 def test_project_is_valid():
@@ -16,6 +49,67 @@ def test_project_is_valid():
     commands = {command["name"] for command in config["commands"]}
     for steps in config["workflows"].values():
         assert set(steps) <= commands
+
+
+def test_project_workflows_have_what_they_need():
+    for steps in load_project_config(ROOT)["workflows"].values():
+        made = set()
+        for step in steps:
+            for need in set(COMMANDS[step].get("deps", [])) - made:
+                assert need.startswith(("assets/", "configs/")) and (ROOT / need).exists()
+            made |= set(COMMANDS[step].get("outputs", []))
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_project_trains_with_settings_that_there_are(name, backbone):
+    config, settings = configure(name, backbone)
+    nlp = load_model_from_config(config, auto_fill=True, validate=True)
+    [pipe] = nlp.pipe_names
+    assert pipe in PIPES
+    filled, written = nlp.config.interpolate(), load_config(ROOT / words(name)[1])
+    registry.resolve(filled["training"], schema=ConfigSchemaTraining)
+    registry.resolve({"corpora": filled["corpora"]})
+    # Functions and schemas refuse what they do not know; these two sections would take any name.
+    for section, key in (setting.split(".", 1) for setting in settings):
+        assert section not in ("paths", "vars") or key in written[section]
+    steps, every = settings["training.max_steps"], settings["training.eval_frequency"]
+    assert every <= steps
+    assert settings.get("training.optimizer.learn_rate.warmup_steps", 0) < steps
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name.startswith("evaluate")])
+def test_project_evaluates_what_it_trains(name):
+    command = typer.main.get_command(epee).commands["evaluate"]
+    model, data = command.make_context("evaluate", words(name)[2:]).params["model"], words(name)[3]
+    train = COMMANDS[name.replace("evaluate", "train")]
+    assert model in train["outputs"] and model in COMMANDS[name]["deps"]
+    assert data.replace("test.jsonl", "train.jsonl") in words(train["name"])
+
+
+def test_project_readme_commands_are_understood():
+    known = {*COMMANDS, *load_project_config(ROOT)["workflows"]}
+    lines = re.findall(r"python -m spacy project run (.*)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    for line in lines:
+        context = typer.main.get_command(weasel).commands["run"].make_context("run", shlex.split(line, comments=True))
+        assert context.params["subcommand"] in known
+    assert lines
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CORPORA.exists(), reason=f"there are no corpora in {CORPORA}")
+@pytest.mark.parametrize("corpus", BENCHMARKS)
+def test_project_trains_as_the_benchmarks_do(corpus, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where what is derived goes
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.delitem(sys.modules, "corpora", raising=False)
+    monkeypatch.delitem(sys.modules, "train", raising=False)
+    from train import configure as benchmark
+
+    expected = benchmark(Path("backbones/minilm-l6"), CORPORA, corpus, "exits")
+    found, _ = configure(f"train-{corpus.replace('_', '-')}")
+    [pipe] = expected["components"]
+    assert expected["components"][pipe]["model"]["trunk"].pop("max_wordpieces") == 4096  # the default
+    assert {**found, "paths": None} == {**expected, "paths": None}
 
 
 def test_project_names_files_that_exist():
@@ -31,4 +125,4 @@ def test_project_ci_runs_the_readme_command():
 
 def test_project_keeps_no_corpus():
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert not [name for name in files if name.startswith(("corpora/", "backbones/", "training/"))]
+    assert not [name for name in files if name.startswith(("corpora/", "corpora_derived/", "backbones/", "training/"))]

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple
 from xml.etree import ElementTree
 
 from spacy_epee.convert.bioc import read_bioc
+from spacy_epee.convert.concepts import relate_mentions
 from spacy_epee.convert.library import need_bioc
 
 from .files import Rows, by_abstract
@@ -108,7 +109,7 @@ def _ddi_sentence(sentence: ElementTree.Element) -> Dict[str, Any]:
 def bc5cdr(folder: Path) -> Rows:
     """Diseases that chemicals induce, in abstracts (Li et al. 2016), official split.
 
-    The relations hold between concepts; they are kept as they are in "concept_relations" too.
+    The relations hold between concepts, and are kept like that in "concept_relations".
     """
     for part, split in (("Training", "train"), ("Development", "dev"), ("Test", "test")):
         file = folder / f"CDR_{part}Set.BioC.xml"
@@ -116,5 +117,17 @@ def bc5cdr(folder: Path) -> Rows:
             documents = need_bioc("bioc.biocxml").load(source).documents
         for document, (_, row) in zip(documents, read_bioc(file)):
             facts = [relation.infons for relation in document.relations]
-            pairs = [{"head": fact["Chemical"], "child": fact["Disease"], "label": fact["relation"]} for fact in facts]
-            yield split, {**row, "group": row["id"], "events": [], "concept_relations": pairs}
+            concepts = [{"head": fact["Chemical"], "child": fact["Disease"], "label": fact["relation"]} for fact in facts]
+            ents = _one_a_place(row["ents"])
+            relations = relate_mentions(ents, [(pair["head"], pair["child"], pair["label"]) for pair in concepts])
+            found = {"ents": ents, "relations": relations, "events": [], "concept_relations": concepts}
+            yield split, {"id": row["id"], "group": row["id"], "text": row["text"], **found}
+
+
+def _one_a_place(ents: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Unite mentions that reach as far: the parts of "liver and kidney damage" have a concept each, the whole both."""
+    places: Dict[tuple, Dict[str, Any]] = {}
+    for ent in ents:
+        known = places.setdefault((ent["start"], ent["end"], ent["label"]), ent)
+        known["kb_id"] = "|".join(dict.fromkeys(f"{known['kb_id']}|{ent['kb_id']}".split("|")))
+    return list(places.values())

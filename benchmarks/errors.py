@@ -35,7 +35,8 @@ def main(
     for number, item in enumerate(chosen, 1):
         doc = examples[items.docs[item]].predicted
         head, child = (doc[slice(*tokens[item])].text for tokens in (items.head_tokens, items.child_tokens))
-        print(f"{number}. {labels[gold[item]]}, found {labels[found[item]]}: {head} / {child}, one of {pairs[items.docs[item]]} pairs")
+        label, other, among = labels[gold[item]], labels[found[item]], pairs[items.docs[item]]
+        print(f"{number}. {label}, found {other}: {head} / {child}, one of {among} pairs")
         print("   ", doc.text)
 
 

@@ -63,8 +63,9 @@ class StructureEvidence(Evidence):
         logits (ndarray): The logits of the tags of tokens, three for each layer, (N, K).
         asked (EventItems): What is asked about the batch.
         link (Optional[Link]): Looks at links. None if there are none.
-        reduce (Union[str, float]): How the items of a unit are joined: their "mean", "max" for the least settled one, or a
-            quantile of their uncertainties, from 0 to 1 (after SENTEE, Li et al. 2021, which takes the largest).
+        reduce (Union[str, float]): How the tokens of a unit are joined, and its pairs: their "mean", "max" for the least
+            settled one, or a quantile of their uncertainties, from 0 to 1 (after SENTEE, Li et al. 2021, which takes the
+            largest).
         context (Any): As for any evidence.
         """
         super().__init__(logits, reduce=reduce, **context)  # type: ignore[arg-type]
@@ -248,7 +249,7 @@ class StructureEvidence(Evidence):
 
     @cached_property
     def doubt(self) -> Optional[numpy.ndarray]:
-        return None if self.item_doubt is None else self._join_items(self.item_doubt, numpy.ones(len(self), dtype=bool))
+        return None if self.item_doubt is None else self._over_units(self.item_doubt, self.row_counts)
 
     def divergence(self, kind: Divergence) -> numpy.ndarray:
         """How far the tags and links have moved since the previous exit; infinite if other spans are paired than then."""
@@ -287,17 +288,16 @@ class StructureEvidence(Evidence):
             rows = numpy.flatnonzero(numpy.repeat(units, self.row_counts))
             if begin < end and len(rows):
                 values = of_tags(numpy.arange(begin, end)[None], rows[:, None]).max(axis=1)
-                total[units] = self._join_items(values, units)
+                total[units] = self._over_units(values, self.row_counts[units])
         _, pairs, logits, possible = self.links
         if len(pairs):
             values = numpy.where(possible, of_links(logits), 0.0).max(axis=1)
-            # Few pairs decide much: each counts.
-            numpy.maximum.at(total, self.places[pairs[:, 0]], values)
+            linked, counts = numpy.unique(self.places[pairs[:, 0]], return_counts=True)  # pairs come by window
+            total[linked] = numpy.maximum(total[linked], self._over_units(values, counts))
         return total
 
-    def _join_items(self, values: numpy.ndarray, units: numpy.ndarray) -> numpy.ndarray:
-        """Join the tokens of some units. values (N',), units (U,) bool."""
-        counts = self.row_counts[units]
+    def _over_units(self, values: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
+        """Join the values of each unit, which has so many of them in a row."""
         starts = numpy.cumsum(counts) - counts
         if self.reduce == "max":
             return numpy.maximum.reduceat(values, starts)

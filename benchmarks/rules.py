@@ -99,8 +99,8 @@ class Stored:
         self.right = numpy.zeros_like(self.found)
         docs = [eg.predicted.copy() for eg in examples]
         for exit, evidence in enumerate(self.replay.evidence):
-            for unit, graph in enumerate(evidence.graphs):  # type: ignore[attr-defined]
-                index = self.items.unit_docs[unit]
+            for unit, index in enumerate(self.items.unit_docs):
+                graph = evidence.graph(unit)  # type: ignore[attr-defined]
                 docs[index]._.events = []
                 write_events(docs[index], [graph], self.items, self.labels)  # type: ignore[arg-type]
                 facts = facts_of(docs[index], examples[index].reference, self.labels)

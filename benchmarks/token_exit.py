@@ -109,8 +109,8 @@ def run_tokens(pipe, items, units: numpy.ndarray, threshold: float) -> Tuple[Dic
             items=tokens[order],
             counts=items.counts[members],
         )
-        for unit, graph in zip(members, evidence.graphs):
-            graphs[int(unit)] = graph
+        for place, unit in enumerate(members):
+            graphs[int(unit)] = evidence.graph(place)
     return graphs, layers_run / max(tokens_seen, 1)
 
 

@@ -124,7 +124,7 @@ class Answers:
         if isinstance(evidence, StructureEvidence):
             self.graphs = self.graphs or [None] * self.items.n_units
             for place in numpy.flatnonzero(done):
-                self.graphs[evidence.units[place]] = evidence.graphs[place]
+                self.graphs[evidence.units[place]] = evidence.graph(place)
         else:
             rows = evidence.rows(done)
             items = evidence.items[rows]

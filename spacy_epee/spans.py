@@ -1,6 +1,6 @@
 """Vectors of spans of wordpieces."""
 
-from typing import TYPE_CHECKING, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Sequence, Tuple
 
 import numpy
 import torch
@@ -26,35 +26,42 @@ def locate(pack: "Pack", spans: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.nda
     return here, rows[here]
 
 
-def pool_spans(
-    packs: Sequence["Pack"], states: Sequence[Tensor], spans: numpy.ndarray, fixed: bool = True
-) -> Tuple[Tensor, numpy.ndarray, Tensor]:
-    """Average the states of spans.
+class SpanPooling:
+    """Averages the states of spans; where these are is worked out once, for as long as the packs stay the same.
 
-    packs (Sequence[Pack]): The windows.
-    states (Sequence[Tensor]): Their states, (W, T, H) for each pack.
-    spans (ndarray): Window of the batch, first wordpiece and the one behind the last, (S, 3). An empty one gives zeros.
-    fixed (bool): Whether the spans are the same at every exit, so that it is worked out once where they are.
-    RETURNS (Tuple[Tensor, ndarray, Tensor]): The vectors of the spans in these windows, (S', H) in float32; for each span the
-        place of its vector, -1 if it is not in these windows, (S,); and which of the vectors are of empty spans, (S',) bool.
+    places (ndarray): For each span the place of its vector, -1 if it is not in these windows, (S,).
+    empty (Optional[Tensor]): Which of the vectors are of empty spans, (S',) bool; None if none is.
     """
-    parts, numbers, empty = [], [], []
-    for members, hidden in zip(packs, states):
-        found = members.note("spans", lambda pack: _indices(pack, spans)) if fixed else _indices(members, spans)
-        here, rows, starts, stops, lengths = found
-        # Running sums make the work independent of how long the spans are and how much they overlap.
-        sums = F.pad(hidden.float().cumsum(dim=1), (0, 0, 1, 0))
-        parts.append((sums[rows, stops] - sums[rows, starts]) / lengths)
-        numbers.append(here)
-        empty.append(starts == stops)
-    places = numpy.full(len(spans), -1)
-    places[numpy.concatenate(numbers)] = numpy.arange(sum(map(len, numbers)))
-    return torch.cat(parts), places, torch.cat(empty)
 
+    def __init__(self, packs: Sequence["Pack"], spans: numpy.ndarray):
+        """
+        packs (Sequence[Pack]): The windows.
+        spans (ndarray): Window of the batch, first wordpiece and the one behind the last, (S, 3). An empty one gives zeros.
+        """
+        self.indices: List[Tuple[Tensor, ...]] = []
+        numbers = []
+        for members in packs:
+            here, rows = locate(members, spans)
+            starts, stops = spans[here, 1], spans[here, 2]
+            lengths = numpy.maximum(stops - starts, 1).astype("float32")[:, None]
+            device = members.lengths.device
+            self.indices.append(tuple(torch.from_numpy(part).to(device) for part in (rows, starts, stops, lengths)))
+            numbers.append(here)
+        found = numpy.concatenate(numbers)
+        self.places = numpy.full(len(spans), -1)
+        self.places[found] = numpy.arange(len(found))
+        empty = spans[found, 1] == spans[found, 2]
+        self.empty = torch.from_numpy(empty).to(packs[0].lengths.device) if empty.any() else None
 
-def _indices(pack: "Pack", spans: numpy.ndarray) -> Tuple[numpy.ndarray, Tensor, Tensor, Tensor, Tensor]:
-    here, rows = locate(pack, spans)
-    starts, stops = spans[here, 1], spans[here, 2]
-    lengths = numpy.maximum(stops - starts, 1).astype("float32")[:, None]
-    device = pack.lengths.device
-    return (here, *(torch.from_numpy(part).to(device) for part in (rows, starts, stops, lengths)))  # type: ignore[return-value]
+    def __call__(self, states: Sequence[Tensor]) -> Tensor:
+        """Average.
+
+        states (Sequence[Tensor]): The states of the packs, (W, T, H) each.
+        RETURNS (Tensor): The vectors of the spans in these windows, (S', H) in float32.
+        """
+        parts = []
+        for hidden, (rows, starts, stops, lengths) in zip(states, self.indices):
+            # Running sums make the work independent of how long the spans are and how much they overlap.
+            sums = F.pad(hidden.float().cumsum(dim=1), (0, 0, 1, 0))
+            parts.append((sums[rows, stops] - sums[rows, starts]) / lengths)
+        return torch.cat(parts) if len(parts) > 1 else parts[0]

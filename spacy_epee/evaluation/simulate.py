@@ -107,7 +107,7 @@ class Simulation:
     def graphs(self) -> List[Graph]:
         """RETURNS (List[Graph]): Where the answer is a structure, what each unit says there, U of them."""
         evidence: Sequence[StructureEvidence] = self.replay.evidence  # type: ignore[assignment]
-        return [evidence[exit].graphs[unit] for unit, exit in enumerate(self.exits)]
+        return [evidence[exit].graph(unit) for unit, exit in enumerate(self.exits)]
 
 
 def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -> Simulation:

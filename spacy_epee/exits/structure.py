@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Set, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit
@@ -30,17 +30,6 @@ class Graph:
     scores: numpy.ndarray
     links: numpy.ndarray
     link_scores: numpy.ndarray
-
-    def key(self, triggers: int) -> FrozenSet[Tuple[int, ...]]:
-        """What the answer says, without how sure it is. Spans that nothing is linked to say nothing, unless they are triggers.
-
-        triggers (int): The kinds below this number are triggers.
-        RETURNS (FrozenSet[Tuple[int, ...]]): Triggers and links.
-        """
-        found = {tuple(node) for node in self.nodes[self.nodes[:, 3] < triggers].tolist()}
-        nodes = self.nodes.tolist()
-        found |= {(*nodes[head], *nodes[child], output) for head, child, output in self.links.tolist()}
-        return frozenset(found)
 
 
 class StructureEvidence(Evidence):
@@ -73,7 +62,6 @@ class StructureEvidence(Evidence):
         self.asked = asked
         self.link = link
         self.n_triggers = len(asked.schema.events)
-        self._known: Dict[str, Any] = {}
 
     def keep(self, units: numpy.ndarray) -> "StructureEvidence":
         rows = self.rows(units)
@@ -144,16 +132,19 @@ class StructureEvidence(Evidence):
         given = given[(given[:, 3] >= self.n_triggers) & (places >= 0) & self.open[places]]
         return numpy.concatenate((self.triggers, tagged, given))
 
-    @cached_property
-    def node_scores(self) -> numpy.ndarray:
-        """RETURNS (ndarray): How sure each node is: the mean probability of its tags, and 1 for given ones, (M,)."""
-        scores = numpy.ones(len(self.nodes))
+    def node_scores(self, places: numpy.ndarray) -> numpy.ndarray:
+        """How sure some nodes are.
+
+        places (ndarray): Which of `nodes`, (M',).
+        RETURNS (ndarray): The mean probability of its tags, and 1 for one that is given, (M',).
+        """
+        scores = numpy.ones(len(places))
         rows = numpy.full(len(self.asked), -1)
         rows[self.items] = numpy.arange(len(self.items))
-        for place, (_, start, stop, kind) in enumerate(self.nodes.tolist()):
+        for number, (_, start, stop, kind) in enumerate(self.nodes[places].tolist()):
             if kind < self.grouped.shape[1] and (kind >= self.n_triggers or self.asked.find_triggers):
                 first = rows[start]
-                scores[place] = numpy.exp(_log_softmax(self.grouped[first : first + stop - start, kind]).max(axis=1)).mean()
+                scores[number] = numpy.exp(_log_softmax(self.grouped[first : first + stop - start, kind]).max(axis=1)).mean()
         return scores
 
     @cached_property
@@ -170,24 +161,28 @@ class StructureEvidence(Evidence):
         return pairs, numpy.hstack((heads, children)), logits, self.asked.possible(heads, children)
 
     @cached_property
-    def graphs(self) -> List[Graph]:
-        """RETURNS (List[Graph]): What each unit says, U of them."""
+    def accepted(self) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """RETURNS (Tuple[ndarray, ndarray]): The links that are given, as places of head and child in `nodes` and the output
+        (L, 3), and how sure they are (L,)."""
         pairs, _, logits, possible = self.links
         scores = expit(logits)
         rows, outputs = numpy.nonzero(possible & (scores >= self.threshold))
         links = numpy.column_stack((pairs[rows], outputs)) if len(rows) else numpy.zeros((0, 3), dtype=int)
-        found = scores[rows, outputs]
         reached = self._reached(links)
-        links, found = links[reached], found[reached]
-        places = self.places[self.nodes[:, 0]]
-        link_places = places[links[:, 0]]
-        graphs = []
-        for unit in range(len(self.units)):
-            here = numpy.flatnonzero(places == unit)
-            own = links[link_places == unit]
-            own = numpy.column_stack((numpy.searchsorted(here, own[:, 0]), numpy.searchsorted(here, own[:, 1]), own[:, 2]))
-            graphs.append(Graph(self.nodes[here], self.node_scores[here], own, found[link_places == unit]))
-        return graphs
+        return links[reached], scores[rows, outputs][reached]
+
+    def graph(self, unit: int) -> Graph:
+        """What a unit says.
+
+        unit (int): Which of the units here.
+        RETURNS (Graph): Its spans and links.
+        """
+        links, scores = self.accepted
+        here = numpy.flatnonzero(self.places[self.nodes[:, 0]] == unit)
+        wanted = numpy.isin(links[:, 0], here)
+        own = links[wanted]
+        own = numpy.column_stack((numpy.searchsorted(here, own[:, 0]), numpy.searchsorted(here, own[:, 1]), own[:, 2]))
+        return Graph(self.nodes[here], self.node_scores(here), own, scores[wanted])
 
     def _reached(self, links: numpy.ndarray) -> numpy.ndarray:
         """Which links are part of an event: parts of what is no argument are not, (L,) bool."""
@@ -199,9 +194,18 @@ class StructureEvidence(Evidence):
             reached[more] = True
 
     @cached_property
-    def keys(self) -> List[FrozenSet[Tuple[int, ...]]]:
-        """RETURNS (List[FrozenSet[Tuple[int, ...]]]): What each unit says, without how sure it is."""
-        return [graph.key(self.n_triggers) for graph in self.graphs]
+    def keys(self) -> List[Set[Tuple[int, ...]]]:
+        """RETURNS (List[Set[Tuple[int, ...]]]): What each unit says, without how sure it is: triggers and links. Spans that no
+        link holds say nothing, unless they are triggers."""
+        found: List[Set[Tuple[int, ...]]] = [set() for _ in self.units]
+        places = self.places[self.nodes[:, 0]].tolist()
+        nodes = self.nodes.tolist()
+        for place, node in zip(places, nodes):
+            if node[3] < self.n_triggers:
+                found[place].add(tuple(node))
+        for head, child, output in self.accepted[0].tolist():
+            found[places[head]].add((*nodes[head], *nodes[child], output))
+        return found
 
     @cached_property
     def agrees(self) -> numpy.ndarray:

@@ -7,7 +7,7 @@ import torch
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ..spans import locate, pool_spans
+from ..spans import SpanPooling, locate
 from ..tasks.event_items import KIND, START, STOP, UNIT, EventItems
 from .base import ExitHeads, head_model
 from .pair_layer import DISTANCES, PairLayer
@@ -97,14 +97,15 @@ class EventHeads(ExitHeads):
         gaps = numpy.maximum(stop - start, 0)
         between = numpy.column_stack((windows[head], start, start + gaps))
         spans = numpy.concatenate((numpy.column_stack((windows, begins, ends)), between))
-        vectors, places, empty = pool_spans(packs, states, spans, fixed=False)
+        pooling = SpanPooling(packs, spans)
+        vectors = pooling(states)
         if self.standardize is not None:
-            vectors = self.standardize.apply_to(exit, vectors, empty)
+            vectors = self.standardize.apply_to(exit, vectors, pooling.empty)
 
         def put(values: numpy.ndarray) -> Tensor:
             return torch.from_numpy(values).to(device)
 
-        vectors = vectors[put(places)]
+        vectors = vectors[put(pooling.places)]
         first = (nodes[head, START] < nodes[child, START]).astype("int64")
         features = self.layers[exit](
             vectors[: len(nodes)],

@@ -1,13 +1,13 @@
 """Classifiers of pairs of entities."""
 
-from typing import TYPE_CHECKING, Any, List, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 import numpy
 import torch
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ..spans import locate, pool_spans
+from ..spans import SpanPooling, locate
 from ..tasks.pairs import PairItems
 from .base import ExitHeads, head_model
 from .pair_layer import DISTANCES, PairLayer
@@ -21,19 +21,60 @@ class PairQuestion:
 
     items (PairItems): The pairs.
     spans (ndarray): Mentions, and behind them what is between the pairs, (M + N, 3).
-    types (Tensor): The number of each mention's label, (M,).
-    distances (Tensor): The number of each pair's distance, (N,).
-    orders (Tensor): Whether the head comes first, (N,).
+    types (ndarray): The number of each mention's label, (M,).
+    distances (ndarray): The number of each pair's distance, (N,).
+    orders (ndarray): Whether the head comes first, (N,).
     """
 
     def __init__(self, items: PairItems, device: torch.device, between: bool):
         self.items = items
+        self.device = device
+        self.between = between
         self.spans = numpy.concatenate((items.mentions, items.between)) if between else items.mentions
-        self.types = torch.from_numpy(items.types).to(device)
+        self.types = items.types
         gaps = items.between[:, 2] - items.between[:, 1]
-        self.distances = torch.from_numpy(numpy.searchsorted(DISTANCES, gaps, side="right")).to(device)
-        first = items.head_tokens[:, 0] < items.child_tokens[:, 0]
-        self.orders = torch.from_numpy(first.astype("int64")).to(device)
+        self.distances = numpy.searchsorted(DISTANCES, gaps, side="right")
+        self.orders = (items.head_tokens[:, 0] < items.child_tokens[:, 0]).astype("int64")
+        self._arranged: Optional[Tuple[Any, Arrangement]] = None
+
+    def arrange(self, packs: Sequence["Pack"], units: numpy.ndarray) -> "Arrangement":
+        """RETURNS (Arrangement): Where everything is. It stays as it was until a unit leaves or packs are joined."""
+        key = (units.tobytes(), *(members.rows.tobytes() for members in packs))
+        if self._arranged is None or self._arranged[0] != key:
+            self._arranged = key, Arrangement(self, packs, units)
+        return self._arranged[1]
+
+
+class Arrangement:
+    """Where the mentions and pairs of the units still climbing are.
+
+    pooling (SpanPooling): Averages spans.
+    mentions (Tensor): Which of the averages are of mentions, (M',).
+    heads (Tensor): Which of these mentions is the head of each pair, (N',).
+    children (Tensor): Which is the child, (N',).
+    middle (Optional[Tensor]): Which of the averages is what is between the two, (N',).
+    types (Tensor): The numbers of the mentions' labels, (M',).
+    distances (Tensor): The numbers of the pairs' distances, (N',).
+    orders (Tensor): Whether the head comes first, (N',).
+    """
+
+    def __init__(self, question: PairQuestion, packs: Sequence["Pack"], units: numpy.ndarray):
+        items = question.items
+        self.pooling = SpanPooling(packs, question.spans)
+        places, live = self.pooling.places, items.of_units(units)
+        known = numpy.flatnonzero(places[: len(items.mentions)] >= 0)
+        numbers = numpy.zeros(len(items.mentions), dtype="int64")
+        numbers[known] = numpy.arange(len(known))
+
+        def put(values: numpy.ndarray) -> Tensor:
+            return torch.from_numpy(values).to(question.device)
+
+        self.mentions = put(places[known])
+        self.heads, self.children = put(numbers[items.heads[live]]), put(numbers[items.children[live]])
+        self.middle = put(places[len(items.mentions) + live]) if question.between else None
+        self.types, self.distances, self.orders = (
+            put(values) for values in (question.types[known], question.distances[live], question.orders[live])
+        )
 
 
 class PairHeads(ExitHeads):
@@ -103,30 +144,22 @@ class PairHeads(ExitHeads):
         device = pack.lengths.device
         index = [torch.from_numpy(numpy.repeat(part, lengths)).to(device) for part in (rows, here)]
         hidden = pack.state.hidden
-        added = self.marks(question.types[index[1]]).to(hidden.dtype)
+        added = self.marks(torch.from_numpy(question.types).to(device)[index[1]]).to(hidden.dtype)
         pack.state.hidden = hidden.index_put((index[0], torch.from_numpy(places).to(device)), added, accumulate=True)
 
     def vectors(
         self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PairQuestion, units: numpy.ndarray
     ) -> Tensor:
-        items = question.items
-        vectors, places, empty = pool_spans(packs, states, question.spans)
+        here = question.arrange(packs, units)
+        vectors = here.pooling(states)
         if self.standardize is not None:
-            vectors = self.standardize(exit, vectors, empty)
-        live = items.of_units(units)
-        known = numpy.flatnonzero(places[: len(items.mentions)] >= 0)
-        numbers = numpy.zeros(len(items.mentions), dtype="int64")
-        numbers[known] = numpy.arange(len(known))
-        device = vectors.device
-        mentions = vectors[torch.from_numpy(places[known]).to(device)]
-        heads, children = (torch.from_numpy(numbers[ends[live]]).to(device) for ends in (items.heads, items.children))
-        middle = vectors[torch.from_numpy(places[len(items.mentions) + live]).to(device)] if self.between else None
+            vectors = self.standardize(exit, vectors, here.pooling.empty)
+        mentions = vectors[here.mentions]
+        middle = None if here.middle is None else vectors[here.middle]
         if not self.hidden:
-            parts = [mentions[heads], mentions[children]]
+            parts = [mentions[here.heads], mentions[here.children]]
             return torch.cat(parts if middle is None else [*parts, middle], dim=1)
-        types = question.types[torch.from_numpy(known).to(device)]
-        pairs = torch.from_numpy(live).to(device)
-        return self.layers[exit](mentions, types, heads, children, middle, question.distances[pairs], question.orders[pairs])
+        return self.layers[exit](mentions, here.types, here.heads, here.children, middle, here.distances, here.orders)
 
 
 def PairHead(

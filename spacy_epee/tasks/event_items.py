@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc
@@ -77,11 +77,11 @@ class EventItems(Items):
         _, end = numpy.nonzero(ends.T)
         return numpy.column_stack((units[start], rows[start], rows[end] + 1, layers[layer]))
 
-    def pair(self, nodes: numpy.ndarray, scores: Optional[numpy.ndarray] = None) -> numpy.ndarray:
+    def pair(self, nodes: numpy.ndarray, scores: Optional[Callable[[numpy.ndarray], numpy.ndarray]] = None) -> numpy.ndarray:
         """Pair spans that may be linked.
 
         nodes (ndarray): The spans, (M, 4).
-        scores (Optional[ndarray]): How sure each is, (M,), to choose among too many.
+        scores (Optional[Callable[[ndarray], ndarray]]): Tells how sure some of them are, to choose among too many.
         RETURNS (ndarray): Places of head and child in `nodes`, (P, 2). A trigger is paired with itself if it can have
             attributes. A window without a trigger has none.
         """
@@ -99,7 +99,7 @@ class EventItems(Items):
                     f"A window has {len(members)} spans that make up {wanted.sum()} pairs; the {most} surest are linked (the "
                     "setting `max_pairs`)."
                 )
-                sure = numpy.ones(len(members)) if scores is None else scores[members]
+                sure = numpy.ones(len(members)) if scores is None else scores(members)
                 members = numpy.sort(members[numpy.argsort(-sure, kind="stable")[:most]])
                 wanted = self._linkable(nodes[members, KIND])
             heads, children = numpy.nonzero(wanted)
@@ -134,7 +134,7 @@ class EventItems(Items):
         scores = numpy.where(numpy.arange(len(nodes)) < len(self.gold) + len(self.given), 1.0, 0.0)
         _, kept = numpy.unique(nodes, axis=0, return_index=True)
         kept.sort()
-        pairs = self.pair(nodes[kept], scores[kept])
+        pairs = self.pair(nodes[kept], scores[kept].__getitem__)
         return nodes[kept][pairs[:, 0]], nodes[kept][pairs[:, 1]]
 
     def place(self, unit: int, start: int, end: int) -> Tuple[int, int]:

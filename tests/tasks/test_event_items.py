@@ -133,7 +133,7 @@ def test_event_pairs_keep_the_surest_spans_if_there_are_too_many():
     items = make_items([9], max_pairs=4)
     nodes = numpy.array([HARM, *((0, i, i + 1, 2) for i in range(2, 9))])
     with pytest.warns(UserWarning, match="max_pairs"):
-        found = items.pair(nodes, numpy.array([1.0, *(0.1 * i for i in range(7))]))
+        found = items.pair(nodes, numpy.array([1.0, *(0.1 * i for i in range(7))]).__getitem__)
     assert {int(child) for _, child in found} == {0, 7}
 
 

@@ -8,7 +8,7 @@ benchmarks/corpora.py uses the same. What is written holds text of a corpus and 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Set
+from typing import Any, Callable, Dict, Set, Tuple
 
 import typer
 from wasabi import msg
@@ -22,7 +22,10 @@ Row = Dict[str, Any]
 def of_concepts(row: Row) -> Row:
     """Relations of concepts as relations of all their mentions in the document."""
     found = [(relation["head"], relation["child"], relation["label"]) for relation in row["concept_relations"]]
-    places = {(ent["start"], ent["end"], ent["label"]): ent for ent in row["ents"]}  # some are there twice, as parts of others
+    places: Dict[Tuple[int, int, str], Row] = {}
+    for ent in row["ents"]:  # some are there twice, as parts of others, with other concepts
+        known = places.setdefault((ent["start"], ent["end"], ent["label"]), {**ent, "kb_id": ""})
+        known["kb_id"] = "|".join(dict.fromkeys(filter(None, [*known["kb_id"].split("|"), *ent["kb_id"].split("|")])))
     ents = list(places.values())
     return {**row, "ents": ents, "relations": relate_mentions(ents, found)}
 

@@ -160,6 +160,19 @@ def test_convert_bc5cdr_relates_all_mentions(script, tmp_path):
     assert derived == row
 
 
+def test_mentions_at_one_place_keep_all_their_concepts(script):
+    place = {"start": 0, "end": 8, "label": "Disease"}
+    ents = [
+        {"id": "T1", **place, "kb_id": "D1"},
+        {"id": "T2", **place, "kb_id": "D2|D1"},
+        {"id": "T3", "start": 9, "end": 12, "label": "Chemical", "kb_id": "C1"},
+    ]
+    row = {"ents": ents, "concept_relations": [{"head": "C1", "child": "D1", "label": "CID"}]}
+    derived = script("derive_corpora").of_concepts(row)
+    assert [ent["kb_id"] for ent in derived["ents"]] == ["D1|D2", "C1"]
+    assert derived["relations"] == [{"head": "T3", "child": "T1", "label": "CID"}]
+
+
 def test_convert_phee(script, tmp_path):
     text = "A boy on zolodrin  and vexamil possibly had red itchy spots."
 

@@ -64,7 +64,7 @@ def _places(active: torch.Tensor, order: torch.Tensor, live: torch.Tensor) -> to
 @torch.inference_mode()
 def run_tokens(pipe, items, units: numpy.ndarray, threshold: float) -> Tuple[Dict[int, object], float]:
     """Let tokens halt. RETURNS: the graph of each window, and the mean layer of a token."""
-    stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)
+    stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)[0]
     climb = Climb(stepper, heads, items, units, 4096)
     graphs: Dict[int, object] = {}
     layers_run = tokens_seen = 0
@@ -138,7 +138,7 @@ def main(
     examples = list(CORPORA[corpus].reader(split(corpora, corpus, "dev"))(nlp))[:documents]
     docs = [eg.predicted for eg in examples]
     items = pipe.ask(docs)
-    stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)
+    stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)[0]
     parts = [items.live[start : start + batch] for start in range(0, len(items.live), batch)]
     for module in (stepper.model, heads):
         module.eval()

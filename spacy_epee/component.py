@@ -4,8 +4,9 @@ import json
 import os
 import time
 import warnings
+from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -23,7 +24,7 @@ from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from .exits.rules import ExitRule
 from .items import Items
-from .loop import Answers, run_exits
+from .loop import Answers, Joint, TaskRun, groups_of, run_exits
 from .model import (
     ExitOutputs,
     get_exit_layers,
@@ -34,9 +35,10 @@ from .model import (
     is_initialized,
     set_training,
 )
+from .part import Part
 from .tasks.base import Task
 from .training.losses import JointLoss, exit_weights, link_gradient
-from .windows import pack
+from .windows import Windows, pack
 
 FORMAT = 1
 """The layout of saved components. Raise it when an older version could not read a newer one."""
@@ -61,11 +63,9 @@ class EarlyExitTransformer(TrainablePipe):
         model: Model,
         name: str = "epee",
         *,
-        task: Task,
-        exit: Optional[ExitRule],
+        parts: Dict[str, Part],
         loss: JointLoss,
-        threshold: float = 0.5,
-        scorer: Optional[Callable] = None,
+        joint: Joint = "all",
         compare_full_depth: bool = True,
     ):
         """Make a component.
@@ -73,131 +73,203 @@ class EarlyExitTransformer(TrainablePipe):
         vocab (Vocab): The shared vocabulary.
         model (Model): The early-exiting model.
         name (str): The component's name in the pipeline.
-        task (Task): What is predicted.
-        exit (Optional[ExitRule]): When to leave; None runs the full depth.
+        parts (Dict[str, Part]): The tasks, by name.
         loss (JointLoss): How the exits are trained.
-        threshold (float): The probability from which a label counts as given, if labels are not exclusive.
-        scorer (Optional[Callable]): The scoring method.
-        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full` or `rel_full`. If not, set
-            `training.score_weights.cats_full = null`.
+        joint (str): With several tasks "all", a text climbs until all are settled that decide (see `Part.priority`), or "any",
+            until one of them is.
+        compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full`, `rel_full` and the like. If not,
+            set `training.score_weights.cats_full = null`.
         """
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"The setting `threshold` of the component '{name}' is {threshold}; give a number from 0 to 1.")
+        if joint not in ("all", "any"):
+            raise ValueError(f"The setting `joint` of the component '{name}' is '{joint}'; give 'all' or 'any'.")
+        named: Optional[List[str]] = model.attrs["tasks"]
+        if sorted(parts) != (named or list(parts)):
+            raise ValueError(
+                f"The component '{name}' has the tasks {sorted(parts)}, and its model has classifiers for {named}. Give each "
+                f"task a block in `components.{name}.tasks` and one of the same name in `components.{name}.model.heads`."
+            )
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.task = task
+        self.parts = {task: parts[task] for task in sorted(parts)}
         self.loss = loss
-        self.scorer = scorer
+        self.joint = joint
         self.compare_full_depth = compare_full_depth
         self.stage = "joint"
-        self.cfg: Dict[str, Any] = {"labels": [], "threshold": threshold, "format": FORMAT}
-        self._config_threshold = threshold
-        self._exit: Optional[ExitRule] = None
-        self.exit = exit
-        self._config_rule = exit
+        own = {task: {"labels": [], "threshold": part.threshold} for task, part in self.parts.items()}
+        self.cfg: Dict[str, Any] = {"tasks": own, "format": FORMAT} if named else {**own[self._only()], "format": FORMAT}
+        self._config_rules = {task: part.exit for task, part in self.parts.items()}
+        for task, part in self.parts.items():
+            self.set_exit(part.exit, task)
         install_extensions()
+
+    def _only(self, task: Optional[str] = None) -> str:
+        """RETURNS (str): A task's name; of a component with one task, its."""
+        if task is None and len(self.parts) == 1:
+            return next(iter(self.parts))
+        if task not in self.parts:
+            raise ValueError(f"The component '{self.name}' has the tasks {list(self.parts)}; name one of them, not {task!r}.")
+        return task
+
+    @property
+    def task(self) -> Task:
+        """RETURNS (Task): The task of a component that has one."""
+        return self.parts[self._only()].task
+
+    def task_cfg(self, task: Optional[str] = None) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What is saved of a task: its labels, its threshold, and what it has learned of the data."""
+        return self.cfg["tasks"][self._only(task)] if "tasks" in self.cfg else self.cfg
+
+    def task_labels(self, task: Optional[str] = None) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The labels of a task."""
+        return tuple(self.task_cfg(task)["labels"])
 
     @property
     def labels(self) -> Tuple[str, ...]:
-        """RETURNS (Tuple[str, ...]): The labels of the component."""
-        return tuple(self.cfg["labels"])
+        """RETURNS (Tuple[str, ...]): The labels of all tasks, each once."""
+        return tuple(dict.fromkeys(label for task in self.parts for label in self.task_labels(task)))
 
     @property
-    def label_data(self) -> List[str]:
-        """RETURNS (List[str]): What `spacy init labels` writes and `initialize` takes."""
+    def label_data(self) -> Union[List[str], Dict[str, List[str]]]:
+        """RETURNS (Union[List[str], Dict[str, List[str]]]): What `spacy init labels` writes and `initialize` takes: labels, or the
+        labels of each task."""
+        if "tasks" in self.cfg:
+            return {task: list(self.task_labels(task)) for task in self.parts}
         return list(self.labels)
 
     @property
+    def exits(self) -> Dict[str, Optional[ExitRule]]:
+        """RETURNS (Dict[str, Optional[ExitRule]]): The exit rule of each task. See `set_exit`."""
+        return {task: part.exit for task, part in self.parts.items()}
+
+    @property
     def exit(self) -> Optional[ExitRule]:
-        """RETURNS (Optional[ExitRule]): The exit rule. Another one can be set at any time; None runs the full depth."""
-        return self._exit
+        """RETURNS (Optional[ExitRule]): The exit rule of a component with one task. Another one can be set at any time, for all
+        tasks; None runs the full depth."""
+        return self.parts[self._only()].exit
 
     @exit.setter
     def exit(self, rule: Optional[ExitRule]) -> None:
+        for task in self.parts:
+            self.set_exit(rule, task)
+
+    def set_exit(self, rule: Optional[ExitRule], task: Optional[str] = None) -> None:
+        """Set the exit rule of a task.
+
+        rule (Optional[ExitRule]): The rule; None runs the full depth.
+        task (Optional[str]): The task; None if there is only one.
+        """
+        task = self._only(task)
         if rule is not None and not isinstance(rule, ExitRule):
             raise ValueError(
-                f"The setting `exit` of the component '{self.name}' is a {type(rule).__name__}, not an exit rule. Give one such "
+                f"The setting `exit` of {self._called(task)} is a {type(rule).__name__}, not an exit rule. Give one such "
                 "as `{'@misc': 'spacy-epee.EntropyPatience.v1'}`, or null for the full depth."
             )
-        self._check_rule(rule)
-        self._exit = rule
+        self._check_rule(rule, task)
+        self.parts[task].exit = rule
 
-    def _check_rule(self, rule: Optional[ExitRule]) -> None:
+    def _called(self, task: str) -> str:
+        """What to call a task in messages."""
+        return f"the task '{task}' of the component '{self.name}'" if "tasks" in self.cfg else f"the component '{self.name}'"
+
+    def _check_rule(self, rule: Optional[ExitRule], task: str) -> None:
         """Refuse a rule that could never fire, once the depth is known."""
         if rule is None or not is_initialized(self.model):
             return
         layers = get_exit_layers(self.model)
         if not rule.can_fire(layers):
+            block = f"components.{self.name}.tasks.{task}.exit" if "tasks" in self.cfg else f"components.{self.name}.exit"
             raise ValueError(
-                f"The exit rule {_rule_config(rule) or type(rule).__name__} of the component '{self.name}' can never fire before "
-                f"the last of the exits, which are after the layers {layers}. Relax `components.{self.name}.exit`, or set it to "
+                f"The exit rule {_rule_config(rule) or type(rule).__name__} of {self._called(task)} can never fire before "
+                f"the last of the exits, which are after the layers {layers}. Relax `{block}`, or set it to "
                 "null to run the full depth on purpose."
             )
 
-    def predict(self, docs: Iterable[Doc]) -> Answers:
+    def predict(self, docs: Iterable[Doc]) -> Dict[str, Answers]:
         """Answer some Docs without changing them.
 
         docs (Iterable[Doc]): The Docs.
-        RETURNS (Answers): The answers.
+        RETURNS (Dict[str, Answers]): The answers of each task.
         """
-        return self.answer(list(docs), self.exit)
+        return self.run(list(docs), self.exits)
 
-    def answer(self, docs: Sequence[Doc], rule: Optional[ExitRule]) -> Answers:
-        """Answer some Docs by a rule.
+    def answer(self, docs: Sequence[Doc], rule: Optional[ExitRule], task: Optional[str] = None) -> Answers:
+        """Answer some Docs for one task alone, by a rule.
 
         docs (Sequence[Doc]): The Docs.
         rule (Optional[ExitRule]): The rule; None runs the full depth.
+        task (Optional[str]): The task; None if there is only one.
         RETURNS (Answers): The answers, of Docs in order.
+        """
+        task = self._only(task)
+        return self.run(docs, {task: rule})[task]
+
+    def run(self, docs: Sequence[Doc], rules: Dict[str, Optional[ExitRule]]) -> Dict[str, Answers]:
+        """Answer some Docs for some of the tasks, together.
+
+        docs (Sequence[Doc]): The Docs.
+        rules (Dict[str, Optional[ExitRule]]): The tasks and their rules; None runs the full depth.
+        RETURNS (Dict[str, Answers]): The answers of each of these tasks, of Docs in order.
         """
         self._require_model()
         began = time.perf_counter()
-        stepper, heads = get_stepper(self.model), get_heads(self.model)
-        items = self.ask(docs)
-        answers = Answers.empty(items, heads.n_labels, stepper.depth, self.task.reading(self.cfg["threshold"]))
-        counters = None if rule is None else rule.start(items.n_units, began)
+        stepper = get_stepper(self.model)
         set_training(self.model, False)
+        runs: Dict[str, TaskRun] = {}
+        for (task, items), heads in zip(self._ask(docs).items(), get_heads(self.model)):
+            if task in rules:
+                part = self.parts[task]
+                reading = part.task.reading(self.task_cfg(task)["threshold"])
+                answers = Answers.empty(items, heads.n_labels, stepper.depth, reading)
+                runs[task] = TaskRun(heads, answers, rules[task], began, device=stepper.device, priority=part.priority)
         most = get_settings(self.model).max_wordpieces
         layers = get_exit_layers(self.model)
-        for units in _climbs(items, most * CLIMB):
-            run_exits(
-                stepper,
-                heads,
-                answers,
-                units,
-                exit_layers=layers,
-                rule=rule,
-                counters=counters,
-                wordpieces=most,
-            )
-        return answers
+        for rows in _climbs([run.items for run in runs.values()], most * CLIMB):
+            run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=self.joint)
+        return {task: run.answers for task, run in runs.items()}
 
-    def ask(self, docs: Sequence[Doc]) -> Items:
+    def ask(self, docs: Sequence[Doc], task: Optional[str] = None) -> Items:
         """Say what there is to answer about some Docs.
 
         docs (Sequence[Doc]): The Docs.
+        task (Optional[str]): The task; None if there is only one.
         RETURNS (Items): The items and their units.
         """
-        return self.task.ask(docs, get_windows(self.model, docs, self.task.wanted(docs)), self.cfg)
+        return self._ask(docs)[self._only(task)]
 
-    def set_annotations(self, docs: Iterable[Doc], answers: Answers) -> None:
-        """Write answers to Docs: what the task writes, and where and why each left, in `doc._.exits`.
+    def _ask(self, docs: Sequence[Doc], windows: Optional[Windows] = None) -> Dict[str, Items]:
+        """What there is to answer for each task, about the same windows."""
+        if windows is None:
+            windows = self._windows(docs)
+        return {task: part.task.ask(docs, windows, self.task_cfg(task)) for task, part in self.parts.items()}
+
+    def _windows(self, docs: Sequence[Doc]) -> Windows:
+        """Cut those of some Docs into windows that any task wants."""
+        wanted = [part.task.wanted(docs) for part in self.parts.values()]
+        every = None if any(own is None for own in wanted) else [any(own) for own in zip(*wanted)]  # type: ignore[misc]
+        return get_windows(self.model, docs, every)
+
+    def set_annotations(self, docs: Iterable[Doc], answers: Dict[str, Answers]) -> None:
+        """Write answers to Docs: what the tasks write, and where and why each left, in `doc._.exits`.
 
         docs (Iterable[Doc]): The Docs.
-        answers (Answers): Their answers.
+        answers (Dict[str, Answers]): The answers of each task.
         """
         docs = list(docs)
         install_extensions()
-        self.task.annotate(docs, answers, self.labels)
-        for doc, own in zip(docs, answers.items.by_doc()):
-            ran = [unit for unit in own if answers.layers[unit]]
-            units = [
-                {"layer": int(answers.layers[unit]), "reason": answers.reasons[unit], "entropy": float(answers.entropy[unit])}
-                for unit in ran
-            ]
-            layer = float(answers.layers[ran].mean()) if ran else 0.0
-            entry = {"layer": layer, "depth": answers.depth, "units": units}
-            doc._.exits = {**doc._.exits, self.name: {self.task.name: entry}}
+        entries: List[Dict[str, Any]] = [{} for _ in docs]
+        for task, own in answers.items():
+            self.parts[task].task.annotate(docs, own, self.task_labels(task))
+            for entry, units in zip(entries, own.items.by_doc()):
+                ran = [unit for unit in units if own.layers[unit]]
+                layer = float(own.layers[ran].mean()) if ran else 0.0
+                found = [
+                    {"layer": int(own.layers[unit]), "reason": own.reasons[unit], "entropy": float(own.entropy[unit])}
+                    for unit in ran
+                ]
+                entry[task] = {"layer": layer, "depth": own.depth, "units": found}
+        for doc, entry in zip(docs, entries):
+            doc._.exits = {**doc._.exits, self.name: entry}
 
     def update(
         self,
@@ -222,59 +294,80 @@ class EarlyExitTransformer(TrainablePipe):
         self._require_model()
         most = get_settings(self.model).max_wordpieces
         docs = [eg.predicted for eg in examples]
-        windows = get_windows(self.model, docs, self.task.wanted(docs)).sample(most)
-        items = self.task.ask(docs, windows, self.cfg)
-        _, given = self.task.targets(examples, self.labels, items)
-        answered = given.any(axis=1)
-        known = numpy.bincount(items.unit_docs[items.units[answered]], minlength=len(docs))
-        lengths = numpy.bincount(items.unit_docs, items.lengths, minlength=len(docs))
-        useful = numpy.flatnonzero((known > 0) & (lengths > 0))
+        windows = self._windows(docs).sample(most)
+        asked = self._ask(docs, windows)
+        known = numpy.stack([self._known(task, examples, items) for task, items in asked.items()])
+        climbing = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked.values()])
+        lengths = numpy.bincount(windows.docs, windows.lengths * climbing, minlength=len(docs))
+        useful = numpy.flatnonzero(known.any(axis=0) & (lengths > 0))
+        totals = known[:, useful].sum(axis=1)
         self.model.attrs["stage"] = self.stage
-        sizes = (lengths + known)[useful].astype(int)  # an item counts as a wordpiece
+        sizes = (lengths + known.sum(axis=0))[useful].astype(int)  # an item counts as a wordpiece
         for rows in pack(sizes, most, call=most):  # only the size matters here
             part = useful[rows]
             if len(part) == len(docs):
-                part, asked = numpy.arange(len(docs)), items
+                part, here = numpy.arange(len(docs)), asked
             else:
-                asked = self.task.ask([docs[i] for i in part], windows.select(part), self.cfg)
+                here = self._ask([docs[i] for i in part], windows.select(part))
             taught = [examples[i] for i in part]
-            self.task.teach(taught, asked)
-            scores, backprop = self.model.begin_update(asked)
-            loss, gradient = self.get_loss(taught, scores)
-            share = float(known[part].sum() / known[useful].sum())
-            links = [replace(found, logits=found.logits * share) for found in gradient.links]
-            backprop(ExitOutputs(gradient.logits * share, gradient.doubt * share, asked, links))
-            losses[self.name] += loss * share
+            for task, items in here.items():
+                self.parts[task].task.teach(taught, items)
+            scores, backprop = self.model.begin_update(list(here.values()))
+            shares = known[:, part].sum(axis=1) / numpy.maximum(totals, 1)
+            loss, gradients = self.get_loss(taught, scores, shares)
+            backprop(gradients)
+            losses[self.name] += loss
         if sgd is not None and len(useful):
             self.finish_update(sgd)
         return losses
 
-    def get_loss(self, examples: Iterable[Example], scores: ExitOutputs) -> Tuple[float, ExitOutputs]:
-        """Find the loss of some examples and its gradient.
+    def _known(self, task: str, examples: Sequence[Example], items: Items) -> numpy.ndarray:
+        """How many items of a task have an annotation in each example."""
+        _, given = self.parts[task].task.targets(examples, self.task_labels(task), items)
+        return numpy.bincount(items.unit_docs[items.units[given.any(axis=1)]], minlength=len(examples))
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: List[ExitOutputs], shares: Optional[Sequence[float]] = None
+    ) -> Tuple[float, List[ExitOutputs]]:
+        """Find the loss of some examples and its gradient: the sum of those of the tasks, by their weights.
 
         examples (Iterable[Example]): The examples.
-        scores (ExitOutputs): What the exits say about them.
-        RETURNS (Tuple[float, ExitOutputs]): The loss and its gradient.
+        scores (List[ExitOutputs]): What the exits say about them, for each task.
+        shares (Optional[Sequence[float]]): Which part of the annotation of a batch these are, for each task; None for all.
+        RETURNS (Tuple[float, List[ExitOutputs]]): The loss and its gradient.
         """
-        truths, given = self.task.targets(list(examples), self.labels, scores.items)
+        examples = list(examples)
+        total, gradients = 0.0, []
+        for number, (task, found) in enumerate(zip(self.parts, scores)):
+            share = self.parts[task].weight * (1.0 if shares is None else float(shares[number]))
+            loss, gradient = self._task_loss(task, examples, found)
+            links = [replace(part, logits=part.logits * share) for part in gradient.links]
+            gradients.append(ExitOutputs(gradient.logits * share, gradient.doubt * share, found.items, links))
+            total += share * loss
+        return total, gradients
+
+    def _task_loss(self, name: str, examples: Sequence[Example], scores: ExitOutputs) -> Tuple[float, ExitOutputs]:
+        """The loss of a task and its gradient."""
+        task, cfg = self.parts[name].task, self.task_cfg(name)
+        truths, given = task.targets(examples, cfg["labels"], scores.items)
         logits, doubt = xp2torch(scores.logits), xp2torch(scores.doubt)
-        weights = self.task.weights(self.labels, self.cfg)
+        weights = task.weights(cfg["labels"], cfg)
         weighting = {"joint": None, "trunk": "last", "exits": "equal"}[self.stage]
         loss, d_logits, d_doubt = self.loss.gradient(
             logits,
             doubt,
             truths=torch.from_numpy(truths).to(logits.device),
             given=torch.from_numpy(given).to(logits.device),
-            exclusive=self.task.exclusive,
+            exclusive=task.exclusive,
             label_weights=torch.tensor(weights, device=logits.device),
-            group=self.task.group,
-            threshold=self.cfg["threshold"],
+            group=task.group,
+            threshold=cfg["threshold"],
             weighting=weighting,
         )
         gradient = ExitOutputs(torch2xp(d_logits), torch2xp(d_doubt), scores.items)
-        for exit, found in enumerate(scores.links):
-            link_truths, possible = self.task.link_targets(scores.items, found)
-            share = float(exit_weights(len(scores.links), weighting or self.loss.weighting)[exit])
+        shares = exit_weights(len(logits), weighting or self.loss.weighting).tolist()
+        for share, found in zip(shares, scores.links):
+            link_truths, possible = task.link_targets(scores.items, found)
             more, d_links = link_gradient(xp2torch(found.logits), link_truths, possible)
             loss += share * more
             gradient.links.append(replace(found, logits=torch2xp(share * d_links)))
@@ -285,90 +378,149 @@ class EarlyExitTransformer(TrainablePipe):
         get_examples: Callable[[], Iterable[Example]],
         *,
         nlp: Optional[Language] = None,
-        labels: Optional[Iterable[str]] = None,
+        labels: Optional[Union[Dict[str, List[str]], Iterable[str]]] = None,
         positive_label: Optional[str] = None,
     ) -> None:
         """Load the backbone, learn the labels and make the classifiers.
 
         get_examples (Callable[[], Iterable[Example]]): Returns some representative examples.
         nlp (Optional[Language]): The pipeline.
-        labels (Optional[Iterable[str]]): The labels; None takes those of the examples.
+        labels (Optional[Union[Dict[str, List[str]], Iterable[str]]]): The labels, or those of some of the tasks by name; None takes
+            those of the examples.
         positive_label (Optional[str]): The positive one of two exclusive labels, for scoring.
         """
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
-        if isinstance(labels, str):
-            raise ValueError(f"The labels of the component '{self.name}' are one string; give a list.")
-        found, facts = self.task.learn(get_examples())
-        if not is_initialized(self.model):  # classifiers that are there already were made for what was found then
-            self.cfg.update(facts)
-        for label in found if labels is None else labels:
-            self.add_label(label)
-        self.task.check_labels(self.labels, self.name)
+        wanted = self._given_labels(labels)
+        fresh = not is_initialized(self.model)
+        for task, part in self.parts.items():
+            found, facts = part.task.learn(get_examples())
+            if fresh:  # classifiers that are there already were made for what was found then
+                self.task_cfg(task).update(facts)
+            for label in wanted.get(task, found):
+                self.add_label(label, task)
+            part.task.check_labels(self.task_labels(task), self._title(task))
         self._check_owners(nlp)
-        self._check_head()
+        self._check_heads()
         if positive_label is not None:
-            if not self.task.exclusive or len(self.labels) != 2:
-                raise ValueError(Errors.E919.format(pos_label=positive_label, labels=self.labels))
-            if positive_label not in self.labels:
-                raise ValueError(Errors.E920.format(pos_label=positive_label, labels=self.labels))
-            self.cfg["positive_label"] = positive_label
+            self._set_positive(positive_label)
         sample = list(islice(get_examples(), SAMPLE))
         if not sample:
             raise ValueError(Errors.E923.format(name=self.name))
-        self.model.attrs["sizes"] = self.task.sizes(self.cfg)
-        self.model.set_dim("nO", self.task.n_logits(self.labels, self.cfg))
+        self.model.attrs["sizes"] = [
+            {"labels": part.task.n_logits(cfg["labels"], cfg), **part.task.sizes(cfg)}
+            for part, cfg in ((part, self.task_cfg(task)) for task, part in self.parts.items())
+        ]
         self.model.initialize()
-        self._check_rule(self.exit)
+        for task, rule in self.exits.items():
+            self._check_rule(rule, task)
         docs = _with_sentences(nlp, self, [eg.predicted for eg in sample])
-        items = self.ask(docs)
-        self.task.targets(sample, self.labels, items)
-        self.task.check_data(sample, items, self.name)
-        standardize = get_heads(self.model).standardize
-        if standardize is not None:
-            if not len(items):  # what there is to ask about will be predicted by other components
-                docs = _with_sentences(nlp, self, [eg.reference for eg in sample])
-            with standardize.fitting():
-                for _ in self.exit_logits(docs[:FITTED]):
-                    pass
+        for task, items in self._ask(docs).items():
+            _, given = self.parts[task].task.targets(sample, self.task_labels(task), items)
+            self.parts[task].task.check_data(sample, items, self._title(task))
+        self._standardize(nlp, docs, sample)
 
-    def _check_head(self) -> None:
-        """Refuse classifiers made for another task."""
-        kind = self.model.get_ref("head").shims[0].kind
-        if kind.task != self.task.name:
+    def _given_labels(self, labels: Any) -> Dict[str, List[str]]:
+        """The labels that `initialize` was given, by task."""
+        if labels is None:
+            return {}
+        if isinstance(labels, str):
+            raise ValueError(f"The labels of the component '{self.name}' are one string; give a list.")
+        if "tasks" not in self.cfg:
+            return {self._only(): list(labels)}
+        if not isinstance(labels, dict) or set(labels) - set(self.parts):
             raise ValueError(
-                f"The setting `model.head` of the component '{self.name}' names classifiers for the task '{kind.task}', and this "
-                f"component's is '{self.task.name}'. Leave the setting out to take the default."
+                f"Give the labels of the component '{self.name}' by task, in `initialize.components.{self.name}.labels`: "
+                f"{{\"{next(iter(self.parts))}\": [...]}}. The tasks are {list(self.parts)}; those left out take the labels of the "
+                "data."
             )
+        return {task: list(own) for task, own in labels.items()}
 
-    def _check_owners(self, nlp: Optional[Language]) -> None:
-        """Two components with the same label would overwrite each other's answers."""
-        for name, pipe in [] if nlp is None else nlp.pipeline:
-            if pipe is self or self.task.assigns not in nlp.get_pipe_meta(name).assigns:  # type: ignore[union-attr]
-                continue
-            settings = nlp.config["initialize"]["components"].get(name, {})  # type: ignore[union-attr]
-            # A component before its own initialization takes the labels it is given, or else all that are in the data.
-            theirs = getattr(pipe, "labels", ()) or (() if "labels" in settings else self.labels)
-            shared = sorted(set(self.labels) & set(theirs))
-            if shared:
+    def _title(self, task: str) -> str:
+        """A task's name in messages, as short as can be."""
+        return f"{self.name}.{task}" if "tasks" in self.cfg else self.name
+
+    def _standardize(self, nlp: Optional[Language], docs: List[Doc], sample: Sequence[Example]) -> None:
+        """Take the statistics of the pretrained trunk's states."""
+        fitted = [heads.standardize for heads in get_heads(self.model) if heads.standardize is not None]
+        if not fitted:
+            return
+        if not all(len(items) for items in self._ask(docs).values()):  # what is to be asked about, others will predict
+            docs = _with_sentences(nlp, self, [eg.reference for eg in sample])
+        with ExitStack() as stack:
+            for standardize in fitted:
+                stack.enter_context(standardize.fitting())
+            for _ in self.all_exits(docs[:FITTED]):
+                pass
+
+    def _set_positive(self, label: str) -> None:
+        task, cfg = self.parts[self._only()].task, self.task_cfg()
+        if not task.exclusive or len(self.labels) != 2:
+            raise ValueError(Errors.E919.format(pos_label=label, labels=self.labels))
+        if label not in self.labels:
+            raise ValueError(Errors.E920.format(pos_label=label, labels=self.labels))
+        cfg["positive_label"] = label
+
+    def _check_heads(self) -> None:
+        """Refuse classifiers made for another task."""
+        for (name, part), head in zip(self.parts.items(), self.model.layers[1:]):
+            kind = head.shims[0].kind
+            if kind.task != part.task.name:
+                block = f"model.heads.{name}" if "tasks" in self.cfg else "model.head"
                 raise ValueError(
-                    f"The components '{name}' and '{self.name}' both have the labels {shared}, or take them from the data, "
-                    f"and both write them to `{self.task.assigns}`. Give each its own with "
-                    f"`initialize.components.{self.name}.labels`, or rename them in the data."
+                    f"The setting `{block}` of the component '{self.name}' names classifiers for the task '{kind.task}', and "
+                    f"{self._called(name)} is of the kind '{part.task.name}'. Name classifiers for that, or leave the setting out "
+                    "where there is a default."
                 )
 
-    def add_label(self, label: str) -> int:
+    def _check_owners(self, nlp: Optional[Language]) -> None:
+        """Two tasks with the same label would overwrite each other's answers."""
+        names = list(self.parts)
+        for one, other in combinations(names, 2):
+            shared = sorted(set(self.task_labels(one)) & set(self.task_labels(other)))
+            place = self.parts[one].task.assigns
+            if shared and place == self.parts[other].task.assigns:
+                raise ValueError(
+                    f"The tasks '{one}' and '{other}' of the component '{self.name}' both have the labels {shared}, or take them "
+                    f"from the data, and both write them to `{place}`. Give each its own in "
+                    f"`initialize.components.{self.name}.labels`: {{\"{one}\": [...], \"{other}\": [...]}}."
+                )
+        for name, pipe in [] if nlp is None else nlp.pipeline:
+            if pipe is self:
+                continue
+            settings = nlp.config["initialize"]["components"].get(name, {})  # type: ignore[union-attr]
+            for task, part in self.parts.items():
+                own = self.task_labels(task)
+                if isinstance(pipe, EarlyExitTransformer):
+                    rivals = [other for other in pipe.parts if pipe.parts[other].task.assigns == part.task.assigns]
+                    theirs: Tuple[str, ...] = tuple(label for other in rivals for label in pipe.task_labels(other))
+                else:
+                    rivals = [name] if part.task.assigns in nlp.get_pipe_meta(name).assigns else []  # type: ignore[union-attr]
+                    theirs = tuple(getattr(pipe, "labels", ()))
+                # A component before its own initialization takes the labels it is given, or else all that are in the data.
+                if rivals and not theirs and "labels" not in settings:
+                    theirs = own
+                shared = sorted(set(own) & set(theirs)) if rivals else []
+                if shared:
+                    raise ValueError(
+                        f"The components '{name}' and '{self.name}' both have the labels {shared}, or take them from the data, "
+                        f"and both write them to `{part.task.assigns}`. Give each its own with "
+                        f"`initialize.components.{self.name}.labels`, or rename them in the data."
+                    )
+
+    def add_label(self, label: str, task: Optional[str] = None) -> int:
         """Add a label. Possible until the component is initialized.
 
         label (str): The label.
+        task (Optional[str]): The task; None if there is only one.
         RETURNS (int): 0 if the label is there already, otherwise 1.
         """
         if not isinstance(label, str):
             raise ValueError(Errors.E187)
-        if label in self.labels:
+        if label in self.task_labels(task):
             return 0
         if is_initialized(self.model):
             raise ValueError(Errors.E922.format(name=self.name, nO=self.model.get_dim("nO")))
-        self.cfg["labels"].append(label)
+        self.task_cfg(task)["labels"].append(label)
         self.vocab.strings.add(label)
         return 1
 
@@ -376,48 +528,90 @@ class EarlyExitTransformer(TrainablePipe):
         """Score answers, and the layers they took.
 
         examples (Iterable[Example]): Examples whose predicted Docs this component has annotated.
-        RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; the main one at full depth, `cats_full` or
-            `rel_full`; and `exit_layer`, the mean layer of the exits taken, by unit.
+        RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; the main one at full depth, such as `cats_full` or
+            `rel_full`; and `exit_layer`, the mean layer of the exits taken, by unit. With several tasks each figure has the
+            task's name before it, `joint_score` and `joint_full` are the means of the main ones, and `exit_layer` is the mean
+            over the documents of the last layer that ran.
         """
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.score")
-        scores = dict(super().score(examples, **self.task.score_settings(), **kwargs))
-        taken = [eg.predicted._.exits.get(self.name, {}).get(self.task.name) for eg in examples]
-        layers = [unit["layer"] for entry in taken if entry for unit in entry["units"]]
-        scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
-        if self.exit is None or not self.compare_full_depth:
-            scores[self.task.full] = scores.get(self.task.main) if self.exit is None else None
-            return scores
-        answers = self.answer([eg.predicted for eg in examples], None)
-        scores[self.task.full] = self.score_answers(examples, answers, **kwargs).get(self.task.main)
-        return scores
+        full: Dict[str, Answers] = {}
+        if self.compare_full_depth and any(rule is not None for rule in self.exits.values()):
+            full = self.run([eg.predicted for eg in examples], dict.fromkeys(self.parts))
+        found: Dict[str, Dict[str, Any]] = {}
+        for task, part in self.parts.items():
+            scores = self._score(task, examples, **kwargs)
+            taken = [eg.predicted._.exits.get(self.name, {}).get(task) for eg in examples]
+            layers = [unit["layer"] for entry in taken if entry for unit in entry["units"]]
+            scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
+            if full:
+                scores[part.task.full] = self.score_answers(examples, full[task], task, **kwargs).get(part.task.main)
+            else:
+                scores[part.task.full] = scores.get(part.task.main) if part.exit is None else None
+            found[task] = scores
+        if "tasks" not in self.cfg:
+            return found[self._only()]
+        joint: Dict[str, Any] = {f"{task}_{name}": score for task, scores in found.items() for name, score in scores.items()}
+        for name, kind in (("joint_score", "main"), ("joint_full", "full")):
+            means = [scores.get(getattr(self.parts[task].task, kind)) for task, scores in found.items()]
+            joint[name] = None if all(mean is None for mean in means) else float(numpy.mean([mean or 0.0 for mean in means]))
+        deepest = [
+            max((unit["layer"] for entry in eg.predicted._.exits.get(self.name, {}).values() for unit in entry["units"]), default=0)
+            for eg in examples
+        ]
+        joint["exit_layer"] = float(numpy.mean(deepest)) if deepest else 0.0
+        return joint
 
-    def score_answers(self, examples: Sequence[Example], answers: Answers, **kwargs: Any) -> Dict[str, Any]:
+    def _score(self, task: str, examples: Sequence[Example], **kwargs: Any) -> Dict[str, Any]:
+        """Run the scorer of a task."""
+        part, cfg = self.parts[task], self.task_cfg(task)
+        if part.scorer is None:
+            return {}
+        return dict(part.scorer(examples, **{**cfg, "labels": tuple(cfg["labels"]), **part.task.score_settings(), **kwargs}))
+
+    def score_answers(
+        self, examples: Sequence[Example], answers: Answers, task: Optional[str] = None, **kwargs: Any
+    ) -> Dict[str, Any]:
         """Score answers that are not written on Docs.
 
         examples (Sequence[Example]): The examples.
         answers (Answers): An answer for each.
+        task (Optional[str]): The task; None if there is only one.
         RETURNS (Dict[str, Any]): The scorer's figures.
         """
+        task = self._only(task)
         docs = [eg.predicted.copy() for eg in examples]
-        self.task.annotate(docs, answers, self.labels)
-        copies = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
-        return super().score(copies, **self.task.score_settings(), **kwargs)
+        self.parts[task].task.annotate(docs, answers, self.task_labels(task))
+        return self._score(task, [Example(doc, eg.reference) for doc, eg in zip(docs, examples)], **kwargs)
 
-    def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64) -> Iterator[ExitOutputs]:
+    def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64, task: Optional[str] = None) -> Iterator[ExitOutputs]:
+        """As `all_exits`, for one task.
+
+        docs (Iterable[Doc]): The Docs.
+        batch_size (int): How many run together.
+        task (Optional[str]): The task; None if there is only one.
+        YIELDS (ExitOutputs): The outputs of a batch, in numpy arrays.
+        """
+        task = self._only(task)
+        for found in self.all_exits(docs, batch_size):
+            yield found[task]
+
+    def all_exits(self, docs: Iterable[Doc], batch_size: int = 64) -> Iterator[Dict[str, ExitOutputs]]:
         """Run the full depth and keep what every exit says, to try rules without running the model again.
 
         docs (Iterable[Doc]): The Docs. Items of a Doc without wordpieces get zeros.
         batch_size (int): How many run together.
-        YIELDS (ExitOutputs): The outputs of a batch, in numpy arrays.
+        YIELDS (Dict[str, ExitOutputs]): The outputs of each task for a batch, in numpy arrays.
         """
         self._require_model()
         docs = list(docs)
         for start in range(0, len(docs), batch_size):
-            part = docs[start : start + batch_size]
-            found = self.model.predict(self.ask(part))
-            links = [replace(part, logits=to_numpy(part.logits)) for part in found.links]
-            yield ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items, links)
+            asked = self._ask(docs[start : start + batch_size])
+            said = {}
+            for task, found in zip(asked, self.model.predict(list(asked.values()))):
+                links = [replace(part, logits=to_numpy(part.logits)) for part in found.links]
+                said[task] = ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items, links)
+            yield said
 
     def _require_model(self) -> None:
         if not is_initialized(self.model):
@@ -429,7 +623,7 @@ class EarlyExitTransformer(TrainablePipe):
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (bytes): The component.
         """
-        self._note_rule()
+        self._note_rules()
         return super().to_bytes(exclude=exclude)
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
@@ -438,7 +632,7 @@ class EarlyExitTransformer(TrainablePipe):
         path (Union[str, Path]): The folder.
         exclude (Iterable[str]): Names of parts to leave out.
         """
-        self._note_rule()
+        self._note_rules()
         super().to_disk(path, exclude=exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
@@ -470,9 +664,11 @@ class EarlyExitTransformer(TrainablePipe):
 
     def _load(self, read_cfg: Callable[[], Dict], load: Callable[[], Any], source: str) -> "EarlyExitTransformer":
         # What the file leaves out must not be taken over from what this component was before.
-        self.cfg.pop("exit", None)
+        for task in self.parts:
+            self.task_cfg(task).pop("exit", None)
         try:
-            saved_format = read_cfg()["format"]
+            saved = read_cfg()
+            saved_format = saved["format"]
             if saved_format <= FORMAT:
                 load()
         except Exception as error:  # whatever msgpack, torch, safetensors or transformers make of a damaged file
@@ -486,36 +682,48 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The component '{self.name}' was saved by a newer version of spacy_epee (format {saved_format}; this version "
                 f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
             )
-        expected = self.task.n_logits(self.labels, self.cfg)
-        if is_initialized(self.model) and get_heads(self.model).n_labels != expected:
+        if sorted(self.cfg.get("tasks", self.parts)) != list(self.parts):
             raise ValueError(
-                f"The component '{self.name}' has {len(self.labels)} labels, which need {expected} outputs, and its model in "
-                f"{source} was trained with {get_heads(self.model).n_labels}: the files are not of one pipeline, or the config "
-                "says something else about exclusive labels. Copy or save it again."
+                f"The component '{self.name}' was saved with the tasks {sorted(self.cfg['tasks'])}, and its config has "
+                f"{list(self.parts)}. Load it with the config it was saved with."
             )
-        # What the config says now holds over what was saved, unless it says the same as then.
-        if self.cfg.pop("config_threshold", self.cfg["threshold"]) != self._config_threshold:
-            self.cfg["threshold"] = self._config_threshold
-        saved = json.loads(self.cfg.pop("exit", "null"))
-        # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
-        if saved is not None and saved["config"] == _rule_config(self._config_rule):
-            self.exit = registry.resolve({"exit": saved["rule"]})["exit"] if saved["rule"] else None
-        self._check_rule(self.exit)
+        heads = get_heads(self.model) if is_initialized(self.model) else []
+        for (task, part), own in zip(self.parts.items(), heads):
+            cfg = self.task_cfg(task)
+            expected = part.task.n_logits(cfg["labels"], cfg)
+            if own.n_labels != expected:
+                raise ValueError(
+                    f"{self._called(task).capitalize()} has {len(cfg['labels'])} labels, which need {expected} outputs, and its "
+                    f"model in {source} was trained with {own.n_labels}: the files are not of one pipeline, or the config "
+                    "says something else about exclusive labels. Copy or save it again."
+                )
+        for task, part in self.parts.items():
+            cfg = self.task_cfg(task)
+            # What the config says now holds over what was saved, unless it says the same as then.
+            if cfg.pop("config_threshold", cfg["threshold"]) != part.threshold:
+                cfg["threshold"] = part.threshold
+            noted = json.loads(cfg.pop("exit", "null"))
+            # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
+            if noted is not None and noted["config"] == _rule_config(self._config_rules[task]):
+                self.set_exit(registry.resolve({"exit": noted["rule"]})["exit"] if noted["rule"] else None, task)
+            self._check_rule(part.exit, task)
         return self
 
-    def _note_rule(self) -> None:
-        """Keep a rule that was set on the pipeline and is not in its config, and what its config says of the threshold."""
-        self.cfg["config_threshold"] = self._config_threshold
-        self.cfg.pop("exit", None)
-        rule = _rule_config(self.exit)
-        if rule is None and self.exit is not None and self.exit is not self._config_rule:
-            warnings.warn(
-                f"The exit rule {type(self.exit).__name__} of the component '{self.name}' has no `to_config` and is not saved: "
-                "the pipeline will be loaded with the rule of its config. Name the rule in the config, or give it that method."
-            )
-        elif rule != _rule_config(self._config_rule) or (self.exit is None) != (self._config_rule is None):
-            # As a string: srsly reads 0.3 back as 0.30000000000000004.
-            self.cfg["exit"] = json.dumps({"config": _rule_config(self._config_rule), "rule": rule})
+    def _note_rules(self) -> None:
+        """Keep rules that were set on the pipeline and are not in its config, and what its config says of thresholds."""
+        for task, part in self.parts.items():
+            cfg, configured = self.task_cfg(task), self._config_rules[task]
+            cfg["config_threshold"] = part.threshold
+            cfg.pop("exit", None)
+            rule = _rule_config(part.exit)
+            if rule is None and part.exit is not None and part.exit is not configured:
+                warnings.warn(
+                    f"The exit rule {type(part.exit).__name__} of {self._called(task)} has no `to_config` and is not saved: "
+                    "the pipeline will be loaded with the rule of its config. Name the rule in the config, or give it that method."
+                )
+            elif rule != _rule_config(configured) or (part.exit is None) != (configured is None):
+                # As a string: srsly reads 0.3 back as 0.30000000000000004.
+                cfg["exit"] = json.dumps({"config": _rule_config(configured), "rule": rule})
 
 
 def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
@@ -534,20 +742,34 @@ def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, do
     return docs
 
 
-def _climbs(items: Items, most: int) -> Iterator[numpy.ndarray]:
-    """Group units, sorted by length, by the wordpieces that may climb together; an item counts as a wordpiece."""
-    costs = (items.lengths + items.counts)[items.live]
-    order = items.live[numpy.argsort(costs, kind="stable")]
-    group: List[int] = []
-    filled = 0
-    for unit, cost in zip(order.tolist(), numpy.sort(costs).tolist()):
-        if group and filled + cost > most:
-            yield numpy.sort(group)
-            group, filled = [], 0
-        group.append(unit)
-        filled += cost
-    if group:
-        yield numpy.sort(group)
+def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
+    """Group windows, sorted by length, by the wordpieces that may climb together; an item counts as a wordpiece. Windows of one
+    unit stay together.
+
+    asked (Sequence[Items]): What is asked, about the same windows.
+    most (int): The most wordpieces.
+    YIELDS (ndarray): Windows, in order.
+    """
+    windows = asked[0].windows
+    groups = groups_of(asked)
+    wanted = numpy.zeros(len(windows), dtype=bool)
+    costs = numpy.zeros(int(groups.max(initial=-1)) + 1)
+    for items in asked:
+        wanted |= items.windows_of(items.live)
+        places = numpy.zeros(items.n_units, dtype="int64")
+        places[items.window_units[items.window_units >= 0]] = groups[items.window_units >= 0]
+        costs += numpy.bincount(places[items.live], items.counts[items.live], minlength=len(costs))
+    costs += numpy.bincount(groups, windows.lengths * wanted, minlength=len(costs))
+    rows = numpy.flatnonzero(wanted)
+    members = numpy.unique(groups[rows])
+    batch, filled, number = numpy.zeros(len(costs), dtype="int64"), 0.0, 0
+    for group in members[numpy.argsort(costs[members], kind="stable")].tolist():
+        if filled and filled + costs[group] > most:
+            number, filled = number + 1, 0.0
+        batch[group] = number
+        filled += costs[group]
+    for place in range(number + 1 if len(rows) else 0):
+        yield rows[batch[groups[rows]] == place]
 
 
 def install_extensions() -> None:

@@ -6,10 +6,6 @@ from spacy.language import Language
 from thinc.api import Config, Model
 
 TRUNK = """
-[model]
-@architectures = "spacy-epee.EarlyExitModel.v1"
-exit_layers = null
-
 [model.trunk]
 @architectures = "spacy-epee.TransformerTrunk.v1"
 name = ""
@@ -20,16 +16,29 @@ lr_decay = 1.0
 mixed_precision = true
 max_wordpieces = 4096
 
-[exit]
-@misc = "spacy-epee.EntropyPatience.v1"
-entropy = 0.1
-patience = 4
-
 [loss]
 @misc = "spacy-epee.JointLoss.v1"
 weighting = "depth"
 self_distillation = 0.0
 temperature = 3.0
+"""
+
+SINGLE = """
+[model]
+@architectures = "spacy-epee.EarlyExitModel.v1"
+exit_layers = null
+
+[exit]
+@misc = "spacy-epee.EntropyPatience.v1"
+entropy = 0.1
+patience = 4
+"""
+
+SEVERAL = """
+[model]
+@architectures = "spacy-epee.JointModel.v1"
+exit_layers = null
+heads = {}
 """
 
 POOLED = """
@@ -72,6 +81,12 @@ dropout = 0.1
 learned_exit = false
 standardize = true
 lr_scale = 10.0
+"""
+
+JOINT = """
+joint = "all"
+compare_full_depth = true
+tasks = {}
 """
 
 TEXTCAT = """
@@ -154,15 +169,41 @@ EVENT_SCORES: Dict[str, Optional[float]] = {
 }
 
 
-def _defaults(settings: str, head: str) -> Dict[str, Any]:
-    blocks = (TRUNK + head).replace("\n[", "\n[component.")
+JOINT_SCORES: Dict[str, Optional[float]] = {"joint_score": 0.5, "joint_full": 0.5, "exit_layer": 0.0}
+
+
+def _defaults(settings: str, more: str) -> Dict[str, Any]:
+    blocks = (more + TRUNK).replace("\n[", "\n[component.")
     return Config().from_str("[component]\n" + settings + blocks, interpolate=False)["component"]
+
+
+@Language.factory(
+    "epee",
+    assigns=["doc.cats", "doc._.relations", "doc._.events", "doc.spans", "doc._.exits"],
+    default_config=_defaults(JOINT, SEVERAL),
+    default_score_weights=JOINT_SCORES,
+)
+def make_epee(nlp: Language, name: str, model: Model, tasks: Dict[str, Any], loss: Callable, joint: str, compare_full_depth: bool):
+    """Make an early-exiting component with several tasks over one trunk.
+
+    model (Model): The early-exiting model, with classifiers for each task.
+    tasks (Dict[str, Part]): The tasks, by name, each with its exit rule.
+    loss (JointLoss): How the exits are trained.
+    joint (str): "all", a text climbs until all tasks are settled that decide (those with the highest priority of the tasks that
+        ask about it), or "any", until one of them is.
+    compare_full_depth (bool): Whether scoring also runs the full depth.
+    """
+    from .component import EarlyExitTransformer
+
+    return EarlyExitTransformer(
+        nlp.vocab, model, name, parts=tasks, loss=loss, joint=joint, compare_full_depth=compare_full_depth
+    )
 
 
 @Language.factory(
     "epee_textcat",
     assigns=["doc.cats", "doc._.exits"],
-    default_config=_defaults(TEXTCAT, POOLED),
+    default_config=_defaults(TEXTCAT, SINGLE + POOLED),
     default_score_weights=SCORES,
 )
 def make_textcat(
@@ -193,7 +234,7 @@ def make_textcat(
 @Language.factory(
     "epee_textcat_multilabel",
     assigns=["doc.cats", "doc._.exits"],
-    default_config=_defaults(TEXTCAT_MULTILABEL, POOLED),
+    default_config=_defaults(TEXTCAT_MULTILABEL, SINGLE + POOLED),
     default_score_weights=SCORES,
 )
 def make_textcat_multilabel(
@@ -229,7 +270,7 @@ def make_textcat_multilabel(
     "epee_relations",
     assigns=["doc._.relations", "doc._.exits"],
     requires=["doc.ents"],
-    default_config=_defaults(RELATIONS, PAIRS),
+    default_config=_defaults(RELATIONS, SINGLE + PAIRS),
     default_score_weights=RELATION_SCORES,
 )
 def make_relations(
@@ -278,7 +319,7 @@ def make_relations(
 @Language.factory(
     "epee_events",
     assigns=["doc._.events", "doc._.exits", "doc.spans"],
-    default_config=_defaults(EVENTS, TAGS),
+    default_config=_defaults(EVENTS, SINGLE + TAGS),
     default_score_weights=EVENT_SCORES,
 )
 def make_events(
@@ -329,15 +370,7 @@ def make_events(
 def _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold=0.5):
     # torch is not imported before a component is made.
     from .component import EarlyExitTransformer
+    from .part import Part
 
-    return EarlyExitTransformer(
-        nlp.vocab,
-        model,
-        name,
-        task=task,
-        exit=exit,
-        loss=loss,
-        threshold=threshold,
-        scorer=scorer,
-        compare_full_depth=compare_full_depth,
-    )
+    parts = {task.name: Part(task, exit, scorer, threshold)}
+    return EarlyExitTransformer(nlp.vocab, model, name, parts=parts, loss=loss, compare_full_depth=compare_full_depth)

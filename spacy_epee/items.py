@@ -52,6 +52,11 @@ class Items:
         """RETURNS (ndarray): The units that there is something to run for, in order."""
         return numpy.flatnonzero((self.lengths > 0) & (self.counts > 0))
 
+    @cached_property
+    def window_counts(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Windows per unit, (U,)."""
+        return numpy.bincount(self.window_units[self.window_units >= 0], minlength=self.n_units)
+
     def of_units(self, units: numpy.ndarray) -> numpy.ndarray:
         """Find the items of some units.
 
@@ -63,6 +68,16 @@ class Items:
         wanted = numpy.zeros(self.n_units, dtype=bool)
         wanted[units] = True
         return numpy.flatnonzero(wanted[self.units])
+
+    def windows_of(self, units: numpy.ndarray) -> numpy.ndarray:
+        """Find the windows of some units.
+
+        units (ndarray): The units.
+        RETURNS (ndarray): Which of the windows are theirs, (W,) bool.
+        """
+        wanted = numpy.zeros(self.n_units + 1, dtype=bool)  # the last one is that of windows without a unit, -1
+        wanted[units] = True
+        return wanted[self.window_units]
 
     @cached_property
     def one_each(self) -> bool:

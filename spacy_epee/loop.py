@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -16,8 +16,10 @@ from .items import Items
 from .trunk.stepper import LayerState, LayerStepper
 from .windows import Windows, pack
 
-DEPTH = "depth"
-"""The reason of a unit that reached the last layer."""
+DEPTH, JOINT = "depth", "joint"
+"""The reasons of a unit that reached the last layer, and of one that left with those of another task."""
+
+Joint = Literal["all", "any"]
 
 CALL, CALL_GPU = 32, 4096
 """What a call of a layer costs beside its wordpieces, in wordpieces (measured on 12 x 384 on a CPU: 20 to 40)."""
@@ -65,12 +67,13 @@ class Links:
     logits: Any
 
     @cached_property
-    def _places(self) -> Dict[Tuple[int, ...], int]:
+    def places(self) -> Dict[Tuple[int, ...], int]:
+        """RETURNS (Dict[Tuple[int, ...], int]): The row of each pair of nodes."""
         return {tuple(pair): place for place, pair in enumerate(numpy.hstack((self.heads, self.children)).tolist())}
 
     def __call__(self, heads: numpy.ndarray, children: numpy.ndarray) -> numpy.ndarray:
         """RETURNS (ndarray): The logits of some of the links, (P', outputs)."""
-        return self.logits[[self._places[tuple(pair)] for pair in numpy.hstack((heads, children)).tolist()]]
+        return self.logits[[self.places[tuple(pair)] for pair in numpy.hstack((heads, children)).tolist()]]
 
 
 @dataclass
@@ -161,24 +164,12 @@ class Pack:
         given = torch.from_numpy(mask).to(device)
         self.state: LayerState = stepper.embed(torch.from_numpy(ids).to(device), given.long())
         self.mask = given[:, None].to(self.state.hidden.dtype) if padded else None
-        self.notes: Dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def note(self, name: str, make: Callable[["Pack"], Any]) -> Any:
-        """Keep what follows from the windows that are in the pack for as long as it stays the same.
-
-        name (str): What it is.
-        make (Callable[[Pack], Any]): Makes it.
-        RETURNS (Any): It.
-        """
-        if name not in self.notes:
-            self.notes[name] = make(self)
-        return self.notes[name]
-
     def keep(self, wanted: numpy.ndarray) -> None:
-        """Drop the windows of units that have left.
+        """Drop windows.
 
         wanted (ndarray): For each window of the batch whether it climbs on, (W,) bool.
         """
@@ -187,7 +178,6 @@ class Pack:
             return
         kept = numpy.flatnonzero(kept)
         self.rows = self.rows[kept]
-        self.notes = {}
         if len(kept):
             index = torch.from_numpy(kept).to(self.lengths.device)
             self.lengths = self.lengths[index]
@@ -209,68 +199,43 @@ class Pack:
 
 
 class Climb:
-    """Some units of a batch climbing the trunk together."""
+    """Some windows of a batch climbing the trunk together."""
 
-    def __init__(self, stepper: LayerStepper, heads: ExitHeads, items: Items, units: numpy.ndarray, wordpieces: int):
+    def __init__(self, stepper: LayerStepper, windows: Windows, rows: numpy.ndarray, wordpieces: int):
         """
         stepper (LayerStepper): The trunk.
-        heads (ExitHeads): The classifiers.
-        items (Items): What is asked about the batch.
-        units (ndarray): The units that climb, in order.
+        windows (Windows): The windows of the batch, W of them.
+        rows (ndarray): Those that climb, in order.
         wordpieces (int): The most wordpieces that run through a layer in one call.
         """
         self.stepper = stepper
-        self.heads = heads
-        self.items = items
+        self.windows = windows
         self.wordpieces = wordpieces
         self.call = CALL if stepper.device.type == "cpu" else CALL_GPU
-        self.question = heads.prepare(items, stepper.device)
-        rows = numpy.flatnonzero(self._windows_of(units))
         self.packs = self._embed(rows, self._plan(rows))
-        for members in self.packs:
-            heads.mark(members, self.question)
-
-    def _windows_of(self, units: numpy.ndarray) -> numpy.ndarray:
-        """Which of the windows are of some units, (W,) bool."""
-        wanted = numpy.zeros(self.items.n_units + 1, dtype=bool)  # the last one is that of windows without a unit, -1
-        wanted[units] = True
-        return wanted[self.items.window_units]
 
     def _plan(self, rows: numpy.ndarray) -> List[numpy.ndarray]:
         """Which of some windows go into a pack together, as places in `rows`."""
-        return pack(self.items.windows.lengths[rows], self.wordpieces, self.call)
+        return pack(self.windows.lengths[rows], self.wordpieces, self.call)
 
     def _embed(self, rows: numpy.ndarray, plan: List[numpy.ndarray]) -> List[Pack]:
         """Embed some windows, in packs."""
-        return [Pack(self.stepper, self.items.windows, rows[members]) for members in plan]
+        return [Pack(self.stepper, self.windows, rows[members]) for members in plan]
 
     def step(self) -> None:
         """Run the next layer on all that still climb."""
         for members in self.packs:
             self.stepper.step(members.state)
 
-    def read(self, exit: int, units: numpy.ndarray) -> Tuple[Tensor, Tensor]:
-        """Look at the units through one exit.
+    def states(self) -> List[Tensor]:
+        """RETURNS (List[Tensor]): The states of each pack as heads should see them, (W', T, H)."""
+        return [self.stepper.read(members.state) for members in self.packs]
 
-        exit (int): The exit, from 0.
-        units (ndarray): The units still climbing, in order, (U,).
-        RETURNS (Tuple[Tensor, Tensor]): The logits of their items (N, K) and the logits of being wrong (N,) or (0,).
+    def keep(self, wanted: numpy.ndarray) -> None:
+        """Drop the windows that nobody needs any more.
+
+        wanted (ndarray): Which windows of the batch climb on, at least one, (W,) bool.
         """
-        states = [self.stepper.read(members.state) for members in self.packs]
-        return self.heads(exit, self.packs, states, self.question, units)
-
-    def linker(self, exit: int) -> Optional[Callable[[numpy.ndarray, numpy.ndarray], Tensor]]:
-        """RETURNS (Optional[Callable]): Looks at links through an exit, while the units are on its layer. None if there are
-        none."""
-        states = [self.stepper.read(members.state) for members in self.packs]
-        return self.heads.linker(exit, self.packs, states, self.question)
-
-    def keep(self, units: numpy.ndarray) -> None:
-        """Drop the units that have left.
-
-        units (ndarray): Those that climb on, in order; at least one.
-        """
-        wanted = self._windows_of(units)
         for members in self.packs:
             members.keep(wanted)
         self.packs = [members for members in self.packs if len(members)]
@@ -283,7 +248,7 @@ class Climb:
         Embedding again gives the masks of the new shape in any family's own form. It costs a fraction of a layer.
         """
         rows = numpy.concatenate([members.rows for members in self.packs])
-        lengths = self.items.windows.lengths[rows]
+        lengths = self.windows.lengths[rows]
         planned = self._plan(rows)
         now = sum(len(members) * members.longest + self.call for members in self.packs)
         then = sum(len(members) * int(lengths[members].max()) + self.call for members in planned)
@@ -295,100 +260,245 @@ class Climb:
             self.packs = packs
 
 
-@torch.inference_mode()
-def run_exits(
-    stepper: LayerStepper,
-    heads: ExitHeads,
-    answers: Answers,
-    units: numpy.ndarray,
-    *,
-    exit_layers: Sequence[int],
-    rule: Optional[ExitRule],
-    counters: Any,
-    wordpieces: int,
-) -> None:
-    """Answer some units of a batch, each from the first exit at which the rule finds it settled.
+class TaskRun:
+    """A task's way through the exits with a batch.
 
-    stepper (LayerStepper): The trunk.
-    heads (ExitHeads): The classifiers.
-    answers (Answers): The answers of the batch, to be written.
-    units (ndarray): The units to answer, in order.
-    exit_layers (Sequence[int]): The layers with an exit, the last one among them.
-    rule (Optional[ExitRule]): When to leave; None runs the full depth.
-    counters (Any): The rule's counters for the whole batch.
-    wordpieces (int): The most wordpieces that run through a layer in one call.
+    live (ndarray): The units that climb, in order. Set for each climb.
     """
-    items = answers.items
-    climb = Climb(stepper, heads, items, units, wordpieces)
-    live = units
-    previous: Optional[Evidence] = None
-    for layer in range(1, stepper.depth + 1):
-        climb.step()
-        last = layer == stepper.depth
-        if layer not in exit_layers or (rule is None and not last):
-            continue
-        logits, doubt = climb.read(exit_layers.index(layer), live)
-        link = climb.linker(exit_layers.index(layer))
-        evidence = answers.reading.evidence(
+
+    def __init__(
+        self, heads: ExitHeads, answers: Answers, rule: Optional[ExitRule], began: float, *, device: torch.device, priority: int = 0
+    ):
+        """
+        heads (ExitHeads): The classifiers.
+        answers (Answers): The answers of the batch, to be written.
+        rule (Optional[ExitRule]): When to leave; None runs the full depth.
+        began (float): When work on the batch began, by `time.perf_counter`.
+        device (torch.device): Where the trunk is.
+        priority (int): Of the tasks that ask about a window, those with the highest say when it leaves.
+        """
+        self.heads = heads
+        self.answers = answers
+        self.items = answers.items
+        self.rule = rule
+        self.counters = None if rule is None else rule.start(answers.items.n_units, began)
+        self.priority = priority
+        self.question = heads.prepare(answers.items, device) if len(answers.items) else None
+        self.live = answers.items.live[:0]
+        self.previous: Optional[Evidence] = None
+
+    def enter(self, climb: Climb) -> None:
+        """Climb with some windows.
+
+        climb (Climb): The windows, below the first layer.
+        """
+        rows = numpy.concatenate([members.rows for members in climb.packs])
+        units = self.items.window_units[rows]
+        self.live = numpy.intersect1d(units[units >= 0], self.items.live)
+        self.previous = None
+        if len(self.live):
+            for members in climb.packs:
+                self.heads.mark(members, self.question)
+
+    def windows(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Which windows of the batch are of units that climb, (W,) bool."""
+        return self.items.windows_of(self.live)
+
+    def look(self, climb: Climb, states: List[Tensor], exit: int, layer: int) -> Evidence:
+        """Look at the units through one exit.
+
+        climb (Climb): The windows.
+        states (List[Tensor]): Their states.
+        exit (int): The exit, from 0.
+        layer (int): Its layer.
+        RETURNS (Evidence): What a rule may look at.
+        """
+        items, live = self.items, self.live
+        logits, doubt = self.heads(exit, climb.packs, states, self.question, live)
+        link = self.heads.linker(exit, climb.packs, states, self.question)
+        return self.answers.reading.evidence(
             logits.cpu().numpy(),
             asked=items,
             link=None if link is None else partial(_to_numpy, link),
             layer=layer,
             units=live,
-            previous=previous,
+            previous=self.previous,
             doubt=torch.sigmoid(doubt).cpu().numpy() if len(doubt) else None,
             items=None if items.one_each else items.of_units(live),
             counts=None if items.one_each else items.counts[live],
         )
-        codes = numpy.zeros(len(live), dtype=int) if rule is None else rule.step(evidence, counters)
-        done = numpy.ones(len(live), dtype=bool) if last else codes > 0
+
+    def leave(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
+        """Write down the units that leave.
+
+        evidence (Evidence): What they leave with.
+        done (ndarray): Which of those that climb leave, (U,) bool.
+        codes (ndarray): The rule's reasons, from 1, (U,).
+        other (str): The reason of those for which the rule has none.
+        """
         if done.any():
-            reasons = [DEPTH if code == 0 else rule.reasons[code - 1] for code in codes[done]]  # type: ignore
-            answers.write(evidence, done, reasons)
-            live = live[~done]
-            if not len(live):
-                break
-            climb.keep(live)
-        previous = evidence.keep(~done) if done.any() else evidence
-        previous.previous = None  # only neighbouring exits are compared
+            reasons = [self.rule.reasons[code - 1] if code else other for code in codes[done]]  # type: ignore[union-attr]
+            self.answers.write(evidence, done, reasons)
+            self.live = self.live[~done]
+            self.previous = evidence.keep(~done) if len(self.live) else None
+        else:
+            self.previous = evidence
+        if self.previous is not None:
+            self.previous.previous = None  # only neighbouring exits are compared
+
+
+@torch.inference_mode()
+def run_exits(
+    stepper: LayerStepper,
+    runs: Sequence[TaskRun],
+    rows: numpy.ndarray,
+    *,
+    exit_layers: Sequence[int],
+    wordpieces: int,
+    joint: Joint = "all",
+) -> None:
+    """Answer all that is asked about some windows, each unit from the first exit at which its task's rule finds it settled.
+
+    A window climbs while any task needs it. A task that is settled keeps its answer. See `_ended` for when the others must
+    answer early.
+
+    stepper (LayerStepper): The trunk.
+    runs (Sequence[TaskRun]): The tasks, all on the same windows.
+    rows (ndarray): The windows, in order: all windows of any unit that has one of them.
+    exit_layers (Sequence[int]): The layers with an exit, the last one among them.
+    wordpieces (int): The most wordpieces that run through a layer in one call.
+    joint (str): "all", a window climbs until all tasks are settled that decide, or "any", until one is.
+    """
+    climb = Climb(stepper, runs[0].items.windows, rows, wordpieces)
+    for run in runs:
+        run.enter(climb)
+    together = [run for run in runs if len(run.live)]
+    if not together:
+        return
+    forced = len(together) > 1 and (joint == "any" or len({run.priority for run in together}) > 1)
+    groups = groups_of([run.items for run in together]) if forced else None
+    for layer in range(1, stepper.depth + 1):
+        climb.step()
+        last = layer == stepper.depth
+        if layer not in exit_layers or not (last or any(run.rule is not None for run in together)):
+            continue
+        exit, states = exit_layers.index(layer), climb.states()
+        seen = {}
+        for number, run in enumerate(together):
+            if run.rule is not None or last or forced:
+                evidence = run.look(climb, states, exit, layer)
+                codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else run.rule.step(evidence, run.counters)
+                seen[number] = evidence, codes, (codes > 0) | last
+        if groups is not None and not last:
+            _send_off(together, [done for _, _, done in seen.values()], groups, joint)
+        for number, (evidence, codes, done) in seen.items():
+            together[number].leave(evidence, done, codes, DEPTH if last else JOINT)
+        left = [run for run in together if len(run.live)]
+        if not left:
+            break
+        if any(done.any() for _, _, done in seen.values()):
+            climb.keep(numpy.logical_or.reduce([run.windows() for run in left]))
+        together = left
+
+
+def groups_of(items: Sequence[Items]) -> numpy.ndarray:
+    """Which windows belong together: those of a Doc if any task has units of several windows, and otherwise each is alone.
+
+    items (Sequence[Items]): What each task asks, about the same windows.
+    RETURNS (ndarray): The group of each window of the batch, (W,).
+    """
+    windows = items[0].windows
+    whole = any((own.window_counts > 1).any() for own in items)
+    return windows.docs if whole else numpy.arange(len(windows))
+
+
+def _send_off(runs: Sequence[TaskRun], done: Sequence[numpy.ndarray], groups: numpy.ndarray, joint: Joint) -> None:
+    """Add the units that must answer because those tasks are settled that decide: of the tasks that ask about a group, those
+    with the highest priority; all of them, or any.
+
+    runs (Sequence[TaskRun]): The tasks.
+    done (Sequence[ndarray]): Which units of each leave, which is added to, (U,) bool.
+    groups (ndarray): The group of each window of the batch, (W,).
+    joint (str): "all" or "any".
+    """
+    size = int(groups.max()) + 1
+    asks, climbs = numpy.zeros((2, len(runs), size), dtype=bool)
+    own = []
+    for number, (run, leaves) in enumerate(zip(runs, done)):
+        asked = numpy.flatnonzero(run.items.window_units >= 0)
+        unit_groups = numpy.zeros(run.items.n_units, dtype="int64")
+        unit_groups[run.items.window_units[asked]] = groups[asked]
+        own.append(unit_groups[run.live])
+        asks[number, unit_groups[run.items.live]] = True
+        climbs[number, own[-1][~leaves]] = True
+    priorities = numpy.array([run.priority for run in runs])
+    decides = asks & (priorities[:, None] == numpy.where(asks, priorities[:, None], priorities.min()).max(axis=0))
+    settled = decides & ~climbs
+    ended = settled.any(axis=0) if joint == "any" else (settled == decides).all(axis=0)
+    for mine, leaves in zip(own, done):
+        leaves |= ended[mine]
 
 
 def _to_numpy(link: Callable[..., Tensor], *pairs: numpy.ndarray) -> numpy.ndarray:
     return link(*pairs).float().cpu().numpy()
 
 
+@dataclass
+class Said:
+    """What all exits say about the items of a task.
+
+    logits (Tensor): Logits, (E, N, K). Zeros for items of units without a window.
+    doubt (Tensor): Logits of being wrong, (E, N) or (E, 0).
+    links (List[Links]): If the task has links, those of each exit.
+    """
+
+    logits: Tensor
+    doubt: Tensor
+    links: List[Links]
+
+
 def all_exits(
-    stepper: LayerStepper, heads: ExitHeads, items: Items, *, exit_layers: Sequence[int], wordpieces: int
-) -> Tuple[Tensor, Tensor, List[Links]]:
+    stepper: LayerStepper, heads: Sequence[ExitHeads], asked: Sequence[Items], *, exit_layers: Sequence[int], wordpieces: int
+) -> List[Said]:
     """Run the full depth and look through every exit, for training and for stored logits.
 
     stepper (LayerStepper): The trunk.
-    heads (ExitHeads): The classifiers.
-    items (Items): What is asked, at least one item. Those of units without a window get zeros.
+    heads (Sequence[ExitHeads]): The classifiers of each task.
+    asked (Sequence[Items]): What each asks, about the same windows.
     exit_layers (Sequence[int]): The layers with an exit.
     wordpieces (int): The most wordpieces that run through a layer in one call.
-    RETURNS (Tuple[Tensor, Tensor, List[Links]]): Logits (E, N, K), the logits of being wrong (E, N) or (E, 0), and, if the task
-        has links, those of each exit.
+    RETURNS (List[Said]): What the exits say, for each task.
     """
-    logits = torch.zeros(len(exit_layers), len(items), heads.n_labels, device=stepper.device)
-    doubt = torch.zeros(len(exit_layers), len(items) if heads.doubt is not None else 0, device=stepper.device)
-    links: List[Links] = []
-    if not len(items.live):
-        return logits, doubt, links
-    climb = Climb(stepper, heads, items, items.live, wordpieces)
-    rows = items.of_units(items.live)
-    found = []
+    said = []
+    for own, items in zip(heads, asked):
+        logits = torch.zeros(len(exit_layers), len(items), own.n_labels, device=stepper.device)
+        said.append(Said(logits, torch.zeros(len(exit_layers), len(items) * (own.doubt is not None), device=stepper.device), []))
+    wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
+    if not wanted.any():
+        return said
+    climb = Climb(stepper, asked[0].windows, numpy.flatnonzero(wanted), wordpieces)
+    tasks = [
+        (own, items, own.prepare(items, stepper.device), items.of_units(items.live), found, [])
+        for own, items, found in zip(heads, asked, said)
+        if len(items.live)
+    ]
+    for own, _, question, *_ in tasks:
+        for members in climb.packs:
+            own.mark(members, question)
     for layer in range(1, stepper.depth + 1):
         climb.step()
         if layer not in exit_layers:
             continue
-        link = climb.linker(len(found))
-        found.append(climb.read(len(found), items.live))
-        if link is not None:
-            pairs = items.taught_pairs(found[-1][0].detach().float().cpu().numpy(), rows)  # type: ignore[attr-defined]
-            links.append(Links(*pairs, link(*pairs).float()))
-    asked = torch.from_numpy(rows).to(stepper.device)
-    logits = logits.index_copy(1, asked, torch.stack([part.float() for part, _ in found]))
-    if heads.doubt is not None:
-        doubt = doubt.index_copy(1, asked, torch.stack([part.float() for _, part in found]))
-    return logits, doubt, links
+        exit, states = exit_layers.index(layer), climb.states()
+        for own, items, question, rows, found, looks in tasks:
+            looks.append(own(exit, climb.packs, states, question, items.live))
+            link = own.linker(exit, climb.packs, states, question)
+            if link is not None:
+                pairs = items.taught_pairs(looks[-1][0].detach().float().cpu().numpy(), rows)  # type: ignore[attr-defined]
+                found.links.append(Links(*pairs, link(*pairs).float()))
+    for own, _, _, rows, found, looks in tasks:
+        index = torch.from_numpy(rows).to(stepper.device)
+        found.logits = found.logits.index_copy(1, index, torch.stack([logits.float() for logits, _ in looks]))
+        if own.doubt is not None:
+            found.doubt = found.doubt.index_copy(1, index, torch.stack([doubt.float() for _, doubt in looks]))
+    return said

@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from spacy.tokens import Doc
@@ -34,18 +34,42 @@ class ExitOutputs:
     links: List[Links] = field(default_factory=list)
 
 
+Asked = List[Items]
+"""What each task asks about the same windows, in the order of the classifiers."""
+
+
 def EarlyExitModel(
     trunk: Model, head: Model, exit_layers: Optional[List[int]] = None
-) -> Model[Items, ExitOutputs]:
-    """Build an early-exiting model. Called on what a task asks about some Docs it runs the full depth and answers at every
-    exit.
+) -> Model[Asked, List[ExitOutputs]]:
+    """Build an early-exiting model for one task. Called on what it asks about some Docs it runs the full depth and answers at
+    every exit.
 
     trunk (Model): The transformer.
     head (Model): The classifiers.
     exit_layers (Optional[List[int]]): The layers with an exit, from 1; null for all. The last layer always has one. Fewer
         exits make the check itself cheaper. Rules that count, such as patience, count exits.
-    RETURNS (Model[Items, ExitOutputs]): The model.
+    RETURNS (Model): The model.
     """
+    return _build(trunk, [head], None, exit_layers)
+
+
+def JointModel(
+    trunk: Model, heads: Dict[str, Model], exit_layers: Optional[List[int]] = None
+) -> Model[Asked, List[ExitOutputs]]:
+    """Build an early-exiting model for several tasks over one trunk.
+
+    trunk (Model): The transformer.
+    heads (Dict[str, Model]): The classifiers of each task, by its name.
+    exit_layers (Optional[List[int]]): The layers with an exit, from 1; null for all. The last layer always has one.
+    RETURNS (Model): The model.
+    """
+    if not heads:
+        raise ValueError("The setting `model.heads` is empty; give classifiers for each task, such as `[model.heads.note_type]`.")
+    names = sorted(heads)  # a saved config may have them in another order
+    return _build(trunk, [heads[name] for name in names], names, exit_layers)
+
+
+def _build(trunk: Model, heads: List[Model], names: Optional[List[str]], exit_layers: Optional[List[int]]) -> Model:
     if exit_layers is not None and (not exit_layers or sorted(set(exit_layers)) != list(exit_layers) or exit_layers[0] < 1):
         raise ValueError(
             f"The setting `model.exit_layers` is {exit_layers}; give layers from 1 on in rising order, or null for all of them."
@@ -54,25 +78,25 @@ def EarlyExitModel(
         "epee-model",
         forward,
         init=init,
-        layers=[trunk, head],
-        refs={"trunk": trunk, "head": head},
-        attrs={"exit_layers": exit_layers, "stage": "joint", "sizes": {}},
+        layers=[trunk, *heads],
+        refs={"trunk": trunk, "head": heads[0]} if names is None else {"trunk": trunk},
+        attrs={"exit_layers": exit_layers, "stage": "joint", "sizes": [], "tasks": names},
         dims={"nO": None},
     )
 
 
 def init(model: Model, X=None, Y=None) -> None:
-    """Load the backbone and make the classifiers. The number of logits is the dimension `nO`."""
-    trunk, head = model.get_ref("trunk"), model.get_ref("head")
-    load_backbone(trunk)
+    """Load the backbone and make the classifiers. What depends on the data is in the attribute `sizes`, for each task."""
+    load_backbone(model.get_ref("trunk"))
     layers = get_exit_layers(model)
-    if head.shims[0]._model is None:
-        sizes = {"width": get_stepper(model).width, "exits": len(layers), "labels": model.get_dim("nO")}
-        build_heads(head, **sizes, **model.attrs["sizes"])
+    for head, sizes in zip(model.layers[1:], model.attrs["sizes"]):
+        if head.shims[0]._model is None:
+            build_heads(head, width=get_stepper(model).width, exits=len(layers), **sizes)
+    model.set_dim("nO", sum(heads.n_labels for heads in get_heads(model)))
 
 
-def forward(model: Model, items: Items, is_train: bool) -> Tuple[ExitOutputs, Callable]:
-    trunk, heads, stepper = model.get_ref("trunk"), get_heads(model), get_stepper(model)
+def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutputs], Callable]:
+    trunk, stepper = model.get_ref("trunk"), get_stepper(model)
     if is_train:
         set_learning_rates(trunk)
         _set_stage(model)
@@ -80,29 +104,31 @@ def forward(model: Model, items: Items, is_train: bool) -> Tuple[ExitOutputs, Ca
     half = is_train and get_settings(model).mixed_precision and can_train_in_bfloat16(stepper.device)
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
     with torch.set_grad_enabled(is_train), torch.autocast(stepper.device.type, torch.bfloat16, enabled=half), attention:
-        logits, doubt, links = all_exits(
+        said = all_exits(
             stepper,
-            heads,
-            items,
+            get_heads(model),
+            asked,
             exit_layers=get_exit_layers(model),
             wordpieces=get_settings(model).max_wordpieces,
         )
-    logits, doubt = logits.float(), doubt.float()
 
-    def backprop(gradient: ExitOutputs) -> Items:
-        outputs, gradients = [logits], [xp2torch(gradient.logits, device=logits.device)]
-        if doubt.requires_grad:  # there is a learned exit, and the stage trains it
-            outputs.append(doubt)
-            gradients.append(xp2torch(gradient.doubt, device=doubt.device))
-        for found, wanted in zip(links, gradient.links):
-            if found.logits.requires_grad:
-                outputs.append(found.logits)
-                gradients.append(xp2torch(wanted.logits, device=logits.device))
-        torch.autograd.backward(outputs, gradients)
-        return items
+    def backprop(gradients: List[ExitOutputs]) -> Asked:
+        outputs, wanted = [], []
+        for found, gradient in zip(said, gradients):
+            pairs = [(found.logits, gradient.logits), (found.doubt, gradient.doubt)]
+            pairs += [(links.logits, own.logits) for links, own in zip(found.links, gradient.links)]
+            for output, own in pairs:
+                if output.requires_grad:  # something was asked, there is a learned exit, and the stage trains it
+                    outputs.append(output)
+                    wanted.append(xp2torch(own, device=output.device))
+        torch.autograd.backward(outputs, wanted)
+        return asked
 
-    said = [replace(found, logits=torch2xp(found.logits.detach())) for found in links]
-    return ExitOutputs(torch2xp(logits.detach()), torch2xp(doubt.detach()), items, said), backprop
+    answers = []
+    for found, items in zip(said, asked):
+        links = [replace(part, logits=torch2xp(part.logits.detach())) for part in found.links]
+        answers.append(ExitOutputs(torch2xp(found.logits.detach()), torch2xp(found.doubt.detach()), items, links))
+    return answers, backprop
 
 
 def get_stepper(model: Model) -> LayerStepper:
@@ -115,9 +141,9 @@ def get_settings(model: Model) -> TrunkSettings:
     return model.get_ref("trunk").shims[0].settings
 
 
-def get_heads(model: Model) -> ExitHeads:
-    """RETURNS (ExitHeads): The classifiers."""
-    return model.get_ref("head").shims[0]._model
+def get_heads(model: Model) -> List[ExitHeads]:
+    """RETURNS (List[ExitHeads]): The classifiers of each task."""
+    return [head.shims[0]._model for head in model.layers[1:]]
 
 
 def is_initialized(model: Model) -> bool:
@@ -161,7 +187,7 @@ def set_training(model: Model, training: bool) -> None:
     model (Model): The model.
     training (bool): Whether it is to be trained.
     """
-    for module in (get_stepper(model).model, get_heads(model)):
+    for module in (get_stepper(model).model, *get_heads(model)):
         if module.training != training:
             module.train(training)
 
@@ -169,14 +195,15 @@ def set_training(model: Model, training: bool) -> None:
 def _set_stage(model: Model) -> None:
     """Freeze what the training stage leaves alone (see training/callbacks.py)."""
     stage = model.attrs["stage"]
-    stepper, heads = get_stepper(model), get_heads(model)
+    stepper = get_stepper(model)
     words = {id(p) for p in stepper.model.get_input_embeddings().parameters()}
     frozen_words = get_settings(model).freeze_embeddings
-    last = {id(p) for module in heads.of_last_exit() for p in module.parameters()}
     for parameter in stepper.model.parameters():
         _train_or_freeze(parameter, stage != "exits" and not (frozen_words and id(parameter) in words))
-    for parameter in heads.parameters():
-        _train_or_freeze(parameter, {"joint": True, "trunk": id(parameter) in last}.get(stage, id(parameter) not in last))
+    for heads in get_heads(model):
+        last = {id(p) for module in heads.of_last_exit() for p in module.parameters()}
+        for parameter in heads.parameters():
+            _train_or_freeze(parameter, {"joint": True, "trunk": id(parameter) in last}.get(stage, id(parameter) not in last))
 
 
 def _train_or_freeze(parameter, train: bool) -> None:

@@ -81,17 +81,14 @@ class Windows:
         rows = numpy.flatnonzero(kept)
         return replace(self, ids=[self.ids[i] for i in rows], docs=self.docs[rows], starts=self.starts[rows])
 
-    def hide(self, spans: numpy.ndarray) -> "Windows":
-        """Put the mask in place of wordpieces.
+    def hide(self, spans: numpy.ndarray) -> None:
+        """Put the mask in place of wordpieces, for all who look at these windows.
 
         spans (ndarray): Window, first wordpiece in it and the one behind the last, (S, 3).
-        RETURNS (Windows): The same windows otherwise.
         """
-        ids = list(self.ids)
         for window, start, stop in spans.tolist():
-            ids[window] = ids[window].copy()
-            ids[window][start:stop] = self.mask
-        return replace(self, ids=ids)
+            self.ids[window] = self.ids[window].copy()
+            self.ids[window][start:stop] = self.mask
 
     def pieces(self, index: int, starts: numpy.ndarray, ends: numpy.ndarray) -> numpy.ndarray:
         """Find characters among the wordpieces of a Doc.

@@ -373,9 +373,9 @@ def test_component_heads_learn_faster(backbone):
     for scale in (1.0, 10.0):
         nlp = make_nlp(backbone, model={"head": {"lr_scale": scale}})
         pipe, optimizer = pipe_of(nlp), nlp.resume_training()
-        before = get_heads(pipe.model).classifiers[0].weight.detach().clone()
+        before = get_heads(pipe.model)[0].classifiers[0].weight.detach().clone()
         pipe.update(make_examples(nlp, pipe.labels), sgd=optimizer)
-        moved.append((get_heads(pipe.model).classifiers[0].weight - before).abs().max().item())
+        moved.append((get_heads(pipe.model)[0].classifiers[0].weight - before).abs().max().item())
     assert moved[1] > 5 * moved[0]
 
 
@@ -389,7 +389,7 @@ def test_component_pooling(backbone, pooling):
     with torch.no_grad():
         hidden = stepper.model.eval()(ids["input_ids"], attention_mask=ids["attention_mask"]).last_hidden_state[0]
     pooled = {"cls": hidden[0], "mean": hidden.mean(dim=0), "last": hidden[-1]}[pooling]
-    expected = torch.softmax(get_heads(pipe.model).classifiers[-1](pooled), dim=0)
+    expected = torch.softmax(get_heads(pipe.model)[0].classifiers[-1](pooled), dim=0)
     assert list(doc.cats.values()) == pytest.approx(expected.tolist(), abs=1e-5)
 
 

@@ -229,7 +229,7 @@ def plain_logits(folder: Path, pipe, text: str, pooling: str, layer: int = DEPTH
         output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], output_hidden_states=True)
         hidden = (output.last_hidden_state if layer == DEPTH else output.hidden_states[layer])[0]
         pooled = {"mean": hidden.mean(dim=0), "cls": hidden[0], "last": hidden[-1]}[pooling]
-        heads = get_heads(pipe.model)
+        heads = get_heads(pipe.model)[0]
         classifier = heads.classifiers[layer - 1]
         pooled = (pooled - heads.standardize.mean[layer - 1]) * heads.standardize.scale[layer - 1]
         return (classifier.weight @ pooled + classifier.bias).numpy()
@@ -251,7 +251,7 @@ def plain_logits(folder: Path, pipe, text: str, pooling: str, layer: int = DEPTH
 def test_loop_without_a_rule_is_the_plain_model(backbones, family, pooling):
     nlp = make_nlp(backbones(family), LABELS[:3], model={"trunk": {"window": 128}, "head": {"pooling": pooling}}, spread=1.0)
     pipe = nlp.get_pipe("epee_textcat")
-    found = pipe.predict(make_docs(nlp, SENTENCES))
+    found = pipe.answer(make_docs(nlp, SENTENCES), pipe.exit)
     expected = [plain_logits(backbones(family), pipe, sentence, pooling) for sentence in SENTENCES]
     assert found.layers.tolist() == [DEPTH] * len(SENTENCES)
     assert set(found.reasons) == {REACHED_DEPTH}
@@ -263,7 +263,7 @@ def test_loop_without_a_rule_is_the_plain_model(backbones, family, pooling):
 def test_loop_without_a_rule_is_the_plain_model_with_many_labels(backbone):
     nlp = make_nlp(backbone, LABELS, multilabel=True, model={"trunk": {"window": 128}}, spread=1.0)
     pipe = nlp.get_pipe("epee_textcat_multilabel")
-    found = pipe.predict(make_docs(nlp, SENTENCES))
+    found = pipe.answer(make_docs(nlp, SENTENCES), pipe.exit)
     expected = numpy.array([plain_logits(backbone, pipe, sentence, "mean") for sentence in SENTENCES])
     numpy.testing.assert_allclose(found.logits, expected, rtol=1e-5, atol=1e-5)
     numpy.testing.assert_allclose(found.probabilities, 1 / (1 + numpy.exp(-expected)), rtol=1e-5, atol=1e-5)
@@ -273,7 +273,7 @@ def test_loop_without_a_rule_is_the_plain_model_with_many_labels(backbone):
 def test_loop_leaving_at_a_layer_is_the_plain_model_up_to_it(backbone, layer):
     nlp = make_nlp(backbone, model={"trunk": {"window": 128}}, exit=leave_at(layer), spread=1.0)
     pipe = nlp.get_pipe("epee_textcat")
-    found = pipe.predict(make_docs(nlp, SENTENCES))
+    found = pipe.answer(make_docs(nlp, SENTENCES), pipe.exit)
     expected = [plain_logits(backbone, pipe, sentence, "mean", layer) for sentence in SENTENCES]
     assert found.layers.tolist() == [layer] * len(SENTENCES)
     assert set(found.reasons) == {"fixed_depth" if layer < DEPTH else REACHED_DEPTH}
@@ -369,7 +369,7 @@ def plain_long_logits(folder: Path, pipe, doc: Doc, layer: int, by_length: bool)
         ]
         vectors = numpy.array([(state.mean(dim=0) if by_length else state[0]).numpy() for state in states])
     pooled = numpy.average(vectors, axis=0, weights=windows.lengths if by_length else None)
-    classifier = get_heads(pipe.model).classifiers[layer - 1]
+    classifier = get_heads(pipe.model)[0].classifiers[layer - 1]
     return classifier.weight.detach().numpy() @ pooled + classifier.bias.detach().numpy()
 
 
@@ -381,7 +381,7 @@ def test_loop_long_notes_are_the_weighted_mean_of_their_windows(backbone, layer,
     nlp = make_nlp(backbone, exit=leave_at(layer), model=settings, spread=1.0)
     pipe = nlp.get_pipe("epee_textcat")
     docs = make_docs(nlp, [" ".join(SENTENCES), "fever", " ".join(SENTENCES[:5]), " ".join(SENTENCES * 3)])
-    found = pipe.predict(docs)
+    found = pipe.answer(docs, pipe.exit)
     for i in (0, 2, 3):
         expected = plain_long_logits(backbone, pipe, docs[i], layer, pooling == "mean")
         numpy.testing.assert_allclose(found.logits[i], expected, rtol=1e-5, atol=1e-5)
@@ -430,18 +430,19 @@ def test_loop_joins_packs_that_became_small(backbones, family):
     pipe = nlp.get_pipe("epee_textcat")
     texts = [" ".join(["fever"] * count) for count in (3, 4, 3, 30, 31, 33, 90, 92, 95)]
     stay = numpy.array([True, False, False] * 3)
-    stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)
+    stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)[0]
     items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
-    climb = Climb(stepper, heads, items, items.live, 2048)
+    question = heads.prepare(items, stepper.device)
+    climb = Climb(stepper, items.windows, numpy.arange(len(items.windows)), 2048)
     climb.call = 200
     climb.step()
     calls = len(climb.packs)
-    climb.keep(numpy.flatnonzero(stay))
+    climb.keep(items.windows_of(numpy.flatnonzero(stay)))
     assert len(climb.packs) < calls
     assert {members.state.layer for members in climb.packs} == {1}
     for exit in range(1, DEPTH):
         climb.step()
-        logits, _ = climb.read(exit, numpy.flatnonzero(stay))
+        logits, _ = heads(exit, climb.packs, climb.states(), question, numpy.flatnonzero(stay))
         numpy.testing.assert_allclose(logits, every_exit(nlp, pipe, texts)[exit, stay], rtol=1e-4, atol=1e-4)
 
 
@@ -450,16 +451,18 @@ def test_loop_trims_padding_of_those_that_left(get_pipe):
     nlp, pipe = get_pipe("exclusive")
     texts = [" ".join(["fever"] * count) for count in (4, 4, 8)]
     items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
-    climb = Climb(get_stepper(pipe.model), get_heads(pipe.model), items, items.live, 2048)
+    heads = get_heads(pipe.model)[0]
+    climb = Climb(get_stepper(pipe.model), items.windows, numpy.arange(len(items.windows)), 2048)
     climb.call = 10_000
     climb.packs = climb._embed(numpy.arange(3), climb._plan(numpy.arange(3)))
     climb.call, longest = 0, climb.packs[0].longest
     climb.step()
-    climb.keep(numpy.array([0, 1]))
+    climb.keep(numpy.array([True, True, False]))
     assert [len(members) for members in climb.packs] == [2]
     assert climb.packs[0].state.hidden.shape[1] == climb.packs[0].longest < longest
     climb.step()
-    logits, _ = climb.read(1, numpy.array([0, 1]))
+    question = heads.prepare(items, torch.device("cpu"))
+    logits, _ = heads(1, climb.packs, climb.states(), question, numpy.array([0, 1]))
     numpy.testing.assert_allclose(logits, every_exit(nlp, pipe, texts)[1, :2], rtol=1e-4, atol=1e-4)
 
 
@@ -478,7 +481,7 @@ def test_loop_leaves_only_where_there_is_an_exit(backbone, rule, exit_layers, ex
     nlp = make_nlp(backbone, LABELS[:3], model={"exit_layers": exit_layers, "head": {"learned_exit": True}}, spread=3.0)
     pipe = nlp.get_pipe("epee_textcat")
     assert get_exit_layers(pipe.model) == expected
-    assert len(get_heads(pipe.model).classifiers) == len(expected)
+    assert len(get_heads(pipe.model)[0].classifiers) == len(expected)
     docs = make_docs(nlp, make_texts(16))
     found = pipe.answer(docs, make_rule(rule))
     (outputs,) = pipe.exit_logits(docs)
@@ -495,7 +498,7 @@ def test_loop_with_the_last_exit_alone_is_the_full_depth(backbone):
     nlp = make_nlp(backbone, model={"exit_layers": [DEPTH]}, spread=1.0)
     pipe = nlp.get_pipe("epee_textcat")
     docs = make_docs(nlp, SENTENCES)
-    found = pipe.predict(docs)
+    found = pipe.answer(docs, pipe.exit)
     (outputs,) = pipe.exit_logits(docs)
     assert set(found.layers) == {DEPTH} and len(outputs.logits) == 1
     numpy.testing.assert_allclose(found.logits, outputs.logits[0], rtol=1e-5, atol=1e-5)

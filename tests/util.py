@@ -274,7 +274,7 @@ def spread_heads(pipe, docs: Sequence[Any], spread: float = 2.0, seed: int = 0) 
     spread (float): The standard deviation that each logit gets over them.
     seed (int): The seed of the weights.
     """
-    heads = get_heads(pipe.model)
+    heads = get_heads(pipe.model)[0]
     generator = torch.Generator().manual_seed(seed)
     for classifier in (*heads.classifiers, *([] if heads.doubt is None else [heads.doubt])):
         classifier.weight.copy_(torch.randn(classifier.weight.shape, generator=generator))

@@ -34,6 +34,8 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..annotation import annotation
+
 Place = Tuple[int, int]
 """The characters of a span."""
 
@@ -62,7 +64,7 @@ def score_events(
 ) -> Dict[str, Any]:
     """Score events against the annotation. What counts as right is above.
 
-    examples (Iterable[Example]): The examples.
+    examples (Iterable[Example]): The examples. Those whose reference has no `doc._.events`, not even an empty list, are left out.
     labels (Optional[Sequence[str]]): The events to score; None scores all. A component scores its own: events with other labels
         are left out, with their arguments, and a warning says so.
     triggers (str): Where the triggers of the predicted events are from: "predicted", or "gold" if the component was given the
@@ -79,8 +81,10 @@ def score_events(
     by_type["ev_trigger_per_type"] = {label: PRFScore() for label in labels or ()}
     strange: Set[str] = set()
     for eg in examples:
+        if annotation(eg.reference, "events") is None:
+            continue
         if labels is not None:
-            strange |= {event["label"] for event in _events(eg.reference)} - set(labels)
+            strange |= {event["label"] for event in annotation(eg.reference, "events") or ()} - set(labels)
         found, gold = (facts_of(doc, eg.reference, labels) for doc in (eg.predicted, eg.reference))
         for name in NAMES:
             totals[name].score_set(found[name], gold[name])
@@ -102,16 +106,12 @@ def score_events(
     return {**scores, "ev_f": float(numpy.mean(mains))}
 
 
-def _events(doc: Doc) -> List[Dict[str, Any]]:
-    return doc._.events if Doc.has_extension("events") else []
-
-
 def facts_of(doc: Doc, reference: Doc, labels: Optional[Sequence[str]]) -> Dict[str, Set[Tuple]]:
     """RETURNS (Dict[str, Set[Tuple]]): What is compared, by name. What is scored by type has the type first."""
     facts: Dict[str, Set[Tuple]] = {name: set() for name in NAMES}
     starts = [token.idx for token in reference]
     stops = [token.idx + len(token) for token in reference]
-    events = _events(doc)
+    events = annotation(doc, "events") or []
     for event in events:
         label = event["label"]
         if labels is not None and label not in labels:

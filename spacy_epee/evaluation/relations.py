@@ -8,6 +8,8 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..annotation import annotation
+
 Place = Tuple[int, int, int, int]
 """The characters of a head and a child."""
 
@@ -25,7 +27,8 @@ def score_relations(
     An annotated relation counts as missed for whatever reason it is not found, also when its entities are not, or when they
     are too far apart to be a candidate.
 
-    examples (Iterable[Example]): The examples.
+    examples (Iterable[Example]): The examples. Those whose reference has no `doc._.relations`, not even an empty list, are left
+        out.
     symmetric (bool): Whether head and child may be exchanged.
     labels (Optional[Sequence[str]]): The labels to score; None scores all. A component scores its own: relations with other
         labels, which another component may be there for, are left out, and a warning says so.
@@ -37,6 +40,8 @@ def score_relations(
     strange: Set[str] = set()
     by_label: Dict[str, PRFScore] = {label: PRFScore() for label in labels or ()}
     for eg in examples:
+        if annotation(eg.reference, "relations") is None:
+            continue
         found, gold = (_places(doc, symmetric) for doc in (eg.predicted, eg.reference))
         if labels is not None:
             strange |= {one[1] for one in gold} - set(by_label)
@@ -72,5 +77,4 @@ def place(doc: Doc, relation: Dict[str, Any], symmetric: bool) -> Place:
 
 
 def _places(doc: Doc, symmetric: bool) -> Set[Tuple[Place, str]]:
-    relations = doc._.relations if Doc.has_extension("relations") else ()
-    return {(place(doc, relation, symmetric), relation["label"]) for relation in relations}
+    return {(place(doc, relation, symmetric), relation["label"]) for relation in annotation(doc, "relations") or ()}

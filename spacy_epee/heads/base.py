@@ -72,6 +72,28 @@ class Standardize(nn.Module):
             self.seen = None
 
 
+class Question:
+    """What is the same at every exit. Tasks add to it what they ask."""
+
+    _arranged: Optional[Tuple[Any, Any]] = None
+
+    def arrange(self, packs: Sequence["Pack"], units: numpy.ndarray) -> Any:
+        """RETURNS (Any): Where everything is. It stays as it was until a unit leaves or packs change."""
+        key = (units.tobytes(), *(members.rows.tobytes() for members in packs))
+        if self._arranged is None or self._arranged[0] != key:
+            self._arranged = key, self.find(packs, units)
+        return self._arranged[1]
+
+    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> Any:
+        """Find what is asked.
+
+        packs (Sequence[Pack]): The windows still climbing. Some may be of other units, and there for other tasks.
+        units (ndarray): The units still climbing, in order.
+        RETURNS (Any): Where it is.
+        """
+        raise NotImplementedError
+
+
 class ExitHeads(nn.Module):
     """A linear layer per exit over what a task makes of the states."""
 
@@ -123,7 +145,7 @@ class ExitHeads(nn.Module):
     def prepare(self, items: Items, device: torch.device) -> Any:
         """Work out what is the same at every exit.
 
-        items (Items): What is asked about the batch.
+        items (Items): What is asked about the batch, at least one item.
         device (torch.device): Where the states are.
         RETURNS (Any): What `mark` and `forward` want.
         """
@@ -146,7 +168,7 @@ class ExitHeads(nn.Module):
         """Make a vector of each item.
 
         exit (int): Which exit, from 0.
-        packs (Sequence[Pack]): The windows still climbing.
+        packs (Sequence[Pack]): The windows still climbing. Some may be there for other tasks alone.
         states (Sequence[Tensor]): Their states, (W, T, H) for each pack.
         question (Any): What `prepare` made.
         units (ndarray): The units still climbing, in order.

@@ -1,6 +1,6 @@
 """Classifiers of tokens, and of links between the spans that they make up."""
 
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..spans import SpanPooling, locate
 from ..tasks.event_items import KIND, START, STOP, UNIT, EventItems
-from .base import ExitHeads, head_model
+from .base import ExitHeads, Question, head_model
 from .pair_layer import DISTANCES, PairLayer
 
 if TYPE_CHECKING:
@@ -18,6 +18,30 @@ if TYPE_CHECKING:
 ADVANTAGE = 3.0
 """How much surer than of any other tag a new classifier is that a token is in no span. Nearly all are in none, and each span that
 is found must be paired with others."""
+
+
+class EventQuestion(Question):
+    """The tokens that are asked about.
+
+    items (EventItems): The tokens.
+    """
+
+    def __init__(self, items: EventItems, device: torch.device):
+        self.items = items
+        self.device = device
+
+    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> Tuple[List[Tuple[Tensor, Tensor]], Optional[Tensor]]:
+        """RETURNS (Tuple[List[Tuple[Tensor, Tensor]], Optional[Tensor]]): For each pack the rows and places of the tokens' first
+        wordpieces; and how these are to be sorted, None if they are in order."""
+        live = self.items.of_units(units)
+        places = numpy.column_stack((self.items.units[live], self.items.first[live]))
+        found = [locate(members, places) for members in packs]
+        index = [(self._put(rows), self._put(places[here, 1])) for here, rows in found]
+        order = numpy.concatenate([here for here, _ in found])
+        return index, self._put(numpy.argsort(order)) if (order[1:] < order[:-1]).any() else None
+
+    def _put(self, values: numpy.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
 
 
 class EventHeads(ExitHeads):
@@ -45,34 +69,29 @@ class EventHeads(ExitHeads):
         self.layers = nn.ModuleList(PairLayer(width, hidden, kinds, True, True) for _ in range(count))
         self.links = nn.ModuleList(nn.Linear(hidden, outputs) for _ in range(count))
 
-    def prepare(self, items: EventItems, device: torch.device) -> EventItems:  # type: ignore[override]
-        return items
+    def prepare(self, items: EventItems, device: torch.device) -> EventQuestion:  # type: ignore[override]
+        return EventQuestion(items, device)
 
     def of_last_exit(self) -> List[nn.Module]:
         return [*super().of_last_exit(), *self.layers[-1:], *self.links[-1:]]
 
     def vectors(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: EventItems, units: numpy.ndarray
+        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: EventQuestion, units: numpy.ndarray
     ) -> Tensor:
-        parts, numbers = [], []
-        for members, hidden in zip(packs, states):
-            items, rows, places = members.note("tokens", lambda pack: _indices(pack, question))
-            parts.append(hidden[rows, places])
-            numbers.append(items)
-        vectors = torch.cat(parts).float()
-        order = numpy.concatenate(numbers)
-        if (order[1:] < order[:-1]).any():
-            vectors = vectors[torch.from_numpy(numpy.argsort(order)).to(vectors.device)]
+        index, order = question.arrange(packs, units)
+        vectors = torch.cat([hidden[rows, places] for hidden, (rows, places) in zip(states, index)]).float()
+        if order is not None:
+            vectors = vectors[order]
         return vectors if self.standardize is None else self.standardize(exit, vectors)
 
     def linker(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: EventItems
+        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: EventQuestion
     ) -> Optional[Callable[[numpy.ndarray, numpy.ndarray], Tensor]]:
         if not len(self.layers):
             return None
 
         def link(heads: numpy.ndarray, children: numpy.ndarray) -> Tensor:
-            return self._link(exit, packs, states, question, heads, children)
+            return self._link(exit, packs, states, question.items, heads, children)
 
         return link
 
@@ -117,14 +136,6 @@ class EventHeads(ExitHeads):
             put(first),
         )
         return self.links[exit](self.dropout(features) if self.training else features)
-
-
-def _indices(pack: "Pack", items: EventItems) -> Any:
-    """The items that are in the windows of a pack, and where their first wordpieces are."""
-    places = numpy.column_stack((items.units, items.first))
-    here, rows = locate(pack, places)
-    device = pack.lengths.device
-    return here, torch.from_numpy(rows).to(device), torch.from_numpy(places[here, 1]).to(device)
 
 
 def EventHead(

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from ..spans import SpanPooling, locate
 from ..tasks.pairs import PairItems
-from .base import ExitHeads, head_model
+from .base import ExitHeads, Question, head_model
 from .pair_layer import DISTANCES, PairLayer
 
 if TYPE_CHECKING:
     from ..loop import Pack
 
 
-class PairQuestion:
+class PairQuestion(Question):
     """What is the same at every exit.
 
     items (PairItems): The pairs.
@@ -35,14 +35,10 @@ class PairQuestion:
         gaps = items.between[:, 2] - items.between[:, 1]
         self.distances = numpy.searchsorted(DISTANCES, gaps, side="right")
         self.orders = (items.head_tokens[:, 0] < items.child_tokens[:, 0]).astype("int64")
-        self._arranged: Optional[Tuple[Any, Arrangement]] = None
 
-    def arrange(self, packs: Sequence["Pack"], units: numpy.ndarray) -> "Arrangement":
-        """RETURNS (Arrangement): Where everything is. It stays as it was until a unit leaves or packs are joined."""
-        key = (units.tobytes(), *(members.rows.tobytes() for members in packs))
-        if self._arranged is None or self._arranged[0] != key:
-            self._arranged = key, Arrangement(self, packs, units)
-        return self._arranged[1]
+    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> "Arrangement":
+        """RETURNS (Arrangement): Where everything is."""
+        return Arrangement(self, packs, units)
 
 
 class Arrangement:

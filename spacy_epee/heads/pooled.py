@@ -1,6 +1,6 @@
 """Classifiers of whole documents."""
 
-from typing import TYPE_CHECKING, Any, Literal, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Literal, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -8,7 +8,7 @@ from thinc.api import Model
 from torch import Tensor
 
 from ..items import Items
-from .base import ExitHeads, head_model
+from .base import ExitHeads, Question, head_model
 
 if TYPE_CHECKING:
     from ..loop import Pack
@@ -16,20 +16,33 @@ if TYPE_CHECKING:
 Pooling = Literal["cls", "mean", "last"]
 
 
-class Shares:
+class PooledQuestion(Question):
     """How much each window counts in its unit.
 
-    units (ndarray): The unit of each window, (W,).
-    factors (Tensor): From a window's pooled sum to its part in its unit, (W, 1).
+    units (ndarray): The unit of each window, -1 for none, (W,).
+    factors (ndarray): From a window's pooled sum to its part in its unit, (W, 1).
     """
 
-    def __init__(self, units: numpy.ndarray, factors: Tensor):
-        self.units = units
-        self.factors = factors
+    def __init__(self, items: Items, device: torch.device, weights: numpy.ndarray):
+        self.device = device
+        self.units = items.window_units
+        asked = self.units >= 0
+        totals = numpy.bincount(self.units[asked], weights[asked], minlength=items.n_units)
+        self.factors = (1 / numpy.maximum(totals[self.units], 1)).astype("float32")[:, None]
 
-    def of(self, pack: "Pack") -> Tensor:
-        """RETURNS (Tensor): The factors of the windows in a pack, (W', 1)."""
-        return pack.note("shares", lambda members: self.factors[torch.from_numpy(members.rows).to(self.factors.device)])
+    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> Tuple[List[Tensor], Optional[Tensor], Optional[Tensor]]:
+        """RETURNS (Tuple[List[Tensor], Optional[Tensor], Optional[Tensor]]): The factors of the windows of each pack; which of
+        the windows are wanted, None for all; and the place of the unit of each that is, None if they are the units in order."""
+        rows = numpy.concatenate([members.rows for members in packs])
+        factors = [torch.from_numpy(self.factors[members.rows]).to(self.device) for members in packs]
+        own = self.units[rows]
+        places = numpy.minimum(numpy.searchsorted(units, own), len(units) - 1)
+        wanted = units[places] == own
+        kept = None if wanted.all() else torch.from_numpy(numpy.flatnonzero(wanted)).to(self.device)
+        places = places[wanted]
+        if numpy.array_equal(places, numpy.arange(len(units))):
+            return factors, kept, None
+        return factors, kept, torch.from_numpy(places).to(self.device)
 
 
 class PooledHeads(ExitHeads):
@@ -47,24 +60,23 @@ class PooledHeads(ExitHeads):
         super().__init__(width=width, features=width, pooling=pooling, **settings)
         self.pooling = pooling
 
-    def prepare(self, items: Items, device: torch.device) -> Shares:
+    def prepare(self, items: Items, device: torch.device) -> PooledQuestion:
         weights = items.windows.lengths if self.pooling == "mean" else numpy.ones(len(items.windows))
-        totals = numpy.bincount(items.window_units, weights, minlength=items.n_units)
-        factors = (1 / totals[items.window_units]).astype("float32")[:, None]
-        return Shares(items.window_units, torch.from_numpy(factors).to(device))
+        return PooledQuestion(items, device, weights)
 
     def vectors(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Shares, units: numpy.ndarray
+        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PooledQuestion, units: numpy.ndarray
     ) -> Tensor:
+        factors, wanted, places = question.arrange(packs, units)
         parts = [
-            self.pool(hidden, members.lengths, members.mask) * question.of(members)
-            for members, hidden in zip(packs, states)
+            self.pool(hidden, members.lengths, members.mask) * share
+            for members, hidden, share in zip(packs, states, factors)
         ]
         pooled = torch.cat(parts)
-        if len(pooled) > 1:
-            places = numpy.searchsorted(units, question.units[numpy.concatenate([members.rows for members in packs])])
-            empty = pooled.new_zeros(len(units), pooled.shape[1])
-            pooled = empty.index_add(0, torch.from_numpy(places).to(pooled.device), pooled)
+        if wanted is not None:
+            pooled = pooled[wanted]
+        if places is not None:
+            pooled = pooled.new_zeros(len(units), pooled.shape[1]).index_add(0, places, pooled)
         return pooled if self.standardize is None else self.standardize(exit, pooled)
 
     def pool(self, hidden: Tensor, lengths: Tensor, mask: Optional[Tensor]) -> Tensor:

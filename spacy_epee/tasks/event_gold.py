@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..annotation import annotation
 from .event_schema import EntityKinds, EventSchema, Kind, argument_kind
 
 Node = Tuple[int, int, int]
@@ -34,7 +35,7 @@ class Annotation:
         self.without_entity = 0
         doc = example.reference
         self.same = len(doc) == len(example.predicted) and all(a.idx == b.idx for a, b in zip(doc, example.predicted))
-        for event in doc._.events:
+        for event in annotation(doc, "events") or ():
             self._add(doc, event, entities)
         self.nodes = list(self.places)
 

@@ -37,6 +37,7 @@ class EventItems(Items):
     max_pairs (int): The most pairs of spans in a window. Beyond it only the surest spans are paired.
     gold (ndarray): In training the annotated nodes, (G, 4).
     gold_links (ndarray): In training the annotated links: two rows of `gold` and an output, (L, 3).
+    known (Optional[ndarray]): In training which windows are annotated, (U,) bool. Nothing is linked in the others.
     """
 
     schema: EventSchema
@@ -51,6 +52,7 @@ class EventItems(Items):
     max_pairs: int = 5_000
     gold: numpy.ndarray = field(default_factory=NO_NODES.copy)
     gold_links: numpy.ndarray = field(default_factory=lambda: numpy.zeros((0, 3), dtype="int64"))
+    known: Optional[numpy.ndarray] = None
 
     def nodes(self, tags: numpy.ndarray, rows: numpy.ndarray, layers: numpy.ndarray) -> numpy.ndarray:
         """Read spans off tags.
@@ -132,6 +134,9 @@ class EventItems(Items):
         nodes = numpy.concatenate((self.gold, self.given, self.nodes(tags[:, first:], rows, layers)))
         # What is annotated comes first and is kept if there are too many.
         scores = numpy.where(numpy.arange(len(nodes)) < len(self.gold) + len(self.given), 1.0, 0.0)
+        if self.known is not None:
+            kept = self.known[nodes[:, UNIT]]
+            nodes, scores = nodes[kept], scores[kept]
         _, kept = numpy.unique(nodes, axis=0, return_index=True)
         kept.sort()
         pairs = self.pair(nodes[kept], scores[kept].__getitem__)

@@ -7,6 +7,8 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import numpy
 from spacy.tokens import Doc
 
+from ..annotation import annotation
+
 KINDS = 12
 """Up to how many different strings an attribute's values are kinds, such as "start" and "stop". More are words of the text."""
 
@@ -109,7 +111,7 @@ class SchemaBuilder:
 
         doc (Doc): The Doc.
         """
-        for event in doc._.events:
+        for event in annotation(doc, "events") or ():
             self.events[event["label"]] = None
             own: Kind = ("event", event["label"])
             for argument in event["arguments"]:

@@ -9,6 +9,7 @@ from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..annotation import annotation
 from ..exits.structure import StructureEvidence
 from ..loop import Answers, Links
 from ..windows import Windows
@@ -182,6 +183,7 @@ class Events:
                     links.append((here[head], here[child], output))
         if nodes:
             items.gold = numpy.array(list(nodes), dtype="int64")
+        items.known = self._known(examples, items)
         if links:
             items.gold_links = numpy.array(sorted(set(links)), dtype="int64")
 
@@ -193,14 +195,20 @@ class Events:
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
         items (EventItems): What was asked.
-        RETURNS (Tuple[ndarray, ndarray]): 1 for true tags (N, K), and ones, for all is known (N, K), both float32.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true tags (N, K), and 0 where nothing is known, which is all of a Doc without
+            `doc._.events` (N, K), both float32.
         RAISES ValueError: Events, roles or attributes that are not known.
         """
         tags, _ = self._tags(examples, items)
         truths = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), -1).astype("float32")
         if not items.find_triggers:
             truths[:, : TAGS * len(labels)] = 0
-        return truths, numpy.ones_like(truths)
+        return truths, numpy.ones_like(truths) * self._known(examples, items)[items.units][:, None]
+
+    def _known(self, examples: Sequence[Example], items: EventItems) -> numpy.ndarray:
+        """Which of the windows are of Docs with `doc._.events`, (U,) bool."""
+        known = numpy.array([annotation(eg.reference, "events") is not None for eg in examples], dtype=bool)
+        return known[items.unit_docs]
 
     def _tags(self, examples: Sequence[Example], items: EventItems) -> Tuple[numpy.ndarray, int]:
         """The tag of each token in each layer, and how many spans could not be tagged for others of their kind."""
@@ -229,10 +237,9 @@ class Events:
         RETURNS (Tuple[ndarray, ndarray]): 1 for true outputs (P, outputs), and which are possible (P, outputs) bool.
         """
         truths = numpy.zeros((len(links.heads), len(items.schema.outputs)), dtype="float32")
-        places = {tuple(pair): place for place, pair in enumerate(numpy.hstack((links.heads, links.children)).tolist())}
         heads, children = items.gold[items.gold_links[:, 0]], items.gold[items.gold_links[:, 1]]
         for pair, output in zip(numpy.hstack((heads, children)).tolist(), items.gold_links[:, 2].tolist()):
-            place = places.get(tuple(pair))
+            place = links.places.get(tuple(pair))
             if place is not None:  # not one of too many
                 truths[place, output] = 1
         return truths, items.possible(links.heads, links.children)

@@ -9,6 +9,7 @@ from spacy.errors import Errors
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from ..annotation import annotation
 from ..evaluation.relations import Place, place
 from ..loop import Answers
 from ..windows import Windows
@@ -113,7 +114,7 @@ class Relations(NoLinks):
         labels: Dict[str, None] = {}
         types: Set[str] = set()
         for eg in examples:
-            labels.update(dict.fromkeys(entry["label"] for entry in eg.reference._.relations))
+            labels.update(dict.fromkeys(entry["label"] for entry in annotation(eg.reference, "relations") or ()))
             for doc in (eg.reference, eg.predicted):
                 types.update(span.label_ for span in self.candidates.spans(doc))
         return list(labels), {"types": sorted(types)}
@@ -140,7 +141,8 @@ class Relations(NoLinks):
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
         items (PairItems): The pairs.
-        RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known (N, K), both float32.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known, which is all of a Doc without
+            `doc._.relations` (N, K), both float32.
         RAISES ValueError: Labels that are not known, or several of them where they are exclusive.
         """
         numbers = {label: i + self.exclusive for i, label in enumerate(labels)}
@@ -164,7 +166,8 @@ class Relations(NoLinks):
                     truths[row, [numbers[label] for label in given]] = 1
         if self.exclusive:
             truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
-        return truths, numpy.ones_like(truths)
+        known = numpy.array([annotation(eg.reference, "relations") is not None for eg in examples], dtype=bool)
+        return truths, numpy.ones_like(truths) * known[items.docs][:, None]
 
     def teach(self, examples: Sequence[Example], items: PairItems) -> None:
         """Hide some entities, so that what relates them is learned and not their names.
@@ -179,8 +182,7 @@ class Relations(NoLinks):
                 "The setting `hide_entities` needs a wordpiece for what is hidden, and the backbone's tokenizer has no mask. Set "
                 "it to 0, or take another backbone."
             )
-        hidden = items.mentions[numpy.random.random(len(items.mentions)) < self.hide_entities]
-        items.windows = items.windows.hide(hidden)
+        items.windows.hide(items.mentions[numpy.random.random(len(items.mentions)) < self.hide_entities])
 
     def _rows(self, examples: Sequence[Example], items: PairItems) -> Dict[Tuple[int, ...], List[int]]:
         """The items of each pair of places. There are several if a place has entities of several labels."""
@@ -197,7 +199,7 @@ class Relations(NoLinks):
     def gold(self, doc: Doc) -> Dict[Place, Set[str]]:
         """RETURNS (Dict[Place, Set[str]]): The labels of each annotated pair, by characters."""
         found: Dict[Place, Set[str]] = {}
-        for entry in doc._.relations:
+        for entry in annotation(doc, "relations") or ():
             found.setdefault(place(doc, entry, self.candidates.symmetric), set()).add(entry["label"])
         return found
 

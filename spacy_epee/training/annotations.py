@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from ..annotation import annotation
 from ..tasks import event_docs, relations
 from .checks import Align, Aligner, check_label, objects, require
 from .events import annotate_events
@@ -68,8 +69,10 @@ def annotate_doc(
         found.append(
             {"head": [head.start, head.end], "child": [child.start, child.end], "label": relation["label"], "score": 1.0}
         )
-    doc._.relations = found
-    doc._.events = annotate_events(row, where, characters, aligner)
+    if "relations" in row:
+        doc._.relations = found
+    if "events" in row:
+        doc._.events = annotate_events(row, where, characters, aligner)
     if expanded is not None and aligner.expanded:
         expanded[where] += len(aligner.expanded)
     return doc
@@ -99,7 +102,7 @@ def check_relations(doc: Doc, where: str) -> None:
     doc (Doc): The Doc, with `doc._.relations`.
     where (str): What to call it in errors.
     """
-    for number, relation in enumerate(doc._.relations, 1):
+    for number, relation in enumerate(annotation(doc, "relations") or (), 1):
         place = f"{where}, relation {number}"
         require(relation, ("head", "child", "label"), place)
         check_label(relation["label"], place)

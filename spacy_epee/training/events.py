@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Tuple
 
 from spacy.tokens import Doc
 
+from ..annotation import annotation
 from .checks import Aligner, check_label, may_be_label, require
 from .event_rows import ArgumentRow, Place, check_circles, check_index, read_events
 
@@ -55,7 +56,7 @@ def check_events(doc: Doc, where: str) -> None:
     doc (Doc): The Doc, with `doc._.events`.
     where (str): What to call it in errors.
     """
-    events = doc._.events
+    events = annotation(doc, "events") or []
     for number, event in enumerate(events, 1):
         place = f"{where}, event {number}"
         require(event, ("trigger", "label", "arguments", "attributes"), place)

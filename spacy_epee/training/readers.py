@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Corpus, Example
 
+from ..annotation import annotation
 from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded
 from .checks import LONGEST_LABEL, may_be_label
 from .events import as_lists, check_events
@@ -66,7 +67,7 @@ def EntityReader(
                 copy_entities(reference, predicted)
             if triggers_key is not None:
                 # Several events can have the same trigger.
-                triggers = {(*event["trigger"], event["label"]): None for event in reference._.events}
+                triggers = {(*event["trigger"], event["label"]): None for event in annotation(reference, "events") or ()}
                 predicted.spans[triggers_key] = [Span(predicted, start, end, label=label) for start, end, label in triggers]
             yield Example(predicted, reference)
 
@@ -86,7 +87,9 @@ def _references(nlp: Language, path: Path, spans_key: Optional[str], align: str,
     for number, eg in enumerate(Corpus(path, limit=limit)(nlp), 1):
         check_relations(eg.reference, f"{path}, document {number}")
         check_events(eg.reference, f"{path}, document {number}")
-        eg.reference._.events = as_lists(eg.reference._.events)
+        events = annotation(eg.reference, "events")
+        if events is not None:
+            eg.reference._.events = as_lists(events)
         yield eg.reference
 
 

@@ -10,7 +10,7 @@ from spacy_epee.training.callbacks import two_stage
 
 
 def parameters(pipe):
-    named = {**dict(get_stepper(pipe.model).model.named_parameters()), **dict(get_heads(pipe.model).named_parameters())}
+    named = {**dict(get_stepper(pipe.model).model.named_parameters()), **dict(get_heads(pipe.model)[0].named_parameters())}
     return {name: value.detach().clone() for name, value in named.items()}
 
 
@@ -44,9 +44,9 @@ def test_stages_with_a_learned_exit(backbone, stage):
     nlp = make_nlp(backbone, model={"head": {"learned_exit": True}})
     pipe = nlp.get_pipe("epee_textcat")
     pipe.stage = stage
-    before = get_heads(pipe.model).doubt.weight.detach().clone()
+    before = get_heads(pipe.model)[0].doubt.weight.detach().clone()
     pipe.update(make_examples(nlp, pipe.labels), sgd=nlp.resume_training())
-    assert torch.equal(get_heads(pipe.model).doubt.weight, before) == (stage == "trunk")
+    assert torch.equal(get_heads(pipe.model)[0].doubt.weight, before) == (stage == "trunk")
 
 
 def test_stages_by_epoch(backbone):

@@ -8,7 +8,7 @@ A run is named BACKBONE/CORPUS/KIND. All kinds share configuration, data, seed a
     exits       as users train it
     plain       one exit, after the last layer, and its loss alone: a plain fine-tune
     tutorial    plain, and relations read from the means of the two entities side by side, as in spaCy's tutorial project
-    mentions, no-marks, ...    exits with another pair representation, see PAIRS
+    mentions, no-between, ...    exits with another pair representation, see PAIRS
     hidden      exits, and three in ten entities masked in training
     averaged    exits, and averages of the parameters over the steps
     half        exits, and the last one as heavy in the loss as all others
@@ -36,10 +36,10 @@ FILES = {
     "epee_events": "events.cfg",
 }
 PAIRS = {
-    "tutorial": {"hidden": 0, "between": False, "attributes": False, "marks": False},
-    "mentions": {"hidden": 0, "between": False, "attributes": False, "marks": False},
-    "no-marks": {"marks": False},
-    "marks-alone": {"hidden": 0, "between": False, "attributes": False},
+    "tutorial": {"hidden": 0, "between": False, "attributes": False},
+    "mentions": {"hidden": 0, "between": False, "attributes": False},
+    "no-between": {"between": False},
+    "no-attributes": {"attributes": False},
 }
 """What each kind leaves out of the pair representation."""
 

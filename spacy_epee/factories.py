@@ -57,7 +57,6 @@ PAIRS = """
 hidden = 128
 between = true
 attributes = true
-marks = true
 dropout = 0.1
 learned_exit = false
 standardize = true

@@ -296,9 +296,6 @@ class TaskRun:
         units = self.items.window_units[rows]
         self.live = numpy.intersect1d(units[units >= 0], self.items.live)
         self.previous = None
-        if len(self.live):
-            for members in climb.packs:
-                self.heads.mark(members, self.question)
 
     def windows(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which windows of the batch are of units that climb, (W,) bool."""
@@ -482,9 +479,6 @@ def all_exits(
         for own, items, found in zip(heads, asked, said)
         if len(items.live)
     ]
-    for own, _, question, *_ in tasks:
-        for members in climb.packs:
-            own.mark(members, question)
     for layer in range(1, stepper.depth + 1):
         climb.step()
         if layer not in exit_layers:

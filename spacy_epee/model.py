@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from spacy.tokens import Doc
@@ -54,7 +54,7 @@ def EarlyExitModel(
 
 
 def JointModel(
-    trunk: Model, heads: Dict[str, Model], exit_layers: Optional[List[int]] = None
+    trunk: Model, heads: Dict[str, Any], exit_layers: Optional[List[int]] = None  # blocks in a dict are checked too early
 ) -> Model[Asked, List[ExitOutputs]]:
     """Build an early-exiting model for several tasks over one trunk.
 

@@ -33,8 +33,8 @@ class ScaledShim(PyTorchShim):
             updated = xp2torch(weights, device=parameter.device)
             if updated.data_ptr() != parameter.data_ptr():
                 parameter.data.copy_(updated)
-            parameter.grad.zero_()
-
+            # A gradient of zeros would go on moving what a batch has nothing about, through Adam's momentum.
+            parameter.grad = None
 
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:

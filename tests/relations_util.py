@@ -81,8 +81,6 @@ def make_relations_nlp(
     if spread:
         heads = pipe.model.get_ref("head").shims[0]._model
         with torch.no_grad():
-            if heads.marks is not None:
-                heads.marks.weight.normal_(std=0.5)
             (stored,) = pipe.exit_logits([eg.predicted for eg in examples])
             for classifier, logits in zip(heads.classifiers, torch.as_tensor(stored.logits)):
                 factor = 2.0 / logits.std(dim=0)

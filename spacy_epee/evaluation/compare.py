@@ -11,6 +11,7 @@ from spacy.training import Example
 
 from ..component import EarlyExitTransformer
 from ..exits.rules import ExitRule
+from ..loop import Answers
 from ..training.annotations import copy_entities
 
 
@@ -46,41 +47,37 @@ def compare(
 
     nlp (Language): The pipeline.
     examples (Sequence[Example]): Annotated documents.
-    component (EarlyExitTransformer): The component whose rule is compared.
+    component (EarlyExitTransformer): The component whose rules are compared.
     batch_sizes (Iterable[int]): Batch sizes to time the whole pipeline at; 1 calls it on each text.
     rounds (int): How often each is timed; medians are reported.
     progress (bool): Whether to show a progress bar.
     RETURNS (Dict[str, Any]): Scores, mean layers over units (documents or windows) and over wordpieces, layers saved,
-        documents per second, and speed-ups in layers and seconds.
+        documents per second, and speed-ups in layers and seconds. With several tasks the scores and layers of each are in
+        "tasks", and the layers beside it are those that windows ran for the last task that needs them.
     """
-    rule = component.exit
-    contestants = {"full": None, "exits": rule}
-    report: Dict[str, Any] = {"documents": len(examples), "unit": component.task.unit, "depth": 0}
+    rules = component.exits
+    contestants: Dict[str, Rules] = {"full": dict.fromkeys(rules), "exits": rules}
+    report: Dict[str, Any] = {"documents": len(examples)}
     # If the reader gave entities, then a Doc without any has none, whatever the pipeline finds in it.
     given = any(eg.predicted.ents or any(eg.predicted.spans.values()) for eg in examples)
     sources: List[Source] = [(eg.predicted.text, eg.predicted if given else None) for eg in examples]
     docs = _run(nlp, component, sources, 64, after=False)
     ready = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
+    tasks: Dict[str, Dict[str, Any]] = {task: {"unit": part.task.unit} for task, part in component.parts.items()}
     for name, contestant in contestants.items():
-        answers = component.answer(docs, contestant)
-        scores = component.score_answers(ready, answers)
-        ran = answers.layers[answers.layers > 0]
-        wordpieces = answers.items.lengths
-        report["depth"] = answers.depth
-        report[name] = {
-            "score": scores.get(component.task.main),
-            "score_desc": component.task.describe(scores),
-            "per_label": {label: found["f"] for label, found in (scores.get(component.task.per_label) or {}).items()},
-            "scores": {name: score for name, score in scores.items() if isinstance(score, float)},
-            "layers": float(ran.mean()) if len(ran) else 0.0,
-            "wordpiece_layers": float(wordpieces @ answers.layers / max(wordpieces.sum(), 1)),
-            "histogram": numpy.bincount(ran, minlength=answers.depth + 1)[1:].tolist(),
-        }
-    full, exits = report["full"], report["exits"]
-    report["speedup_layers"] = full["layers"] / exits["layers"] if exits["layers"] else 1.0
-    # A long document costs more than a short one, and often climbs higher: this is what seconds can follow.
-    report["speedup_wordpieces"] = full["wordpiece_layers"] / exits["wordpiece_layers"] if exits["layers"] else 1.0
-    report["layers_saved"] = 1 - exits["layers"] / full["layers"] if full["layers"] else 0.0
+        answers = component.run(docs, contestant)
+        report[name] = {}
+        for task, own in answers.items():
+            tasks[task][name] = _figures(component, task, ready, own)
+            tasks[task]["depth"] = report["depth"] = own.depth
+        if len(tasks) > 1:
+            report[name].update(_climbed(list(answers.values())))
+    if len(tasks) == 1:
+        report.update(next(iter(tasks.values())))
+    else:
+        report["tasks"] = {task: {**own, **_saved(own)} for task, own in tasks.items()}
+        report["unit"] = "window"
+    report.update(_saved(report))
     report["speedup_seconds"] = {}
     batch_sizes = list(batch_sizes)
     with tqdm.tqdm(total=len(batch_sizes) * rounds, desc="Timing", disable=not progress, leave=False) as bar:
@@ -98,6 +95,53 @@ def compare(
             report["speedup_seconds"][str(size)] = float(numpy.median(ratios))
     return report
 
+
+def _figures(component: EarlyExitTransformer, task: str, examples: Sequence[Example], answers: Answers) -> Dict[str, Any]:
+    """Scores and layers of a task."""
+    kind = component.parts[task].task
+    scores = component.score_answers(examples, answers, task)
+    return {
+        "score": scores.get(kind.main),
+        "score_desc": kind.describe(scores),
+        "per_label": {label: dict(found) for label, found in (scores.get(kind.per_label) or {}).items()},
+        "scores": {name: score for name, score in scores.items() if isinstance(score, float)},
+        **_layers(answers.layers, answers.items.lengths, answers.depth),
+    }
+
+
+def _layers(layers: numpy.ndarray, wordpieces: numpy.ndarray, depth: int) -> Dict[str, Any]:
+    """The layers of units that ran, and of their wordpieces."""
+    ran = layers[layers > 0]
+    return {
+        "layers": float(ran.mean()) if len(ran) else 0.0,
+        "wordpiece_layers": float(wordpieces @ layers / max(wordpieces[layers > 0].sum(), 1)),
+        "histogram": numpy.bincount(ran, minlength=depth + 1)[1:].tolist(),
+    }
+
+
+def _climbed(answers: Sequence[Answers]) -> Dict[str, Any]:
+    """The layers that windows ran for several tasks: those of the last one that needs them."""
+    windows = answers[0].items.windows
+    layers = numpy.zeros(len(windows), dtype="int64")
+    for own in answers:
+        asked = own.items.window_units >= 0
+        layers[asked] = numpy.maximum(layers[asked], own.layers[own.items.window_units[asked]])
+    return _layers(layers, windows.lengths, answers[0].depth)
+
+
+def _saved(report: Dict[str, Any]) -> Dict[str, float]:
+    """What of the layers is saved."""
+    full, exits = report["full"], report["exits"]
+    return {
+        "speedup_layers": full["layers"] / exits["layers"] if exits["layers"] else 1.0,
+        # A long document costs more than a short one, and often climbs higher: this is what seconds can follow.
+        "speedup_wordpieces": full["wordpiece_layers"] / exits["wordpiece_layers"] if exits["layers"] else 1.0,
+        "layers_saved": 1 - exits["layers"] / full["layers"] if full["layers"] else 0.0,
+    }
+
+
+Rules = Dict[str, Optional[ExitRule]]
+"""The exit rule of each task."""
 
 Source = Tuple[str, Optional[Doc]]
 """A text, and the Doc with the entities that the reader gave, if it gave any."""
@@ -143,15 +187,15 @@ def _run(nlp: Language, component: EarlyExitTransformer, sources: Iterable[Sourc
     return list(nlp.pipe(docs, batch_size=size, disable=before) if after else docs)
 
 
-def _time(
-    nlp: Language, component: EarlyExitTransformer, rule: Optional[ExitRule], sources: Sequence[Source], size: int
-) -> float:
-    """Seconds of the whole pipeline on some texts by a rule, tokenization included."""
-    own = component.exit
-    component.exit = rule
+def _time(nlp: Language, component: EarlyExitTransformer, rules: Rules, sources: Sequence[Source], size: int) -> float:
+    """Seconds of the whole pipeline on some texts by rules, tokenization included."""
+    own = component.exits
+    for task, rule in rules.items():
+        component.set_exit(rule, task)
     try:
         started = time.perf_counter()
         _run(nlp, component, sources, size)
         return time.perf_counter() - started
     finally:
-        component.exit = own
+        for task, rule in own.items():
+            component.set_exit(rule, task)

@@ -27,7 +27,7 @@ classification only where no span is there twice.
 
 import warnings
 from bisect import bisect_left, bisect_right
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.scorer import PRFScore

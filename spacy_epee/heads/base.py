@@ -147,20 +147,13 @@ class ExitHeads(nn.Module):
 
         items (Items): What is asked about the batch, at least one item.
         device (torch.device): Where the states are.
-        RETURNS (Any): What `mark` and `forward` want.
+        RETURNS (Any): What `forward` wants.
         """
         raise NotImplementedError
 
     def of_last_exit(self) -> List[nn.Module]:
         """RETURNS (List[nn.Module]): What the answer at full depth depends on; it is trained with the trunk."""
         return [self.classifiers[-1]]
-
-    def mark(self, pack: "Pack", question: Any) -> None:
-        """Change the states below the first layer.
-
-        pack (Pack): Windows that have just been embedded.
-        question (Any): What `prepare` made.
-        """
 
     def vectors(
         self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any, units: numpy.ndarray

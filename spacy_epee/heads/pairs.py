@@ -1,13 +1,13 @@
 """Classifiers of pairs of entities."""
 
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Sequence
 
 import numpy
 import torch
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ..spans import SpanPooling, locate
+from ..spans import SpanPooling
 from ..tasks.pairs import PairItems
 from .base import ExitHeads, Question, head_model
 from .pair_layer import DISTANCES, PairLayer
@@ -89,7 +89,6 @@ class PairHeads(ExitHeads):
         hidden: int,
         between: bool,
         attributes: bool,
-        marks: bool,
         exits: int,
         **settings: Any,
     ):
@@ -99,7 +98,6 @@ class PairHeads(ExitHeads):
         hidden (int): The size of the hidden layer; 0 for none, so that the classifier sees head and child side by side.
         between (bool): Whether to look at the mean of what is between the two.
         attributes (bool): Whether to look at the labels of the two, their distance and which comes first.
-        marks (bool): Whether to tell the trunk which wordpieces are entities, and of which label, below its first layer.
         exits (int): The number of exits.
         settings (Any): Those of all classifiers.
         """
@@ -112,36 +110,17 @@ class PairHeads(ExitHeads):
             hidden=hidden,
             between=between,
             attributes=attributes,
-            marks=marks,
             **settings,
         )
         self.hidden = hidden
         self.between = between
-        self.marks = nn.Embedding(types + 1, width) if marks else None
-        if self.marks is not None:
-            nn.init.zeros_(self.marks.weight)
         self.layers = nn.ModuleList(PairLayer(width, hidden, types, between, attributes) for _ in range(exits if hidden else 0))
 
     def prepare(self, items: PairItems, device: torch.device) -> PairQuestion:  # type: ignore[override]
         return PairQuestion(items, device, self.between)
 
     def of_last_exit(self) -> List[nn.Module]:
-        shared = [] if self.marks is None else [self.marks]
-        return [*super().of_last_exit(), *self.layers[-1:], *shared]
-
-    def mark(self, pack: "Pack", question: PairQuestion) -> None:
-        if self.marks is None:
-            return
-        mentions = question.items.mentions
-        here, rows = locate(pack, mentions)
-        lengths = mentions[here, 2] - mentions[here, 1]
-        ends = numpy.cumsum(lengths)
-        places = numpy.arange(ends[-1] if len(ends) else 0) + numpy.repeat(mentions[here, 2] - ends, lengths)
-        device = pack.lengths.device
-        index = [torch.from_numpy(numpy.repeat(part, lengths)).to(device) for part in (rows, here)]
-        hidden = pack.state.hidden
-        added = self.marks(torch.from_numpy(question.types).to(device)[index[1]]).to(hidden.dtype)
-        pack.state.hidden = hidden.index_put((index[0], torch.from_numpy(places).to(device)), added, accumulate=True)
+        return [*super().of_last_exit(), *self.layers[-1:]]
 
     def vectors(
         self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PairQuestion, units: numpy.ndarray
@@ -162,7 +141,6 @@ def PairHead(
     hidden: int = 128,
     between: bool = True,
     attributes: bool = True,
-    marks: bool = True,
     dropout: float = 0.1,
     learned_exit: bool = False,
     standardize: bool = True,
@@ -173,7 +151,6 @@ def PairHead(
     hidden (int): The size of the hidden layer; 0 for none, so that the classifier sees head and child side by side.
     between (bool): Whether to look at the mean of what is between the two.
     attributes (bool): Whether to look at the labels of the two, their distance and which comes first. Needs a hidden layer.
-    marks (bool): Whether to tell the trunk which wordpieces are entities, and of which label, below its first layer.
     dropout (float): Dropout on the vectors of the pairs.
     learned_exit (bool): Whether to train an estimate of being wrong, for the rule `spacy-epee.Learned.v1`.
     standardize (bool): Whether states of spans are brought to mean 0 and size 1 by statistics of the
@@ -189,7 +166,6 @@ def PairHead(
         "hidden": hidden,
         "between": between,
         "attributes": attributes,
-        "marks": marks,
         "dropout": dropout,
         "learned_exit": learned_exit,
         "standardize": standardize,

@@ -40,6 +40,7 @@ def EntityReader(
     gold_entities: bool = True,
     limit: int = 0,
     triggers_key: Optional[str] = None,
+    cats: Optional[Union[str, List[str]]] = None,
 ) -> Callable[[Language], Iterable[Example]]:
     """Read documents with entities, relations and events, from JSONL or from .spacy files.
 
@@ -52,6 +53,8 @@ def EntityReader(
     limit (int): The most documents to read; 0 for all.
     triggers_key (Optional[str]): The span group in which a component finds the annotated triggers on the documents, with the
         labels of their events; null for none.
+    cats (Optional[Union[str, List[str]]]): Fields of a JSONL file with labels of documents, as of `JsonlReader`; null reads
+        none. A document without a field has no annotation there.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
     """
     if align not in ("expand", "strict"):
@@ -59,8 +62,10 @@ def EntityReader(
     if triggers_key is not None and triggers_key == spans_key:
         raise ValueError(f"The reader's `spans_key` and `triggers_key` are both '{spans_key}'. Give triggers their own group.")
 
+    fields = [cats] if isinstance(cats, str) else list(cats or ())
+
     def corpus(nlp: Language) -> Iterator[Example]:
-        for reference in _references(nlp, Path(path), spans_key, align, limit):
+        for reference in _references(nlp, Path(path), spans_key, align, limit, fields):
             words = [token.text for token in reference]
             predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
             if gold_entities:
@@ -74,11 +79,21 @@ def EntityReader(
     return corpus
 
 
-def _references(nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int) -> Iterator[Doc]:
+def _references(
+    nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int, fields: List[str]
+) -> Iterator[Doc]:
     if ".jsonl" in path.suffixes:
         expanded: Counter = Counter()
-        for number, row in numbered_rows(path, limit=limit):
-            yield annotate_doc(nlp, row, f"{path}, line {number}", spans_key=spans_key, align=align, expanded=expanded)
+        rows = numbered_rows(path, limit=limit)
+        for number, row in rows:
+            for field in fields:
+                check_cats(row, field, f"{path}, line {number}")
+        every = [read_cats([row for _, row in rows], field) for field in fields]
+        for place, (number, row) in enumerate(rows):
+            doc = annotate_doc(nlp, row, f"{path}, line {number}", spans_key=spans_key, align=align, expanded=expanded)
+            for found in every:
+                doc.cats.update(found[place])
+            yield doc
         warn_expanded(expanded)
         return
     if not path.exists():
@@ -132,11 +147,8 @@ def numbered_rows(path: Union[str, Path], cats: Optional[str] = None, limit: int
                     raise ValueError(f"{path}, line {number}: the field '{field}' is missing; there are {sorted(row)}.")
             if not isinstance(row["text"], str):
                 raise ValueError(f"{path}, line {number}: the field 'text' is not a string.")
-            if cats is not None and not _are_cats(row[cats]):
-                raise ValueError(
-                    f"{path}, line {number}: the field '{cats}' holds no labels. Give an object with 0 or 1 for each label, a "
-                    f"list of labels, or one label, of at most {LONGEST_LABEL} characters on one line."
-                )
+            if cats is not None:
+                check_cats(row, cats, f"{path}, line {number}")
             rows.append((number, row))
             if limit and len(rows) == limit:
                 break
@@ -151,12 +163,37 @@ def make_docs(nlp: Language, rows: List[Dict[str, Any]], cats: str = "cats") -> 
     cats (str): The field with the labels.
     YIELDS (Doc): Docs with `cats`, in which every label of the file has a value.
     """
-    annotated = [_to_cats(row[cats]) for row in rows]
-    labels = sorted({label for found, _ in annotated for label in found})
-    for row, (found, complete) in zip(rows, annotated):
+    for row, found in zip(rows, read_cats(rows, cats)):
         doc = nlp.make_doc(row["text"])
-        doc.cats = found if complete else {label: found.get(label, 0.0) for label in labels}
+        doc.cats = found
         yield doc
+
+
+def read_cats(rows: List[Dict[str, Any]], field: str) -> List[Dict[str, float]]:
+    """Read the labels of documents.
+
+    rows (List[Dict[str, Any]]): Rows of a JSONL file.
+    field (str): The field with the labels.
+    RETURNS (List[Dict[str, float]]): {label: value} for each row, in which every label of the file has a value unless the row
+        says which labels have one. Empty for a row without the field.
+    """
+    annotated = [_to_cats(row[field]) if field in row else ({}, True) for row in rows]
+    labels = sorted({label for found, _ in annotated for label in found})
+    return [found if complete else {label: found.get(label, 0.0) for label in labels} for found, complete in annotated]
+
+
+def check_cats(row: Dict[str, Any], field: str, where: str) -> None:
+    """Refuse a field that holds no labels.
+
+    row (Dict[str, Any]): A row of a JSONL file.
+    field (str): The field. It may be missing.
+    where (str): What to call the row in errors.
+    """
+    if field in row and not _are_cats(row[field]):
+        raise ValueError(
+            f"{where}: the field '{field}' holds no labels. Give an object with 0 or 1 for each label, a list of labels, or one "
+            f"label, of at most {LONGEST_LABEL} characters on one line."
+        )
 
 
 def _are_cats(value: Any) -> bool:

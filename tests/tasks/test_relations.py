@@ -112,7 +112,7 @@ def test_relations_a_window_leaves_only_when_all_its_pairs_are_settled(one):
 @pytest.mark.parametrize("between", [True, False])
 def test_relations_without_a_hidden_layer_see_the_means_of_the_entities(backbone, between):
     """The tutorial's pattern, worked out by Hugging Face's own model."""
-    head = {"hidden": 0, "attributes": False, "marks": False, "between": between, "standardize": False}
+    head = {"hidden": 0, "attributes": False, "between": between, "standardize": False}
     nlp = make_relations_nlp(backbone, head=head, window=120)
     pipe = nlp.get_pipe("epee_relations")
     doc = tag(nlp.make_doc(TEXTS[2]))
@@ -129,40 +129,6 @@ def test_relations_without_a_hidden_layer_see_the_means_of_the_entities(backbone
             parts.append(states[first:stop].mean(dim=0) if stop > first else torch.zeros(states.shape[1]))
         expected.append(get_heads(pipe.model)[0].classifiers[-1](torch.cat(parts)).tolist())
     numpy.testing.assert_allclose(pipe.answer([doc], None).logits, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_relations_marks_start_as_nothing_and_reach_the_trunk(backbone):
-    plain = make_relations_nlp(backbone, spread=False, head={"marks": False})
-    marked = make_relations_nlp(backbone, spread=False, head={"marks": True})
-    for nlp in (plain, marked):
-        get_heads(nlp.get_pipe("epee_relations").model)[0].layers.load_state_dict(
-            get_heads(plain.get_pipe("epee_relations").model)[0].layers.state_dict()
-        )
-        get_heads(nlp.get_pipe("epee_relations").model)[0].classifiers.load_state_dict(
-            get_heads(plain.get_pipe("epee_relations").model)[0].classifiers.state_dict()
-        )
-    answers = [nlp.get_pipe("epee_relations").answer(docs_of(nlp), None).logits for nlp in (plain, marked)]
-    numpy.testing.assert_allclose(*answers, atol=1e-6)
-    with torch.no_grad():
-        get_heads(marked.get_pipe("epee_relations").model)[0].marks.weight.normal_()
-    assert not numpy.allclose(answers[0], marked.get_pipe("epee_relations").answer(docs_of(marked), None).logits, atol=1e-3)
-
-
-def test_relations_mark_the_wordpieces_of_entities_alone(one):
-    pipe = one.get_pipe("epee_relations")
-    heads, stepper = get_heads(pipe.model)[0], get_stepper(pipe.model)
-    from spacy_epee.loop import Climb, Pack
-
-    items = pipe.ask([tag(one.make_doc(TEXTS[0]))])
-    with torch.inference_mode():
-        (marked,) = Climb(stepper, items.windows, items.live, 512).packs
-        plain = Pack(stepper, items.windows, marked.rows)
-        heads.mark(marked, heads.prepare(items, stepper.device))
-    changed = (marked.state.hidden != plain.state.hidden).any(dim=-1)[0].numpy()
-    expected = numpy.zeros(len(changed), dtype=bool)
-    for _, first, stop in items.mentions:
-        expected[first:stop] = True
-    assert changed.tolist() == expected.tolist()
 
 
 # No cost where there is nothing to relate
@@ -418,7 +384,7 @@ def test_relations_in_two_stages(backbone):
     pipe.stage = "trunk"
     nlp.update(examples, sgd=optimizer)
     changed = {name for name, value in weights().items() if not torch.equal(value, before[name])}
-    assert "marks.weight" in changed and any(name.startswith("layers.3.") for name in changed)
+    assert any(name.startswith("layers.3.") for name in changed)
     assert not any(name.startswith(("layers.0.", "classifiers.0.")) for name in changed)
     pipe.stage, before = "exits", weights()
     full = pipe.answer(docs_of(nlp), None).logits

@@ -1,0 +1,421 @@
+"""Several tasks over one trunk."""
+
+import json
+
+import events_util
+import numpy
+import pytest
+import relations_util
+import spacy
+import torch
+from events_util import EVENTS
+from relations_util import tag
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from thinc.api import Adam
+
+from spacy_epee.exits import rules
+from spacy_epee.model import get_heads, get_stepper
+from spacy_epee.tasks.event_docs import install_extensions
+
+TEXTS = (*relations_util.TEXTS[:4], *events_util.TEXTS[:3])
+LONG = " ".join([*TEXTS] * 3)
+NOTES = [TEXTS[0], "", TEXTS[3], LONG, TEXTS[1], "Codeine.", TEXTS[5], TEXTS[2], " \n"]
+RULES = {"kind": rules.Entropy(0.55), "relations": rules.EntropyPatience(0.7, 1), "events": rules.Patience(1)}
+
+
+def block(rule):
+    return None if rule is None else rule.to_config()
+
+
+def make_example(nlp, text, known=("kind", "relations", "events")):
+    """Make an example that is annotated for some tasks."""
+    install_extensions()
+    doc = tag(nlp.make_doc(text))
+    if "kind" in known:
+        doc.cats = {"drug": float(len(doc.ents) > 0), "none": float(not doc.ents)}
+    if "relations" in known:
+        doc._.relations = relations_util.make_example(nlp, text).reference._.relations
+    if "events" in known:
+        doc._.events = events_util.make_example(nlp, text).reference._.events
+    return Example(tag(nlp.make_doc(text)), doc)
+
+
+def make_joint_nlp(backbone, names=("kind", "relations", "events"), exits=RULES, steps=0, known=None, more=None, **settings):
+    """Make a pipeline of one component with some tasks."""
+    spacy.util.fix_random_seed(0)
+    tasks = {
+        "kind": {"@misc": "spacy-epee.TextCatTask.v1", "scorer": {"@scorers": "spacy.textcat_scorer.v2"}},
+        "relations": {
+            "@misc": "spacy-epee.RelationsTask.v1",
+            "candidates": {"@misc": "spacy-epee.EntityPairs.v1", "labels": [["Drug", "Problem"]]},
+            "scorer": {"@scorers": "spacy-epee.relations_scorer.v1"},
+        },
+        "events": {"@misc": "spacy-epee.EventsTask.v1", "scorer": {"@scorers": "spacy-epee.events_scorer.v1"}},
+    }
+    heads = {
+        "kind": {"@architectures": "spacy-epee.PooledHead.v1"},
+        "relations": {"@architectures": "spacy-epee.PairHead.v1", "hidden": 16},
+        "events": {"@architectures": "spacy-epee.EventHead.v1", "hidden": 16},
+    }
+    nlp = spacy.blank("en")
+    config = {
+        "model": {
+            "trunk": {"name": str(backbone), "window": 48, "overlap": 8},
+            "heads": {name: heads[name] for name in names},
+        },
+        "tasks": {name: {**tasks[name], "exit": block(exits.get(name)), **((more or {}).get(name) or {})} for name in names},
+        **settings,
+    }
+    nlp.add_pipe("epee", config=config)
+    examples = [make_example(nlp, text) for text in TEXTS]
+    nlp.initialize(lambda: examples)
+    optimizer = Adam(0.002)
+    for _ in range(steps):
+        nlp.update([make_example(nlp, text, known or names) for text in TEXTS], sgd=optimizer)
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def nlp(backbone):
+    return make_joint_nlp(backbone, steps=30)
+
+
+@pytest.fixture
+def pipe(nlp):
+    pipe = nlp.get_pipe("epee")
+    yield pipe
+    pipe.joint = "all"
+    for task, part in pipe.parts.items():
+        pipe.set_exit(RULES[task], task)
+        part.priority = 0
+
+
+def docs_of(nlp, notes=NOTES):
+    return [tag(nlp.make_doc(note)) for note in notes]
+
+
+def said(answers):
+    """What each unit says, by Doc and task."""
+    found = [{} for _ in range(answers["kind"].items.windows.n_docs)]
+    for task, own in answers.items():
+        items = own.items
+        for entry, units in zip(found, items.by_doc()):
+            entry[task] = [
+                (
+                    int(own.layers[unit]),
+                    own.reasons[unit],
+                    numpy.round(own.probabilities[items.of_units(numpy.array([unit]))], 3).tolist(),
+                    None if own.graphs is None or own.graphs[unit] is None else (own.graphs[unit].nodes - own.graphs[unit].nodes[:1]).tolist(),
+                )
+                for unit in units
+            ]
+    return found
+
+
+def all_said(nlp, pipe, size, notes=NOTES):
+    docs, found = docs_of(nlp, notes), []
+    for start in range(0, len(docs), size):
+        found += said(pipe.predict(docs[start : start + size]))
+    return found
+
+
+def close(one, other):
+    """Compare, probabilities up to rounding."""
+    for ours, theirs in zip(one, other, strict=True):
+        assert ours.keys() == theirs.keys()
+        for task in ours:
+            assert [unit[:2] + unit[3:] for unit in ours[task]] == [unit[:2] + unit[3:] for unit in theirs[task]]
+            for a, b in zip(ours[task], theirs[task]):
+                numpy.testing.assert_allclose(a[2], b[2], atol=0.002)
+
+
+def test_joint_notes_of_these_tests_leave_at_different_layers(nlp, pipe):
+    answers = pipe.predict(docs_of(nlp))
+    assert len(set(numpy.concatenate([own.layers for own in answers.values()]).tolist()) - {0}) > 2
+    assert any(len({unit[0] for units in found.values() for unit in units}) > 2 for found in said(answers))
+
+
+@pytest.mark.parametrize("joint", ["all", "any"])
+@pytest.mark.parametrize("size", [2, 7, 32])
+def test_joint_batched_equals_one_by_one(nlp, pipe, size, joint):
+    pipe.joint = joint
+    close(all_said(nlp, pipe, size), all_said(nlp, pipe, 1))
+
+
+@pytest.mark.parametrize("task", RULES)
+def test_joint_a_settled_task_keeps_the_answer_it_has_alone(nlp, pipe, task):
+    joint = pipe.predict(docs_of(nlp))[task]
+    alone = pipe.answer(docs_of(nlp), pipe.exits[task], task)
+    assert joint.layers.tolist() == alone.layers.tolist() and joint.reasons == alone.reasons
+    numpy.testing.assert_allclose(joint.probabilities, alone.probabilities, atol=1e-4)
+
+
+def test_joint_windows_run_no_further_than_the_last_task_that_needs_them(nlp, pipe, monkeypatch):
+    steps = []
+    stepper = pipe.model.get_ref("trunk").shims[0].stepper
+    step = stepper.step
+    monkeypatch.setattr(stepper, "step", lambda state: steps.append(len(state.hidden)) or step(state))
+    answers = pipe.predict(docs_of(nlp))
+    windows = answers["kind"].items.windows
+    deepest = numpy.zeros(len(windows), dtype=int)
+    for own in answers.values():
+        asked = own.items.window_units >= 0
+        deepest[asked] = numpy.maximum(deepest[asked], own.layers[own.items.window_units[asked]])
+    # A Doc's windows leave together, as its kind is asked of all of them, or when the last of them is settled.
+    assert sum(steps) == deepest.sum()
+
+
+def test_joint_any_leaves_with_the_first_task_that_is_settled(nlp, pipe):
+    pipe.joint = "any"
+    pipe.set_exit(rules.FixedDepth(2), "relations")
+    pipe.set_exit(None, "kind")
+    pipe.set_exit(None, "events")
+    (found,) = said(pipe.predict(docs_of(nlp, [TEXTS[0]])))
+    assert {task: [unit[:2] for unit in units] for task, units in found.items()} == {
+        "kind": [(2, "joint")],
+        "relations": [(2, rules.FixedDepth.reason)],
+        "events": [(2, "joint")],
+    }
+
+
+def test_joint_a_task_of_lower_priority_answers_when_the_others_are_settled(nlp, pipe):
+    pipe.parts["kind"].priority = 1
+    pipe.set_exit(rules.FixedDepth(1), "relations")
+    pipe.set_exit(rules.FixedDepth(2), "kind")
+    pipe.set_exit(None, "events")
+    (found,) = said(pipe.predict(docs_of(nlp, [TEXTS[0]])))
+    assert [unit[:1] for task in ("kind", "relations", "events") for unit in found[task]] == [(2,), (1,), (2,)]
+    assert found["events"][0][1] == "joint"
+
+
+def test_joint_a_task_that_is_asked_nothing_decides_nothing(nlp, pipe):
+    """A text without pairs is not held, nor let go, by the task of relations."""
+    pipe.parts["relations"].priority = 1
+    pipe.set_exit(rules.FixedDepth(3), "kind")
+    pipe.set_exit(rules.FixedDepth(2), "events")
+    (found,) = said(pipe.predict(docs_of(nlp, [TEXTS[3]])))
+    assert [unit[0] for unit in found["kind"]] == [3] and [unit[0] for unit in found["events"]] == [2]
+    assert not any(unit[0] for unit in found["relations"])
+
+
+def test_joint_without_rules_equals_each_alone_at_full_depth(nlp, pipe):
+    pipe.exit = None
+    joint = pipe.predict(docs_of(nlp))
+    for task, own in joint.items():
+        assert set(own.layers.tolist()) <= {0, own.depth}
+        numpy.testing.assert_allclose(own.logits, pipe.answer(docs_of(nlp), None, task).logits, atol=1e-4)
+
+
+def test_joint_writes_all_of_it(nlp):
+    doc = nlp(tag(nlp.make_doc(TEXTS[0])))
+    assert set(doc.cats) == {"drug", "none"} and set(doc._.exits["epee"]) == set(RULES)
+    assert isinstance(doc._.relations, list) and isinstance(doc._.events, list)
+    other = list(DocBin(docs=[doc], store_user_data=True).get_docs(nlp.vocab))[0]
+    for name in ("exits", "relations", "events"):  # lists come back as tuples
+        assert json.dumps(getattr(other._, name)) == json.dumps(getattr(doc._, name))
+
+
+@pytest.mark.parametrize("way", ["disk", "bytes"])
+def test_joint_pipelines_are_the_same_when_loaded(nlp, pipe, tmp_path, way):
+    pipe.set_exit(rules.Entropy(0.3), "kind")
+    if way == "disk":
+        nlp.to_disk(tmp_path)
+        loaded = spacy.load(tmp_path)
+    else:
+        loaded = spacy.util.load_model_from_config(nlp.config, auto_fill=True)
+        loaded.from_bytes(nlp.to_bytes())
+    other = loaded.get_pipe("epee")
+    assert other.exits == pipe.exits and other.label_data == pipe.label_data
+    close(said(other.predict(docs_of(loaded))), said(pipe.predict(docs_of(nlp))))
+
+
+def test_joint_rules_can_be_set_when_loading(nlp, tmp_path):
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path, config={"components.epee.tasks.kind.exit.entropy": 0.4})
+    assert loaded.get_pipe("epee").exits["kind"] == rules.Entropy(0.4)
+
+
+def test_joint_in_two_processes(nlp):
+    one, two = ([doc._.exits for doc in nlp.pipe(docs_of(nlp), batch_size=3, n_process=n)] for n in (1, 2))
+    assert one == two
+
+
+def test_joint_scores_each_task_under_its_name(nlp):
+    scores = nlp.evaluate([make_example(nlp, text) for text in TEXTS])
+    assert {"kind_cats_score", "kind_cats_full", "relations_rel_micro_f", "events_ev_f", "events_exit_layer"} <= set(scores)
+    mains = [scores[name] for name in ("kind_cats_score", "relations_rel_micro_f", "events_ev_f")]
+    assert scores["joint_score"] == pytest.approx(numpy.mean([score or 0 for score in mains]))
+    assert 1 <= scores["exit_layer"] <= 4
+
+
+def test_joint_scores_leave_out_what_is_not_annotated(nlp):
+    every = [make_example(nlp, text) for text in TEXTS]
+    some = [*every, *(make_example(nlp, text, ("kind",)) for text in TEXTS)]
+    one, other = nlp.evaluate(every), nlp.evaluate(some)
+    for name in ("relations_rel_micro_f", "events_ev_trigger_f", "events_ev_arg_f"):
+        assert one[name] == other[name]
+
+
+def heads_of(nlp):
+    names = list(nlp.get_pipe("epee").parts)
+    return {
+        name: {key: value.clone() for key, value in heads.state_dict().items()}
+        for name, heads in zip(names, get_heads(nlp.get_pipe("epee").model))
+    }
+
+
+@pytest.mark.parametrize("known", RULES)
+def test_joint_missing_annotation_teaches_a_task_nothing(backbone, known):
+    nlp = make_joint_nlp(backbone)
+    before = heads_of(nlp)
+    nlp.update([make_example(nlp, text, (known,)) for text in TEXTS], sgd=Adam(0.01, L2=0.0))
+    for name, values in heads_of(nlp).items():
+        same = all((values[key] == before[name][key]).all() for key in values)
+        assert same == (name != known)
+
+
+def test_joint_annotation_may_come_from_different_documents(backbone):
+    nlp = make_joint_nlp(backbone)
+    pipe = nlp.get_pipe("epee")
+    texts = [text for text in TEXTS if "rash" in text]
+
+    def gradients(groups):
+        losses = {}
+        for group in groups:
+            nlp.update([make_example(nlp, text, known) for text, known in group], losses=losses)
+        found = [p.grad.clone() for p in trunk.parameters() if p.grad is not None]
+        for module in (trunk, *get_heads(pipe.model)):
+            module.zero_grad()
+        return found
+
+    trunk = get_stepper(pipe.model).model
+    for module in (trunk, *get_heads(pipe.model)):
+        for part in module.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0
+    mixed = [(text, (known,)) for text in texts for known in ("kind", "events")]
+    apart = [[pair for pair in mixed if pair[1] == (known,)] for known in ("kind", "events")]
+    for one, other in zip(gradients([mixed]), gradients(apart)):
+        numpy.testing.assert_allclose(one, other, atol=2e-3 * max(1.0, float(abs(other).max())))
+
+
+def test_joint_learns_all_tasks(backbone):
+    nlp = make_joint_nlp(backbone, exits={}, steps=120)
+    scores = nlp.evaluate([make_example(nlp, text) for text in TEXTS])
+    assert scores["kind_cats_score"] > 0.9 and scores["relations_rel_micro_f"] > 0.8 and scores["events_ev_f"] > 0.6
+
+
+def test_joint_a_weight_of_0_teaches_nothing(backbone):
+    nlp = make_joint_nlp(backbone, more={"events": {"weight": 0.0}})
+    before = heads_of(nlp)["events"]
+    nlp.update([make_example(nlp, text) for text in TEXTS], sgd=Adam(0.01, L2=0.0))
+    after = heads_of(nlp)["events"]
+    assert all((after[key] == before[key]).all() for key in before)
+
+
+def test_joint_reading_a_document_does_not_make_it_annotated(backbone):
+    nlp = make_joint_nlp(backbone)
+    eg = make_example(nlp, TEXTS[0], ("kind",))
+    nlp.evaluate([eg])
+    before = heads_of(nlp)["events"]
+    nlp.update([eg], sgd=Adam(0.01, L2=0.0))
+    assert all((value == before[key]).all() for key, value in heads_of(nlp)["events"].items())
+
+
+# Bad input
+
+
+def test_joint_tasks_and_heads_must_have_the_same_names(backbone):
+    config = {
+        "model": {"heads": {"one": {"@architectures": "spacy-epee.PooledHead.v1"}}},
+        "tasks": {"two": {"@misc": "spacy-epee.TextCatTask.v1", "exit": None, "scorer": None}},
+    }
+    with pytest.raises(ValueError, match="tasks \\['two'\\].*classifiers for \\['one'\\]"):
+        spacy.blank("en").add_pipe("epee", config=config)
+
+
+def test_joint_without_tasks_is_refused():
+    with pytest.raises(ValueError, match="model.heads"):
+        spacy.blank("en").add_pipe("epee")
+
+
+def test_joint_classifiers_of_another_task_are_refused(backbone):
+    nlp = spacy.blank("en")
+    config = {
+        "model": {"trunk": {"name": str(backbone)}, "heads": {"events": {"@architectures": "spacy-epee.PairHead.v1"}}},
+        "tasks": {"events": {"@misc": "spacy-epee.EventsTask.v1", "exit": None, "scorer": None}},
+    }
+    nlp.add_pipe("epee", config=config)
+    with pytest.raises(ValueError, match="model.heads.events.*'relations'"):
+        nlp.initialize(lambda: [make_example(nlp, text) for text in TEXTS])
+
+
+def test_joint_a_task_without_data_is_named(backbone):
+    nlp = spacy.blank("en")
+    config = {
+        "model": {
+            "trunk": {"name": str(backbone)},
+            "heads": {
+                "kind": {"@architectures": "spacy-epee.PooledHead.v1"},
+                "events": {"@architectures": "spacy-epee.EventHead.v1"},
+            },
+        },
+        "tasks": {
+            "kind": {"@misc": "spacy-epee.TextCatTask.v1", "exit": None, "scorer": None},
+            "events": {"@misc": "spacy-epee.EventsTask.v1", "exit": None, "scorer": None},
+        },
+    }
+    nlp.add_pipe("epee", config=config)
+    with pytest.raises(ValueError, match="epee.events"):
+        nlp.initialize(lambda: [make_example(nlp, text, ("kind",)) for text in TEXTS])
+
+
+def two_kinds(backbone, labels):
+    nlp = spacy.blank("en")
+    head = {"@architectures": "spacy-epee.PooledHead.v1"}
+    task = {"@misc": "spacy-epee.TextCatTask.v1", "exit": None, "scorer": {"@scorers": "spacy.textcat_scorer.v2"}}
+    config = {
+        "model": {"trunk": {"name": str(backbone)}, "heads": {"one": head, "two": head}},
+        "tasks": {"one": task, "two": task},
+    }
+    pipe = nlp.add_pipe("epee", config=config)
+    examples = []
+    for text in TEXTS:
+        doc = nlp.make_doc(text)
+        drug, long = "codeine" in text.lower(), len(doc) > 9
+        doc.cats = {"drug": float(drug), "none": float(not drug), "long": float(long), "short": float(not long)}
+        examples.append(Example(nlp.make_doc(text), doc))
+    pipe.initialize(lambda: examples, nlp=nlp, labels=labels)
+    return nlp, examples
+
+
+def test_joint_two_tasks_with_the_same_labels_are_refused(backbone):
+    with pytest.raises(ValueError, match="'one' and 'two'.*initialize.components.epee.labels"):
+        two_kinds(backbone, None)
+
+
+def test_joint_two_classifications_of_documents(backbone):
+    nlp, examples = two_kinds(backbone, {"one": ["drug", "none"], "two": ["long", "short"]})
+    optimizer = Adam(0.002)
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer)
+    doc = nlp(examples[0].reference.text)
+    assert doc.cats["drug"] + doc.cats["none"] == pytest.approx(1) and doc.cats["long"] + doc.cats["short"] == pytest.approx(1)
+    scores = nlp.evaluate(examples)
+    assert scores["one_cats_score"] > 0.9 and scores["two_cats_score"] > 0.9
+
+
+def test_joint_labels_must_be_given_by_task(backbone):
+    with pytest.raises(ValueError, match="by task"):
+        two_kinds(backbone, ["drug", "none"])
+
+
+def test_joint_one_task_must_be_named(nlp, pipe):
+    with pytest.raises(ValueError, match="name one of them"):
+        pipe.answer(docs_of(nlp), None)
+
+
+def test_joint_events_are_those_of_the_notes():
+    assert all(text in TEXTS for text in list(EVENTS)[:3])
+    assert Doc.has_extension("events")

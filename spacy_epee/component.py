@@ -17,7 +17,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import ensure_path, registry
+from spacy.util import ensure_path, minibatch, registry
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 
@@ -34,9 +34,9 @@ from .model import (
     is_initialized,
     set_training,
 )
-from .tasks.base import Task
+from .tasks.base import Task, check_trunk
 from .training.losses import JointLoss, exit_weights, link_gradient
-from .windows import pack
+from .windows import UnreadableDocs, pack
 
 FORMAT = 1
 """The layout of saved components. Raise it when an older version could not read a newer one."""
@@ -83,6 +83,7 @@ class EarlyExitTransformer(TrainablePipe):
         """
         if not 0 <= threshold <= 1:
             raise ValueError(f"The setting `threshold` of the component '{name}' is {threshold}; give a number from 0 to 1.")
+        check_trunk(task, model.get_ref("trunk").shims[0].reads, name)
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -134,6 +135,31 @@ class EarlyExitTransformer(TrainablePipe):
                 f"the last of the exits, which are after the layers {layers}. Relax `components.{self.name}.exit`, or set it to "
                 "null to run the full depth on purpose."
             )
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Answer a stream of Docs.
+
+        stream (Iterable[Doc]): The Docs.
+        batch_size (int): How many are answered together.
+        YIELDS (Doc): The Docs in order, without those that the error handler was given.
+        """
+        for docs in minibatch(stream, size=batch_size):
+            yield from self._answer_or_handle(docs)
+
+    def _answer_or_handle(self, docs: List[Doc]) -> List[Doc]:
+        """Answer a batch. As with spaCy's own components all of it goes to the error handler if something is wrong, but what
+        cannot be read goes there alone."""
+        handler = self.get_error_handler()
+        try:
+            self.set_annotations(docs, self.predict(docs))
+            return docs
+        except UnreadableDocs as error:
+            handler(self.name, self, [docs[i] for i in error.docs], error)
+            rest = [doc for i, doc in enumerate(docs) if i not in error.docs]
+        except Exception as error:
+            handler(self.name, self, docs, error)
+            rest = []
+        return self._answer_or_handle(rest) if rest else []
 
     def predict(self, docs: Iterable[Doc]) -> Answers:
         """Answer some Docs without changing them.
@@ -334,7 +360,7 @@ class EarlyExitTransformer(TrainablePipe):
     def _check_head(self) -> None:
         """Refuse classifiers made for another task."""
         kind = self.model.get_ref("head").shims[0].kind
-        if kind.task != self.task.name:
+        if self.task.name not in (kind.task, *kind.also):
             raise ValueError(
                 f"The setting `model.head` of the component '{self.name}' names classifiers for the task '{kind.task}', and this "
                 f"component's is '{self.task.name}'. Leave the setting out to take the default."

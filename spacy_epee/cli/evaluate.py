@@ -11,6 +11,7 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import compare, find_component
+from ..training.images import ImageReader
 from ..training.readers import EntityReader, JsonlReader
 from . import epee
 
@@ -24,7 +25,7 @@ GIVEN_TRIGGERS = "given_triggers"
 @epee.command("evaluate")
 def evaluate_cli(
     model: str = Argument(..., help="Pipeline: a folder or an installed package"),
-    data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
+    data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz; images: .jsonl"),
     cats: str = Option("cats", "--cats", help="Field with the labels of documents, in a JSONL file"),
     entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
     triggers: str = Option("predicted", "--triggers", "-t", help="For events: 'predicted', or 'gold', those of the data"),
@@ -54,7 +55,9 @@ def evaluate_cli(
         setup_gpu(gpu_id)
         nlp = load_model(model)
         pipe = find_component(nlp, component)
-        if pipe.task.name == "textcat":
+        if pipe.task.name == "imagecat":
+            examples = list(ImageReader(data, cats, limit)(nlp))
+        elif pipe.task.name == "textcat":
             examples = read_examples(nlp, data, cats, limit)
         else:
             given = None

@@ -11,6 +11,7 @@ from spacy.training import Example
 
 from ..component import EarlyExitTransformer
 from ..exits.rules import ExitRule
+from ..images import get_image, set_image
 from ..training.annotations import copy_entities
 
 
@@ -58,7 +59,9 @@ def compare(
     report: Dict[str, Any] = {"documents": len(examples), "unit": component.task.unit, "depth": 0}
     # If the reader gave entities, then a Doc without any has none, whatever the pipeline finds in it.
     given = any(eg.predicted.ents or any(eg.predicted.spans.values()) for eg in examples)
-    sources: List[Source] = [(eg.predicted.text, eg.predicted if given else None) for eg in examples]
+    sources: List[Source] = [
+        (eg.predicted.text, eg.predicted if given else None, get_image(eg.predicted)) for eg in examples
+    ]
     docs = _run(nlp, component, sources, 64, after=False)
     ready = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
     for name, contestant in contestants.items():
@@ -99,16 +102,18 @@ def compare(
     return report
 
 
-Source = Tuple[str, Optional[Doc]]
-"""A text, and the Doc with the entities that the reader gave, if it gave any."""
+Source = Tuple[str, Optional[Doc], Any]
+"""A text; the Doc with the entities that the reader gave, if it gave any; and the image, if there is one."""
 
 
 def _fresh(nlp: Language, source: Source) -> Doc:
     """Make an unprocessed Doc, with the tokens that the entities have."""
-    text, given = source
+    text, given, image = source
     doc = nlp.make_doc(text)
     if given is not None and [token.idx for token in doc] != [token.idx for token in given]:
         doc = Doc(nlp.vocab, words=[token.text for token in given], spaces=[bool(token.whitespace_) for token in given])
+    if image is not None:
+        set_image(doc, image)
     return doc
 
 

@@ -57,7 +57,8 @@ def main(
         for number, (image, label) in enumerate(zip(images, labels)):
             name = f"images/{split}/{number}.png"
             Image.fromarray(image).save(target / name)
-            rows.append({"id": f"{split}-{number}", "image": name, "cats": {key: int(label == i) for i, key in enumerate(LABELS)}})
+            cats = {key: int(label == i) for i, key in enumerate(LABELS)}
+            rows.append({"id": f"{split}-{number}", "image": name, "cats": cats})
         # All of one class come first. Initializing looks at the first rows.
         random.Random(0).shuffle(rows)
         (target / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -233,8 +233,8 @@ class Imager:
             first = min(failed)
             more = f" So it is with {len(failed) - 1} more." if len(failed) > 1 else ""
             raise UnreadableDocs(
-                f"`doc._.image` of document {first + 1} of the {len(docs)} in the batch {failed[first]}.{more} Correct it, or set "
-                "it to None for a document without an image.",
+                f"`doc._.image` of document {first + 1} of the {len(docs)} in the batch {failed[first]}.{more} Correct it, or "
+                "set it to None for a document without an image.",
                 sorted(failed),
             )
         empty = numpy.zeros((0, 3, *self.preparation.shape), dtype="uint8")

@@ -55,8 +55,8 @@ def check_trunk(task: "Task", reads: str, name: str) -> None:
     other = {"text": "TransformerTrunk", "images": "ImageTrunk"}[task.reads]
     also = ", or use the factory 'epee_imagecat' to classify images" if task.reads == "text" else ""
     raise ValueError(
-        f"The component '{name}' needs {task.reads} (task '{task.name}'), and the trunk in its setting `model.trunk` reads {reads}. "
-        f"Set `components.{name}.model.trunk.@architectures` to 'spacy-epee.{other}.v1'{also}."
+        f"The component '{name}' needs {task.reads} (task '{task.name}'), and the trunk in its setting `model.trunk` reads "
+        f"{reads}. Set `components.{name}.model.trunk.@architectures` to 'spacy-epee.{other}.v1'{also}."
     )
 
 

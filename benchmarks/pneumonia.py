@@ -33,7 +33,7 @@ from spacy_epee.training.readers import numbered_rows
 CONFIG = Path(__file__).parent.parent / "configs" / "imagecat.cfg"
 RESULTS = Path(__file__).parent / "results"
 PIPE, POSITIVE, BATCH = "epee_imagecat", "pneumonia", 16
-TAUS = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9]
+TAUS = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9]
 RUNS = [*range(1, 11), None]
 
 

@@ -2,8 +2,8 @@
 
     python scripts/convert_pneumonia.py corpora/medmnist_pneumonia corpora_derived/pneumonia
 
-The two copies that are fetched have the official dev and test sets only in the first, and of the official training set the images
-with pneumonia in the first and the normal ones in the second. Where they are put together already, that file is read.
+Two copies are fetched. The first has the official dev and test sets, and of the official training set all images with
+pneumonia; the second has all the normal ones. Where they are put together already, that file is read.
 """
 
 import json

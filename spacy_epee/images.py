@@ -66,7 +66,7 @@ def open_image(image: Any) -> "Image":
     if isinstance(image, numpy.ndarray):
         return as_rgb(Image.fromarray(_as_bytes(image)))
     if not isinstance(image, (str, Path)):
-        raise ValueError(f"is a {type(image).__name__}; give a path, a PIL image or an array")
+        raise ValueError(f"is of the type {type(image).__name__}; give a path, a PIL image or an array")
     path = Path(image)
     if not path.exists():
         raise ValueError("names a file that does not exist (a relative path starts at the current folder)")

@@ -72,8 +72,8 @@ def test_images_are_turned_upright(tmp_path):
 @pytest.mark.parametrize("image,problem", [
     ("/no/Secretname.png", "does not exist"),
     ("https://example.org/Secretname.png", "does not exist"),
-    (3, "is a int; give a path"),
-    ([[1, 2], [3, 4]], "is a list; give a path"),
+    (3, "is of the type int; give a path"),
+    ([[1, 2], [3, 4]], "is of the type list; give a path"),
     (numpy.zeros((3, 12, 10), dtype="uint8"), r"shape \(3, 12, 10\)"),
     (numpy.zeros((0, 10), dtype="uint8"), r"shape \(0, 10\)"),
     (numpy.zeros(10), r"shape \(10,\)"),

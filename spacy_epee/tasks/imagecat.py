@@ -34,8 +34,8 @@ class ImageCat(TextCat):
         """
         if not len(items.live):
             raise ValueError(
-                f"None of the first {len(examples)} examples for the component '{name}' has an image. Set `doc._.image` on their "
-                "predicted documents, or read them with the reader `spacy-epee.ImageReader.v1`, which does."
+                f"None of the first {len(examples)} examples for the component '{name}' has an image. Set `doc._.image` on "
+                "their predicted documents, or read them with the reader `spacy-epee.ImageReader.v1`, which does."
             )
 
     def score_settings(self) -> Dict[str, Any]:

@@ -27,7 +27,8 @@ def ImageReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> C
         for number, row in numbered:
             if not isinstance(row["image"], str) or not (folder / row["image"]).is_file():
                 raise ValueError(
-                    f"{path}, line {number}: the field 'image' names no file. Give a path that starts at the folder of this file."
+                    f"{path}, line {number}: the field 'image' names no file. Give a path that starts at the folder of this "
+                    "JSONL file."
                 )
         rows = [{"text": "", **row} for _, row in numbered]
         for row, doc in zip(rows, make_docs(nlp, rows, cats)):

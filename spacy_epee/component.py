@@ -18,7 +18,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import ensure_path, registry
+from spacy.util import ensure_path, minibatch, registry
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 
@@ -36,9 +36,9 @@ from .model import (
     set_training,
 )
 from .part import Part
-from .tasks.base import Task
+from .tasks.base import Task, check_trunk
 from .training.losses import JointLoss, exit_weights, link_gradient
-from .windows import Windows, pack
+from .windows import UnreadableDocs, Windows, pack
 
 FORMAT = 1
 """The layout of saved components. Raise it when an older version could not read a newer one."""
@@ -88,6 +88,8 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The component '{name}' has the tasks {sorted(parts)}, and its model has classifiers for {named}. Give each "
                 f"task a block in `components.{name}.tasks` and one of the same name in `components.{name}.model.heads`."
             )
+        for part in parts.values():
+            check_trunk(part.task, model.get_ref("trunk").shims[0].reads, name)
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -184,6 +186,31 @@ class EarlyExitTransformer(TrainablePipe):
                 f"the last of the exits, which are after the layers {layers}. Relax `{block}`, or set it to "
                 "null to run the full depth on purpose."
             )
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Answer a stream of Docs.
+
+        stream (Iterable[Doc]): The Docs.
+        batch_size (int): How many are answered together.
+        YIELDS (Doc): The Docs in order, without those that the error handler was given.
+        """
+        for docs in minibatch(stream, size=batch_size):
+            yield from self._answer_or_handle(docs)
+
+    def _answer_or_handle(self, docs: List[Doc]) -> List[Doc]:
+        """Answer a batch. As with spaCy's own components all of it goes to the error handler if something is wrong, but what
+        cannot be read goes there alone."""
+        handler = self.get_error_handler()
+        try:
+            self.set_annotations(docs, self.predict(docs))
+            return docs
+        except UnreadableDocs as error:
+            handler(self.name, self, [docs[i] for i in error.docs], error)
+            rest = [doc for i, doc in enumerate(docs) if i not in error.docs]
+        except Exception as error:
+            handler(self.name, self, docs, error)
+            rest = []
+        return self._answer_or_handle(rest) if rest else []
 
     def predict(self, docs: Iterable[Doc]) -> Dict[str, Answers]:
         """Answer some Docs without changing them.
@@ -464,7 +491,7 @@ class EarlyExitTransformer(TrainablePipe):
         """Refuse classifiers made for another task."""
         for (name, part), head in zip(self.parts.items(), self.model.layers[1:]):
             kind = head.shims[0].kind
-            if kind.task != part.task.name:
+            if part.task.name not in (kind.task, *kind.also):
                 block = f"model.heads.{name}" if "tasks" in self.cfg else "model.head"
                 raise ValueError(
                     f"The setting `{block}` of the component '{self.name}' names classifiers for the task '{kind.task}', and "

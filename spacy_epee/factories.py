@@ -15,7 +15,9 @@ freeze_embeddings = true
 lr_decay = 1.0
 mixed_precision = true
 max_wordpieces = 4096
+"""
 
+LOSS = """
 [loss]
 @misc = "spacy-epee.JointLoss.v1"
 weighting = "depth"
@@ -41,6 +43,17 @@ exit_layers = null
 heads = {}
 """
 
+IMAGE_TRUNK = """
+[model.trunk]
+@architectures = "spacy-epee.ImageTrunk.v1"
+name = ""
+image_size = null
+freeze_embeddings = true
+lr_decay = 1.0
+mixed_precision = true
+max_patches = 4096
+"""
+
 POOLED = """
 [model.head]
 @architectures = "spacy-epee.PooledHead.v1"
@@ -50,6 +63,8 @@ learned_exit = false
 standardize = true
 lr_scale = 10.0
 """
+
+CLS = POOLED.replace("mean", "cls")
 
 PAIRS = """
 [model.head]
@@ -124,6 +139,15 @@ compare_full_depth = true
 scorer = {"@scorers": "spacy-epee.events_scorer.v1"}
 """
 
+IMAGECAT = """
+exclusive = true
+threshold = 0.5
+reduce = "max"
+label_weights = {}
+compare_full_depth = true
+scorer = {"@scorers": "spacy-epee.imagecat_scorer.v1"}
+"""
+
 SCORES: Dict[str, Optional[float]] = {
     "cats_score": 0.5,
     "cats_full": 0.5,
@@ -171,8 +195,8 @@ EVENT_SCORES: Dict[str, Optional[float]] = {
 JOINT_SCORES: Dict[str, Optional[float]] = {"joint_score": 0.5, "joint_full": 0.5, "exit_layer": 0.0}
 
 
-def _defaults(settings: str, more: str) -> Dict[str, Any]:
-    blocks = (more + TRUNK).replace("\n[", "\n[component.")
+def _defaults(settings: str, model: str, trunk: str = TRUNK) -> Dict[str, Any]:
+    blocks = (model + trunk + LOSS).replace("\n[", "\n[component.")
     return Config().from_str("[component]\n" + settings + blocks, interpolate=False)["component"]
 
 
@@ -363,6 +387,45 @@ def make_events(
         label_weights=label_weights,
         reduce=reduce,
     )
+    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
+
+
+@Language.factory(
+    "epee_imagecat",
+    assigns=["doc.cats", "doc._.exits"],
+    requires=["doc._.image"],
+    default_config=_defaults(IMAGECAT, SINGLE + CLS, IMAGE_TRUNK),
+    default_score_weights=SCORES,
+)
+def make_imagecat(
+    nlp: Language,
+    name: str,
+    model: Model,
+    exit: Optional[Any],
+    loss: Callable,
+    exclusive: bool,
+    threshold: float,
+    reduce: str,
+    label_weights: Dict[str, float],
+    compare_full_depth: bool,
+    scorer: Optional[Callable],
+):
+    """Make an early-exiting classifier of the image in `doc._.image`.
+
+    model (Model): The early-exiting model, with a trunk for images.
+    exit (Optional[ExitRule]): When to leave; null runs the full depth.
+    loss (JointLoss): How the exits are trained.
+    exclusive (bool): An image has exactly one label, or any number of them.
+    threshold (float): The probability from which a label counts as given, if labels are not exclusive.
+    reduce (str): How the labels' uncertainties are joined for the exit rule, if they are not exclusive: "max", the least
+        settled one, or "mean".
+    label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+    compare_full_depth (bool): Whether scoring also runs the full depth.
+    scorer (Optional[Callable]): The scoring method.
+    """
+    from .tasks.imagecat import ImageCat
+
+    task = ImageCat(exclusive=exclusive, label_weights=label_weights, reduce=reduce)
     return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
 
 

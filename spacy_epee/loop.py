@@ -151,18 +151,13 @@ class Pack:
         lengths = windows.lengths[rows]
         self.longest = int(lengths.max())
         padded = bool(lengths.min() < self.longest)
-        ids = numpy.zeros((len(rows), self.longest), dtype="int64")
-        for place, row in enumerate(rows):
-            ids[place, : lengths[place]] = windows.ids[row]
-        mask = numpy.arange(self.longest) < lengths[:, None]
         device = stepper.device
-        padding = getattr(stepper.model.config, "pad_token_id", None)
-        if padding and padded:  # some families derive positions from the padding wordpiece
-            ids[~mask] = padding
+        # Some families derive positions from the padding wordpiece.
+        inputs = windows.batch(rows, getattr(stepper.model.config, "pad_token_id", None) or 0)
         self.rows = rows
         self.lengths = torch.from_numpy(lengths).to(device)
-        given = torch.from_numpy(mask).to(device)
-        self.state: LayerState = stepper.embed(torch.from_numpy(ids).to(device), given.long())
+        self.state: LayerState = stepper.embed(*(torch.from_numpy(part).to(device) for part in inputs))
+        given = torch.arange(self.longest, device=device) < self.lengths[:, None]
         self.mask = given[:, None].to(self.state.hidden.dtype) if padded else None
 
     def __len__(self) -> int:

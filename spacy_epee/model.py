@@ -13,7 +13,7 @@ from .heads.base import ExitHeads, build_heads
 from .items import Items
 from .loop import Links, all_exits
 from .trunk.attention import PlainAttention
-from .trunk.loading import TrunkSettings, can_train_in_bfloat16, get_windower, load_backbone, set_learning_rates
+from .trunk.loading import TrunkSettings, can_train_in_bfloat16, load_backbone, set_learning_rates
 from .trunk.stepper import LayerStepper
 from .windows import Windows
 
@@ -159,7 +159,7 @@ def get_windows(model: Model, docs: Sequence[Doc], wanted: Optional[Sequence[boo
     wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
     RETURNS (Windows): Their windows.
     """
-    return get_windower(model.get_ref("trunk"))(docs, wanted)
+    return model.get_ref("trunk").shims[0].windower(docs, wanted)
 
 
 def get_exit_layers(model: Model) -> List[int]:

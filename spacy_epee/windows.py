@@ -9,6 +9,21 @@ import numpy
 from spacy.tokens import Doc
 
 
+class UnreadableDocs(ValueError):
+    """Some Docs of a batch hold something that cannot be read. The others can still be answered.
+
+    docs (List[int]): Which ones.
+    """
+
+    def __init__(self, message: str, docs: Sequence[int]):
+        super().__init__(message, docs)
+        self.message = message
+        self.docs = list(docs)
+
+    def __str__(self) -> str:
+        return self.message
+
+
 @dataclass
 class Windows:
     """The windows of a batch of Docs, in order.
@@ -80,6 +95,20 @@ class Windows:
             return self
         rows = numpy.flatnonzero(kept)
         return replace(self, ids=[self.ids[i] for i in rows], docs=self.docs[rows], starts=self.starts[rows])
+
+    def batch(self, rows: numpy.ndarray, padding: int) -> Tuple[numpy.ndarray, ...]:
+        """Make the model's inputs of some windows.
+
+        rows (ndarray): Which windows.
+        padding (int): The wordpiece to pad with.
+        RETURNS (Tuple[ndarray, ndarray]): Padded wordpieces (W', T), and 1 for them and 0 for padding (W', T).
+        """
+        lengths = self.lengths[rows]
+        ids = numpy.full((len(rows), lengths.max()), padding, dtype="int64")
+        for place, row in enumerate(rows):
+            ids[place, : lengths[place]] = self.ids[row]
+        mask = numpy.arange(ids.shape[1]) < lengths[:, None]
+        return ids, mask.astype("int64")
 
     def hide(self, spans: numpy.ndarray) -> None:
         """Put the mask in place of wordpieces, for all who look at these windows.

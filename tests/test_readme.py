@@ -32,7 +32,7 @@ def test_readme_rule_is_exchanged_and_saved(backbone, tmp_path, monkeypatch):
     assert list(spacy.load("faster").get_pipe("epee_textcat").exit.rules) == ["settled", "late"]
 
 
-@pytest.mark.parametrize("factory", ["epee_textcat", "epee_relations"])
+@pytest.mark.parametrize("factory", ["epee_textcat", "epee_relations", "epee_imagecat"])
 def test_readme_settings_are_the_defaults(factory):
     block = next(block for block in blocks("ini") if f'factory = "{factory}"' in block)
     shown = Config().from_str("[components]\n" + re.sub(r" +#.*", "", block))["components"][factory]
@@ -69,6 +69,19 @@ def test_readme_relations_are_read(tmp_path):
     (tmp_path / "notes.jsonl").write_text(" ".join(blocks("json")[0].split()) + "\n")
     (eg,) = EntityReader(tmp_path / "notes.jsonl")(spacy.blank("en"))
     assert [(r.head.text, r.label, r.child.text) for r in Relation.of(eg.reference)] == [("Aspirin", "CAUSES", "rash")]
+
+
+def test_readme_images(tmp_path, monkeypatch, capsys):
+    from images_util import make_image_backbone, make_image_nlp, make_pixels
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for folder in ("training/pneumonia", "films"):
+        Path(folder).mkdir(parents=True)
+    make_image_nlp(make_image_backbone(tmp_path / "vit")).to_disk("training/pneumonia/model-best")
+    Image.fromarray((make_pixels(1)[0] * 255).astype("uint8")).save("films/1.png")
+    exec(next(block for block in blocks("python") if "doc._.image" in block), {})
+    assert "'bright'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", re.findall(r"configs/\w+\.cfg", README))

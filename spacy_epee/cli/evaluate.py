@@ -13,6 +13,7 @@ from wasabi import Printer
 from ..evaluation.compare import compare, find_component
 from ..tasks.base import Task
 from ..tasks.events import Events
+from ..training.images import ImageReader
 from ..training.readers import EntityReader, JsonlReader
 from . import epee
 
@@ -26,8 +27,8 @@ GIVEN_TRIGGERS = "given_triggers"
 @epee.command("evaluate")
 def evaluate_cli(
     model: str = Argument(..., help="Pipeline: a folder or an installed package"),
-    data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
-    cats: Optional[str] = Option(None, "--cats", help="Fields with the labels of documents, in a JSONL file, with commas: 'cats'"),
+    data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz; images: .jsonl"),
+    cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
     entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
     triggers: str = Option("predicted", "--triggers", "-t", help="For events: 'predicted', or 'gold', those of the data"),
     spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
@@ -57,7 +58,9 @@ def evaluate_cli(
         nlp = load_model(model)
         pipe = find_component(nlp, component)
         tasks = [part.task for part in pipe.parts.values()]
-        if all(task.name == "textcat" for task in tasks):
+        if any(task.name == "imagecat" for task in tasks):
+            examples = list(ImageReader(data, cats or "cats", limit)(nlp))
+        elif all(task.name == "textcat" for task in tasks):
             examples = read_examples(nlp, data, cats or "cats", limit)
         else:
             examples = read_structures(nlp, data, tasks, pipe.name, cats, entities, triggers, spans_key, limit)

@@ -11,6 +11,7 @@ from spacy.training import Example
 
 from ..component import EarlyExitTransformer
 from ..exits.rules import ExitRule
+from ..images import get_image, set_image
 from ..loop import Answers
 from ..training.annotations import copy_entities
 
@@ -60,7 +61,9 @@ def compare(
     report: Dict[str, Any] = {"documents": len(examples)}
     # If the reader gave entities, then a Doc without any has none, whatever the pipeline finds in it.
     given = any(eg.predicted.ents or any(eg.predicted.spans.values()) for eg in examples)
-    sources: List[Source] = [(eg.predicted.text, eg.predicted if given else None) for eg in examples]
+    sources: List[Source] = [
+        (eg.predicted.text, eg.predicted if given else None, get_image(eg.predicted)) for eg in examples
+    ]
     docs = _run(nlp, component, sources, 64, after=False)
     ready = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
     tasks: Dict[str, Dict[str, Any]] = {task: {"unit": part.task.unit} for task, part in component.parts.items()}
@@ -143,16 +146,18 @@ def _saved(report: Dict[str, Any]) -> Dict[str, float]:
 Rules = Dict[str, Optional[ExitRule]]
 """The exit rule of each task."""
 
-Source = Tuple[str, Optional[Doc]]
-"""A text, and the Doc with the entities that the reader gave, if it gave any."""
+Source = Tuple[str, Optional[Doc], Any]
+"""A text; the Doc with the entities that the reader gave, if it gave any; and the image, if there is one."""
 
 
 def _fresh(nlp: Language, source: Source) -> Doc:
     """Make an unprocessed Doc, with the tokens that the entities have."""
-    text, given = source
+    text, given, image = source
     doc = nlp.make_doc(text)
     if given is not None and [token.idx for token in doc] != [token.idx for token in given]:
         doc = Doc(nlp.vocab, words=[token.text for token in given], spaces=[bool(token.whitespace_) for token in given])
+    if image is not None:
+        set_image(doc, image)
     return doc
 
 

@@ -99,6 +99,8 @@ class ExitHeads(nn.Module):
 
     task = ""
     """The name of the task that these are for."""
+    also: Tuple[str, ...] = ()
+    """Those of other tasks that they fit."""
 
     def __init__(
         self,

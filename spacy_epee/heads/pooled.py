@@ -49,6 +49,7 @@ class PooledHeads(ExitHeads):
     """A linear layer per exit over the pooled states of a unit."""
 
     task = "textcat"
+    also = ("imagecat",)
 
     def __init__(self, *, width: int, pooling: Pooling, **settings: Any):
         """

@@ -42,9 +42,28 @@ def check_weighted(label_weights: Dict[str, float], labels: Sequence[str], name:
         )
 
 
+def check_trunk(task: "Task", reads: str, name: str) -> None:
+    """Refuse a trunk for something else.
+
+    task (Task): The task.
+    reads (str): What the trunk reads, "text" or "images".
+    name (str): The component.
+    RAISES ValueError: The task needs something else.
+    """
+    if reads == task.reads:
+        return
+    other = {"text": "TransformerTrunk", "images": "ImageTrunk"}[task.reads]
+    also = ", or use the factory 'epee_imagecat' to classify images" if task.reads == "text" else ""
+    raise ValueError(
+        f"The component '{name}' needs {task.reads} (task '{task.name}'), and the trunk in its setting `model.trunk` reads "
+        f"{reads}. Set `components.{name}.model.trunk.@architectures` to 'spacy-epee.{other}.v1'{also}."
+    )
+
+
 class NoLinks:
     """What tasks share whose answers are rows of logits, with nothing to link."""
 
+    reads = "text"
     group = None
     spans_key: Optional[str] = None
     exclusive: bool
@@ -67,6 +86,8 @@ class Task(Protocol):
 
     name: str
     """Its name in `doc._.exits`."""
+    reads: str
+    """What of a Doc it needs a trunk for: "text" or "images"."""
     assigns: str
     """Where the answers go. Two components must not write the same labels there."""
     unit: str

@@ -41,6 +41,7 @@ class Events:
     """Events, in `doc._.events`, and their triggers, in `doc.spans["events"]`."""
 
     name = "events"
+    reads = "text"
     assigns, unit = "doc._.events", "window"
     main, full, per_label = "ev_f", "ev_full", "ev_trigger_per_type"
     exclusive, group = False, TAGS

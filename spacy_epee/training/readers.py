@@ -4,7 +4,7 @@ import gzip
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -120,13 +120,16 @@ def read_jsonl(path: Union[str, Path], cats: Optional[str] = None, limit: int = 
     return [row for _, row in numbered_rows(path, cats, limit)]
 
 
-def numbered_rows(path: Union[str, Path], cats: Optional[str] = None, limit: int = 0) -> List[Tuple[int, Dict[str, Any]]]:
+def numbered_rows(
+    path: Union[str, Path], cats: Optional[str] = None, limit: int = 0, needs: Sequence[str] = ("text",)
+) -> List[Tuple[int, Dict[str, Any]]]:
     """As `read_jsonl`.
 
+    needs (Sequence[str]): The fields that every row must have beside the labels.
     RETURNS (List[Tuple[int, Dict[str, Any]]]): The rows, each with the number of its line.
     """
     path = Path(path)
-    required = ["text"] if cats is None else ["text", cats]
+    required = [*needs] if cats is None else [*needs, cats]
     if not path.exists() and path.with_name(path.name + ".gz").exists():
         path = path.with_name(path.name + ".gz")
     if not path.exists():
@@ -145,7 +148,7 @@ def numbered_rows(path: Union[str, Path], cats: Optional[str] = None, limit: int
             for field in required:
                 if field not in row:
                     raise ValueError(f"{path}, line {number}: the field '{field}' is missing; there are {sorted(row)}.")
-            if not isinstance(row["text"], str):
+            if not isinstance(row.get("text", ""), str):
                 raise ValueError(f"{path}, line {number}: the field 'text' is not a string.")
             if cats is not None:
                 check_cats(row, cats, f"{path}, line {number}")

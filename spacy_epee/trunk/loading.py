@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 import torch
 from spacy_transformers.data_classes import HFObjects
@@ -33,6 +33,7 @@ class TrunkSettings:
 class TrunkShim(HFShim, ScaledShim):
     """A backbone, saved as spacy-transformers saves it, with its stepper."""
 
+    reads = "text"
     settings: TrunkSettings
     _stepper: Optional[LayerStepper] = None
     _windower: Optional[Windower] = None
@@ -46,6 +47,29 @@ class TrunkShim(HFShim, ScaledShim):
                 self._model.config.use_cache = False
             self._stepper = LayerStepper(self._model)
         return self._stepper
+
+    @property
+    def windower(self) -> Windower:
+        """RETURNS (Windower): What cuts Docs. Made once for each backbone."""
+        if self._windower is None or self._windower.tokenizer is not self._hfmodel.tokenizer:
+            size = min(self.settings.window, longest_window(self._model))
+            self._windower = Windower(self._hfmodel.tokenizer, size, self.settings.overlap)
+        return self._windower
+
+    def load(self) -> None:
+        """Load what the settings name."""
+        name = find_backbone(self.settings.name, "weights and a tokenizer")
+        objects = self._hfmodel
+        try:
+            loaded = huggingface_from_pretrained(
+                name,
+                objects._init_tokenizer_config,
+                {**objects._init_transformer_config, "trust_remote_code": False},
+            )
+        except Exception as error:  # transformers, its hub client and safetensors raise a dozen kinds here
+            raise not_loaded(self.settings.name, error, "encoder", "and a tokenizer") from error
+        self._model = loaded.transformer
+        self._hfmodel = loaded
 
     def to_bytes(self) -> bytes:
         if self._model is not None:
@@ -83,11 +107,7 @@ def TransformerTrunk(
     transformer_config (Dict[str, Any]): Passed to the model's configuration.
     RETURNS (Model): The trunk.
     """
-    if "trust_remote_code" in {**tokenizer_config, **transformer_config}:
-        raise ValueError(
-            "`trust_remote_code` runs code from a model folder and is refused. Remove it from `model.trunk.tokenizer_config` and "
-            "`model.trunk.transformer_config`."
-        )
+    refuse_code(tokenizer_config, transformer_config)
     if max_wordpieces < 1:
         raise ValueError(f"The setting `model.trunk.max_wordpieces` is {max_wordpieces}; give a number from 1 on.")
     shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
@@ -100,58 +120,69 @@ def forward(model: Model, X, is_train: bool):
 
 
 def load_backbone(trunk: Model) -> None:
-    """Load the weights and the tokenizer that a trunk names, unless it has them already.
+    """Load what a trunk names, unless it has it already.
 
     trunk (Model): The trunk.
     RAISES ValueError: The name leads to nothing, or to something that is not an encoder.
     """
     shim = trunk.shims[0]
-    if shim._model is not None:
-        return
-    name = shim.settings.name
+    if shim._model is None:
+        shim.load()
+        # Refuse what will not work before any training.
+        shim.stepper
+        shim.windower
+
+
+def refuse_code(*configs: Dict[str, Any]) -> None:
+    """Refuse settings that would run code from a model folder.
+
+    configs (Dict[str, Any]): What is passed on to Hugging Face.
+    RAISES ValueError: They would.
+    """
+    if any("trust_remote_code" in config for config in configs):
+        raise ValueError(
+            "`trust_remote_code` runs code from a model folder and is refused. Remove it from `model.trunk.tokenizer_config` and "
+            "`model.trunk.transformer_config`."
+        )
+
+
+def find_backbone(name: str, needs: str) -> Union[str, Path]:
+    """Find out whether a name is that of a folder.
+
+    name (str): The setting `model.trunk.name`.
+    needs (str): What must be in the folder beside a config.json.
+    RETURNS (Union[str, Path]): The folder, or the name of a model on a hub.
+    RAISES ValueError: It can only be a folder, and there is none.
+    """
     here = Path(name).expanduser()
     if not name or (not here.exists() and _looks_like_path(name)):
         raise ValueError(
             f"The setting `model.trunk.name` is '{name}', and there is no such folder (looked from {Path.cwd()}). Give a folder "
-            "with a config.json, weights and a tokenizer, or the name of a model on a hub."
+            f"with a config.json, {needs}, or the name of a model on a hub."
         )
-    objects = shim._hfmodel
-    try:
-        loaded = huggingface_from_pretrained(
-            here.absolute() if here.exists() else name,
-            objects._init_tokenizer_config,
-            {**objects._init_transformer_config, "trust_remote_code": False},
-        )
-    except Exception as error:  # transformers, its hub client and safetensors raise a dozen kinds here
-        raise ValueError(
-            f"The backbone '{name}' of the setting `model.trunk.name` could not be loaded ({type(error).__name__}: "
-            f"{str(error).strip().splitlines()[0] if str(error).strip() else 'no details'}). It must be a Hugging Face encoder: "
-            "a complete folder with config.json, model.safetensors and a tokenizer, or a hub name that this machine can reach."
-        ) from error
-    shim._model = loaded.transformer
-    shim._hfmodel = loaded
-    # Refuse what will not work before any training.
-    shim.stepper
-    get_windower(trunk)
+    return here.absolute() if here.exists() else name
+
+
+def not_loaded(name: str, error: Exception, kind: str, needs: str) -> ValueError:
+    """Say that a backbone could not be loaded.
+
+    name (str): The setting `model.trunk.name`.
+    error (Exception): What went wrong.
+    kind (str): What kind of model it must be.
+    needs (str): What must be in its folder beside a config.json and weights.
+    RETURNS (ValueError): The error to raise.
+    """
+    return ValueError(
+        f"The backbone '{name}' of the setting `model.trunk.name` could not be loaded ({type(error).__name__}: "
+        f"{str(error).strip().splitlines()[0] if str(error).strip() else 'no details'}). It must be a Hugging Face {kind}: "
+        f"a complete folder with config.json, model.safetensors {needs}, or a hub name that this machine can reach."
+    )
 
 
 def _looks_like_path(name: str) -> bool:
     """Whether a name can only be meant as a folder: hub names are 'model' or 'owner/model'."""
     parts = name.replace(os.sep, "/").split("/")
     return len(parts) > 2 or parts[0] in ("", ".", "..", "~") or name.endswith("/")
-
-
-def get_windower(trunk: Model) -> Windower:
-    """What cuts Docs for a trunk.
-
-    trunk (Model): The trunk, with its backbone.
-    RETURNS (Windower): Made once for each backbone.
-    """
-    shim = trunk.shims[0]
-    if shim._windower is None or shim._windower.tokenizer is not shim._hfmodel.tokenizer:
-        size = min(shim.settings.window, longest_window(shim._model))
-        shim._windower = Windower(shim._hfmodel.tokenizer, size, shim.settings.overlap)
-    return shim._windower
 
 
 def longest_window(model) -> int:

@@ -7,7 +7,7 @@ code is copied, so a family needs no class of its own, only to pass `verify`.
 
 import inspect
 import threading
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,9 @@ class LayerState:
 class LayerStepper:
     """Steps a Hugging Face model layer by layer."""
 
+    known = "a BERT, RoBERTa, ELECTRA, DistilBERT, MPNet or DeBERTa"
+    """What to name instead of a model that is refused."""
+
     def __init__(self, model: nn.Module):
         """
         model (PreTrainedModel): An encoder, or a decoder used as one. It is checked once, with a small padded batch, that
@@ -90,6 +93,10 @@ class LayerStepper:
         attention_mask (Tensor): 1 for wordpieces and 0 for padding, (W, T).
         RETURNS (LayerState): The batch below layer 1.
         """
+        return self._embed(input_ids=input_ids, attention_mask=attention_mask)
+
+    def _embed(self, **inputs: Any) -> LayerState:
+        """As `embed`, with whatever the model takes."""
         call: Dict[str, Any] = {}
         own = threading.get_ident()
 
@@ -103,12 +110,7 @@ class LayerStepper:
         with _EMBEDDING:
             hook = self.layers[0].register_forward_pre_hook(record, with_kwargs=True)
             try:
-                self.model(
-                    input_ids=input_ids,
-                    attention_mask=attention_mask,
-                    output_hidden_states=False,
-                    output_attentions=False,
-                )
+                self.model(**inputs, output_hidden_states=False, output_attentions=False)
             except StopForward:
                 pass
             finally:
@@ -143,17 +145,18 @@ class LayerStepper:
         training = self.model.training
         self.model.eval()
         try:
-            ids, mask = _probe(self.model)
+            inputs, real = self._probe()
+            rows = len(real)
             try:
-                expected = self.model(input_ids=ids, attention_mask=mask).last_hidden_state[1:]
-                state = self.embed(ids, mask)
+                expected = self.model(**inputs).last_hidden_state[1:]
+                state = self._embed(**inputs)
                 for _ in self.layers:
                     self.step(state)
                     if state.layer == 1:
-                        state.keep(torch.arange(1, len(ids), device=ids.device))
+                        state.keep(torch.arange(1, rows, device=real.device))
             except (TypeError, AttributeError, KeyError, RuntimeError, IndexError) as error:
                 raise self._refusal(f"{type(error).__name__} while stepping through it") from None
-            real = mask[1:].bool()
+            real = real[1:].expand(expected.shape[:2])
             for norm in (None, *_norms(self.model, self.layers)):
                 self.norm = norm
                 found = self.read(state)
@@ -163,12 +166,17 @@ class LayerStepper:
         finally:
             self.model.train(training)
 
+    def _probe(self) -> Tuple[Dict[str, Tensor], Tensor]:
+        """RETURNS (Tuple[Dict[str, Tensor], Tensor]): Small inputs, and where they are not padding, (W, T) or (W, 1) bool."""
+        ids, mask = _probe(self.model)
+        return {"input_ids": ids, "attention_mask": mask}, mask.bool()
+
     def _refusal(self, reason: str) -> ValueError:
         family = self.model.config.model_type
         return ValueError(
             f"The model family '{family}' cannot exit early: {reason}. Its layers may need arguments that differ from layer "
             "to layer, or something may run between them. Name another encoder in the setting `model.trunk.name`, such as "
-            "a BERT, RoBERTa, ELECTRA, DistilBERT, MPNet or DeBERTa."
+            f"{self.known}."
         )
 
 

@@ -122,7 +122,7 @@ def test_entropies_by_exit_go_from_careful_to_bold(seed, patience):
     replay = make_replay(seed)
     other = None if patience is None else rules.Patience(patience)
     vectors = numpy.array(entropies_by_exit(replay, numpy.ones(60, dtype=bool), 8, other=other))
-    assert vectors.shape[1] == 6 and 1 < len(vectors) <= 16
+    assert vectors.shape[1] == 6 and 1 < len(vectors) <= 32
     assert (numpy.diff(vectors, axis=0) >= 0).all() and (vectors[:, -1] == 0).all()
     depths = [replay.run(rules.Entropy(vector)).layers.mean() for vector in vectors]
     assert (numpy.diff(depths) <= 0).all()

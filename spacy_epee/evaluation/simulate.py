@@ -55,7 +55,20 @@ class Replay:
                     counts=counts,
                 )
             )
-        self.views = [_Stored(evidence) for evidence in self.evidence]
+        self.views = [Stored(evidence) for evidence in self.evidence]
+
+    @cached_property
+    def differs(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Where a unit's answer (the label, label set, or events, of any item) is not that of the last exit,
+        (E, U) bool."""
+        last = self.evidence[-1]
+        differs = numpy.zeros((len(self.evidence), self.n_units), dtype=bool)
+        for exit, evidence in enumerate(self.evidence[:-1]):
+            if isinstance(evidence, StructureEvidence):
+                differs[exit] = [one != other for one, other in zip(evidence.keys, last.keys)]  # type: ignore[attr-defined]
+            else:
+                differs[exit] = ~evidence.least((evidence.decision == last.decision).all(axis=1))
+        return differs
 
     def run(self, rule: Optional[ExitRule]) -> "Simulation":
         """Run a rule.
@@ -121,7 +134,7 @@ def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -
     return Replay(logits, **settings).run(rule)
 
 
-class _Stored:
+class Stored:
     """Evidence whose divergences are kept too."""
 
     def __init__(self, evidence: Evidence):
@@ -138,7 +151,7 @@ class _Stored:
 class _View:
     """The stored evidence of the units still climbing, for a rule to look at."""
 
-    def __init__(self, stored: _Stored, units: numpy.ndarray):
+    def __init__(self, stored: Stored, units: numpy.ndarray):
         self.stored = stored
         self.units = units
         self.layer = stored.evidence.layer

@@ -6,7 +6,7 @@ the counters of the units in it and says which of them leave, and why.
 
 import time
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Dict, List, Optional, Protocol, Sequence, Tuple, runtime_checkable
+from typing import Any, ClassVar, Dict, List, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
 
 import numpy
 
@@ -62,14 +62,16 @@ class Rule:
     def to_config(self) -> Optional[Dict[str, Any]]:
         """RETURNS (Optional[Dict[str, Any]]): The config block that makes this rule; None if a rule in it does not tell."""
         block: Dict[str, Any] = {"@misc": self.registered}
-        block.update({setting.name: getattr(self, setting.name) for setting in fields(self) if setting.init})
+        values = {setting.name: getattr(self, setting.name) for setting in fields(self) if setting.init}
+        block.update({name: list(value) if isinstance(value, tuple) else value for name, value in values.items()})
         return block
 
 
 def _within(rule: Rule, setting: str, low: float, high: float) -> None:
     value = getattr(rule, setting)
-    if not low <= value <= high:
-        raise ValueError(f"The exit rule {rule.registered} has {setting} = {value}; give a number from {low} to {high}.")
+    for number in value if isinstance(value, tuple) else (value,):
+        if not low <= number <= high:
+            raise ValueError(f"The exit rule {rule.registered} has {setting} = {number}; give a number from {low} to {high}.")
 
 
 def _patience(rule: Rule, value: Optional[int]) -> None:
@@ -88,43 +90,91 @@ def _count(counters: numpy.ndarray, evidence: Evidence, goes_on: numpy.ndarray) 
 
 
 @dataclass(frozen=True)
-class Entropy(Rule):
-    """Leave when the normalised entropy is below a threshold (DeeBERT, Xin et al. 2020; normalised as in FastBERT, Liu et
-    al. 2020).
+class _PerExit(Rule):
+    """What rules share whose threshold may be a list of one number for each exit."""
 
-    entropy (float): The threshold. From 0 down it never fires, above 1 all leave at the first exit.
-    """
+    setting: ClassVar[str] = ""
 
-    entropy: float = 0.1
-    registered: ClassVar[str] = "spacy-epee.Entropy.v1"
-    reason: ClassVar[str] = "entropy"
+    def __post_init__(self) -> None:
+        value = getattr(self, self.setting)
+        if numpy.ndim(value):
+            object.__setattr__(self, self.setting, tuple(map(float, value)))  # so that nobody changes it later
 
-    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
-        return (evidence.entropy < self.entropy).astype(int)
+    def start(self, units: int, began: float) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): How many exits each unit has seen, if they have thresholds of their own."""
+        return numpy.zeros(units, dtype=int) if isinstance(getattr(self, self.setting), tuple) else None
 
-    def can_fire(self, layers: Sequence[int]) -> bool:
-        return self.entropy > 0 and len(layers) > 1
+    def now(self, evidence: Evidence, counters: Optional[numpy.ndarray]) -> Any:
+        """RETURNS (float or ndarray): The threshold of this exit."""
+        threshold = getattr(self, self.setting)
+        if counters is None:
+            return threshold
+        exits = counters[evidence.units]
+        if exits.max(initial=0) >= len(threshold):
+            self._refuse(f"more exits than these {len(threshold)}")
+        counters[evidence.units] += 1
+        return numpy.array(threshold)[exits]
+
+    def before_last(self, layers: Sequence[int]) -> Tuple[float, ...]:
+        """RETURNS (Tuple[float, ...]): The thresholds of all exits but the last."""
+        threshold = getattr(self, self.setting)
+        if not isinstance(threshold, tuple):
+            return (threshold,) * (len(layers) - 1)
+        if len(threshold) != len(layers):
+            self._refuse(f"{len(layers)} exits, which are after the layers {list(layers)}")
+        return threshold[:-1]
+
+    def _refuse(self, found: str) -> None:
+        numbers = list(getattr(self, self.setting))
+        raise ValueError(
+            f"The exit rule {self.registered} has {self.setting} = {numbers}, but the model has {found}. Give one number for all "
+            "exits, or one for each; that of the last exit has no effect, as all leave there."
+        )
 
 
 @dataclass(frozen=True)
-class Confidence(Rule):
-    """Leave when the largest probability is above a threshold (Schwartz et al. 2020, "The Right Tool for the Job").
+class Entropy(_PerExit):
+    """Leave when the normalised entropy is below a threshold (DeeBERT, Xin et al. 2020; normalised as in FastBERT, Liu et
+    al. 2020).
 
-    confidence (float): The threshold, from 0 to 1.
+    entropy (Union[float, List[float]]): The threshold, or one for each exit (as in DeeBERT; that of the last exit has no
+        effect). From 0 down it never fires, above 1 all leave there.
     """
 
-    confidence: float = 0.9
-    registered: ClassVar[str] = "spacy-epee.Confidence.v1"
-    reason: ClassVar[str] = "confidence"
+    entropy: Union[float, List[float]] = 0.1
+    registered: ClassVar[str] = "spacy-epee.Entropy.v1"
+    reason: ClassVar[str] = "entropy"
+    setting: ClassVar[str] = "entropy"
 
-    def __post_init__(self) -> None:
-        _within(self, "confidence", 0.0, 1.0)
-
-    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
-        return (evidence.confidence > self.confidence).astype(int)
+    def step(self, evidence: Evidence, counters: Optional[numpy.ndarray]) -> numpy.ndarray:
+        return (evidence.entropy < self.now(evidence, counters)).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
-        return self.confidence < 1 and len(layers) > 1
+        return any(threshold > 0 for threshold in self.before_last(layers))
+
+
+@dataclass(frozen=True)
+class Confidence(_PerExit):
+    """Leave when the largest probability is above a threshold (Schwartz et al. 2020, "The Right Tool for the Job").
+
+    confidence (Union[float, List[float]]): The threshold, from 0 to 1, or one for each exit (that of the last exit has no
+        effect).
+    """
+
+    confidence: Union[float, List[float]] = 0.9
+    registered: ClassVar[str] = "spacy-epee.Confidence.v1"
+    reason: ClassVar[str] = "confidence"
+    setting: ClassVar[str] = "confidence"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _within(self, "confidence", 0.0, 1.0)
+
+    def step(self, evidence: Evidence, counters: Optional[numpy.ndarray]) -> numpy.ndarray:
+        return (evidence.confidence > self.now(evidence, counters)).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return any(threshold < 1 for threshold in self.before_last(layers))
 
 
 @dataclass(frozen=True)
@@ -426,7 +476,7 @@ class AnyOf(_Joined):
         return codes
 
     def can_fire(self, layers: Sequence[int]) -> bool:
-        return any(rule.can_fire(layers) for rule in self.rules.values())
+        return any([rule.can_fire(layers) for rule in self.rules.values()])  # a list, so that each checks its settings
 
 
 @dataclass(frozen=True)
@@ -446,4 +496,4 @@ class AllOf(_Joined):
         return numpy.all([found > 0 for found in self._steps(evidence, counters)], axis=0).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
-        return all(rule.can_fire(layers) for rule in self.rules.values())
+        return all([rule.can_fire(layers) for rule in self.rules.values()])

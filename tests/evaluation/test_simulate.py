@@ -11,7 +11,9 @@ from spacy_epee.model import get_exit_layers
 
 RULES = [
     rules.Entropy(0.5),
+    rules.Entropy([0.2, 0.7, 0.4, 0.0]),
     rules.Confidence(0.7),
+    rules.Confidence([0.9, 0.6, 0.8, 1.0]),
     rules.Margin(0.5),
     rules.Patience(1),
     rules.FlexiblePatience(0.05, 1, "JSKD"),
@@ -21,6 +23,7 @@ RULES = [
     rules.Voting(2.0),
     rules.Learned(0.4),
     rules.FixedDepth(3),
+    rules.AnyOf({"a": rules.Entropy([0.0, 0.5, 0.3, 0.0]), "b": rules.Patience(1)}),
     rules.AllOf({"a": rules.Entropy(0.6), "b": rules.Patience(1)}),
     None,
 ]

@@ -1,0 +1,41 @@
+"""Which answers carry a flag because even the last layer left them uncertain."""
+
+import math
+
+import numpy
+
+
+def flag(entropy: numpy.ndarray, last: numpy.ndarray, threshold: float) -> numpy.ndarray:
+    """Flag the answers that reached the last layer and are still uncertain there. (An exit rule has found all others settled.)
+
+    entropy (ndarray): The normalised entropy of each answer at the exit that it took, (U,).
+    last (ndarray): Which of them took the last exit, (U,) bool.
+    threshold (float): The largest entropy without a flag.
+    RETURNS (ndarray): Which carry the flag, (U,) bool.
+    """
+    return numpy.asarray(last, dtype=bool) & (numpy.asarray(entropy) > threshold)
+
+
+def flag_threshold(entropy: numpy.ndarray, last: numpy.ndarray, coverage: float) -> float:
+    """Find the threshold at which a stated share of answers is kept without a flag: selective classification (Geifman and
+    El-Yaniv 2017), with the quantile of split conformal prediction (Lei et al. 2018, "Distribution-Free Predictive Inference
+    for Regression", section 2.2).
+
+    That quantile is the ceil((U + 1) * coverage)-th smallest, one in U + 1 more than the plain one: a new document like these
+    is then kept with at least the stated chance, and of these at least the stated share is. Equal entropies are kept
+    together, so it may be more. With fewer than coverage / (1 - coverage) answers nothing can be flagged.
+
+    entropy (ndarray): The normalised entropy of each answer at the exit that it took, in [0, 1], (U,).
+    last (ndarray): Which of them took the last exit, (U,) bool.
+    coverage (float): The share of answers to be kept, from 0 to 1.
+    RETURNS (float): The largest entropy without a flag. 1 if nothing is to be flagged.
+    RAISES ValueError: The coverage is out of range.
+    """
+    if not 0 <= coverage <= 1:
+        raise ValueError(f"The coverage is {coverage}; give the share of answers to keep without a flag, from 0 to 1.")
+    # Answers of earlier exits are kept at any threshold.
+    values = numpy.sort(numpy.where(last, entropy, 0.0))
+    rank = math.ceil(round((len(values) + 1) * coverage, 9))  # 100 * 0.07 is 7.000000000000001
+    if rank > len(values):
+        return 1.0
+    return float(values[rank - 1]) if rank else 0.0

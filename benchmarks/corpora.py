@@ -23,7 +23,7 @@ class Plan:
     window (int): Wordpieces in a window.
     batch (int): Documents in a training batch.
     sample (int): The most wordpieces of a document in a training batch; longer ones show random windows.
-    task (str): "textcat", "relations" or "events".
+    task (str): "textcat", "relations", "events" or "joint".
     settings (Dict[str, Any]): More settings of the component.
     """
 
@@ -43,12 +43,14 @@ class Plan:
             return "epee_relations"
         if self.task == "events":
             return "epee_events"
+        if self.task == "joint":
+            return "epee"
         return "epee_textcat" if self.exclusive else "epee_textcat_multilabel"
 
     def reader(self, path: Path):
         """Read a split."""
         if self.task != "textcat":
-            return EntityReader(path, spans_key="entities")
+            return EntityReader(path, spans_key="entities", cats="cats" if self.task == "joint" else None)
         return JsonlReader(path)
 
 
@@ -84,6 +86,13 @@ CORPORA: Dict[str, Plan] = {
         batch=4,
         task="events",
         settings={"arguments": "entities"},
+    ),
+    "phee_joint": Plan(
+        "phee_v2/normalised",
+        exclusive=True,
+        epochs=5,
+        task="joint",
+        settings={"tasks.relations.candidates.labels": [["Drug", "Effect"]]},
     ),
     "maccrobat": Plan("maccrobat/normalised", exclusive=False, epochs=8, batch=4, task="events"),
 }

@@ -12,6 +12,8 @@ A run is named BACKBONE/CORPUS/KIND. All kinds share configuration, data, seed a
     hidden      exits, and three in ten entities masked in training
     averaged    exits, and averages of the parameters over the steps
     half        exits, and the last one as heavy in the loss as all others
+    joint       several tasks over one trunk
+    kind, relations, events    one of these tasks, all else as in joint
 """
 
 import time
@@ -34,6 +36,7 @@ FILES = {
     "epee_textcat_multilabel": "textcat_multilabel.cfg",
     "epee_relations": "relations.cfg",
     "epee_events": "events.cfg",
+    "epee": "joint.cfg",
 }
 PAIRS = {
     "tutorial": {"hidden": 0, "between": False, "attributes": False},
@@ -68,6 +71,11 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
         },
     )
     component = config["components"][pipe]
+    if pipe == "epee":
+        for name in list(component["tasks"]):
+            if kind not in ("joint", name):
+                del component["tasks"][name], component["model"]["heads"][name]
+        return config
     if kind in ("plain", "tutorial"):
         component["model"]["exit_layers"] = [depth(backbone)]
         component["exit"] = None

@@ -7,8 +7,9 @@ benchmarks/corpora.py uses the same. What is written holds text of a corpus and 
 
 import json
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any, Callable, Dict, Set, Tuple
+from typing import Any, Callable, Dict, List, Set, Tuple
 
 import typer
 from wasabi import msg
@@ -54,6 +55,28 @@ def _without(row: Row, names: Set[str]) -> Row:
     return {**row, "ents": [ent for ent in row["ents"] if ent["id"] not in names], "relations": [], "events": events}
 
 
+def of_effects(row: Row) -> Row:
+    """Events of PHEE with what can be told without them: the kind of the sentence, unless it has events of both, and which drug
+    has which effect."""
+    labels = {event["label"] for event in row["events"]}
+    kinds = {"adverse": "Adverse_event", "therapeutic": "Potential_therapeutic_event"}
+    ents: Dict[Tuple[int, int, str], Row] = {}
+    relations: Dict[Tuple[str, str], Row] = {}
+    for event in row["events"]:
+        found: Dict[str, List[str]] = {"Drug": [], "Effect": []}
+        for argument in event["arguments"]:
+            wanted = {"Drug": "Treatment", "Effect": None}
+            if argument["role"] in wanted and argument.get("parent") == wanted[argument["role"]]:
+                place = (argument["start"], argument["end"], argument["role"])
+                ent = {"id": f"E{len(ents)}", "start": place[0], "end": place[1], "label": place[2]}
+                found[argument["role"]].append(ents.setdefault(place, ent)["id"])
+        label = next(kind for kind, name in kinds.items() if name == event["label"])
+        for head, child in product(found["Drug"], found["Effect"]):
+            relations.setdefault((head, child), {"head": head, "child": child, "label": label})
+    cats = {"cats": {kind: float(name in labels) for kind, name in kinds.items()}} if len(labels) == 1 else {}
+    return {**row, **cats, "ents": list(ents.values()), "relations": list(relations.values())}
+
+
 @dataclass(frozen=True)
 class Derivation:
     """What becomes of a corpus.
@@ -71,6 +94,7 @@ DERIVATIONS = {
     "bc5cdr": Derivation(of_concepts),
     "genia": Derivation(without_triggers, held_out=10),
     "maccrobat": Derivation(events_alone),
+    "phee_joint": Derivation(of_effects),
 }
 
 

@@ -13,6 +13,7 @@ exit_layers = null
 [model.trunk]
 @architectures = "spacy-epee.TransformerTrunk.v1"
 name = ""
+component = null
 window = 256
 overlap = 32
 freeze_embeddings = true

@@ -213,8 +213,8 @@ class LayerStepper:
             self.model.train(training)
         if missing is not None:
             raise ValueError(
-                f"The model family '{self.model.config.model_type}' cannot exit early: {missing}. {_OTHER} If the wrong modules "
-                "were taken for its layers or its final norm, name the right ones (README, 'Backbones')."
+                f"The model family '{self.model.config.model_type}' cannot exit early: {missing}. {_OTHER} If wrong modules "
+                "were taken for its layers or its final norm, see 'Backbones' in the README."
             )
 
     def _compare(self, ids: Tensor, mask: Tensor) -> Optional[str]:
@@ -249,9 +249,9 @@ class LayerStepper:
             if not _close(state.hidden, call.states[1:], real[1:]):
                 given = sorted(name for name, value in call.arguments.items() if isinstance(value, Tensor))
                 return (
-                    f"its layer {state.layer} called on its own does not give what it gives in its own forward, once a row has "
-                    f"left. It is given {', '.join(given) or 'no tensors'} beside the states, and these may depend on the layers "
-                    "below, or hold the rows of the batch in a way that is not understood"
+                    f"its layer {state.layer} called on its own does not give what it gives in the model's forward, once a row "
+                    f"has left. It is given {', '.join(given) or 'no tensors'} beside the states, and these may depend on the "
+                    "layers below, or hold the rows of the batch in a way that is not understood"
                 )
         return None
 
@@ -353,8 +353,9 @@ def _find_layers(model: nn.Module) -> List[nn.Module]:
     stack = next((m for m in model.modules() if depth and isinstance(m, nn.ModuleList) and len(m) == size), None)
     if stack is None:
         raise ValueError(
-            f"A model of the family '{config.model_type}' has no stack of {depth} layers (`num_hidden_layers`, in an `nn.ModuleList`) "
-            f"that could be stepped through. {_OTHER} If its layers are elsewhere, name them (README, 'Backbones')."
+            f"A model of the family '{config.model_type}' has no stack of {depth} layers (an `nn.ModuleList` as long as "
+            f"`num_hidden_layers` says) that could be stepped through. {_OTHER} If its layers are elsewhere, see 'Backbones' "
+            "in the README."
         )
     return [stack[i * size // depth] for i in range(depth)]
 

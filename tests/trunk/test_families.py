@@ -124,15 +124,15 @@ def test_families_with_layers_elsewhere_can_be_registered():
 
 
 @pytest.mark.parametrize(
-    "name,take,missing",
+    "layers,norm,missing",
     [
-        ("layers", lambda model: Family(layers=list(model.blocks.values())[::-1], norm=model.last), "does not call the 3 layers"),
-        ("norm", lambda model: Family(layers=list(model.blocks.values()), norm=nn.LayerNorm(8)), "behind its last layer"),
-        ("no norm", lambda model: Family(layers=list(model.blocks.values())), "behind its last layer"),
+        ("block_2 block_1 block_0", Last(), "does not call the 3 layers"),
+        ("block_0 block_1 block_2", nn.LayerNorm(8), "behind its last layer"),
+        ("block_0 block_1 block_2", None, "behind its last layer"),
     ],
 )
-def test_families_registered_wrong_are_refused(name, take, missing):
-    families("toy", func=take)
+def test_families_registered_wrong_are_refused(layers, norm, missing):
+    families("toy", func=lambda model: Family([model.blocks[name] for name in layers.split()], norm))
     with pytest.raises(ValueError, match=f"'toy'.*{missing}.*'Backbones'"):
         LayerStepper(make_toy("elsewhere"))
 

@@ -207,8 +207,8 @@ class LayerStepper:
         self.model.eval()
         try:
             missing = self._compare(*_probe(self.model))
-        except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, AssertionError) as error:
-            missing = f"there is a {type(error).__name__} in stepping through it"
+        except _UNFIT as error:
+            missing = f"stepping through it raises {type(error).__name__}"
         finally:
             self.model.train(training)
         if missing is not None:
@@ -267,6 +267,9 @@ class LayerStepper:
                 stack.callback(layer.register_forward_hook(returned).remove)
             return calls, self._forward(ids, mask).last_hidden_state
 
+
+_UNFIT = (TypeError, ValueError, AttributeError, LookupError, RuntimeError, AssertionError)
+"""What modules raise that are not made for what they are given."""
 
 _OTHER = (
     "Name another encoder in the setting `model.trunk.name`, such as a BERT, RoBERTa, ELECTRA, DistilBERT, MPNet or DeBERTa."
@@ -333,10 +336,10 @@ def _close(found: Optional[Tensor], expected: Tensor, real: Tensor) -> bool:
 
 
 def _apply(norm: Optional[nn.Module], states: Tensor) -> Optional[Tensor]:
-    """What a norm gives; None if it is for something of another size."""
+    """What a norm gives; None if it is for something else. Whole models can have "Norm" in their name, too."""
     try:
         return states if norm is None else norm(states)
-    except (RuntimeError, TypeError):
+    except _UNFIT:
         return None
 
 

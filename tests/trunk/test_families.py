@@ -1,5 +1,8 @@
 """Families that nobody has thought of, and models without a padding wordpiece."""
 
+import re
+from pathlib import Path
+
 import catalogue
 import numpy
 import pytest
@@ -121,6 +124,13 @@ def test_families_with_layers_elsewhere_can_be_registered():
     stepper = LayerStepper(make_toy("elsewhere"))
     assert stepper.depth == 3 and isinstance(stepper.norm, Last)
     assert_steps_right(stepper)
+
+
+def test_families_are_registered_as_the_readme_says():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    code = next(block for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL) if "@families" in block)
+    exec(code.replace("my_model_type", "toy"), {})
+    assert_steps_right(LayerStepper(make_toy("elsewhere")))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ OTHERS: Dict[str, Dict[str, Any]] = {
     "big_bird": dict(BERT, block_size=4, num_random_blocks=1),
     "convbert": dict(BERT, embedding_size=32),
     "megatron-bert": BERT,
+    "xlm-roberta": ROBERTA,
+    "camembert": ROBERTA,
     "roberta-prelayernorm": ROBERTA,
     "longformer": dict(BERT, attention_window=8),
     "xlnet": dict(d_model=32, n_layer=DEPTH, n_head=4, d_inner=64),

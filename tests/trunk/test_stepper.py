@@ -319,6 +319,12 @@ def test_stepper_is_right_or_refuses(family):
     torch.testing.assert_close(stepper.read(state)[real], expected[real], rtol=1e-3, atol=1e-3)
 
 
+def test_stepper_finds_the_final_norm_among_modules_called_alike():
+    # Its encoder and its embeddings have "Norm" in the names of their classes.
+    stepper = LayerStepper(make_model("roberta-prelayernorm", **ROBERTA))
+    assert stepper.norm is stepper.model.LayerNorm
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_stepper_check_leaves_the_model_as_it_was(training):
     model = make_model("gpt2").train(training)

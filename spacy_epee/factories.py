@@ -9,6 +9,7 @@ TRUNK = """
 [model.trunk]
 @architectures = "spacy-epee.TransformerTrunk.v1"
 name = ""
+component = null
 window = 256
 overlap = 32
 freeze_embeddings = true

@@ -282,7 +282,7 @@ def test_component_repeated_position_biases_are_kept_once(backbones):
     stepper = get_stepper(pipe_of(nlp).model)
     ids = torch.full((6, 9), 7)
     state = stepper.embed(ids, torch.ones_like(ids))
-    assert len(state.arguments["position_bias"]) == 1
+    assert len(state.arguments[0]["position_bias"]) == 1
 
 
 def test_component_scorer_settings_reach_the_scorer(backbone):

@@ -13,8 +13,6 @@ from spacy.training import Example
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from spacy_epee.model import get_heads
-
 DEPTH = 4
 """The number of layers of the tiny backbones."""
 
@@ -274,6 +272,8 @@ def spread_heads(pipe, docs: Sequence[Any], spread: float = 2.0, seed: int = 0) 
     spread (float): The standard deviation that each logit gets over them.
     seed (int): The seed of the weights.
     """
+    from spacy_epee.model import get_heads  # not needed, and not there, where the trunk is tested alone
+
     heads = get_heads(pipe.model)[0]
     generator = torch.Generator().manual_seed(seed)
     for classifier in (*heads.classifiers, *([] if heads.doubt is None else [heads.doubt])):

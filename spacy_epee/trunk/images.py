@@ -53,7 +53,7 @@ class ImageStepper(LayerStepper):
         self.options = {"interpolate_pos_encoding": True} if fits else {}
         super().__init__(model)
         with torch.no_grad():
-            self.length = self._embed(**self._probe()[0]).hidden.shape[1]
+            self.length = self._embed(self._probe()[0]).hidden.shape[1]
 
     def embed(self, pixel_values: Tensor) -> LayerState:  # type: ignore[override]
         """Run everything that comes before the first layer.
@@ -61,7 +61,7 @@ class ImageStepper(LayerStepper):
         pixel_values (Tensor): Images as the model expects them, (W, 3, height, width).
         RETURNS (LayerState): The batch below layer 1.
         """
-        return self._embed(pixel_values=pixel_values, **self.options)
+        return self._embed({"pixel_values": pixel_values, **self.options})
 
     def _probe(self) -> Tuple[Dict[str, Any], Tensor]:
         pixels = torch.randn(3, 3, *self.shape, generator=torch.Generator().manual_seed(0)).to(self.device)

@@ -9,10 +9,12 @@ import torch
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from spacy_transformers.layers.transformer_model import huggingface_from_pretrained
+from spacy_transformers.util import make_tempdir
 from thinc.api import Model
 
 from ..shims import ScaledShim
 from ..windows import Windower
+from .pipelines import find_pipeline, first_line, take_shim, tokenizer_files
 from .stepper import LayerStepper
 
 
@@ -28,6 +30,7 @@ class TrunkSettings:
     lr_decay: float
     mixed_precision: bool
     max_wordpieces: int
+    component: Optional[str] = None
 
 
 class TrunkShim(HFShim, ScaledShim):
@@ -42,9 +45,6 @@ class TrunkShim(HFShim, ScaledShim):
     def stepper(self) -> LayerStepper:
         """RETURNS (LayerStepper): The backbone as something to climb. It is checked when it is first asked for."""
         if self._stepper is None or self._stepper.model is not self._model:
-            # Decoders would grow a cache with every batch.
-            if hasattr(self._model.config, "use_cache"):
-                self._model.config.use_cache = False
             self._stepper = LayerStepper(self._model)
         return self._stepper
 
@@ -58,16 +58,21 @@ class TrunkShim(HFShim, ScaledShim):
 
     def load(self) -> None:
         """Load what the settings name."""
-        name = find_backbone(self.settings.name, "weights and a tokenizer")
-        objects = self._hfmodel
-        try:
-            loaded = huggingface_from_pretrained(
-                name,
-                objects._init_tokenizer_config,
-                {**objects._init_transformer_config, "trust_remote_code": False},
+        name, component = self.settings.name, self.settings.component
+        found = find_backbone(name, "weights and a tokenizer, a spaCy pipeline with a transformer")
+        pipeline = find_pipeline(name)
+        if pipeline is None and component is not None:
+            raise ValueError(
+                f"The setting `model.trunk.component` is '{component}', but '{name}' is neither the folder of a spaCy pipeline nor "
+                "an installed one. Correct `model.trunk.name`, or set `model.trunk.component` to null."
             )
+        objects = self._hfmodel
+        settings = (objects._init_tokenizer_config, {**objects._init_transformer_config, "trust_remote_code": False})
+        source = None if pipeline is None else take_shim(name, pipeline, component)
+        try:
+            loaded = huggingface_from_pretrained(found, *settings) if source is None else _from_shim(source, *settings)
         except Exception as error:  # transformers, its hub client and safetensors raise a dozen kinds here
-            raise not_loaded(self.settings.name, error, "encoder", "and a tokenizer") from error
+            raise not_loaded(name, error, "encoder", "and a tokenizer, a spaCy pipeline with a transformer") from error
         self._model = loaded.transformer
         self._hfmodel = loaded
 
@@ -91,10 +96,12 @@ def TransformerTrunk(
     max_wordpieces: int = 4096,
     tokenizer_config: Dict[str, Any] = {},
     transformer_config: Dict[str, Any] = {},
+    component: Optional[str] = None,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
-    name (str): A local folder, or the name of a model on a hub, which is then downloaded.
+    name (str): A local folder with such an encoder or with a trained spaCy pipeline, the name of an installed package with such
+        a pipeline, or the name of a model on a hub, which is then downloaded.
     window (int): The most wordpieces in a window, special ones included; cut to what the backbone can take.
     overlap (int): The fewest wordpieces that neighbouring windows share.
     freeze_embeddings (bool): Whether to leave the word embeddings as they are: faster training, far fewer weights to keep
@@ -105,13 +112,16 @@ def TransformerTrunk(
         In training a note that is longer shows a random part of its windows.
     tokenizer_config (Dict[str, Any]): Passed to the tokenizer's `from_pretrained`.
     transformer_config (Dict[str, Any]): Passed to the model's configuration.
+    component (Optional[str]): The component of the spaCy pipeline whose transformer to take. None if only one has any.
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
     if max_wordpieces < 1:
         raise ValueError(f"The setting `model.trunk.max_wordpieces` is {max_wordpieces}; give a number from 1 on.")
     shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
-    shim.settings = TrunkSettings(name, window, overlap, freeze_embeddings, lr_decay, mixed_precision, max_wordpieces)
+    shim.settings = TrunkSettings(
+        name, window, overlap, freeze_embeddings, lr_decay, mixed_precision, max_wordpieces, component
+    )
     return Model("epee-trunk", forward, shims=[shim])
 
 
@@ -174,9 +184,18 @@ def not_loaded(name: str, error: Exception, kind: str, needs: str) -> ValueError
     """
     return ValueError(
         f"The backbone '{name}' of the setting `model.trunk.name` could not be loaded ({type(error).__name__}: "
-        f"{str(error).strip().splitlines()[0] if str(error).strip() else 'no details'}). It must be a Hugging Face {kind}: "
-        f"a complete folder with config.json, model.safetensors {needs}, or a hub name that this machine can reach."
+        f"{first_line(error)}). It must be a Hugging Face {kind}: a complete folder with config.json, model.safetensors {needs}, "
+        "or a hub name that this machine can reach."
     )
+
+
+def _from_shim(shim: HFShim, tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:
+    """Copy the transformer of another pipeline. It goes through a folder, so that all settings have their effect."""
+    with make_tempdir() as folder:
+        shim._model.save_pretrained(folder)
+        for name, content in tokenizer_files(shim):
+            (folder / name).write_bytes(content)
+        return huggingface_from_pretrained(folder, tokenizer_config, transformer_config)
 
 
 def _looks_like_path(name: str) -> bool:

@@ -25,6 +25,8 @@ OTHERS: Dict[str, Dict[str, Any]] = {
     "big_bird": dict(BERT, block_size=4, num_random_blocks=1),
     "convbert": dict(BERT, embedding_size=32),
     "megatron-bert": BERT,
+    "xlm-roberta": ROBERTA,
+    "camembert": ROBERTA,
     "roberta-prelayernorm": ROBERTA,
     "longformer": dict(BERT, attention_window=8),
     "xlnet": dict(d_model=32, n_layer=DEPTH, n_head=4, d_inner=64),
@@ -223,7 +225,26 @@ def test_stepper_gradients_are_those_of_the_full_forward(family):
             torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-4, msg=lambda text: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("family", ["bert", "deberta-v2", "mpnet"])
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_stepper_gives_the_same_when_padding_is_trimmed_on_the_way(steppers, family):
+    stepper = steppers(family)
+    ids, mask = make_batch(stepper.model)
+    rows = [0, 2]  # the short ones
+    _, last = full_forward(stepper, ids, mask)
+    state = stepper.embed(ids, mask)
+    stepper.step(state)
+    stepper.step(state)
+    longest = int(mask[rows].sum(dim=1).max())
+    trimmed = stepper.embed(ids[rows, :longest], mask[rows, :longest])
+    trimmed.hidden, trimmed.layer = state.hidden[rows, :longest], state.layer
+    while trimmed.layer < stepper.depth:
+        stepper.step(trimmed)
+    real = mask[rows, :longest].bool()
+    torch.testing.assert_close(stepper.read(trimmed)[real], last[rows, :longest][real], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_stepper_gradients_go_through_rows_that_leave(family):
     stepper = LayerStepper(make_model(family))
     model = stepper.model
@@ -271,6 +292,7 @@ def test_stepper_refuses_a_model_that_is_no_transformer():
 
 
 def test_stepper_refusal_comes_when_a_pipeline_is_initialized(tmp_path):
+    pytest.importorskip("spacy_transformers")
     make_backbone(tmp_path, "deberta-v2", conv_kernel_size=3, conv_act="gelu")
     with pytest.raises(ValueError, match="'deberta-v2'"):
         make_nlp(tmp_path)
@@ -295,6 +317,12 @@ def test_stepper_is_right_or_refuses(family):
         stepper.step(state)
     real = mask[1:].bool()
     torch.testing.assert_close(stepper.read(state)[real], expected[real], rtol=1e-3, atol=1e-3)
+
+
+def test_stepper_finds_the_final_norm_among_modules_called_alike():
+    # Its encoder and its embeddings have "Norm" in the names of their classes.
+    stepper = LayerStepper(make_model("roberta-prelayernorm", **ROBERTA))
+    assert stepper.norm is stepper.model.LayerNorm
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -356,7 +384,7 @@ def test_stepper_embeds_in_two_threads(steppers):
         assert all(torch.equal(hidden, expected[i]) for hidden in found[i])
 
 
-@pytest.mark.parametrize("family", ["bert", "albert"])
+@pytest.mark.parametrize("family", ["bert", "albert", "modernbert"])
 @torch.no_grad()
 def test_stepper_steps_while_another_thread_embeds(family):
     stepper = LayerStepper(make_model(family))
@@ -399,15 +427,24 @@ def test_stepper_steps_while_another_thread_embeds(family):
 def test_stepper_keeps_shared_arguments_whole():
     rows = torch.arange(3.0)
     shared = torch.ones(3, 7)
-    state = LayerState(torch.zeros(3, 5, 2), {"attention_mask": rows, "rel_embeddings": shared, "position_bias": None})
+    arguments = {"attention_mask": rows, "rel_embeddings": shared, "position_bias": None}
+    state = LayerState(torch.zeros(3, 5, 2), [arguments], frozenset({"attention_mask", "position_bias"}))
     state.keep(torch.tensor([2, 0]))
-    assert state.arguments["attention_mask"].tolist() == [2, 0]
-    assert state.arguments["rel_embeddings"] is shared and state.arguments["position_bias"] is None
+    assert arguments["attention_mask"].tolist() == [2, 0]
+    assert arguments["rel_embeddings"] is shared and arguments["position_bias"] is None
     assert state.hidden.shape == (2, 5, 2)
 
 
 def test_stepper_keeps_a_mask_that_is_broadcast():
     mask = torch.ones(1, 1, 5, 5)
-    state = LayerState(torch.zeros(3, 5, 2), {"attention_mask": mask})
+    state = LayerState(torch.zeros(3, 5, 2), [{"attention_mask": mask}], frozenset({"attention_mask"}))
     state.keep(torch.tensor([1]))
-    assert state.arguments["attention_mask"] is mask
+    assert state.arguments[0]["attention_mask"] is mask
+
+
+def test_stepper_cuts_what_several_layers_share_once():
+    mask = torch.arange(3.0)
+    state = LayerState(torch.zeros(3, 5, 2), [{"mask": mask, "layer": 1}, {"mask": mask, "layer": 2}], frozenset({"mask"}))
+    state.keep(torch.tensor([2, 0]))
+    first, second = state.arguments
+    assert first["mask"].tolist() == [2, 0] and second["mask"] is first["mask"]

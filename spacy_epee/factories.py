@@ -16,6 +16,7 @@ freeze_embeddings = true
 lr_decay = 1.0
 mixed_precision = true
 max_wordpieces = 4096
+frozen = false
 """
 
 LOSS = """
@@ -53,6 +54,7 @@ freeze_embeddings = true
 lr_decay = 1.0
 mixed_precision = true
 max_patches = 4096
+frozen = false
 """
 
 POOLED = """

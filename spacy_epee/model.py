@@ -197,9 +197,10 @@ def _set_stage(model: Model) -> None:
     stage = model.attrs["stage"]
     stepper = get_stepper(model)
     words = {id(p) for p in stepper.model.get_input_embeddings().parameters()}
-    frozen_words = get_settings(model).freeze_embeddings
+    settings = get_settings(model)
     for parameter in stepper.model.parameters():
-        _train_or_freeze(parameter, stage != "exits" and not (frozen_words and id(parameter) in words))
+        frozen = settings.frozen or (settings.freeze_embeddings and id(parameter) in words)
+        _train_or_freeze(parameter, stage != "exits" and not frozen)
     for heads in get_heads(model):
         last = {id(p) for module in heads.of_last_exit() for p in module.parameters()}
         for parameter in heads.parameters():

@@ -441,3 +441,15 @@ def test_component_memory_does_not_grow(nlp):
     doc = nlp(SENTENCES[0])
     assert not doc.tensor.size
     assert not any(torch.is_tensor(value) for value in doc.user_data.values())
+
+
+def test_component_trains_classifiers_alone_on_a_frozen_trunk(backbone):
+    nlp = make_nlp(backbone, model={"trunk": {"frozen": True}})
+    pipe = nlp.get_pipe("epee_textcat")
+    trunk, (heads,) = get_stepper(pipe.model).model, get_heads(pipe.model)
+    before = [{name: value.clone() for name, value in part.state_dict().items()} for part in (trunk, heads)]
+    nlp.update(make_examples(nlp, SENTENCES[:8]), sgd=nlp.resume_training())
+    same = [
+        all(torch.equal(value, old[name]) for name, value in part.state_dict().items()) for part, old in zip((trunk, heads), before)
+    ]
+    assert same == [True, False]

@@ -319,3 +319,27 @@ def test_convert_real_corpora(name, part, files, script, tmp_path):
     for split in ("train", "dev") if name == "genia_ge13" else ("train", "dev", "test"):
         rows = check(read_jsonl(folder / part / f"{split}.jsonl"))
         assert [*map(summary, rows)] == [*map(summary, read_jsonl(CORPORA / name / part / f"{split}.jsonl"))]
+
+
+def test_phee_has_kinds_and_relations(script):
+    def event(label, drug, effect):
+        return {
+            "trigger": {"start": 0, "end": 1},
+            "label": label,
+            "arguments": [
+                {"role": "Treatment", "start": drug, "end": drug + 3, "parent": None},
+                {"role": "Drug", "start": drug, "end": drug + 2, "parent": "Treatment"},
+                {"role": "Effect", "start": effect, "end": effect + 2, "parent": None},
+            ],
+        }
+
+    of_effects = script("derive_corpora").of_effects
+    row = of_effects({"events": [event("Adverse_event", 2, 6), event("Adverse_event", 2, 9)]})
+    assert row["cats"] == {"adverse": 1.0, "therapeutic": 0.0}
+    assert [(ent["start"], ent["end"], ent["label"]) for ent in row["ents"]] == [(2, 4, "Drug"), (6, 8, "Effect"), (9, 11, "Effect")]
+    assert [(found["head"], found["child"], found["label"]) for found in row["relations"]] == [
+        ("E0", "E1", "adverse"),
+        ("E0", "E2", "adverse"),
+    ]
+    both = of_effects({"events": [event("Adverse_event", 2, 6), event("Potential_therapeutic_event", 2, 6)]})
+    assert "cats" not in both and [found["label"] for found in both["relations"]] == ["adverse"]

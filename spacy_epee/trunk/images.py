@@ -29,6 +29,7 @@ class ImageTrunkSettings:
     lr_decay: float
     mixed_precision: bool
     max_patches: int
+    frozen: bool
 
     @property
     def max_wordpieces(self) -> int:
@@ -159,6 +160,7 @@ def ImageTrunk(
     mixed_precision: bool = True,
     max_patches: int = 4096,
     transformer_config: Dict[str, Any] = {},
+    frozen: bool = False,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder of images. It is loaded when the component is initialized, or with the
     pipeline.
@@ -173,6 +175,7 @@ def ImageTrunk(
     max_patches (int): The most patches that go through a layer in one call, an image being one or more hundred; this bounds
         the memory.
     transformer_config (Dict[str, Any]): Passed to the model's configuration.
+    frozen (bool): Whether to leave all of it as it is and to train classifiers alone.
     RETURNS (Model): The trunk.
     """
     need_pillow()
@@ -182,7 +185,7 @@ def ImageTrunk(
     if image_size is not None and image_size < 1:
         raise ValueError(f"The setting `model.trunk.image_size` is {image_size}; give a number of pixels, or null.")
     shim = ImageTrunkShim(None)
-    shim.settings = ImageTrunkSettings(name, image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches)
+    shim.settings = ImageTrunkSettings(name, image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen)
     shim.transformer_config = dict(transformer_config)
     return Model("epee-image-trunk", forward, shims=[shim])
 

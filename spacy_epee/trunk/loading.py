@@ -31,6 +31,7 @@ class TrunkSettings:
     mixed_precision: bool
     max_wordpieces: int
     component: Optional[str] = None
+    frozen: bool = False
 
 
 class TrunkShim(HFShim, ScaledShim):
@@ -97,6 +98,7 @@ def TransformerTrunk(
     tokenizer_config: Dict[str, Any] = {},
     transformer_config: Dict[str, Any] = {},
     component: Optional[str] = None,
+    frozen: bool = False,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
@@ -113,6 +115,7 @@ def TransformerTrunk(
     tokenizer_config (Dict[str, Any]): Passed to the tokenizer's `from_pretrained`.
     transformer_config (Dict[str, Any]): Passed to the model's configuration.
     component (Optional[str]): The component of the spaCy pipeline whose transformer to take. None if only one has any.
+    frozen (bool): Whether to leave all of it as it is and to train classifiers alone, say on a transformer that was fine-tuned.
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
@@ -120,7 +123,7 @@ def TransformerTrunk(
         raise ValueError(f"The setting `model.trunk.max_wordpieces` is {max_wordpieces}; give a number from 1 on.")
     shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
     shim.settings = TrunkSettings(
-        name, window, overlap, freeze_embeddings, lr_decay, mixed_precision, max_wordpieces, component
+        name, window, overlap, freeze_embeddings, lr_decay, mixed_precision, max_wordpieces, component, frozen
     )
     return Model("epee-trunk", forward, shims=[shim])
 

@@ -448,7 +448,7 @@ def test_component_trains_classifiers_alone_on_a_frozen_trunk(backbone):
     pipe = nlp.get_pipe("epee_textcat")
     trunk, (heads,) = get_stepper(pipe.model).model, get_heads(pipe.model)
     before = [{name: value.clone() for name, value in part.state_dict().items()} for part in (trunk, heads)]
-    nlp.update(make_examples(nlp, SENTENCES[:8]), sgd=nlp.resume_training())
+    nlp.update(make_examples(nlp, pipe.labels), sgd=nlp.resume_training())
     same = [
         all(torch.equal(value, old[name]) for name, value in part.state_dict().items()) for part, old in zip((trunk, heads), before)
     ]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 CORPORA = ROOT.parent / "shared" / "corpora"
 COMMANDS = {command["name"]: command for command in load_project_config(ROOT)["commands"]}
 TRAININGS = [name for name, command in COMMANDS.items() if " spacy train " in command["script"][0]]
-PIPES = ["epee_textcat", "epee_textcat_multilabel", "epee_relations", "epee_events", "epee_imagecat"]
+PIPES = ["epee_textcat", "epee_textcat_multilabel", "epee_relations", "epee_events", "epee_imagecat", "epee"]
 # The workflows that train as the benchmarks do
 BENCHMARKS = ["ddi2013", "ade_relations", "bc5cdr", "phee", "genia", "maccrobat"]
 

@@ -292,6 +292,10 @@ class TaskRun:
         self.live = numpy.intersect1d(units[units >= 0], self.items.live)
         self.previous = None
 
+    def wants(self, layer: int) -> bool:
+        """RETURNS (bool): Whether the rule wants to look at an exit."""
+        return self.rule is not None and layer >= getattr(self.rule, "first_layer", 1)
+
     def windows(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which windows of the batch are of units that climb, (W,) bool."""
         return self.items.windows_of(self.live)
@@ -372,12 +376,12 @@ def run_exits(
     for layer in range(1, stepper.depth + 1):
         climb.step()
         last = layer == stepper.depth
-        if layer not in exit_layers or not (last or any(run.rule is not None for run in together)):
+        if layer not in exit_layers or not (last or any(run.wants(layer) for run in together)):
             continue
         exit, states = exit_layers.index(layer), climb.states()
         seen = {}
         for number, run in enumerate(together):
-            if run.rule is not None or last or forced:
+            if run.wants(layer) or last or forced:
                 evidence = run.look(climb, states, exit, layer)
                 codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else run.rule.step(evidence, run.counters)
                 seen[number] = evidence, codes, (codes > 0) | last

@@ -33,6 +33,7 @@ RULES: Dict[str, Dict[str, Any]] = {
     "spacy-epee.Voting.v1": {"votes": 2.0},
     "spacy-epee.Learned.v1": {"doubt": 0.3},
     "spacy-epee.FixedDepth.v1": {"layer": 2},
+    "spacy-epee.FromLayer.v1": {"layer": 2, "rule": {"@misc": "spacy-epee.EntropyPatience.v1", "entropy": 0.3, "patience": 1}},
     "spacy-epee.AnyOf.v1": {
         "rules": {
             "sure": {"@misc": "spacy-epee.Confidence.v1", "confidence": 0.9},
@@ -502,3 +503,15 @@ def test_loop_with_the_last_exit_alone_is_the_full_depth(backbone):
     (outputs,) = pipe.exit_logits(docs)
     assert set(found.layers) == {DEPTH} and len(outputs.logits) == 1
     numpy.testing.assert_allclose(found.logits, outputs.logits[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule,looked", [("spacy-epee.FromLayer.v1", 3), ("spacy-epee.FixedDepth.v1", 2)])
+def test_loop_does_not_look_where_a_rule_does_not_want_to(get_pipe, monkeypatch, rule, looked):
+    nlp, pipe = get_pipe("exclusive")
+    settings = {"layer": 3, "rule": {"@misc": "spacy-epee.Patience.v1", "patience": 1}} if "From" in rule else {"layer": 2}
+    made = registry.resolve({"exit": {"@misc": rule, **settings}})["exit"]
+    heads, seen = get_heads(pipe.model)[0], []
+    forward = heads.forward
+    monkeypatch.setattr(heads, "forward", lambda exit, *rest: seen.append(exit + 1) or forward(exit, *rest))
+    pipe.answer(make_docs(nlp, SENTENCES), made)
+    assert min(seen) == looked

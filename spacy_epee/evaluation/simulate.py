@@ -202,6 +202,9 @@ class _View:
     def divergence(self, kind: Divergence) -> numpy.ndarray:
         return self.stored.divergence(kind)[self.units]
 
+    def remember(self) -> None:
+        """All is there."""
+
     def least(self, values: numpy.ndarray) -> numpy.ndarray:
         if self.counts is None:
             return values

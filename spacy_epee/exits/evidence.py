@@ -182,6 +182,9 @@ class Evidence:
         ]
         return self._over_items(self._join(divergence_of(*points, kind)))
 
+    def remember(self) -> None:
+        """Work out what the next exit is compared with, if that cannot be done later. Here it can."""
+
     def least(self, values: numpy.ndarray) -> numpy.ndarray:
         """The smallest value of each unit's items.
 

@@ -53,6 +53,12 @@ class Rule:
     reason: ClassVar[str] = ""
 
     @property
+    def first_layer(self) -> int:
+        """RETURNS (int): The layer from which on the rule wants to look. The loop asks for it where a rule has it, and saves the
+        checks below."""
+        return 1
+
+    @property
     def reasons(self) -> Tuple[str, ...]:
         return (self.reason,)
 
@@ -397,6 +403,10 @@ class FixedDepth(Rule):
         if self.layer < 1:
             raise ValueError(f"The exit rule {self.registered} has layer = {self.layer}; give a layer from 1 on.")
 
+    @property
+    def first_layer(self) -> int:
+        return self.layer
+
     def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
         return numpy.full(len(evidence), int(evidence.layer >= self.layer))
 
@@ -435,8 +445,78 @@ class Deadline(Rule):
 
 
 @dataclass(frozen=True)
+class FromLayer(Rule):
+    """Ask another rule, but only from a layer on. Where hardly anything leaves below, this saves the checks there.
+
+    layer (int): The layer, from 1. Exits below it are not looked at: patience counts from here, and so do thresholds by exit.
+    rule (ExitRule): The rule.
+    """
+
+    layer: int
+    rule: Any
+    registered: ClassVar[str] = "spacy-epee.FromLayer.v1"
+
+    def __post_init__(self) -> None:
+        if self.layer < 1:
+            raise ValueError(f"The exit rule {self.registered} has layer = {self.layer}; give a layer from 1 on.")
+
+    @property
+    def first_layer(self) -> int:
+        return max(self.layer, getattr(self.rule, "first_layer", 1))
+
+    @property
+    def reasons(self) -> Tuple[str, ...]:
+        return self.rule.reasons
+
+    def start(self, units: int, began: float) -> Dict[str, Any]:
+        return {"rule": self.rule.start(units, began), "first": None}
+
+    def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
+        if evidence.layer < self.layer:
+            return numpy.zeros(len(evidence), dtype=int)
+        if counters["first"] is None:
+            counters["first"] = evidence.layer
+        first = evidence.layer == counters["first"]
+        return self.rule.step(_First(evidence) if first else evidence, counters["rule"])
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        seen = [layer for layer in layers if layer >= self.layer]
+        return len(seen) > 1 and self.rule.can_fire(seen)
+
+    def to_config(self) -> Optional[Dict[str, Any]]:
+        block = self.rule.to_config() if hasattr(self.rule, "to_config") else None
+        return None if block is None else {"@misc": self.registered, "layer": self.layer, "rule": block}
+
+
+class _First:
+    """Evidence without a previous one, for a rule that has not looked before."""
+
+    def __init__(self, evidence: Evidence):
+        self.evidence = evidence
+
+    def __len__(self) -> int:
+        return len(self.evidence)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.evidence, name)
+
+    @property
+    def agrees(self) -> numpy.ndarray:
+        self.evidence.remember()
+        return numpy.zeros(len(self.evidence), dtype=bool)
+
+    def divergence(self, kind: Divergence) -> numpy.ndarray:
+        self.evidence.remember()
+        return numpy.full(len(self.evidence), numpy.inf)
+
+
+@dataclass(frozen=True)
 class _Joined(Rule):
     rules: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def first_layer(self) -> int:
+        return min(getattr(rule, "first_layer", 1) for rule in self.rules.values())
 
     def __post_init__(self) -> None:
         if not self.rules:

@@ -210,10 +210,10 @@ class StructureEvidence(Evidence):
     @cached_property
     def agrees(self) -> numpy.ndarray:
         """RETURNS (ndarray): Whether the events are those of the previous exit, (U,) bool."""
-        keys = self.keys  # also at the first exit: the next one compares
+        self.remember()  # also at the first exit: the next one compares
         if self.previous is None:
             return numpy.zeros(len(self), dtype=bool)
-        return numpy.array([one == other for one, other in zip(keys, self.previous.keys)], dtype=bool)  # type: ignore
+        return numpy.array([one == other for one, other in zip(self.keys, self.previous.keys)], dtype=bool)  # type: ignore
 
     @cached_property
     def decision(self) -> numpy.ndarray:
@@ -254,6 +254,10 @@ class StructureEvidence(Evidence):
     @cached_property
     def doubt(self) -> Optional[numpy.ndarray]:
         return None if self.item_doubt is None else self._over_units(self.item_doubt, self.row_counts)
+
+    def remember(self) -> None:
+        """Link the spans and read off the events, while the states that links are made of are there."""
+        self.keys
 
     def divergence(self, kind: Divergence) -> numpy.ndarray:
         """How far the tags and links have moved since the previous exit; infinite if other spans are paired than then."""

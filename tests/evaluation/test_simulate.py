@@ -23,6 +23,8 @@ RULES = [
     rules.Voting(2.0),
     rules.Learned(0.4),
     rules.FixedDepth(3),
+    rules.FromLayer(2, rules.EntropyPatience(0.4, 1)),
+    rules.AnyOf({"a": rules.FromLayer(2, rules.Patience(1)), "b": rules.Entropy(0.3)}),
     rules.AnyOf({"a": rules.Entropy([0.0, 0.5, 0.3, 0.0]), "b": rules.Patience(1)}),
     rules.AllOf({"a": rules.Entropy(0.6), "b": rules.Patience(1)}),
     None,

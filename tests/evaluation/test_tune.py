@@ -60,7 +60,7 @@ def kinds_of(grids):
 def test_grids_have_all_rules_but_the_clock(make):
     grids = rule_grids(make(0))
     written = {kind for kind in vars(rules).values() if isinstance(kind, type) and getattr(kind, "registered", "")}
-    assert written - kinds_of(grids) == {rules.Deadline, rules.AllOf}
+    assert written - kinds_of(grids) == {rules.Deadline, rules.AllOf, rules.FromLayer}
     assert all(grids.values())
 
 

@@ -30,6 +30,8 @@ RULES = [
     rules.Voting(2.0),
     rules.Learned(0.2),
     rules.FixedDepth(2),
+    rules.FromLayer(2, rules.EntropyPatience(0.5, 1)),
+    rules.FromLayer(2, rules.FlexiblePatience(0.3, 1)),
 ]
 
 

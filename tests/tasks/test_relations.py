@@ -31,6 +31,8 @@ RULES = [
     rules.Voting(2.0),
     rules.Learned(0.5),
     rules.FixedDepth(2),
+    rules.FromLayer(2, rules.EntropyPatience(0.5, 1)),
+    rules.FromLayer(2, rules.FlexiblePatience(0.3, 1)),
 ]
 
 

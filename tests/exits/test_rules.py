@@ -55,7 +55,7 @@ RULES = [
     FixedDepth(layer=3),
     Deadline(deadline_ms=1e9),
     FromLayer(layer=2, rule=EntropyPatience(entropy=0.5, patience=1)),
-    FromLayer(layer=2, rule=FlexiblePatience(divergence=0.3, patience=1)),
+    FromLayer(layer=2, rule=FlexiblePatience(divergence=0.05, patience=1)),
     AnyOf(rules={"first": ConfidentPatience(entropy=0.6, patience=2), "second": Patience(patience=2)}),
     AllOf(rules={"first": Entropy(entropy=0.8), "second": Patience(patience=1)}),
     AnyOf(

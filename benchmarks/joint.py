@@ -3,8 +3,8 @@
     python benchmarks/joint.py MODELS/minilm-l6/phee_joint --corpora ../shared/corpora
 
 The models are those of benchmarks/train.py: minilm-l6/phee_joint/joint, and one for each task. Seconds are of `nlp.pipe` on test
-texts with their annotated entities, at full depth and with the rules of the pipelines (the default, EPEE), all in turns in one run;
-those of the tasks' pipelines are added up. Writes benchmarks/results/joint.json and joint.md.
+texts with their annotated entities, at full depth and with the rules of the pipelines (the default, EPEE), all in turns in one
+run; those of the tasks' pipelines are added up. Writes benchmarks/results/joint.json and joint.md.
 """
 
 import os
@@ -101,7 +101,7 @@ def main(
                     shares.append(together / alone)
             report["share"][f"{way}, batch {size}"] = float(numpy.median(shares))
     lines = ["# One joint pipeline and one for each task", "", f"Made by `{report['command']}` on {report['machine']}.", ""]
-    lines += ["| task | alone, full depth | joint | alone, with exits | joint | layers alone | joint |", "|---|---|---|---|---|---|---|"]
+    lines += ["| task | alone, full depth | joint | alone, with exits | joint | layers alone | joint |", "|---|" + "---|" * 6]
     for task in tasks:
         cells = [report[name][way]["tasks"][task]["score"] for way in ("full", "exits") for name in (task, "joint")]
         layers = [report[name]["exits"]["tasks"][task]["layers"] for name in (task, "joint")]

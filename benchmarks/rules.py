@@ -4,8 +4,9 @@
 
 Every setting is chosen on dev, from stored logits: for each rule the fastest setting whose dev score is not below that of
 the full depth by more than the allowed drop. Test is used once, for the chosen ones. The headline is EPEE, the component's
-default rule, at an allowed drop of 0, looking from the highest layer on at which it is no worse on dev: checks below cost time. Scores are F1 in points: macro, micro for relations, and for events the mean of that of
-triggers and those of main arguments, none of which may fall by more than the allowed drop. For labels that are not exclusive,
+default rule, at an allowed drop of 0, looking from the highest layer on at which it is no worse on dev: checks below cost time.
+Scores are F1 in points: macro, micro for relations, and for events the mean of that of triggers and those of main arguments,
+none of which may fall by more than the allowed drop. For labels that are not exclusive,
 pairs and tokens it is chosen on dev too how a unit's uncertainties are joined. Seconds are those of the whole
 pipeline on test texts, full depth and exits in turns in one run. Writes benchmarks/results/NAME.json and NAME.md.
 """

@@ -209,7 +209,15 @@ def _defaults(settings: str, model: str, trunk: str = TRUNK) -> Dict[str, Any]:
     default_config=_defaults(JOINT, SEVERAL),
     default_score_weights=JOINT_SCORES,
 )
-def make_epee(nlp: Language, name: str, model: Model, tasks: Dict[str, Any], loss: Callable, joint: str, compare_full_depth: bool):
+def make_epee(
+    nlp: Language,
+    name: str,
+    model: Model,
+    tasks: Dict[str, Any],
+    loss: Callable,
+    joint: str,
+    compare_full_depth: bool,
+):
     """Make an early-exiting component with several tasks over one trunk.
 
     model (Model): The early-exiting model, with classifiers for each task.

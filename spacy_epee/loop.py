@@ -262,7 +262,14 @@ class TaskRun:
     """
 
     def __init__(
-        self, heads: ExitHeads, answers: Answers, rule: Optional[ExitRule], began: float, *, device: torch.device, priority: int = 0
+        self,
+        heads: ExitHeads,
+        answers: Answers,
+        rule: Optional[ExitRule],
+        began: float,
+        *,
+        device: torch.device,
+        priority: int = 0,
     ):
         """
         heads (ExitHeads): The classifiers.

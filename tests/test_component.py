@@ -450,6 +450,7 @@ def test_component_trains_classifiers_alone_on_a_frozen_trunk(backbone):
     before = [{name: value.clone() for name, value in part.state_dict().items()} for part in (trunk, heads)]
     nlp.update(make_examples(nlp, pipe.labels), sgd=nlp.resume_training())
     same = [
-        all(torch.equal(value, old[name]) for name, value in part.state_dict().items()) for part, old in zip((trunk, heads), before)
+        all(torch.equal(value, old[name]) for name, value in part.state_dict().items())
+        for part, old in zip((trunk, heads), before)
     ]
     assert same == [True, False]

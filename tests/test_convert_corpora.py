@@ -336,7 +336,8 @@ def test_phee_has_kinds_and_relations(script):
     of_effects = script("derive_corpora").of_effects
     row = of_effects({"events": [event("Adverse_event", 2, 6), event("Adverse_event", 2, 9)]})
     assert row["cats"] == {"adverse": 1.0, "therapeutic": 0.0}
-    assert [(ent["start"], ent["end"], ent["label"]) for ent in row["ents"]] == [(2, 4, "Drug"), (6, 8, "Effect"), (9, 11, "Effect")]
+    places = [(ent["start"], ent["end"], ent["label"]) for ent in row["ents"]]
+    assert places == [(2, 4, "Drug"), (6, 8, "Effect"), (9, 11, "Effect")]
     assert [(found["head"], found["child"], found["label"]) for found in row["relations"]] == [
         ("E0", "E1", "adverse"),
         ("E0", "E2", "adverse"),

@@ -101,15 +101,12 @@ def said(answers):
     for task, own in answers.items():
         items = own.items
         for entry, units in zip(found, items.by_doc()):
-            entry[task] = [
-                (
-                    int(own.layers[unit]),
-                    own.reasons[unit],
-                    numpy.round(own.probabilities[items.of_units(numpy.array([unit]))], 3).tolist(),
-                    None if own.graphs is None or own.graphs[unit] is None else (own.graphs[unit].nodes - own.graphs[unit].nodes[:1]).tolist(),
-                )
-                for unit in units
-            ]
+            entry[task] = []
+            for unit in units:
+                graph = None if own.graphs is None else own.graphs[unit]
+                nodes = None if graph is None else (graph.nodes - graph.nodes[:1]).tolist()
+                probabilities = numpy.round(own.probabilities[items.of_units(numpy.array([unit]))], 3).tolist()
+                entry[task].append((int(own.layers[unit]), own.reasons[unit], probabilities, nodes))
     return found
 
 

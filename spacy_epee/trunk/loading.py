@@ -64,8 +64,8 @@ class TrunkShim(HFShim, ScaledShim):
         pipeline = find_pipeline(name)
         if pipeline is None and component is not None:
             raise ValueError(
-                f"The setting `model.trunk.component` is '{component}', but '{name}' is neither the folder of a spaCy pipeline nor "
-                "an installed one. Correct `model.trunk.name`, or set `model.trunk.component` to null."
+                f"The setting `model.trunk.component` is '{component}', but '{name}' is neither the folder of a spaCy pipeline "
+                "nor an installed one. Correct `model.trunk.name`, or set `model.trunk.component` to null."
             )
         objects = self._hfmodel
         settings = (objects._init_tokenizer_config, {**objects._init_transformer_config, "trust_remote_code": False})

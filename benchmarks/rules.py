@@ -67,7 +67,7 @@ class Stored:
 
     def __init__(self, pipe, examples):
         (outputs,) = pipe.exit_logits([eg.predicted for eg in examples], batch_size=len(examples))
-        self.items, self.task, self.labels = outputs.items, pipe.task, pipe.labels
+        self.outputs, self.items, self.task, self.labels = outputs, outputs.items, pipe.task, pipe.labels
         self.layers = get_exit_layers(pipe.model)
         self.reading = pipe.task.reading(pipe.cfg["threshold"])
         own = self.reading.reduce

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import find_component
-from ..evaluation.tuning import Tuning, Wish, check_component
+from ..evaluation.tuning import Tuning, Wish, check_component, describe_rule
 from . import epee
 from .data import read_data, read_sizes
 
@@ -144,7 +144,7 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     rows = []
     for row in [report["full"], *(row for row in report["front"] if row["rule"] is not None)]:
         mark = "> " if row["rule"] == chosen else ""
-        cells = [mark + row["name"], settings(row["rule"]), f"{100 * row['score']:.2f}", f"{100 * row['disagreement']:.2f} %"]
+        cells = [mark + row["name"], describe_rule(row["rule"]), f"{100 * row['score']:.2f}", f"{100 * row['disagreement']:.2f} %"]
         cells += [f"{row['wordpiece_layers']:.2f}", f"{row['speedup']:.2f}x"]
         cells += [f"{row['ms'][size]:.2f}{'*' if row['on_time_front'][size] else ' '}" for size in sizes]
         rows.append(cells)
@@ -171,7 +171,7 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
         lines.append("No rule does what was asked for; the full depth stays.")
     else:
         lines.append(
-            f"Chosen: {chosen['name']} ({settings(chosen['rule'])}), {100 * chosen['drop']:+.2f} points lost, "
+            f"Chosen: {chosen['name']} ({describe_rule(chosen['rule'])}), {100 * chosen['drop']:+.2f} points lost, "
             f"{chosen['speedup']:.2f} times fewer layers."
         )
     if promise and promise["kept"]:
@@ -190,21 +190,6 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
             f"entropy above {uncertain['threshold']:.4g}."
         )
     return lines
-
-
-def settings(rule: Optional[Dict[str, Any]]) -> str:
-    """RETURNS (str): The settings of a rule, on a line."""
-    if rule is None:
-        return ""
-    parts = []
-    for name, value in rule.items():
-        if name == "rules":
-            parts += [f"{key}: {settings(part)}" for key, part in value.items()]
-        elif isinstance(value, (list, tuple)):
-            parts.append(f"{name} {' '.join(f'{number:.3g}' for number in value)}")
-        elif not name.startswith("@"):
-            parts.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
-    return ", ".join(parts)
 
 
 def _pair(values: List[Optional[float]]) -> str:

@@ -1,13 +1,13 @@
 """What all exits say about annotated documents, from one run of the full depth: to try rules on, and to fit temperatures to."""
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from scipy.special import expit
 from spacy.training import Example
 
 from ..annotation import annotation
-from ..exits.calibration import calibration_report, fit_temperatures
+from ..exits.calibration import calibration_report, fit_temperatures, reliability, said_and_hits
 from ..model import get_exit_layers
 from .scores import event_score, label_score, pair_score
 from .simulate import Replay, Simulation
@@ -78,17 +78,17 @@ class Stored:
         """RETURNS (int): The number of documents."""
         return len(self.examples)
 
-    def label_counts(self) -> Dict[str, int]:
-        """RETURNS (Dict[str, int]): In how many documents each label is annotated; of events, those of triggers."""
-        counts = dict.fromkeys(self.labels, 0)
-        for eg in self.examples:
+    def label_docs(self) -> Dict[str, numpy.ndarray]:
+        """RETURNS (Dict[str, ndarray]): In which documents each label is annotated, (D,) bool; of events, those of triggers."""
+        found = {label: numpy.zeros(self.n_docs, dtype=bool) for label in self.labels}
+        for doc, eg in enumerate(self.examples):
             if self.task.assigns == "doc.cats":
                 here = {label for label, value in eg.reference.cats.items() if value}
             else:
                 here = {entry["label"] for entry in annotation(eg.reference, self.task.name) or ()}
-            for label in here & set(counts):
-                counts[label] += 1
-        return counts
+            for label in here & set(found):
+                found[label][doc] = True
+        return found
 
     def replay(self, reading: Any = None) -> Replay:
         """Work out the evidence.
@@ -183,6 +183,15 @@ class Stored:
             reduce=reduce if reduce in ("mean", "max") else "max",
             **self._kind(),
         )
+
+    def reliability(self, temperatures: Sequence[float], bins: int = 10) -> List[List[Tuple[float, float, int]]]:
+        """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit, see `exits.calibration.reliability`."""
+        threshold = self.component.task_cfg(self.name)["threshold"]
+        curves = []
+        for logits, temperature in zip(self.logits, temperatures):
+            found = said_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())
+            curves.append(reliability(*found, bins))
+        return curves
 
     def _kind(self) -> Dict[str, Any]:
         return {"exclusive": self.task.exclusive, "group": self.task.group}

@@ -253,6 +253,21 @@ class Tuning:
         self.component.note_configured(self.name)
 
 
+def describe_rule(rule: Optional[Dict[str, Any]]) -> str:
+    """RETURNS (str): The settings of a rule, on a line."""
+    if rule is None:
+        return ""
+    parts = []
+    for name, value in rule.items():
+        if name == "rules":
+            parts += [f"{key}: {describe_rule(part)}" for key, part in value.items()]
+        elif isinstance(value, (list, tuple)):
+            parts.append(f"{name} {' '.join(f'{number:.3g}' for number in value)}")
+        elif not name.startswith("@"):
+            parts.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(parts)
+
+
 def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:
     """Figures that JSON can hold: None for what is no number."""
     return {
@@ -291,7 +306,7 @@ def check_annotation(stored: Stored, missing_labels: bool) -> None:
             f"None of the {stored.n_docs} documents has labels for the task '{stored.name}', so that there is no score. Give "
             "annotated documents, and with several fields of labels name that field with `--cats`."
         )
-    absent = [] if missing_labels else [label for label, count in stored.label_counts().items() if not count]
+    absent = [] if missing_labels else [label for label, docs in stored.label_docs().items() if not docs.any()]
     if absent:
         raise ValueError(
             f"The documents have no example of the labels {absent}, so that a rule chosen on them could lose these labels unseen. "

@@ -83,6 +83,53 @@ def expected_calibration_error(
     return float(numpy.abs(gaps).sum() / len(probabilities))
 
 
+def said_and_hits(
+    logits: numpy.ndarray,
+    truths: numpy.ndarray,
+    given: numpy.ndarray,
+    temperature: float = 1.0,
+    *,
+    exclusive: bool,
+    group: Optional[int] = None,
+    threshold: float = 0.5,
+) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """What an exit says about what is known, and whether it is so.
+
+    logits (ndarray): The logits of one exit, (N, K).
+    truths (ndarray): 1 for the labels that are true, (N, K).
+    given (ndarray): 0 where nothing is known, (N, K).
+    temperature (float): What the logits are divided by.
+    exclusive (bool): One label of K is true, or any number.
+    group (Optional[int]): One label of each so many in a row is true. None if that is not so.
+    threshold (float): The probability from which a label counts as given, if not exclusive.
+    RETURNS (Tuple[ndarray, ndarray]): The probability of the best label, or of each label if they are not exclusive (M,), and
+        whether it is true (M,) bool.
+    """
+    size = _size(logits.shape[1], exclusive, group)
+    scaled = scale(logits, temperature, exclusive=size is not None, threshold=threshold)
+    choices, truth = _choices(scaled, truths, given, size)
+    p = softmax(choices, axis=1)
+    return (p[:, 1], truth == 1) if size is None else (p.max(axis=1), p.argmax(axis=1) == truth)
+
+
+def reliability(probabilities: numpy.ndarray, hits: numpy.ndarray, bins: int = 10) -> List[Tuple[float, float, int]]:
+    """A calibration curve: bins with equally many probabilities, equal ones never put apart.
+
+    probabilities (ndarray): What was said, (M,).
+    hits (ndarray): Whether it was so, (M,) bool.
+    bins (int): How many bins at most.
+    RETURNS (List[Tuple[float, float, int]]): Of each bin the mean probability, the share of hits and the size.
+    """
+    if not len(probabilities):
+        return []
+    edges = numpy.quantile(probabilities, numpy.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf")
+    places = numpy.searchsorted(edges, probabilities)
+    return [
+        (float(probabilities[places == place].mean()), float(hits[places == place].mean()), int((places == place).sum()))
+        for place in numpy.unique(places)
+    ]
+
+
 def failure_auroc(uncertainty: numpy.ndarray, failed: numpy.ndarray) -> Optional[float]:
     """Whether uncertain answers are those that fail: the chance that a failure is less certain than a success. This follows
     the trade-off of exits more closely than calibration does (Kubaty et al. 2025, arXiv 2508.21495).
@@ -140,10 +187,8 @@ def calibration_report(
         figures: Dict[str, Any] = {"nll": [], "ece": [], "failure_auroc": [], "depth_auroc": []}
         for heat in (1.0, temperature):
             scaled = scale(exit, heat, exclusive=size is not None, threshold=threshold)
-            choices, truth = _choices(scaled, truths, given, size)
-            figures["nll"].append(negative_log_likelihood(choices, truth))
-            p = softmax(choices, axis=1)
-            said, hits = (p[:, 1], truth == 1) if size is None else (p.max(axis=1), p.argmax(axis=1) == truth)
+            figures["nll"].append(negative_log_likelihood(*_choices(scaled, truths, given, size)))
+            said, hits = said_and_hits(scaled, truths, given, exclusive=exclusive, group=group)
             figures["ece"].append(expected_calibration_error(said, hits, bins))
             uncertainty = _uncertainty(scaled, size, reduce)
             figures["failure_auroc"].append(failure_auroc(uncertainty[annotated], wrong[annotated]))

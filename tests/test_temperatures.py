@@ -173,7 +173,8 @@ def test_temperatures_that_are_none_are_refused(made, numbers):
 def test_calibrate_fits_and_stores(made):
     _, pipe, examples = made
     report = pipe.calibrate(examples)
-    assert [exit["temperature"] for exit in report] == pipe.cfg["temperatures"] and len(report) == len(get_exit_layers(pipe.model))
+    assert [exit["temperature"] for exit in report] == pipe.cfg["temperatures"]
+    assert len(report) == len(get_exit_layers(pipe.model))
     assert all(exit["nll"][1] <= exit["nll"][0] + 1e-9 for exit in report)
     assert any(exit["nll"][1] < exit["nll"][0] - 1e-3 for exit in report)
     pipe.set_temperatures(None)

@@ -142,15 +142,16 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     header = ["Rule", "Settings", report["score_desc"], "Disagrees", "Layers", "Fewer", *(f"ms, batch {size}" for size in sizes)]
     chosen = report.get("chosen", {}).get("rule", "none")
     rows = []
-    for row in [report["full"], *(row for row in report["front"] if row["rule"] is not None)]:
+    others = [row for row in report["front"] if row["rule"] is not None]
+    for row in [report["full"], *others]:
         mark = "> " if row["rule"] == chosen else ""
-        cells = [mark + row["name"], describe_rule(row["rule"]), f"{100 * row['score']:.2f}", f"{100 * row['disagreement']:.2f} %"]
-        cells += [f"{row['wordpiece_layers']:.2f}", f"{row['speedup']:.2f}x"]
+        cells = [mark + row["name"], describe_rule(row["rule"]), f"{100 * row['score']:.2f}"]
+        cells += [f"{100 * row['disagreement']:.2f} %", f"{row['wordpiece_layers']:.2f}", f"{row['speedup']:.2f}x"]
         cells += [f"{row['ms'][size]:.2f}{'*' if row['on_time_front'][size] else ' '}" for size in sizes]
         rows.append(cells)
     msg.table(rows, header=header, divider=True, aligns=["l", "l"] + ["r"] * (len(header) - 2))
-    text = f"{report['documents']} documents, {report['settings']} settings, of which {report['front_settings']} have the best score "
-    text += "for their layers (by wordpieces); at most 8 of these are shown"
+    text = f"{report['documents']} documents, {report['settings']} settings, of which {report['front_settings']} have the best "
+    text += "score for their layers (by wordpieces); at most 8 of these are shown"
     msg.info(text + (f". * also has the best score for its time, on {report['timed_documents']} documents" if sizes else ""))
     for line in conclusions(report):
         msg.text(line)
@@ -176,18 +177,18 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
         )
     if promise and promise["kept"]:
         lines.append(
-            f"Promised: at most {100 * promise['max_disagreement']:g} % of documents get another answer than at full depth, with "
-            f"{100 * promise['confidence']:g} % confidence over the draw of the dev set (tested on {promise['documents']} of its "
-            "documents, the settings made from the others). It holds for documents like these, and only if they were used neither "
-            "for training nor for choosing the checkpoint."
+            f"Promised: at most {100 * promise['max_disagreement']:g} % of documents get another answer than at full depth, "
+            f"with {100 * promise['confidence']:g} % confidence over the draw of the dev set (tested on "
+            f"{promise['documents']} of its documents, the settings made from the others). It holds for documents like these, "
+            "and only if they were used neither for training nor for choosing the checkpoint."
         )
     elif not promise:
         lines.append("Scores are those of the documents that the rule was chosen on; evaluate it on test data, once.")
     uncertain = report.get("uncertain")
     if uncertain:
         lines.append(
-            f"Flagged as uncertain: {100 * uncertain['flagged']:.2f} % of these documents, those that are at the last layer with an "
-            f"entropy above {uncertain['threshold']:.4g}."
+            f"Flagged as uncertain: {100 * uncertain['flagged']:.2f} % of these documents, those that are at the last layer "
+            f"with an entropy above {uncertain['threshold']:.4g}."
         )
     return lines
 

@@ -31,7 +31,8 @@ def curves(report: Dict[str, Any]) -> Figure:
     for number, (name, points) in enumerate(report["curves"].items()):
         if points:
             layers, scores = zip(*points)
-            axes.plot(layers, [100 * score for score in scores], marks[number % 3], color=colors[number % 20], label=name)
+            style = {"linestyle": marks[number % 3], "color": colors[number % 20], "marker": ".", "markersize": 4}
+            axes.plot(layers, [100 * score for score in scores], label=name, **style)
     for row, mark, label in ((report["full"], "ks", "full depth"), (report["chosen"], "r*", "this pipeline")):
         size = 7 if mark == "ks" else 15
         axes.plot([row["wordpiece_layers"]], [100 * row["score"]], mark, markersize=size, label=label, zorder=5)

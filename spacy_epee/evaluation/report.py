@@ -75,7 +75,8 @@ def _examples(tuning: Tuning, layers: numpy.ndarray, count: int) -> List[Dict[st
     for doc in docs:
         entry = doc._.exits[component.name][stored.name]
         if stored.task.assigns == "doc.cats":
-            answer = ", ".join(f"{label} {doc.cats[label]:.2f}" for label in sorted(stored.labels, key=lambda one: -doc.cats[one])[:3])
+            best = sorted(stored.labels, key=lambda label: -doc.cats[label])[:3]
+            answer = ", ".join(f"{label} {doc.cats[label]:.2f}" for label in best)
         elif stored.task.name == "relations":
             answer = "; ".join(f"{doc[slice(*r['head'])]} {r['label']} {doc[slice(*r['child'])]}" for r in doc._.relations)
         else:

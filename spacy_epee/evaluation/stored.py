@@ -185,7 +185,7 @@ class Stored:
         )
 
     def reliability(self, temperatures: Sequence[float], bins: int = 10) -> List[List[Tuple[float, float, int]]]:
-        """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit, see `exits.calibration.reliability`."""
+        """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit."""
         threshold = self.component.task_cfg(self.name)["threshold"]
         curves = []
         for logits, temperature in zip(self.logits, temperatures):

@@ -138,7 +138,8 @@ class Tuning:
     def row(self, trial: Trial) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What a setting does."""
         full = self.trials.full
-        return {**trial.row(), "speedup": full.wordpiece_layers / max(trial.wordpiece_layers, 1e-9), "drop": full.score - trial.score}
+        speedup = full.wordpiece_layers / max(trial.wordpiece_layers, 1e-9)
+        return {**trial.row(), "speedup": speedup, "drop": full.score - trial.score}
 
     def _calibrate(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
         """Fit temperatures, to some of the documents."""
@@ -284,7 +285,8 @@ def check_component(component: EarlyExitTransformer, task: Optional[str]) -> Non
     RAISES ValueError: Several tasks and no name, no weights, or no exits before the last layer.
     """
     if task is None and len(component.parts) > 1 or task is not None and task not in component.parts:
-        raise ValueError(f"The component '{component.name}' has the tasks {list(component.parts)}; name one of them with `--task`.")
+        tasks = list(component.parts)
+        raise ValueError(f"The component '{component.name}' has the tasks {tasks}; name one of them with `--task`.")
     if not is_initialized(component.model):
         raise ValueError(f"The component '{component.name}' is not trained; train it first.")
     if len(get_exit_layers(component.model)) < 2 or component.loss.weighting == "last":
@@ -309,6 +311,6 @@ def check_annotation(stored: Stored, missing_labels: bool) -> None:
     absent = [] if missing_labels else [label for label, docs in stored.label_docs().items() if not docs.any()]
     if absent:
         raise ValueError(
-            f"The documents have no example of the labels {absent}, so that a rule chosen on them could lose these labels unseen. "
+            f"The documents have no example of the labels {absent}, so that a rule chosen on them could lose these unseen. "
             "Give documents that have them, or `--missing-labels` to choose without."
         )

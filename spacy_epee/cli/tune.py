@@ -194,4 +194,6 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
 
 
 def _pair(values: List[Optional[float]]) -> str:
+    if all(value is None for value in values):
+        return "-"
     return " -> ".join("-" if value is None else f"{value:.3f}" for value in values)

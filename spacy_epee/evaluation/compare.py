@@ -121,6 +121,7 @@ def milliseconds(
     rules: Sequence["Rules"],
     batch_size: int,
     rounds: int = 3,
+    progress: bool = False,
 ) -> List[float]:
     """Time the whole pipeline with several rules, in turns.
 
@@ -130,12 +131,14 @@ def milliseconds(
     rules (Sequence[Rules]): The rules to compare.
     batch_size (int): The batch size; 1 calls the pipeline on each text.
     rounds (int): How often each is timed.
+    progress (bool): Whether to show a progress bar.
     RETURNS (List[float]): Milliseconds a document of each, the medians.
     """
     sources = sources_of(examples)
     for own in rules:  # the first call pays for things that are made only once
         _time(nlp, component, own, sources[:batch_size], batch_size)
-    seconds = [[_time(nlp, component, own, sources, batch_size) for own in rules] for _ in range(rounds)]
+    turns = tqdm.tqdm([*rules] * rounds, desc=f"Timing, batch {batch_size}", disable=not progress, leave=False)
+    seconds = numpy.array([_time(nlp, component, own, sources, batch_size) for own in turns]).reshape(rounds, len(rules))
     return (1000 * numpy.median(seconds, axis=0) / len(sources)).tolist()
 
 

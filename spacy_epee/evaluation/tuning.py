@@ -237,7 +237,7 @@ class Tuning:
         self.report["timed_documents"] = len(some)
         rows = [self.report["full"], *self.report["front"]]
         for size in batch_sizes:
-            found = milliseconds(self.nlp, some, self.component, rules, size, rounds)
+            found = milliseconds(self.nlp, some, self.component, rules, size, rounds, self.progress)
             front = set(pareto_front(found, [-row["score"] for row in rows]))
             for place, (row, value) in enumerate(zip(rows, found)):
                 row.setdefault("ms", {})[str(size)] = value

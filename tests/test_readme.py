@@ -98,7 +98,7 @@ def test_readme_options_exist(command, others):
     section = README.split("## Choosing where to stop")[1].split("\n## ")[0]
     lines = section if command == "tune" else section.split("python -m spacy epee report")[1]
     known = CliRunner().invoke(epee, [command, "--help"], env={"COLUMNS": "300"}).output
-    assert all(option in known for option in re.findall(r"--[a-z-]+", lines) if option not in others)
+    assert all(option in known for option in re.findall(r"--[a-z][a-z-]*", lines) if option not in others)
 
 
 def test_readme_calibrates(backbone, capsys):

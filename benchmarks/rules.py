@@ -29,12 +29,11 @@ from corpora import CORPORA, split
 from sklearn.metrics import f1_score
 from wasabi import msg
 
+from spacy_epee.evaluation import stored
 from spacy_epee.evaluation.compare import compare, find_component
-from spacy_epee.evaluation.events import facts_of
-from spacy_epee.evaluation.simulate import Replay, Simulation
+from spacy_epee.evaluation.scores import count_events
+from spacy_epee.evaluation.simulate import Simulation
 from spacy_epee.exits import rules
-from spacy_epee.model import get_exit_layers
-from spacy_epee.tasks.event_answers import write_events
 
 RESULTS = Path(__file__).parent / "results"
 TAUS = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9]
@@ -62,58 +61,27 @@ REDUCE: Dict[str, List[Any]] = {"textcat": ["max", "mean"], "relations": ["max",
 """How the uncertainties of a unit may be joined, if it has several."""
 
 
-class Stored:
+class Stored(stored.Stored):
     """What all exits say on one split, and how right it is."""
 
     def __init__(self, pipe, examples):
-        (outputs,) = pipe.exit_logits([eg.predicted for eg in examples], batch_size=len(examples))
-        self.outputs, self.items, self.task, self.labels = outputs, outputs.items, pipe.task, pipe.labels
-        self.layers = get_exit_layers(pipe.model)
-        self.reading = pipe.task.reading(pipe.cfg["threshold"])
+        super().__init__(pipe, examples)
+        self.reading = pipe.reading()
         own = self.reading.reduce
         joined = self.task.name != "textcat" or not self.task.exclusive
         others = [reduce for reduce in REDUCE[self.task.name] if reduce != own] if joined else []
-        self.replays = {
-            reduce: Replay(
-                outputs.logits,
-                exit_layers=self.layers,
-                reading=replace(self.reading, reduce=reduce),
-                counts=None if self.items.one_each else self.items.counts,
-                asked=self.items,
-                links=outputs.links,
-            )
-            for reduce in [own, *others]
-        }
-        self.replay = self.replays[own]
+        self.replays = {reduce: self.replay(replace(self.reading, reduce=reduce)) for reduce in [own, *others]}
+        self.own = self.replays[own]
         if self.task.name == "events":
-            self.count_events(examples)
-            return
-        self.truths, _ = pipe.task.targets(examples, pipe.labels, self.items)
+            self.found, self.right, self.gold = count_events(self, self.own, FIGURES)
         if self.task.name == "relations":
-            self.gold = sum(len(labels) for eg in examples for labels in pipe.task.gold(eg.reference).values())
-
-    def count_events(self, examples) -> None:
-        """Count triggers and main arguments, found and right, of each unit at each exit: (E, U, 3) each."""
-        self.gold_facts = [facts_of(eg.reference, eg.reference, self.labels) for eg in examples]
-        self.gold = numpy.array([sum(len(facts[name]) for facts in self.gold_facts) for name in FIGURES])
-        self.found = numpy.zeros((len(self.layers), self.items.n_units, len(FIGURES)))
-        self.right = numpy.zeros_like(self.found)
-        docs = [eg.predicted.copy() for eg in examples]
-        for exit, evidence in enumerate(self.replay.evidence):
-            for unit, index in enumerate(self.items.unit_docs):
-                graph = evidence.graph(unit)  # type: ignore[attr-defined]
-                docs[index]._.events = []
-                write_events(docs[index], [graph], self.items, self.labels)  # type: ignore[arg-type]
-                facts = facts_of(docs[index], examples[index].reference, self.labels)
-                for column, name in enumerate(FIGURES):
-                    self.found[exit, unit, column] = len(facts[name])
-                    self.right[exit, unit, column] = len(facts[name] & self.gold_facts[index][name])
+            self.gold = sum(len(labels) for eg in examples for labels in self.task.gold(eg.reference).values())
 
     def figures(self, simulation: Simulation) -> List[float]:
         """Macro-F1; micro-F1 of relations; of events the F1 of triggers, of main arguments of right triggers, and of main
         arguments whatever the trigger; in points."""
         if self.task.name == "events":
-            units = numpy.arange(self.items.n_units)
+            units = numpy.arange(self.own.n_units)
             found, right = (part[simulation.exits, units].sum(axis=0) for part in (self.found, self.right))
             return (200 * right / numpy.maximum(found + self.gold, 1)).tolist()[: len(FIGURES) if self.gold[1] else 1]
         logits = simulation.logits
@@ -125,14 +93,14 @@ class Stored:
         return [100 * f1_score(self.truths.astype(int), decided.astype(int), average="macro", zero_division=0)]
 
     def run(self, rule: Optional[rules.ExitRule], reduce: Any = None) -> Dict[str, Any]:
-        found = (self.replay if reduce is None else self.replays[reduce]).run(rule)
+        found = (self.own if reduce is None else self.replays[reduce]).run(rule)
         figures = self.figures(found)
         return {"score": float(numpy.mean(figures)), "figures": figures, "layers": float(found.layers.mean())}
 
     def alone(self, exit: int) -> float:
         """The score of one exit for all."""
-        units = numpy.full(self.items.n_units, exit)
-        return float(numpy.mean(self.figures(Simulation(self.replay, units, units))))
+        units = numpy.full(self.own.n_units, exit)
+        return float(numpy.mean(self.figures(Simulation(self.own, units, units))))
 
 
 def choose(stored: Stored, grid: List[rules.ExitRule], drop: float) -> Optional[Tuple[rules.ExitRule, Any]]:

@@ -1,17 +1,18 @@
-"""Which rule to take, and what it costs: the speed-up of each at several allowed drops, before and after calibration, of the tuned
-best, and of rules that come with a promise.
+"""Which rule to take, and what it costs: the speed-up of each at several allowed drops, before and after calibration, of the
+tuned best, and of rules that come with a promise.
 
     python benchmarks/stopping.py e5-small/health_advice e5-small/hoc_doc10 e5-small/ddi2013 e5-small/phee \
         --corpora ../shared/corpora --models MODELS
 
-All rules have settings by the quantiles of the dev documents' evidence (`spacy_epee.evaluation.grids`); of each rule, and of all
-together ("tuned"), the one is taken that is fastest within the allowed drop on dev, and run on test once. Speed-ups are in layers
-over wordpieces, scores as in benchmarks/rules.py. Promises are made on dev with a confidence of 95 %. As one test set is one draw,
-the share of broken promises is counted too: over random halves of the documents (dev and test) that the settings were not made
-from, one half certifies and the other one is held out. Writes benchmarks/results/stopping.json and stopping.md.
+All rules have settings by the quantiles of the dev documents' evidence (`spacy_epee.evaluation.grids`); of each rule, and of
+all together ("tuned"), the one is taken that is fastest within the allowed drop on dev, and run on test once. Speed-ups are in
+layers over wordpieces, scores as in benchmarks/rules.py. Promises are made on dev with a confidence of 95 %. As one test set is
+one draw, the share of broken promises is counted too: over random halves of the documents (dev and test) that the settings were
+not made from, one half certifies and the other one is held out. Writes benchmarks/results/stopping.json and stopping.md.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -25,46 +26,22 @@ from wasabi import msg
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.evaluation.simulate import Replay
 from spacy_epee.evaluation.tune import Trials, pareto_front, search
-from spacy_epee.exits.calibration import calibration_report, fit_temperatures
 from spacy_epee.exits.guarantee import certify, documents_needed
 
 DROPS = (0.0, 0.3, 0.5, 1.0)
 PROMISES, CONFIDENCE, SPLITS = (0.01, 0.02, 0.05), 0.95, 500
 
 
-class Side:
-    """What all exits say on a split, with and without temperatures."""
-
-    def __init__(self, pipe, examples):
-        self.stored = Stored(pipe, examples)
-        self.items = self.stored.items
-        self.docs = self.items.unit_docs
-        self.n_docs = self.items.windows.n_docs
-        self.wordpieces = self.items.lengths
-        self.given = pipe.task.targets(examples, pipe.labels, self.items)
-
-    def replay(self, temperatures=None) -> Replay:
-        own = self.stored.replay
-        if temperatures is None:
-            return own
-        return Replay(
-            own.logits / temperatures[:, None, None],
-            exit_layers=self.stored.layers,
-            reading=self.stored.reading,
-            counts=own.counts,
-            asked=self.items,
-            links=self.stored.outputs.links,
-        )
-
-    def search(self, replay: Replay, grids=None) -> Trials:
-        return search(
-            replay,
-            lambda found: float(numpy.mean(self.stored.figures(found))),
-            docs=self.docs,
-            n_docs=self.n_docs,
-            wordpieces=self.wordpieces,
-            grids=grids,
-        )
+def try_all(stored: Stored, replay: Replay, grids=None) -> Trials:
+    """Run settings on what is stored."""
+    return search(
+        replay,
+        lambda found: float(numpy.mean(stored.figures(found))),
+        docs=stored.docs,
+        n_docs=stored.n_docs,
+        wordpieces=stored.wordpieces,
+        grids=grids,
+    )
 
 
 def spread(trials: Trials, names=None) -> Dict[str, Any]:
@@ -81,20 +58,19 @@ def measure(run: str, corpora: Path, models: Path) -> Dict[str, Any]:
     nlp = load(models / run / "exits" / "model-best", plan.pipe)
     pipe = find_component(nlp)
     examples = {name: list(plan.reader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
-    dev, test = (Side(pipe, examples[name]) for name in ("dev", "test"))
-    truths, given = dev.given
-    kind = {"exclusive": pipe.task.exclusive, "group": pipe.task.group}
-    temperatures = fit_temperatures(dev.stored.replay.logits, truths, given, **kind)
+    dev, test = (Stored(pipe, examples[name]) for name in ("dev", "test"))
+    temperatures = dev.fit()
     report: Dict[str, Any] = {"run": run, "documents": {"dev": dev.n_docs, "test": test.n_docs}, "rules": {}}
-    report["temperatures"] = temperatures.tolist()
-    report["calibration"] = calibration_report(test.stored.replay.logits, *test.given, temperatures, **kind)
+    report["temperatures"] = temperatures
+    report["calibration"] = test.calibration(temperatures)
     for name, scale in (("before", None), ("after", temperatures)):
-        replay, held = dev.replay(scale), test.replay(scale)
-        trials = dev.search(replay)
-        full = test.search(held, {}).full
+        reading = replace(dev.reading, temperatures={} if scale is None else dict(zip(dev.layers, scale)))
+        replay, held = dev.replay(reading), test.replay(reading)
+        trials = try_all(dev, replay)
+        full = try_all(test, held, {}).full
         for rule in [None, *dict.fromkeys(trial.name for trial in trials.trials)]:
             for drop, trial in spread(trials, rule).items():
-                found = test.search(held, {"": [trial.rule]}).trials[0] if trial.rule is not None else full
+                found = try_all(test, held, {"": [trial.rule]}).trials[0] if trial.rule is not None else full
                 entry = {
                     "rule": None if trial.rule is None else trial.rule.to_config(),  # type: ignore[attr-defined]
                     "from": trial.name,
@@ -107,10 +83,10 @@ def measure(run: str, corpora: Path, models: Path) -> Dict[str, Any]:
     return report
 
 
-def promises(trials: Trials, test: Side, held: Replay) -> Dict[str, Any]:
+def promises(trials: Trials, test: Stored, held: Replay) -> Dict[str, Any]:
     """What is promised on dev, and what becomes of it on test."""
     grids = {"all": [trial.rule for trial in trials.trials]}
-    on_test = test.search(held, grids)
+    on_test = try_all(test, held, grids)
     # Settings were made from the first half of dev; the other documents are all alike to them.
     rest = numpy.concatenate((trials.differs[:, ~trials.first], on_test.differs), axis=1)
     order = pareto_front(trials.differs[:, trials.first].mean(axis=1), trials.first_layers)
@@ -164,7 +140,11 @@ def markdown(reports: List[Dict[str, Any]], command: str) -> str:
     for promise in map(str, PROMISES):
         cells = [report["promises"][promise] for report in reports]
         shown = [
-            (f"{cell['speedup']:.2f}x, {100 * cell['disagreement']:.2f} %" if "speedup" in cell else f"needs {cell['needed']} documents")
+            (
+                f"{cell['speedup']:.2f}x, {100 * cell['disagreement']:.2f} %"
+                if "speedup" in cell
+                else f"needs {cell['needed']} documents"
+            )
             + (f", broken {100 * cell['broken']:.1f} %" if "broken" in cell else "")
             for cell in cells
         ]

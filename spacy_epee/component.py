@@ -22,6 +22,7 @@ from spacy.util import ensure_path, minibatch, registry
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 
+from .exits.coverage import flag
 from .exits.rules import ExitRule
 from .items import Items
 from .loop import Answers, Joint, TaskRun, groups_of, run_exits
@@ -45,6 +46,9 @@ FORMAT = 1
 
 SAMPLE, FITTED = 200, 64
 """How many examples are checked when the component is initialized, and how many are run to standardize by."""
+
+FITTED_LATER = ("temperatures", "uncertain")
+"""What of a task's `cfg` is fitted to a trained component."""
 
 CLIMB = 8
 """How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
@@ -170,6 +174,14 @@ class EarlyExitTransformer(TrainablePipe):
         self._check_rule(rule, task)
         self.parts[task].exit = rule
 
+    def note_configured(self, task: Optional[str] = None) -> None:
+        """Note that the pipeline's config has the rule that a task has now.
+
+        task (Optional[str]): The task; None if there is only one.
+        """
+        task = self._only(task)
+        self._config_rules[task] = self.parts[task].exit
+
     def _called(self, task: str) -> str:
         """What to call a task in messages."""
         return f"the task '{task}' of the component '{self.name}'" if "tasks" in self.cfg else f"the component '{self.name}'"
@@ -246,14 +258,63 @@ class EarlyExitTransformer(TrainablePipe):
         for (task, items), heads in zip(self._ask(docs).items(), get_heads(self.model)):
             if task in rules:
                 part = self.parts[task]
-                reading = part.task.reading(self.task_cfg(task)["threshold"])
-                answers = Answers.empty(items, heads.n_labels, stepper.depth, reading)
+                answers = Answers.empty(items, heads.n_labels, stepper.depth, self.reading(task))
                 runs[task] = TaskRun(heads, answers, rules[task], began, device=stepper.device, priority=part.priority)
         most = get_settings(self.model).max_wordpieces
         layers = get_exit_layers(self.model)
         for rows in _climbs([run.items for run in runs.values()], most * CLIMB):
             run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=self.joint)
         return {task: run.answers for task, run in runs.items()}
+
+    def reading(self, task: Optional[str] = None) -> Any:
+        """Say how the logits of a task are to be read: by its threshold, and by its temperatures if it has any.
+
+        task (Optional[str]): The task; None if there is only one.
+        RETURNS (Reading): What makes evidence of logits.
+        """
+        task = self._only(task)
+        cfg = self.task_cfg(task)
+        return self.parts[task].task.reading(
+            cfg["threshold"], dict(zip(get_exit_layers(self.model), cfg.get("temperatures", ())))
+        )
+
+    def calibrate(self, examples: Iterable[Example], task: Optional[str] = None) -> List[Dict[str, Any]]:
+        """Fit a temperature for each exit to examples that were not trained on, and keep them: entropy, confidence and the like,
+        and the probabilities that are written, are then those of the scaled logits. No decision changes by itself. Training
+        further drops the temperatures.
+
+        examples (Iterable[Example]): The examples.
+        task (Optional[str]): The task; None if there is only one.
+        RETURNS (List[Dict[str, Any]]): What it does to each exit, see `exits.calibration.calibration_report`.
+        RAISES ValueError: Nothing is annotated.
+        """
+        from .evaluation.stored import Stored
+
+        stored = Stored(self, list(examples), task)
+        self.set_temperatures(stored.fit(), task)
+        return stored.calibration(self.task_cfg(task)["temperatures"])
+
+    def set_temperatures(self, temperatures: Optional[Sequence[float]], task: Optional[str] = None) -> None:
+        """Set what the logits of the exits of a task are divided by.
+
+        temperatures (Optional[Sequence[float]]): A number above 0 for each exit; None for 1.
+        task (Optional[str]): The task; None if there is only one.
+        RAISES ValueError: Something else.
+        """
+        task = self._only(task)
+        cfg = self.task_cfg(task)
+        cfg.pop("temperatures", None)
+        if temperatures is not None:
+            self._check_temperatures(temperatures, task)
+            cfg["temperatures"] = [float(f"{number:.6g}") for number in temperatures]
+
+    def _check_temperatures(self, temperatures: Sequence[float], task: str) -> None:
+        exits = len(get_exit_layers(self.model))
+        if len(temperatures) != exits or not all(0 < number < float("inf") for number in temperatures):
+            raise ValueError(
+                f"The temperatures of {self._called(task)} are {list(temperatures)}; give a number above 0 for each of its "
+                f"{exits} exits, or fit them with `calibrate`."
+            )
 
     def ask(self, docs: Sequence[Doc], task: Optional[str] = None) -> Items:
         """Say what there is to answer about some Docs.
@@ -277,7 +338,8 @@ class EarlyExitTransformer(TrainablePipe):
         return get_windows(self.model, docs, every)
 
     def set_annotations(self, docs: Iterable[Doc], answers: Dict[str, Answers]) -> None:
-        """Write answers to Docs: what the tasks write, and where and why each left, in `doc._.exits`.
+        """Write answers to Docs: what the tasks write, and in `doc._.exits` where and why each left, and whether it reached the
+        last layer and was still uncertain there, by the threshold that `epee tune --coverage` sets.
 
         docs (Iterable[Doc]): The Docs.
         answers (Dict[str, Answers]): The answers of each task.
@@ -287,6 +349,7 @@ class EarlyExitTransformer(TrainablePipe):
         entries: List[Dict[str, Any]] = [{} for _ in docs]
         for task, own in answers.items():
             self.parts[task].task.annotate(docs, own, self.task_labels(task))
+            flagged = flag(own.entropy, own.layers == own.depth, self.task_cfg(task).get("uncertain", 1.0))
             for entry, units in zip(entries, own.items.by_doc()):
                 ran = [unit for unit in units if own.layers[unit]]
                 layer = float(own.layers[ran].mean()) if ran else 0.0
@@ -294,7 +357,8 @@ class EarlyExitTransformer(TrainablePipe):
                     {"layer": int(own.layers[unit]), "reason": own.reasons[unit], "entropy": float(own.entropy[unit])}
                     for unit in ran
                 ]
-                entry[task] = {"layer": layer, "depth": own.depth, "units": found}
+                uncertain = bool(flagged[ran].any())
+                entry[task] = {"layer": layer, "depth": own.depth, "uncertain": uncertain, "units": found}
         for doc, entry in zip(docs, entries):
             doc._.exits = {**doc._.exits, self.name: entry}
 
@@ -347,6 +411,16 @@ class EarlyExitTransformer(TrainablePipe):
         if sgd is not None and len(useful):
             self.finish_update(sgd)
         return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Change the weights by the gradients, and drop what was fitted to the weights as they were.
+
+        sgd (Optimizer): The optimizer.
+        """
+        super().finish_update(sgd)
+        for task in self.parts:
+            for name in FITTED_LATER:
+                self.task_cfg(task).pop(name, None)
 
     def _known(self, task: str, examples: Sequence[Example], items: Items) -> numpy.ndarray:
         """How many items of a task have an annotation in each example."""
@@ -692,7 +766,8 @@ class EarlyExitTransformer(TrainablePipe):
     def _load(self, read_cfg: Callable[[], Dict], load: Callable[[], Any], source: str) -> "EarlyExitTransformer":
         # What the file leaves out must not be taken over from what this component was before.
         for task in self.parts:
-            self.task_cfg(task).pop("exit", None)
+            for name in ("exit", *FITTED_LATER):
+                self.task_cfg(task).pop(name, None)
         try:
             saved = read_cfg()
             saved_format = saved["format"]
@@ -726,6 +801,9 @@ class EarlyExitTransformer(TrainablePipe):
                 )
         for task, part in self.parts.items():
             cfg = self.task_cfg(task)
+            if "temperatures" in cfg:
+                # srsly reads some numbers back as their neighbours
+                self.set_temperatures(cfg["temperatures"], task)
             # What the config says now holds over what was saved, unless it says the same as then.
             if cfg.pop("config_threshold", cfg["threshold"]) != part.threshold:
                 cfg["threshold"] = part.threshold

@@ -1,6 +1,6 @@
 """The early-exit loop. Nothing else decides who leaves the batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple
 
@@ -35,22 +35,33 @@ class Reading:
     exclusive (bool): One label of K, or any number of them.
     threshold (float): The probability from which a label counts as given, if not exclusive.
     reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
+    temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
     """
 
     exclusive: bool = True
     threshold: float = 0.5
     reduce: Reduction = "mean"
+    temperatures: Dict[int, float] = field(default_factory=dict)
 
-    def evidence(self, logits: numpy.ndarray, *, asked: Any = None, link: Any = None, **context: Any) -> Evidence:
+    def evidence(self, logits: numpy.ndarray, *, layer: int, asked: Any = None, link: Any = None, **context: Any) -> Evidence:
         """Make evidence of the logits of an exit.
 
         logits (ndarray): The logits of some items, (N, K).
+        layer (int): The layer of the exit. 0 for none: there is no temperature then.
         asked (Optional[Items]): What is asked about the batch, and
         link (Optional[Callable]): what looks at links, both of no use here (see tasks/events.py).
         context (Any): What else the evidence is made of.
         RETURNS (Evidence): What a rule may look at.
         """
-        return Evidence(logits, exclusive=self.exclusive, threshold=self.threshold, reduce=self.reduce, **context)
+        return Evidence(
+            logits,
+            layer=layer,
+            exclusive=self.exclusive,
+            threshold=self.threshold,
+            temperature=self.temperatures.get(layer, 1.0),
+            reduce=self.reduce,
+            **context,
+        )
 
 
 @dataclass

@@ -87,3 +87,24 @@ def test_readme_images(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", re.findall(r"configs/\w+\.cfg", README))
 def test_readme_configs_exist(name):
     assert (Path(__file__).parent.parent / name).exists()
+
+
+@pytest.mark.parametrize("command,others", [("tune", ["--examples"]), ("report", [])])
+def test_readme_options_exist(command, others):
+    from typer.testing import CliRunner
+
+    from spacy_epee.cli import epee
+
+    section = README.split("## Choosing where to stop")[1].split("\n## ")[0]
+    lines = section if command == "tune" else section.split("python -m spacy epee report")[1]
+    known = CliRunner().invoke(epee, [command, "--help"], env={"COLUMNS": "300"}).output
+    assert all(option in known for option in re.findall(r"--[a-z][a-z-]*", lines) if option not in others)
+
+
+def test_readme_calibrates(backbone, capsys):
+    from util import make_examples, make_nlp
+
+    nlp = make_nlp(backbone, ("A", "B", "C"))
+    found = {"nlp": nlp, "examples": make_examples(nlp, ("A", "B", "C"))}
+    exec(next(block for block in blocks("python") if "calibrate" in block), found)
+    assert len(found["report"]) == 4

@@ -1,27 +1,17 @@
 """`python -m spacy epee evaluate`"""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 import srsly
 from spacy.cli._util import import_code, setup_gpu
-from spacy.training import Corpus, Example
 from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import compare, find_component
-from ..tasks.base import Task
-from ..tasks.events import Events
-from ..training.images import ImageReader
-from ..training.readers import EntityReader, JsonlReader
 from . import epee
-
-UNREAD_ENTITIES = "unread_entities"
-"""The span group of annotated entities that the component does not look at."""
-
-GIVEN_TRIGGERS = "given_triggers"
-"""The span group of annotated triggers, when events are evaluated with them."""
+from .data import read_data, read_sizes
 
 
 @epee.command("evaluate")
@@ -42,30 +32,14 @@ def evaluate_cli(
 ):
     """Compare a pipeline's exit rule with its full depth: score, layers, documents per second."""
     msg = Printer()
-    if entities not in ("gold", "predicted"):
-        msg.fail(f"--entities is '{entities}'; give 'gold' or 'predicted'", exits=1)
-    if triggers not in ("gold", "predicted"):
-        msg.fail(f"--triggers is '{triggers}'; give 'gold' or 'predicted'", exits=1)
     try:
-        sizes = [int(size) for size in batch_sizes.split(",")]
-        if min(sizes) < 1:
-            raise ValueError
-    except ValueError:
-        msg.fail(f"--batch-sizes is '{batch_sizes}'; give whole numbers from 1 on, with commas between them", exits=1)
-    try:
+        sizes = read_sizes(batch_sizes)
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)
         pipe = find_component(nlp, component)
         tasks = [part.task for part in pipe.parts.values()]
-        if any(task.name == "imagecat" for task in tasks):
-            examples = list(ImageReader(data, cats or "cats", limit)(nlp))
-        elif all(task.name == "textcat" for task in tasks):
-            examples = read_examples(nlp, data, cats or "cats", limit)
-        else:
-            examples = read_structures(nlp, data, tasks, pipe.name, cats, entities, triggers, spans_key, limit)
-        if not examples:
-            raise ValueError(f"There are no documents in {data}")
+        examples = read_data(nlp, pipe, data, cats, entities, triggers, spans_key, limit)
         report = compare(nlp, examples, pipe, sizes, rounds, progress=True)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
@@ -80,62 +54,6 @@ def evaluate_cli(
         output.parent.mkdir(parents=True, exist_ok=True)
         srsly.write_json(output, report)
         msg.good(f"Saved the figures to {output}")
-
-
-def read_examples(nlp, path: Path, cats: str, limit: int) -> List[Example]:
-    """Read annotated documents in either format.
-
-    nlp (Language): The pipeline.
-    path (Path): The file or, for .spacy, a folder of files.
-    cats (str): The field with the labels, in a JSONL file.
-    limit (int): The most documents; 0 for all.
-    RETURNS (List[Example]): The documents.
-    """
-    if ".jsonl" in path.suffixes:
-        return list(JsonlReader(path, cats, limit)(nlp))
-    if not path.exists():
-        raise ValueError(f"There is no file '{path}'.")
-    return list(Corpus(path, limit=limit)(nlp))
-
-
-def read_structures(
-    nlp,
-    path: Path,
-    tasks: List[Task],
-    name: str,
-    cats: Optional[str],
-    entities: str,
-    triggers: str,
-    spans_key: Optional[str],
-    limit: int,
-) -> List[Example]:
-    """Read documents with relations and events, and labels if a task needs them.
-
-    nlp (Language): The pipeline.
-    path (Path): The file or, for .spacy, a folder of files.
-    tasks (List[Task]): The tasks of the component. Those that find triggers are told to take them where they are given.
-    name (str): The component.
-    cats (Optional[str]): The fields with the labels, in a JSONL file, with commas between them.
-    entities (str): "gold" or "predicted".
-    triggers (str): "predicted" or "gold".
-    spans_key (Optional[str]): The span group of the entities, if not the component's.
-    limit (int): The most documents; 0 for all.
-    RETURNS (List[Example]): The documents.
-    """
-    given = None
-    if triggers == "gold":
-        events = [task for task in tasks if isinstance(task, Events)]
-        if not events:
-            raise ValueError(f"--triggers is for events, and the component '{name}' is for {', '.join(task.name for task in tasks)}")
-        for task in events:
-            given = task.triggers_key = task.triggers_key or GIVEN_TRIGGERS
-    readers = [task for task in tasks if task.reads_entities]
-    key = spans_key or next((task.spans_key for task in readers if task.spans_key), None)
-    if key is None and not readers:
-        key = UNREAD_ENTITIES  # a span group holds any
-    fields = (cats or "cats").split(",") if any(task.name == "textcat" for task in tasks) else None
-    gold = entities == "gold" and bool(readers)
-    return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=fields, limit=limit)(nlp))
 
 
 def show(report: Dict[str, Any], msg: Printer) -> None:

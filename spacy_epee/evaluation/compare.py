@@ -59,13 +59,9 @@ def compare(
     rules = component.exits
     contestants: Dict[str, Rules] = {"full": dict.fromkeys(rules), "exits": rules}
     report: Dict[str, Any] = {"documents": len(examples)}
-    # If the reader gave entities, then a Doc without any has none, whatever the pipeline finds in it.
-    given = any(eg.predicted.ents or any(eg.predicted.spans.values()) for eg in examples)
-    sources: List[Source] = [
-        (eg.predicted.text, eg.predicted if given else None, get_image(eg.predicted)) for eg in examples
-    ]
-    docs = _run(nlp, component, sources, 64, after=False)
-    ready = [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
+    sources = sources_of(examples)
+    ready = prepare(nlp, component, examples)
+    docs = [eg.predicted for eg in ready]
     tasks: Dict[str, Dict[str, Any]] = {task: {"unit": part.task.unit} for task, part in component.parts.items()}
     for name, contestant in contestants.items():
         answers = component.run(docs, contestant)
@@ -97,6 +93,53 @@ def compare(
             ratios = numpy.array(seconds["full"]) / numpy.array(seconds["exits"])
             report["speedup_seconds"][str(size)] = float(numpy.median(ratios))
     return report
+
+
+def sources_of(examples: Sequence[Example]) -> List["Source"]:
+    """RETURNS (List[Source]): What a pipeline is given of some examples."""
+    # If the reader gave entities, then a Doc without any has none, whatever the pipeline finds in it.
+    given = any(eg.predicted.ents or any(eg.predicted.spans.values()) for eg in examples)
+    return [(eg.predicted.text, eg.predicted if given else None, get_image(eg.predicted)) for eg in examples]
+
+
+def prepare(nlp: Language, component: EarlyExitTransformer, examples: Sequence[Example]) -> List[Example]:
+    """Run what is before a component in the pipeline.
+
+    nlp (Language): The pipeline.
+    component (EarlyExitTransformer): The component.
+    examples (Sequence[Example]): Annotated documents.
+    RETURNS (List[Example]): The same, as they come to the component.
+    """
+    docs = _run(nlp, component, sources_of(examples), 64, after=False)
+    return [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
+
+
+def milliseconds(
+    nlp: Language,
+    examples: Sequence[Example],
+    component: EarlyExitTransformer,
+    rules: Sequence["Rules"],
+    batch_size: int,
+    rounds: int = 3,
+    progress: bool = False,
+) -> List[float]:
+    """Time the whole pipeline with several rules, in turns.
+
+    nlp (Language): The pipeline.
+    examples (Sequence[Example]): The documents.
+    component (EarlyExitTransformer): The component.
+    rules (Sequence[Rules]): The rules to compare.
+    batch_size (int): The batch size; 1 calls the pipeline on each text.
+    rounds (int): How often each is timed.
+    progress (bool): Whether to show a progress bar.
+    RETURNS (List[float]): Milliseconds a document of each, the medians.
+    """
+    sources = sources_of(examples)
+    for own in rules:  # the first call pays for things that are made only once
+        _time(nlp, component, own, sources[:batch_size], batch_size)
+    turns = tqdm.tqdm([*rules] * rounds, desc=f"Timing, batch {batch_size}", disable=not progress, leave=False)
+    seconds = numpy.array([_time(nlp, component, own, sources, batch_size) for own in turns]).reshape(rounds, len(rules))
+    return (1000 * numpy.median(seconds, axis=0) / len(sources)).tolist()
 
 
 def _figures(component: EarlyExitTransformer, task: str, examples: Sequence[Example], answers: Answers) -> Dict[str, Any]:

@@ -25,6 +25,7 @@ class Replay:
         doubt: Optional[numpy.ndarray] = None,
         counts: Optional[numpy.ndarray] = None,
         asked: Optional[Items] = None,
+        units: Optional[numpy.ndarray] = None,
         links: Optional[Sequence[Links]] = None,
     ):
         """
@@ -34,12 +35,15 @@ class Replay:
         doubt (Optional[ndarray]): The learned estimates of being wrong, in [0, 1], (E, N).
         counts (Optional[ndarray]): How many items each unit has, at least one, (U,). None if each has one.
         asked (Optional[Items]): What was asked, where the answer is a structure.
+        units (Optional[ndarray]): Which of its units these are, in order, (U,); None for all.
         links (Optional[Sequence[Links]]): The stored links of each exit, E of them.
         """
         self.logits = logits
         self.layers = numpy.array(exit_layers)
         self.counts = counts
         self.n_units = logits.shape[1] if counts is None else len(counts)
+        places = numpy.arange(self.n_units) if units is None else units
+        rows = numpy.arange(logits.shape[1]) if asked is None else asked.of_units(places)
         self.evidence: List[Evidence] = []
         for exit, layer in enumerate(exit_layers):
             self.evidence.append(
@@ -48,10 +52,10 @@ class Replay:
                     asked=asked,
                     link=None if not links else links[exit],
                     layer=layer,
-                    units=numpy.arange(self.n_units),
+                    units=places,
                     previous=self.evidence[-1] if exit else None,
                     doubt=None if doubt is None else doubt[exit],
-                    items=None if counts is None else numpy.arange(logits.shape[1]),
+                    items=None if counts is None else rows,
                     counts=counts,
                 )
             )
@@ -69,6 +73,21 @@ class Replay:
             else:
                 differs[exit] = ~evidence.least((evidence.decision == last.decision).all(axis=1))
         return differs
+
+    @cached_property
+    def probabilities(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The probabilities of the items at all exits, (E, N, K) float32."""
+        return numpy.stack([evidence.probabilities for evidence in self.evidence]).astype("float32")
+
+    @cached_property
+    def decisions(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The labels given at all exits, (E, N, K) bool."""
+        return numpy.stack([evidence.decision for evidence in self.evidence])
+
+    @cached_property
+    def entropies(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The normalised entropy of the units at all exits, (E, U)."""
+        return numpy.stack([evidence.entropy for evidence in self.evidence])
 
     def run(self, rule: Optional[ExitRule]) -> "Simulation":
         """Run a rule.
@@ -112,9 +131,28 @@ class Simulation:
     @property
     def logits(self) -> numpy.ndarray:
         """RETURNS (ndarray): The logits of the items there, (N, K)."""
+        return self._there(self.replay.logits)
+
+    @property
+    def probabilities(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Their probabilities as they are written, (N, K) float32."""
+        return self._there(self.replay.probabilities)
+
+    @property
+    def decision(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The labels given there, (N, K) bool."""
+        return self._there(self.replay.decisions)
+
+    @property
+    def entropy(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The normalised entropy of each unit there, (U,)."""
+        return self.replay.entropies[self.exits, numpy.arange(len(self.exits))]
+
+    def _there(self, values: numpy.ndarray) -> numpy.ndarray:
+        """Of values at all exits those at the exits taken."""
         counts = self.replay.counts
         chosen = self.exits if counts is None else numpy.repeat(self.exits, counts)
-        return self.replay.logits[chosen, numpy.arange(len(chosen))]
+        return values[chosen, numpy.arange(len(chosen))]
 
     @property
     def graphs(self) -> List[Graph]:

@@ -115,14 +115,7 @@ class Trials:
         RAISES ValueError: Too few documents for this promise.
         """
         second = ~self.first
-        needed = documents_needed(max_disagreement, confidence)
-        if second.sum() < needed:
-            raise ValueError(
-                f"A dev set of {len(second)} documents is too small to promise max_disagreement = {max_disagreement} with "
-                f"confidence = {confidence}: half of it is for choosing, and the other half must have {needed} documents at the "
-                f"least. Give {2 * needed} documents or more (with several times as many, rules come near the limit), or "
-                "promise less."
-            )
+        require_documents(len(second), max_disagreement, confidence)
         risks = self.differs[:, self.first].mean(axis=1) if self.first.any() else numpy.zeros(len(self.trials))
         order = pareto_front(risks, self.first_layers)
         certificate = certify(self.differs[order][:, second], max_disagreement, confidence)
@@ -188,8 +181,7 @@ def search(
     docs = numpy.arange(replay.n_units) if docs is None else numpy.asarray(docs)
     n_docs = int(docs.max()) + 1 if n_docs is None else n_docs
     wordpieces = numpy.ones(replay.n_units) if wordpieces is None else numpy.asarray(wordpieces, dtype="float64")
-    first = numpy.zeros(n_docs, dtype=bool)
-    first[numpy.random.default_rng(seed).permutation(n_docs)[: n_docs // 2]] = True
+    first = first_half(n_docs, seed)
     chosen = first[docs]
     if grids is None:
         grids = rule_grids(replay, chosen if chosen.any() else None, steps, wordpieces)
@@ -210,6 +202,31 @@ def search(
         layers, weighted = float(found.layers.mean()), _mean(found.layers, wordpieces)
         trials.append(Trial(name, rule, layers, weighted, scores[key], float(differs[place].mean())))
     return Trials(trials[0], trials[1:], differs[1:], first, first_layers[1:])
+
+
+def first_half(n_docs: int, seed: int = 0) -> numpy.ndarray:
+    """RETURNS (ndarray): The documents that settings are made from; on the others promises are tested, (D,) bool."""
+    first = numpy.zeros(n_docs, dtype=bool)
+    first[numpy.random.default_rng(seed).permutation(n_docs)[: n_docs // 2]] = True
+    return first
+
+
+def require_documents(n_docs: int, max_disagreement: float, confidence: float) -> None:
+    """Refuse a promise that no outcome could support.
+
+    n_docs (int): How many documents there are.
+    max_disagreement (float): The share of documents that is promised.
+    confidence (float): How surely.
+    RAISES ValueError: Too few documents.
+    """
+    needed = documents_needed(max_disagreement, confidence)
+    if n_docs - n_docs // 2 < needed:
+        raise ValueError(
+            f"A dev set of {n_docs} documents is too small to promise max_disagreement = {max_disagreement} with "
+            f"confidence = {confidence}: half of it is for choosing, and the other half must have {needed} documents at the "
+            f"least. Give {2 * needed} documents or more (with several times as many, rules come near the limit), or "
+            "promise less."
+        )
 
 
 def pareto_front(first: Sequence[float], second: Sequence[float]) -> List[int]:

@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
-from .evidence import Evidence, Reduction
+from .evidence import Evidence, Reduction, pivot, scale
 
 COLDEST, HOTTEST = 0.01, 100.0
 """The range of temperatures."""
@@ -21,36 +21,43 @@ def fit_temperatures(
     *,
     exclusive: bool,
     group: Optional[int] = None,
+    threshold: float = 0.5,
 ) -> numpy.ndarray:
     """Fit a temperature for each exit: the one that gives the truth the largest likelihood (Guo et al. 2017, "On Calibration
     of Modern Neural Networks", section 4.2; one for each exit as in Schwartz et al. 2020, "The Right Tool for the Job").
 
-    Dividing by it changes no order of logits, so the best label stays the best one, and a label that is not exclusive stays
-    on its side of 0.5. (At another threshold it may change sides: read decisions from the logits as they are.) Fit it on
-    documents that were not trained on.
+    Dividing by it changes no order of logits, so the best label stays the best one. A label that is not exclusive stays on its
+    side of the threshold (see `evidence.scale`). Fit it on documents that were not trained on.
 
     logits (ndarray): The logits of all exits, (E, N, K).
     truths (ndarray): 1 for the labels that are true, (N, K).
     given (ndarray): 0 where nothing is known, (N, K).
     exclusive (bool): One label of K is true, or any number.
     group (Optional[int]): One label of each so many in a row is true. None if that is not so.
+    threshold (float): The probability from which a label counts as given, if not exclusive.
     RETURNS (ndarray): The temperatures, from 0.01 to 100, (E,). 1 where nothing can be fitted: nothing is known, or all
         answers are right, so that the likelihood grows on to a temperature of 0.
     """
     size = _size(logits.shape[2], exclusive, group)
-    return numpy.array([_fit(*_choices(exit, truths, given, size)) for exit in logits])
+    around = pivot(threshold) if size is None else 0.0
+    return numpy.array([_fit(*_choices(exit, truths, given, size), around) for exit in logits])
 
 
-def negative_log_likelihood(choices: numpy.ndarray, right: numpy.ndarray, temperature: float = 1.0) -> float:
+def negative_log_likelihood(
+    choices: numpy.ndarray, right: numpy.ndarray, temperature: float = 1.0, around: float = 0.0
+) -> float:
     """The mean negative log-likelihood of choices.
 
     choices (ndarray): The logits of what there is to choose from, (M, C).
     right (ndarray): The index of the right one, (M,).
     temperature (float): What the logits are divided by.
+    around (float): Around which value those of the second choice are, which is "yes" where it is not 0.
     RETURNS (float): In nats; NaN without choices.
     """
     if not len(choices):
         return math.nan
+    if around:
+        choices = numpy.column_stack((choices[:, 0], around * temperature + choices[:, 1] - around))
     return float(-log_softmax(choices / temperature, axis=1)[numpy.arange(len(right)), right].mean())
 
 
@@ -74,6 +81,53 @@ def expected_calibration_error(
     edges = numpy.quantile(probabilities, shares, method="inverted_cdf") if binning == "mass" else shares
     gaps = numpy.bincount(numpy.searchsorted(edges[1:-1], probabilities), probabilities - hits)
     return float(numpy.abs(gaps).sum() / len(probabilities))
+
+
+def said_and_hits(
+    logits: numpy.ndarray,
+    truths: numpy.ndarray,
+    given: numpy.ndarray,
+    temperature: float = 1.0,
+    *,
+    exclusive: bool,
+    group: Optional[int] = None,
+    threshold: float = 0.5,
+) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """What an exit says about what is known, and whether it is so.
+
+    logits (ndarray): The logits of one exit, (N, K).
+    truths (ndarray): 1 for the labels that are true, (N, K).
+    given (ndarray): 0 where nothing is known, (N, K).
+    temperature (float): What the logits are divided by.
+    exclusive (bool): One label of K is true, or any number.
+    group (Optional[int]): One label of each so many in a row is true. None if that is not so.
+    threshold (float): The probability from which a label counts as given, if not exclusive.
+    RETURNS (Tuple[ndarray, ndarray]): The probability of the best label, or of each label if they are not exclusive (M,), and
+        whether it is true (M,) bool.
+    """
+    size = _size(logits.shape[1], exclusive, group)
+    scaled = scale(logits, temperature, exclusive=size is not None, threshold=threshold)
+    choices, truth = _choices(scaled, truths, given, size)
+    p = softmax(choices, axis=1)
+    return (p[:, 1], truth == 1) if size is None else (p.max(axis=1), p.argmax(axis=1) == truth)
+
+
+def reliability(probabilities: numpy.ndarray, hits: numpy.ndarray, bins: int = 10) -> List[Tuple[float, float, int]]:
+    """A calibration curve: bins with equally many probabilities, equal ones never put apart.
+
+    probabilities (ndarray): What was said, (M,).
+    hits (ndarray): Whether it was so, (M,) bool.
+    bins (int): How many bins at most.
+    RETURNS (List[Tuple[float, float, int]]): Of each bin the mean probability, the share of hits and the size.
+    """
+    if not len(probabilities):
+        return []
+    edges = numpy.quantile(probabilities, numpy.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf")
+    places = numpy.searchsorted(edges, probabilities)
+    return [
+        (float(probabilities[places == place].mean()), float(hits[places == place].mean()), int((places == place).sum()))
+        for place in numpy.unique(places)
+    ]
 
 
 def failure_auroc(uncertainty: numpy.ndarray, failed: numpy.ndarray) -> Optional[float]:
@@ -131,11 +185,10 @@ def calibration_report(
         wrong = ((answers(exit) != right) & known).any(axis=1)
         moved = (answers(exit) != answers(logits[-1])).any(axis=1)
         figures: Dict[str, Any] = {"nll": [], "ece": [], "failure_auroc": [], "depth_auroc": []}
-        for scaled in (exit, exit / temperature):
-            choices, truth = _choices(scaled, truths, given, size)
-            figures["nll"].append(negative_log_likelihood(choices, truth))
-            p = softmax(choices, axis=1)
-            said, hits = (p[:, 1], truth == 1) if size is None else (p.max(axis=1), p.argmax(axis=1) == truth)
+        for heat in (1.0, temperature):
+            scaled = scale(exit, heat, exclusive=size is not None, threshold=threshold)
+            figures["nll"].append(negative_log_likelihood(*_choices(scaled, truths, given, size)))
+            said, hits = said_and_hits(scaled, truths, given, exclusive=exclusive, group=group)
             figures["ece"].append(expected_calibration_error(said, hits, bins))
             uncertainty = _uncertainty(scaled, size, reduce)
             figures["failure_auroc"].append(failure_auroc(uncertainty[annotated], wrong[annotated]))
@@ -144,12 +197,13 @@ def calibration_report(
     return report
 
 
-def _fit(choices: numpy.ndarray, right: numpy.ndarray) -> float:
-    if not len(choices) or (choices[numpy.arange(len(right)), right] >= choices.max(axis=1)).all():
+def _fit(choices: numpy.ndarray, right: numpy.ndarray, around: float = 0.0) -> float:
+    sides = choices - (0.0, around) if around else choices
+    if not len(choices) or (sides[numpy.arange(len(right)), right] >= sides.max(axis=1)).all():
         return 1.0
     # The likelihood is concave in 1 / temperature, so it has one peak on any scale.
     found = minimize_scalar(
-        lambda log: negative_log_likelihood(choices, right, math.exp(log)),
+        lambda log: negative_log_likelihood(choices, right, math.exp(log), around),
         bounds=(math.log(COLDEST), math.log(HOTTEST)),
         method="bounded",
         options={"xatol": 1e-4},

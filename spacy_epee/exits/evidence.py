@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Literal, Optional
 
 import numpy
-from scipy.special import entr, expit
+from scipy.special import entr, expit, logit
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
 Reduction = Literal["mean", "max"]
@@ -26,6 +26,7 @@ class Evidence:
         units: numpy.ndarray,
         exclusive: bool = True,
         threshold: float = 0.5,
+        temperature: float = 1.0,
         reduce: Reduction = "mean",
         previous: Optional["Evidence"] = None,
         doubt: Optional[numpy.ndarray] = None,
@@ -38,6 +39,7 @@ class Evidence:
         units (ndarray): The place of each unit among all units of the batch, (U,).
         exclusive (bool): Whether one label of K is true (softmax), or any number of them (sigmoid for each label).
         threshold (float): The probability from which a label counts as given, if not exclusive.
+        temperature (float): What the logits are divided by to be probabilities, see `scale`. Decisions do not depend on it.
         reduce (str): How labels that are not exclusive, and the items of a unit, are joined: their "mean", or "max" for the
             least settled one.
         previous (Evidence): The evidence of the same units at the previous exit, None at the first one.
@@ -50,6 +52,7 @@ class Evidence:
         self.units = units
         self.exclusive = exclusive
         self.threshold = threshold
+        self.temperature = temperature
         self.reduce = reduce
         self.previous = previous
         self.item_doubt = doubt
@@ -72,6 +75,7 @@ class Evidence:
             units=self.units[units],
             exclusive=self.exclusive,
             threshold=self.threshold,
+            temperature=self.temperature,
             reduce=self.reduce,
             doubt=None if self.item_doubt is None else self.item_doubt[rows],
             items=None if self.counts is None else self.items[rows],
@@ -87,20 +91,25 @@ class Evidence:
         return units if self.counts is None else numpy.repeat(units, self.counts)
 
     @cached_property
+    def scaled(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The logits that probabilities are made of, (N, K)."""
+        return scale(self.logits, self.temperature, exclusive=self.exclusive, threshold=self.threshold)
+
+    @cached_property
     def log_probabilities(self) -> numpy.ndarray:
         """RETURNS (ndarray): Log-softmax over the labels, or the log-sigmoid for each label, (N, K). Always finite.
 
         Plain numpy: scipy's takes ten times as long on arrays of this size, and this is paid at every exit.
         """
         if self.exclusive:
-            shifted = self.logits - self.logits.max(axis=1, keepdims=True)
+            shifted = self.scaled - self.scaled.max(axis=1, keepdims=True)
             return shifted - numpy.log(numpy.exp(shifted).sum(axis=1, keepdims=True))
-        return -numpy.logaddexp(0.0, -self.logits)
+        return -numpy.logaddexp(0.0, -self.scaled)
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:
         """RETURNS (ndarray): Softmax over the labels, or a sigmoid for each label, (N, K)."""
-        return numpy.exp(self.log_probabilities) if self.exclusive else expit(self.logits)
+        return numpy.exp(self.log_probabilities) if self.exclusive else expit(self.scaled)
 
     @cached_property
     def best(self) -> numpy.ndarray:
@@ -112,7 +121,7 @@ class Evidence:
         """RETURNS (ndarray): The labels given: the best one, or all from the threshold on, (N, K) bool."""
         if self.exclusive:
             return numpy.arange(self.logits.shape[1]) == self.best[:, None]
-        return self.probabilities >= self.threshold
+        return (self.probabilities if self.temperature == 1 else expit(self.logits)) >= self.threshold
 
     @cached_property
     def entropy(self) -> numpy.ndarray:
@@ -130,7 +139,7 @@ class Evidence:
             share = -(self.probabilities * self.log_probabilities).sum(axis=1) / math.log(labels)
         else:
             # expit(-z) and not 1 - expit(z), which is 0 for a confident label.
-            yes, no = expit(self.logits), expit(-self.logits)
+            yes, no = expit(self.scaled), expit(-self.scaled)
             share = self._join((entr(yes) + entr(no)) / math.log(2))
         return numpy.minimum(numpy.maximum(share, 0.0), 1.0)
 
@@ -139,7 +148,7 @@ class Evidence:
         """RETURNS (ndarray): The largest probability; of yes or no for labels that are not exclusive, (U,)."""
         if self.exclusive and self.logits.shape[1] > 1:
             return self._over_items(self.probabilities.max(axis=1), settled=True)
-        return self._over_items(1.0 - self._join(expit(-numpy.abs(self.logits))), settled=True)
+        return self._over_items(1.0 - self._join(expit(-numpy.abs(self.scaled))), settled=True)
 
     @cached_property
     def margin(self) -> numpy.ndarray:
@@ -147,7 +156,7 @@ class Evidence:
         if self.exclusive and self.logits.shape[1] > 1:
             best = numpy.partition(self.probabilities, -2, axis=1)
             return self._over_items(best[:, -1] - best[:, -2], settled=True)
-        return self._over_items(1.0 - self._join(2 * expit(-numpy.abs(self.logits))), settled=True)
+        return self._over_items(1.0 - self._join(2 * expit(-numpy.abs(self.scaled))), settled=True)
 
     @cached_property
     def agrees(self) -> numpy.ndarray:
@@ -178,7 +187,7 @@ class Evidence:
         if self.exclusive and self.logits.shape[1] > 1:
             return self._over_items(divergence_of(self.previous.log_probabilities, self.log_probabilities, kind))
         points = [
-            -numpy.logaddexp(0.0, numpy.stack((-exit.logits, exit.logits), axis=-1)) for exit in (self.previous, self)
+            -numpy.logaddexp(0.0, numpy.stack((-exit.scaled, exit.scaled), axis=-1)) for exit in (self.previous, self)
         ]
         return self._over_items(self._join(divergence_of(*points, kind)))
 
@@ -209,6 +218,27 @@ class Evidence:
     def _starts(self) -> numpy.ndarray:
         """The first row of each unit."""
         return numpy.cumsum(self.counts) - self.counts
+
+
+def scale(logits: numpy.ndarray, temperature: float, *, exclusive: bool, threshold: float = 0.5) -> numpy.ndarray:
+    """Divide logits by a temperature. Those of labels that are not exclusive are divided around the logit of the threshold, so
+    that a label that is given without it is given with it, also by whoever compares its probability with the threshold.
+
+    logits (ndarray): The logits.
+    temperature (float): The temperature; 1 changes nothing.
+    exclusive (bool): One label is true, or any number.
+    threshold (float): The probability from which a label counts as given, if not exclusive.
+    RETURNS (ndarray): The logits to make probabilities of.
+    """
+    if temperature == 1:
+        return logits
+    around = 0.0 if exclusive else pivot(threshold)
+    return around + (logits - around) / temperature
+
+
+def pivot(threshold: float) -> float:
+    """RETURNS (float): The logit around which labels are scaled; 0 for a threshold that gives all labels, or none."""
+    return float(logit(threshold)) if 0 < threshold < 1 else 0.0
 
 
 def divergence_of(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) -> numpy.ndarray:

@@ -1,7 +1,7 @@
 """What an exit rule may look at when the answer is a structure: spans, and links between them."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Set, Tuple, Union
 
 import numpy
@@ -72,6 +72,7 @@ class StructureEvidence(Evidence):
             layer=self.layer,
             units=self.units[units],
             threshold=self.threshold,
+            temperature=self.temperature,
             doubt=None if self.item_doubt is None else self.item_doubt[rows],
             items=self.items[rows],
             counts=self.row_counts[units],
@@ -99,6 +100,11 @@ class StructureEvidence(Evidence):
     def grouped(self) -> numpy.ndarray:
         """RETURNS (ndarray): The logits by layer, (N, L, 3)."""
         return self.logits.reshape(len(self.logits), -1, 3)
+
+    @cached_property
+    def scaled(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The same, over the temperature. Links are not scaled: it is fitted to tags."""
+        return self.grouped if self.temperature == 1 else self.grouped / self.temperature
 
     @cached_property
     def tags(self) -> numpy.ndarray:
@@ -132,19 +138,21 @@ class StructureEvidence(Evidence):
         given = given[(given[:, 3] >= self.n_triggers) & (places >= 0) & self.open[places]]
         return numpy.concatenate((self.triggers, tagged, given))
 
-    def node_scores(self, places: numpy.ndarray) -> numpy.ndarray:
+    def node_scores(self, places: numpy.ndarray, logits: Optional[numpy.ndarray] = None) -> numpy.ndarray:
         """How sure some nodes are.
 
         places (ndarray): Which of `nodes`, (M',).
+        logits (Optional[ndarray]): The logits to go by; None for the scaled ones.
         RETURNS (ndarray): The mean probability of its tags, and 1 for one that is given, (M',).
         """
+        logits = self.scaled if logits is None else logits
         scores = numpy.ones(len(places))
         rows = numpy.full(len(self.asked), -1)
         rows[self.items] = numpy.arange(len(self.items))
         for number, (_, start, stop, kind) in enumerate(self.nodes[places].tolist()):
             if kind < self.grouped.shape[1] and (kind >= self.n_triggers or self.asked.find_triggers):
                 first = rows[start]
-                scores[number] = numpy.exp(_log_softmax(self.grouped[first : first + stop - start, kind]).max(axis=1)).mean()
+                scores[number] = numpy.exp(_log_softmax(logits[first : first + stop - start, kind]).max(axis=1)).mean()
         return scores
 
     @cached_property
@@ -152,7 +160,9 @@ class StructureEvidence(Evidence):
         """RETURNS (Tuple[ndarray, ndarray, ndarray, ndarray]): Pairs, as places in `nodes` (P, 2); the nodes of head and child
         side by side (P, 8); the logits of their links (P, outputs); and which outputs are possible (P, outputs) bool."""
         outputs = len(self.asked.schema.outputs)
-        pairs = self.asked.pair(self.nodes, self.node_scores) if self.link is not None else numpy.zeros((0, 2), dtype=int)
+        # Of too many pairs the same ones are looked at whatever the temperature.
+        scores = partial(self.node_scores, logits=self.grouped)
+        pairs = self.asked.pair(self.nodes, scores) if self.link is not None else numpy.zeros((0, 2), dtype=int)
         if not len(pairs):
             nothing = numpy.zeros((0, outputs))
             return pairs, numpy.zeros((0, 8), dtype=int), nothing, nothing.astype(bool)
@@ -223,12 +233,12 @@ class StructureEvidence(Evidence):
     @cached_property
     def probabilities(self) -> numpy.ndarray:
         """RETURNS (ndarray): The probability of each tag, (N, K)."""
-        return numpy.exp(_log_softmax(self.grouped)).reshape(len(self.logits), -1)
+        return numpy.exp(_log_softmax(self.scaled)).reshape(len(self.logits), -1)
 
     @cached_property
     def entropy(self) -> numpy.ndarray:
         def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
-            logs = _log_softmax(self.grouped[rows, layers])
+            logs = _log_softmax(self.scaled[rows, layers])
             return -(numpy.exp(logs) * logs).sum(axis=2) / numpy.log(3)
 
         def of_links(logits: numpy.ndarray) -> numpy.ndarray:
@@ -239,14 +249,14 @@ class StructureEvidence(Evidence):
     @cached_property
     def confidence(self) -> numpy.ndarray:
         def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
-            return 1 - numpy.exp(_log_softmax(self.grouped[rows, layers]).max(axis=2))
+            return 1 - numpy.exp(_log_softmax(self.scaled[rows, layers]).max(axis=2))
 
         return 1.0 - self._uncertainty(of_tags, lambda logits: expit(-numpy.abs(logits)))
 
     @cached_property
     def margin(self) -> numpy.ndarray:
         def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
-            best = numpy.sort(numpy.exp(_log_softmax(self.grouped[rows, layers])), axis=2)
+            best = numpy.sort(numpy.exp(_log_softmax(self.scaled[rows, layers])), axis=2)
             return 1 - (best[:, :, 2] - best[:, :, 1])
 
         return 1.0 - self._uncertainty(of_tags, lambda logits: 2 * expit(-numpy.abs(logits)))
@@ -270,7 +280,7 @@ class StructureEvidence(Evidence):
         matched = numpy.array([places.get(tuple(pair), -1) for pair in pairs.tolist()], dtype=int)
 
         def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
-            both = (_log_softmax(evidence.grouped[rows, layers]) for evidence in (before, self))
+            both = (_log_softmax(evidence.scaled[rows, layers]) for evidence in (before, self))
             return divergence_of(*both, kind)
 
         def of_links(logits: numpy.ndarray) -> numpy.ndarray:

@@ -69,9 +69,9 @@ class NoLinks:
     exclusive: bool
     reduce: Reduction
 
-    def reading(self, threshold: float) -> Reading:
+    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> Reading:
         """RETURNS (Reading): How the logits are to be read."""
-        return Reading(exclusive=self.exclusive, threshold=threshold, reduce=self.reduce)
+        return Reading(self.exclusive, threshold, self.reduce, temperatures)
 
     def teach(self, examples: Sequence[Example], items: Items) -> None:
         """Nothing but the targets is learned."""
@@ -109,8 +109,13 @@ class Task(Protocol):
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 
-    def reading(self, threshold: float) -> Reading:
-        """RETURNS (Reading): How the logits are to be read."""
+    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> Reading:
+        """Say how the logits are to be read.
+
+        threshold (float): The probability from which a label counts as given, if labels are not exclusive.
+        temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
+        RETURNS (Reading): What makes evidence of them.
+        """
 
     def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find the labels in the data, and what else `ask` needs to know of them.

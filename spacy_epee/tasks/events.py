@@ -1,7 +1,7 @@
 """Events: triggers, their arguments, and parts and attributes of these. The unit that exits is the window."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy
@@ -27,14 +27,19 @@ class EventReading:
 
     threshold (float): The probability from which a link counts as given.
     reduce (Union[str, float]): How the tokens of a window are joined: "mean", "max", or a quantile from 0 to 1.
+    temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
     """
 
     threshold: float
     reduce: Union[str, float]
+    temperatures: Dict[int, float] = field(default_factory=dict)
 
-    def evidence(self, logits: numpy.ndarray, **context: Any) -> StructureEvidence:
+    def evidence(self, logits: numpy.ndarray, *, layer: int, **context: Any) -> StructureEvidence:
         """RETURNS (StructureEvidence): What a rule may look at."""
-        return StructureEvidence(logits, threshold=self.threshold, reduce=self.reduce, **context)
+        temperature = self.temperatures.get(layer, 1.0)
+        return StructureEvidence(
+            logits, layer=layer, threshold=self.threshold, temperature=temperature, reduce=self.reduce, **context
+        )
 
 
 class Events:
@@ -87,9 +92,9 @@ class Events:
         """RETURNS (bool): Whether it looks at entities of the Doc."""
         return self.entities is not None
 
-    def reading(self, threshold: float) -> EventReading:
+    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EventReading:
         """RETURNS (EventReading): How this task's logits are to be read."""
-        return EventReading(threshold, self.reduce)
+        return EventReading(threshold, self.reduce, temperatures)
 
     def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find out about the data.

@@ -2,7 +2,7 @@
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_windows import get_windower, make_docs
 from util import make_words
@@ -174,6 +174,7 @@ def test_event_tokens_are_held_by_the_windows_that_have_all_of_them(note, data):
 def test_event_tokens_of_windows_left_out_are_held_by_none(note, data):
     (doc,) = docs = make_docs(note)
     windows = get_windower("bert", "wordpiece", 24, 6)(docs)
+    assume(len(windows))  # white space alone has none
     (whole,) = [find_tokens(docs, windows, SCHEMA, 10)]
     items = find_tokens(docs, windows.sample(24), SCHEMA, 10)
     (kept,) = [start for start in range(len(windows)) if windows.starts[start] == items.windows.starts[0]][:1]

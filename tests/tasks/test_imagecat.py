@@ -195,7 +195,7 @@ def test_imagecat_document_without_an_image_gets_no_answer(nlp):
     docs[1]._.image = None
     found = list(nlp.pipe(docs))
     assert found[1].cats == {"bright": 0.0, "dark": 0.0}
-    assert found[1]._.exits[NAME]["imagecat"] == {"layer": 0.0, "depth": LAYERS, "units": []}
+    assert found[1]._.exits[NAME]["imagecat"] == {"layer": 0.0, "depth": LAYERS, "uncertain": False, "units": []}
     assert nlp("A report alone.").cats == found[1].cats
     assert sum(found[2].cats.values()) == pytest.approx(1, abs=1e-5)
 

@@ -153,7 +153,7 @@ def test_relations_documents_without_entities_cost_nothing(one, monkeypatch):
     monkeypatch.setattr(stepper, "step", None)
     (doc,) = one.pipe([one.make_doc("No fever. " * 50)])
     assert doc._.relations == []
-    assert doc._.exits["epee_relations"]["relations"] == {"layer": 0.0, "depth": 4, "units": []}
+    assert doc._.exits["epee_relations"]["relations"] == {"layer": 0.0, "depth": 4, "uncertain": False, "units": []}
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "\x00\x07", "Codeine.", "日本語", "Codeine codeine codeine"])

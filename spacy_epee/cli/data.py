@@ -1,0 +1,126 @@
+"""The data that commands are given."""
+
+from pathlib import Path
+from typing import List, Optional
+
+from spacy.language import Language
+from spacy.training import Corpus, Example
+
+from ..component import EarlyExitTransformer
+from ..tasks.base import Task
+from ..tasks.events import Events
+from ..training.images import ImageReader
+from ..training.readers import EntityReader, JsonlReader
+
+UNREAD_ENTITIES = "unread_entities"
+"""The span group of annotated entities that the component does not look at."""
+
+GIVEN_TRIGGERS = "given_triggers"
+"""The span group of annotated triggers, when events are evaluated with them."""
+
+
+def read_sizes(batch_sizes: str) -> List[int]:
+    """Read batch sizes.
+
+    batch_sizes (str): The option.
+    RETURNS (List[int]): The sizes.
+    RAISES ValueError: They are none.
+    """
+    sizes = batch_sizes.split(",")
+    if not all(size.strip().isdecimal() and int(size) for size in sizes):
+        raise ValueError(f"--batch-sizes is '{batch_sizes}'; give whole numbers from 1 on, with commas between them")
+    return [int(size) for size in sizes]
+
+
+def read_data(
+    nlp: Language,
+    component: EarlyExitTransformer,
+    path: Path,
+    cats: Optional[str] = None,
+    entities: str = "gold",
+    triggers: str = "predicted",
+    spans_key: Optional[str] = None,
+    limit: int = 0,
+) -> List[Example]:
+    """Read annotated documents for a component.
+
+    nlp (Language): The pipeline.
+    component (EarlyExitTransformer): The component.
+    path (Path): The file or, for .spacy, a folder of files.
+    cats (Optional[str]): The fields with the labels, in a JSONL file, with commas between them.
+    entities (str): "gold" or "predicted".
+    triggers (str): "predicted" or "gold".
+    spans_key (Optional[str]): The span group of the entities, if not the component's.
+    limit (int): The most documents; 0 for all.
+    RETURNS (List[Example]): The documents, at least one.
+    RAISES ValueError: There are none, or an option means nothing.
+    """
+    for option, value, default in (("--entities", entities, "gold"), ("--triggers", triggers, "predicted")):
+        if value not in ("gold", "predicted"):
+            raise ValueError(f"{option} is '{value}'; give 'gold' or 'predicted' (default: '{default}')")
+    tasks = [part.task for part in component.parts.values()]
+    if any(task.name == "imagecat" for task in tasks):
+        examples = list(ImageReader(path, cats or "cats", limit)(nlp))
+    elif all(task.name == "textcat" for task in tasks):
+        examples = read_examples(nlp, path, cats or "cats", limit)
+    else:
+        examples = read_structures(nlp, path, tasks, component.name, cats, entities, triggers, spans_key, limit)
+    if not examples:
+        raise ValueError(f"There are no documents in {path}")
+    return examples
+
+
+def read_examples(nlp, path: Path, cats: str, limit: int) -> List[Example]:
+    """Read annotated documents in either format.
+
+    nlp (Language): The pipeline.
+    path (Path): The file or, for .spacy, a folder of files.
+    cats (str): The field with the labels, in a JSONL file.
+    limit (int): The most documents; 0 for all.
+    RETURNS (List[Example]): The documents.
+    """
+    if ".jsonl" in path.suffixes:
+        return list(JsonlReader(path, cats, limit)(nlp))
+    if not path.exists():
+        raise ValueError(f"There is no file '{path}'.")
+    return list(Corpus(path, limit=limit)(nlp))
+
+
+def read_structures(
+    nlp,
+    path: Path,
+    tasks: List[Task],
+    name: str,
+    cats: Optional[str],
+    entities: str,
+    triggers: str,
+    spans_key: Optional[str],
+    limit: int,
+) -> List[Example]:
+    """Read documents with relations and events, and labels if a task needs them.
+
+    nlp (Language): The pipeline.
+    path (Path): The file or, for .spacy, a folder of files.
+    tasks (List[Task]): The tasks of the component. Those that find triggers are told to take them where they are given.
+    name (str): The component.
+    cats (Optional[str]): The fields with the labels, in a JSONL file, with commas between them.
+    entities (str): "gold" or "predicted".
+    triggers (str): "predicted" or "gold".
+    spans_key (Optional[str]): The span group of the entities, if not the component's.
+    limit (int): The most documents; 0 for all.
+    RETURNS (List[Example]): The documents.
+    """
+    given = None
+    if triggers == "gold":
+        events = [task for task in tasks if isinstance(task, Events)]
+        if not events:
+            raise ValueError(f"--triggers is for events, and the component '{name}' is for {', '.join(task.name for task in tasks)}")
+        for task in events:
+            given = task.triggers_key = task.triggers_key or GIVEN_TRIGGERS
+    readers = [task for task in tasks if task.reads_entities]
+    key = spans_key or next((task.spans_key for task in readers if task.spans_key), None)
+    if key is None and not readers:
+        key = UNREAD_ENTITIES  # a span group holds any
+    fields = (cats or "cats").split(",") if any(task.name == "textcat" for task in tasks) else None
+    gold = entities == "gold" and bool(readers)
+    return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=fields, limit=limit)(nlp))

@@ -1,0 +1,94 @@
+"""`python -m spacy epee report`"""
+
+from base64 import b64encode
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import srsly
+from spacy.cli._util import import_code, setup_gpu
+from spacy.util import load_model
+from typer import Argument, Option
+from wasabi import Printer
+
+from ..evaluation.compare import find_component
+from ..evaluation.report import make_report
+from ..evaluation.tuning import Tuning, check_component, describe_rule
+from . import epee
+from .data import read_data, read_sizes
+
+
+@epee.command("report")
+def report_cli(
+    model: str = Argument(..., help="Pipeline: a folder or an installed package"),
+    data: Path = Argument(..., help="Annotated documents that were not trained on: .spacy, .jsonl or .jsonl.gz; images: .jsonl"),
+    folder: Path = Argument(..., help="Folder for report.html, its pictures and report.json"),
+    examples: int = Option(0, "--examples", min=0, help="How many of the documents to show, with their text"),
+    task: Optional[str] = Option(None, "--task", help="The task, if the component has several"),
+    missing_labels: bool = Option(False, "--missing-labels", help="Go on although labels have no example in the documents"),
+    time: bool = Option(True, "--time/--no-time", help="Time the settings on the Pareto front"),
+    timed: int = Option(100, "--timed", min=1, help="How many documents to time on"),
+    cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
+    entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
+    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
+    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
+    batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
+    rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
+    steps: int = Option(16, "--steps", min=2, help="How many values of each threshold are tried"),
+    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
+):
+    """Picture what a pipeline's exits cost and save, beside all other rules, in one HTML file."""
+    msg = Printer()
+    try:
+        if folder.exists():
+            raise ValueError(f"The path '{folder}' exists already; give another one, or remove it")
+        timing = {"batch_sizes": read_sizes(batch_sizes), "documents": timed, "rounds": rounds} if time else None
+        draw, template = load_drawing()
+        import_code(code)
+        setup_gpu(gpu_id)
+        nlp = load_model(model)
+        pipe = find_component(nlp, component)
+        check_component(pipe, task)
+        found = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit)
+        tuning = Tuning(nlp, pipe, found, task, calibrate=False, missing_labels=missing_labels, steps=steps, progress=True)
+        report = make_report(tuning, examples, timing)
+    except (ValueError, OSError) as error:
+        msg.fail(str(error), exits=1)
+    folder.mkdir(parents=True)
+    pictures = draw(report)
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(picture)
+    (folder / "report.html").write_text(render(template, report, pictures), encoding="utf-8")
+    srsly.write_json(folder / "report.json", {name: value for name, value in report.items() if name != "examples"})
+    msg.good(f"Saved the report to {folder / 'report.html'}")
+
+
+def load_drawing() -> Any:
+    """RETURNS (Any): What draws the pictures, and the template of the page.
+    RAISES ValueError: What they need is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader
+
+        from ..evaluation.plots import draw
+    except ImportError as error:
+        raise ValueError(
+            f"Reports need the package '{error.name}'. Install it with `pip install \"spacy_epee[report]\"`."
+        ) from error
+    loader = PackageLoader("spacy_epee", "evaluation")
+    return draw, Environment(loader=loader, autoescape=True).get_template("report.html")
+
+
+def render(template: Any, report: Dict[str, Any], pictures: Dict[str, bytes]) -> str:
+    """Write the page.
+
+    template (Template): Its template.
+    report (Dict[str, Any]): What it shows.
+    pictures (Dict[str, bytes]): PNGs by name.
+    RETURNS (str): HTML that refers to nothing outside itself.
+    """
+    images = {name: "data:image/png;base64," + b64encode(picture).decode() for name, picture in pictures.items()}
+    rows = [report["chosen"], report["full"], *(row for row in report["front"] if row["rule"] is not None)]
+    rows = [{**row, "settings": describe_rule(row["rule"])} for row in rows]
+    return template.render(**{**report, "rows": rows, "images": images})

@@ -1,0 +1,199 @@
+"""`python -m spacy epee tune`"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import srsly
+from spacy.cli._util import import_code, setup_gpu
+from spacy.util import load_model
+from typer import Argument, Option
+from wasabi import Printer
+
+from ..evaluation.compare import find_component
+from ..evaluation.tuning import Tuning, Wish, check_component, describe_rule
+from . import epee
+from .data import read_data, read_sizes
+
+
+@epee.command("tune")
+def tune_cli(
+    model: str = Argument(..., help="Pipeline: a folder or an installed package"),
+    data: Path = Argument(..., help="Annotated documents that were not trained on: .spacy, .jsonl or .jsonl.gz; images: .jsonl"),
+    max_drop: Optional[float] = Option(None, "--max-drop", help="Lose at most so many points of the score: 0.5 is half a point"),
+    min_speedup: Optional[float] = Option(None, "--min-speedup", help="Run at least so many times fewer layers, by wordpieces"),
+    max_disagreement: Optional[float] = Option(
+        None, "--max-disagreement", help="At most this share of documents gets another answer than at full depth: 0.01"
+    ),
+    confidence: float = Option(0.95, "--confidence", help="How surely, with --max-disagreement"),
+    coverage: Optional[float] = Option(
+        None, "--coverage", help="Share of documents without the flag `uncertain`: 0.9. The others are to be reviewed"
+    ),
+    output_model: Optional[Path] = Option(None, "--output-model", help="Folder for a copy of the pipeline with the rule"),
+    in_place: bool = Option(False, "--in-place", help="Write the rule into the given pipeline"),
+    output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
+    task: Optional[str] = Option(None, "--task", help="The task, if the component has several"),
+    calibrate: Optional[bool] = Option(
+        None, "--calibrate/--no-calibrate", help="Fit temperatures; if left out, where they help on held-out documents"
+    ),
+    missing_labels: bool = Option(False, "--missing-labels", help="Tune although labels have no example in the documents"),
+    time: bool = Option(True, "--time/--no-time", help="Time the settings on the Pareto front"),
+    timed: int = Option(100, "--timed", min=1, help="How many documents to time on"),
+    cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
+    entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
+    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
+    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
+    batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
+    rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
+    steps: int = Option(16, "--steps", min=2, help="How many values of each threshold are tried"),
+    seed: int = Option(0, "--seed", help="Seed of the split of the documents"),
+    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
+):
+    """Choose the exit rule by what may be lost, or what must be gained, and write it into the pipeline."""
+    msg = Printer()
+    try:
+        wish = Wish(max_drop, min_speedup, max_disagreement, confidence)
+        sizes = read_sizes(batch_sizes)
+        check_paths(model, wish, coverage, output_model, in_place, output)
+        import_code(code)
+        setup_gpu(gpu_id)
+        nlp = load_model(model)
+        pipe = find_component(nlp, component)
+        check_component(pipe, task)
+        examples = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit)
+        tuning = Tuning(
+            nlp,
+            pipe,
+            examples,
+            task,
+            wish=wish,
+            calibrate=calibrate,
+            missing_labels=missing_labels,
+            steps=steps,
+            seed=seed,
+            progress=True,
+        )
+        if not wish.empty:
+            tuning.choose()
+        if coverage is not None:
+            tuning.flag(coverage)
+        if time:
+            tuning.time(sizes, timed, rounds)
+        show(tuning.report, msg)
+        target = Path(model) if in_place else output_model
+        if target is not None:
+            tuning.write()
+            nlp.to_disk(target)
+            msg.good(f"Saved the pipeline to {target}")
+    except (ValueError, OSError) as error:
+        msg.fail(str(error), exits=1)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        srsly.write_json(output, tuning.report)
+        msg.good(f"Saved the figures to {output}")
+
+
+def check_paths(
+    model: str, wish: Wish, coverage: Optional[float], output_model: Optional[Path], in_place: bool, output: Optional[Path]
+) -> None:
+    """Refuse places to write to before anything is run.
+
+    RAISES ValueError: One exists, or there is nothing to write.
+    """
+    if coverage is not None and not 0 <= coverage <= 1:
+        raise ValueError(f"--coverage is {coverage}; give a share from 0 to 1, such as 0.9")
+    if output_model is not None and in_place:
+        raise ValueError("Give --output-model or --in-place, not both")
+    if (output_model is not None or in_place) and wish.empty:
+        raise ValueError(
+            "There is nothing to write without a wish; give --max-drop, --min-speedup or --max-disagreement with "
+            f"{'--in-place' if in_place else '--output-model'}"
+        )
+    if in_place and not Path(model).is_dir():
+        raise ValueError(f"--in-place needs a folder, and '{model}' is none; give --output-model FOLDER")
+    for option, path in (("--output-model", output_model), ("--output", output)):
+        if path is not None and path.exists():
+            raise ValueError(f"The path '{path}' exists already; give another one as {option}, or remove it")
+
+
+def show(report: Dict[str, Any], msg: Printer) -> None:
+    """Print a tuning.
+
+    report (Dict[str, Any]): That of `Tuning`.
+    msg (Printer): Where to.
+    """
+    calibration = report["calibration"]
+    rows = [
+        [
+            str(exit["layer"]),
+            f"{exit['temperature']:.2f}",
+            *(_pair(exit[name]) for name in ("nll", "ece", "failure_auroc", "depth_auroc")),
+        ]
+        for exit in calibration["exits"]
+    ]
+    header = ["Layer", "Temperature", "NLL", "Calibration error", "AUROC of errors", "AUROC of changes"]
+    msg.table(rows, header=header, divider=True, aligns=["r"] * len(header))
+    if calibration["fitted"]:
+        msg.info(f"Temperatures are fitted to {calibration['documents']} of these documents; before -> after")
+    else:
+        msg.info("Temperatures are those that were there" if calibration["kept"] else "No temperatures")
+    sizes = list(report["full"].get("ms", {}))
+    header = ["Rule", "Settings", report["score_desc"], "Disagrees", "Layers", "Fewer", *(f"ms, batch {size}" for size in sizes)]
+    chosen = report.get("chosen", {}).get("rule", "none")
+    rows = []
+    others = [row for row in report["front"] if row["rule"] is not None]
+    for row in [report["full"], *others]:
+        mark = "> " if row["rule"] == chosen else ""
+        cells = [mark + row["name"], describe_rule(row["rule"]), f"{100 * row['score']:.2f}"]
+        cells += [f"{100 * row['disagreement']:.2f} %", f"{row['wordpiece_layers']:.2f}", f"{row['speedup']:.2f}x"]
+        cells += [f"{row['ms'][size]:.2f}{'*' if row['on_time_front'][size] else ' '}" for size in sizes]
+        rows.append(cells)
+    msg.table(rows, header=header, divider=True, aligns=["l", "l"] + ["r"] * (len(header) - 2))
+    text = f"{report['documents']} documents, {report['settings']} settings, of which {report['front_settings']} have the best "
+    text += "score for their layers (by wordpieces); at most 8 of these are shown"
+    msg.info(text + (f". * also has the best score for its time, on {report['timed_documents']} documents" if sizes else ""))
+    for line in conclusions(report):
+        msg.text(line)
+
+
+def conclusions(report: Dict[str, Any]) -> List[str]:
+    """RETURNS (List[str]): What was chosen, and what that rests on, in sentences."""
+    if "chosen" not in report:
+        return ["Nothing is chosen; ask with --max-drop, --min-speedup or --max-disagreement."]
+    chosen, lines = report["chosen"], []
+    promise = report.get("promise")
+    if promise and not promise["kept"]:
+        lines.append(
+            f"No rule could be shown to keep {100 * promise['max_disagreement']:g} % disagreement with "
+            f"{100 * promise['confidence']:g} % confidence on {promise['documents']} documents: the full depth stays."
+        )
+    elif chosen["rule"] is None:
+        lines.append("No rule does what was asked for; the full depth stays.")
+    else:
+        lines.append(
+            f"Chosen: {chosen['name']} ({describe_rule(chosen['rule'])}), {100 * chosen['drop']:+.2f} points lost, "
+            f"{chosen['speedup']:.2f} times fewer layers."
+        )
+    if promise and promise["kept"]:
+        lines.append(
+            f"Promised: at most {100 * promise['max_disagreement']:g} % of documents get another answer than at full depth, "
+            f"with {100 * promise['confidence']:g} % confidence over the draw of the dev set (tested on "
+            f"{promise['documents']} of its documents, the settings made from the others). It holds for documents like these, "
+            "and only if they were used neither for training nor for choosing the checkpoint."
+        )
+    elif not promise:
+        lines.append("Scores are those of the documents that the rule was chosen on; evaluate it on test data, once.")
+    uncertain = report.get("uncertain")
+    if uncertain:
+        lines.append(
+            f"Flagged as uncertain: {100 * uncertain['flagged']:.2f} % of these documents, those that are at the last layer "
+            f"with an entropy above {uncertain['threshold']:.4g}."
+        )
+    return lines
+
+
+def _pair(values: List[Optional[float]]) -> str:
+    if all(value is None for value in values):
+        return "-"
+    return " -> ".join("-" if value is None else f"{value:.3f}" for value in values)

@@ -1,0 +1,127 @@
+"""The scorers' main figures of simulated answers, by counting what was worked out once."""
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Sequence, Tuple
+
+import numpy
+from scipy.stats import rankdata
+from spacy.scorer import PRFScore
+
+from ..annotation import annotation
+from ..tasks.event_answers import write_events
+from .events import facts_of
+from .simulate import Replay, Simulation
+
+if TYPE_CHECKING:
+    from .stored import Stored
+
+Score = Callable[[Simulation], float]
+
+
+def label_score(stored: "Stored") -> Score:
+    """For the labels of documents: the F-score of the positive label if there is one, macro F of exclusive labels, macro AUC of
+    others."""
+    labels, cfg = stored.labels, stored.component.task_cfg(stored.name)
+    truths, given = (numpy.zeros((stored.n_docs, len(labels)), dtype="float32") for _ in range(2))
+    for doc, eg in enumerate(stored.examples):
+        cats = eg.reference.cats
+        for column, label in enumerate(labels):
+            truths[doc, column] = cats.get(label, 0) > 0
+            given[doc, column] = label in cats
+    known = given.any(axis=1)
+    probabilities = numpy.zeros_like(truths)
+
+    def of_exclusive(simulation: Simulation) -> float:
+        gold = truths.argmax(axis=1)
+        # Without an image all scores are 0, and no label is right; without a wordpiece the first one is the answer.
+        said = (truths > 0).argmin(axis=1) if stored.task.name == "imagecat" else numpy.zeros(stored.n_docs, dtype=int)
+        said[stored.docs] = simulation.logits.argmax(axis=1)
+        counts = numpy.zeros((len(labels), len(labels)))
+        numpy.add.at(counts, (gold[known], said[known]), 1)
+        hits = counts.diagonal()
+        scores = 2 * hits / numpy.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1)
+        positive = cfg.get("positive_label")
+        return float(scores.mean() if positive is None else scores[labels.index(positive)])
+
+    def of_others(simulation: Simulation) -> float:
+        probabilities[stored.docs] = simulation.probabilities
+        total = 0.0
+        for column in range(len(labels)):
+            rows = given[:, column] > 0
+            true = truths[rows, column] > 0
+            if true.any() and not true.all():
+                ranks = rankdata(probabilities[rows, column])
+                total += (ranks[true].sum() / true.sum() - (true.sum() + 1) / 2) / (~true).sum()
+        return total / len(labels)
+
+    return of_exclusive if stored.task.exclusive else of_others
+
+
+def pair_score(stored: "Stored") -> Score:
+    """For relations: micro F."""
+    first = int(stored.task.exclusive)  # the first logit of exclusive labels is "not related"
+    annotated = numpy.array([annotation(eg.reference, "relations") is not None for eg in stored.examples], dtype=bool)
+    gold = sum(
+        len(given & set(stored.labels))
+        for eg in stored.examples
+        for given in stored.task.gold(eg.reference).values()  # type: ignore[attr-defined]
+    )
+    places = numpy.unique(stored.places, axis=0, return_inverse=True)[1].reshape(-1)
+    here = annotated[stored.items_docs]
+    truths = stored.truths[:, first:] > 0
+
+    def score(simulation: Simulation) -> float:
+        rows, columns = numpy.nonzero(simulation.decision[:, first:] & here[:, None])
+        # A place can have entities of several labels, of which the surest pair counts.
+        order = numpy.argsort(-simulation.probabilities[rows, columns + first], kind="stable")
+        rows, columns = rows[order], columns[order]
+        keys = places[rows] if first else places[rows] * len(stored.labels) + columns
+        kept = numpy.unique(keys, return_index=True)[1]
+        right = int(truths[rows[kept], columns[kept]].sum())
+        return PRFScore(tp=right, fp=len(kept) - right, fn=gold - right).fscore
+
+    return score
+
+
+def event_score(stored: "Stored", replay: Replay) -> Score:
+    """For events: the mean of the F-scores of triggers and arguments."""
+    found, right, gold = count_events(stored, replay, ("ev_trigger", "ev_arg"))
+    units = numpy.arange(replay.n_units)
+
+    def score(simulation: Simulation) -> float:
+        said, hits = (part[simulation.exits, units].sum(axis=0) for part in (found, right))
+        totals = said + gold
+        wanted = totals > 0
+        return float((2 * hits[wanted] / totals[wanted]).mean()) if wanted[0] else 0.0
+
+    return score
+
+
+def count_events(
+    stored: "Stored", replay: Replay, names: Sequence[str]
+) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """Count what each window says at each exit. What two windows say of one thing is counted twice, which is rare: a trigger is
+    of one window only.
+
+    stored (Stored): The documents.
+    replay (Replay): What their exits say.
+    names (Sequence[str]): What to count, by the names of `evaluation.events`.
+    RETURNS (Tuple[ndarray, ndarray, ndarray]): What is found and what of it is right, (E, U, names) each, and what is annotated
+        in all documents, (names,). Documents without annotation count nothing.
+    """
+    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, stored.labels) for eg in stored.examples]
+    annotated = [annotation(eg.reference, "events") is not None for eg in stored.examples]
+    gold = numpy.array([sum(len(own[name]) for own in facts) for name in names])
+    found = numpy.zeros((len(replay.evidence), replay.n_units, len(names)))
+    right = numpy.zeros_like(found)
+    docs = [eg.predicted.copy() for eg in stored.examples]
+    for exit, evidence in enumerate(replay.evidence):
+        for unit, index in enumerate(stored.docs.tolist()):
+            if not annotated[index]:
+                continue
+            docs[index]._.events = []
+            write_events(docs[index], [evidence.graph(unit)], stored.outputs.items, stored.labels)  # type: ignore
+            said = facts_of(docs[index], stored.examples[index].reference, stored.labels)
+            for column, name in enumerate(names):
+                found[exit, unit, column] = len(said[name])
+                right[exit, unit, column] = len(said[name] & facts[index][name])
+    return found, right, gold

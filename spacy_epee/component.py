@@ -38,6 +38,7 @@ from .model import (
 )
 from .part import Part
 from .tasks.base import Task, check_trunk
+from .tasks.textcat import TextCat
 from .training.losses import JointLoss, exit_weights, link_gradient
 from .windows import UnreadableDocs, Windows, pack
 
@@ -84,14 +85,8 @@ class EarlyExitTransformer(TrainablePipe):
         compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full`, `rel_full` and the like. If not,
             set `training.score_weights.cats_full = null`.
         """
-        if joint not in ("all", "any"):
-            raise ValueError(f"The setting `joint` of the component '{name}' is '{joint}'; give 'all' or 'any'.")
         named: Optional[List[str]] = model.attrs["tasks"]
-        if sorted(parts) != (named or list(parts)):
-            raise ValueError(
-                f"The component '{name}' has the tasks {sorted(parts)}, and its model has classifiers for {named}. Give each "
-                f"task a block in `components.{name}.tasks` and one of the same name in `components.{name}.model.heads`."
-            )
+        _check_parts(parts, named, name)
         for part in parts.values():
             check_trunk(part.task, model.get_ref("trunk").shims[0].reads, name)
         self.vocab = vocab
@@ -99,7 +94,7 @@ class EarlyExitTransformer(TrainablePipe):
         self.name = name
         self.parts = {task: parts[task] for task in sorted(parts)}
         self.loss = loss
-        self.joint = joint
+        self.joint = self._config_joint = joint
         self.compare_full_depth = compare_full_depth
         self.stage = "joint"
         own = {task: {"labels": [], "threshold": part.threshold} for task, part in self.parts.items()}
@@ -116,6 +111,17 @@ class EarlyExitTransformer(TrainablePipe):
         if task not in self.parts:
             raise ValueError(f"The component '{self.name}' has the tasks {list(self.parts)}; name one of them, not {task!r}.")
         return task
+
+    @property
+    def joint(self) -> Joint:
+        """RETURNS (str): "all" or "any", see `__init__`. It can be set at any time."""
+        return self._joint
+
+    @joint.setter
+    def joint(self, joint: Joint) -> None:
+        if joint not in ("all", "any"):
+            raise ValueError(f"The setting `joint` of the component '{self.name}' is '{joint}'; give 'all' or 'any'.")
+        self._joint = joint
 
     @property
     def task(self) -> Task:
@@ -181,6 +187,13 @@ class EarlyExitTransformer(TrainablePipe):
         """
         task = self._only(task)
         self._config_rules[task] = self.parts[task].exit
+
+    def _tell_others(self) -> None:
+        """Tell classifications which labels belong to others of the same component."""
+        for name, part in self.parts.items():
+            if isinstance(part.task, TextCat):
+                others = (self.task_labels(other) for other in self.parts if other != name)
+                part.task.others = frozenset(label for labels in others for label in labels)
 
     def _called(self, task: str) -> str:
         """What to call a task in messages."""
@@ -385,9 +398,11 @@ class EarlyExitTransformer(TrainablePipe):
         self._require_model()
         most = get_settings(self.model).max_wordpieces
         docs = [eg.predicted for eg in examples]
+        self._tell_others()
         windows = self._windows(docs).sample(most)
         asked = self._ask(docs, windows)
         known = numpy.stack([self._known(task, examples, items) for task, items in asked.items()])
+        _leave_out(asked, known)
         climbing = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked.values()])
         lengths = numpy.bincount(windows.docs, windows.lengths * climbing, minlength=len(docs))
         useful = numpy.flatnonzero(known.any(axis=0) & (lengths > 0))
@@ -400,6 +415,7 @@ class EarlyExitTransformer(TrainablePipe):
                 part, here = numpy.arange(len(docs)), asked
             else:
                 here = self._ask([docs[i] for i in part], windows.select(part))
+                _leave_out(here, known[:, part])
             taught = [examples[i] for i in part]
             for task, items in here.items():
                 self.parts[task].task.teach(taught, items)
@@ -480,7 +496,7 @@ class EarlyExitTransformer(TrainablePipe):
         *,
         nlp: Optional[Language] = None,
         labels: Optional[Union[Dict[str, List[str]], Iterable[str]]] = None,
-        positive_label: Optional[str] = None,
+        positive_label: Optional[Union[Dict[str, str], str]] = None,
     ) -> None:
         """Load the backbone, learn the labels and make the classifiers.
 
@@ -488,13 +504,15 @@ class EarlyExitTransformer(TrainablePipe):
         nlp (Optional[Language]): The pipeline.
         labels (Optional[Union[Dict[str, List[str]], Iterable[str]]]): The labels, or those of some of the tasks by name; None takes
             those of the examples.
-        positive_label (Optional[str]): The positive one of two exclusive labels, for scoring.
+        positive_label (Optional[Union[Dict[str, str], str]]): The positive one of two exclusive labels, for scoring; of several
+            tasks that of some of them by name.
         """
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
         wanted = self._given_labels(labels)
         fresh = not is_initialized(self.model)
         for task, part in self.parts.items():
             found, facts = part.task.learn(get_examples())
+            self._tell_others()
             if fresh:  # classifiers that are there already were made for what was found then
                 self.task_cfg(task).update(facts)
             for label in wanted.get(task, found):
@@ -503,7 +521,9 @@ class EarlyExitTransformer(TrainablePipe):
         self._check_owners(nlp)
         self._check_heads()
         if positive_label is not None:
-            self._set_positive(positive_label)
+            named = positive_label if isinstance(positive_label, dict) else {self._only(): positive_label}
+            for task, label in named.items():
+                self._set_positive(label, self._only(task))
         sample = list(islice(get_examples(), SAMPLE))
         if not sample:
             raise ValueError(Errors.E923.format(name=self.name))
@@ -553,13 +573,13 @@ class EarlyExitTransformer(TrainablePipe):
             for _ in self.all_exits(docs[:FITTED]):
                 pass
 
-    def _set_positive(self, label: str) -> None:
-        task, cfg = self.parts[self._only()].task, self.task_cfg()
-        if not task.exclusive or len(self.labels) != 2:
-            raise ValueError(Errors.E919.format(pos_label=label, labels=self.labels))
-        if label not in self.labels:
-            raise ValueError(Errors.E920.format(pos_label=label, labels=self.labels))
-        cfg["positive_label"] = label
+    def _set_positive(self, label: str, task: str) -> None:
+        labels = self.task_labels(task)
+        if not self.parts[task].task.exclusive or len(labels) != 2:
+            raise ValueError(Errors.E919.format(pos_label=label, labels=labels))
+        if label not in labels:
+            raise ValueError(Errors.E920.format(pos_label=label, labels=labels))
+        self.task_cfg(task)["positive_label"] = label
 
     def _check_heads(self) -> None:
         """Refuse classifiers made for another task."""
@@ -631,7 +651,7 @@ class EarlyExitTransformer(TrainablePipe):
         examples (Iterable[Example]): Examples whose predicted Docs this component has annotated.
         RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; the main one at full depth, such as `cats_full` or
             `rel_full`; and `exit_layer`, the mean layer of the exits taken, by unit. With several tasks each figure has the
-            task's name before it, `joint_score` and `joint_full` are the means of the main ones, and `exit_layer` is the mean
+            task's name before it, `joint_score` and `joint_full` are the means of the main ones where there are any, and `exit_layer` is the mean
             over the documents of the last layer that ran.
         """
         examples = list(examples)
@@ -654,8 +674,12 @@ class EarlyExitTransformer(TrainablePipe):
             return found[self._only()]
         joint: Dict[str, Any] = {f"{task}_{name}": score for task, scores in found.items() for name, score in scores.items()}
         for name, kind in (("joint_score", "main"), ("joint_full", "full")):
-            means = [scores.get(getattr(self.parts[task].task, kind)) for task, scores in found.items()]
-            joint[name] = None if all(mean is None for mean in means) else float(numpy.mean([mean or 0.0 for mean in means]))
+            means = [
+                scores.get(getattr(self.parts[task].task, kind))
+                for task, scores in found.items()
+                if scores.get(self.parts[task].task.main) is not None
+            ]
+            joint[name] = None if not means or None in means else float(numpy.mean(means))  # type: ignore[arg-type]
         deepest = [
             max((unit["layer"] for entry in eg.predicted._.exits.get(self.name, {}).values() for unit in entry["units"]), default=0)
             for eg in examples
@@ -668,6 +692,8 @@ class EarlyExitTransformer(TrainablePipe):
         part, cfg = self.parts[task], self.task_cfg(task)
         if part.scorer is None:
             return {}
+        if "tasks" in self.cfg and part.task.assigns == "doc.cats":  # spaCy takes what is not annotated for wrong
+            examples = [eg for eg in examples if set(eg.reference.cats) & set(cfg["labels"])]
         return dict(part.scorer(examples, **{**cfg, "labels": tuple(cfg["labels"]), **part.task.score_settings(), **kwargs}))
 
     def score_answers(
@@ -765,6 +791,7 @@ class EarlyExitTransformer(TrainablePipe):
 
     def _load(self, read_cfg: Callable[[], Dict], load: Callable[[], Any], source: str) -> "EarlyExitTransformer":
         # What the file leaves out must not be taken over from what this component was before.
+        self.cfg.pop("joint", None)
         for task in self.parts:
             for name in ("exit", *FITTED_LATER):
                 self.task_cfg(task).pop(name, None)
@@ -799,13 +826,16 @@ class EarlyExitTransformer(TrainablePipe):
                     f"model in {source} was trained with {own.n_labels}: the files are not of one pipeline, or the config "
                     "says something else about exclusive labels. Copy or save it again."
                 )
+        noted = self.cfg.pop("joint", None)
+        if noted is not None and noted["config"] == self._config_joint:
+            self.joint = noted["now"]
         for task, part in self.parts.items():
             cfg = self.task_cfg(task)
             if "temperatures" in cfg:
                 # srsly reads some numbers back as their neighbours
                 self.set_temperatures(cfg["temperatures"], task)
             # What the config says now holds over what was saved, unless it says the same as then.
-            if cfg.pop("config_threshold", cfg["threshold"]) != part.threshold:
+            if float(cfg.pop("config_threshold", cfg["threshold"])) != part.threshold:
                 cfg["threshold"] = part.threshold
             noted = json.loads(cfg.pop("exit", "null"))
             # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
@@ -815,10 +845,13 @@ class EarlyExitTransformer(TrainablePipe):
         return self
 
     def _note_rules(self) -> None:
-        """Keep rules that were set on the pipeline and are not in its config, and what its config says of thresholds."""
+        """Keep what was set on the pipeline and is not in its config: rules, and `joint`; and what its config says of thresholds."""
+        self.cfg.pop("joint", None)
+        if self.joint != self._config_joint:
+            self.cfg["joint"] = {"config": self._config_joint, "now": self.joint}
         for task, part in self.parts.items():
             cfg, configured = self.task_cfg(task), self._config_rules[task]
-            cfg["config_threshold"] = part.threshold
+            cfg["config_threshold"] = str(part.threshold)  # srsly reads 0.3 back as 0.30000000000000004
             cfg.pop("exit", None)
             rule = _rule_config(part.exit)
             if rule is None and part.exit is not None and part.exit is not configured:
@@ -829,6 +862,38 @@ class EarlyExitTransformer(TrainablePipe):
             elif rule != _rule_config(configured) or (part.exit is None) != (configured is None):
                 # As a string: srsly reads 0.3 back as 0.30000000000000004.
                 cfg["exit"] = json.dumps({"config": _rule_config(configured), "rule": rule})
+
+
+def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -> None:
+    """Refuse tasks that a component cannot have.
+
+    parts (Dict[str, Any]): The tasks, by name.
+    named (Optional[List[str]]): The tasks that its model has classifiers for; None for a model with those of one task.
+    name (str): The component.
+    """
+    for task, part in parts.items():
+        if not isinstance(part, Part):
+            raise ValueError(
+                f"The block `components.{name}.tasks.{task}` makes no task. Give it one such as "
+                "`@misc = \"spacy-epee.TextCatTask.v1\"`."
+            )
+    if named is None and len(parts) != 1:
+        raise ValueError(
+            f"The component '{name}' has the tasks {sorted(parts)}, and its model has classifiers for one task. Set "
+            f"`components.{name}.model.@architectures` to 'spacy-epee.JointModel.v1', and name classifiers for each task."
+        )
+    if named is not None and sorted(parts) != named:
+        raise ValueError(
+            f"The component '{name}' has the tasks {sorted(parts)}, and its model has classifiers for {named}. Give each "
+            f"task a block in `components.{name}.tasks` and one of the same name in `components.{name}.model.heads`."
+        )
+    for one, other in combinations(sorted(parts), 2):
+        place = parts[one].task.assigns
+        if place == parts[other].task.assigns and place != "doc.cats":
+            raise ValueError(
+                f"The tasks '{one}' and '{other}' of the component '{name}' both write `{place}`. Make one task of them, with all "
+                "their labels, or two components."
+            )
 
 
 def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
@@ -845,6 +910,16 @@ def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, do
         if "token.is_sent_start" in nlp.get_pipe_meta(name).assigns:  # type: ignore[union-attr]
             docs = [doc if doc.has_annotation("SENT_START") else pipe(doc) for doc in docs]
     return docs
+
+
+def _leave_out(asked: Dict[str, Items], known: numpy.ndarray) -> None:
+    """Do not run for a task what it can learn nothing from.
+
+    asked (Dict[str, Items]): What each task asks.
+    known (ndarray): How many of its items are annotated in each Doc, (tasks, docs).
+    """
+    for items, own in zip(asked.values(), known):
+        items.wanted = own[items.unit_docs] > 0  # type: ignore[assignment]
 
 
 def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:

@@ -27,6 +27,9 @@ class Items:
     unit_docs: numpy.ndarray
     units: numpy.ndarray
 
+    wanted = None
+    """Which units to run, (U,) bool; None for all. Not a field: training sets it."""
+
     def __len__(self) -> int:
         return len(self.units)
 
@@ -50,7 +53,8 @@ class Items:
     @cached_property
     def live(self) -> numpy.ndarray:
         """RETURNS (ndarray): The units that there is something to run for, in order."""
-        return numpy.flatnonzero((self.lengths > 0) & (self.counts > 0))
+        live = (self.lengths > 0) & (self.counts > 0)
+        return numpy.flatnonzero(live if self.wanted is None else live & self.wanted)
 
     @cached_property
     def window_counts(self) -> numpy.ndarray:

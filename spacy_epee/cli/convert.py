@@ -10,6 +10,7 @@ from spacy.tokens import DocBin
 from typer import Argument, Option
 from wasabi import Printer
 
+from ..annotation import annotation
 from ..convert.rows import READERS, WRITERS, guess_format
 from ..training.annotations import annotate_doc, warn_expanded
 from . import epee
@@ -50,8 +51,8 @@ def convert_cli(
         for where, row in READERS[form](source):
             doc = annotate_doc(nlp, row, where, spans_key=spans_key, align=align, expanded=expanded)
             entities += len(doc.ents) if spans_key is None else len(doc.spans[spans_key])
-            relations += len(doc._.relations)
-            events += len(doc._.events)
+            relations += len(annotation(doc, "relations") or ())
+            events += len(annotation(doc, "events") or ())
             if target.suffix == ".spacy":
                 docs.add(doc)
             else:

@@ -61,7 +61,7 @@ def read_data(
     tasks = [part.task for part in component.parts.values()]
     if any(task.name == "imagecat" for task in tasks):
         examples = list(ImageReader(path, cats or "cats", limit)(nlp))
-    elif all(task.name == "textcat" for task in tasks):
+    elif all(task.name == "textcat" for task in tasks) and "," not in (cats or ""):
         examples = read_examples(nlp, path, cats or "cats", limit)
     else:
         examples = read_structures(nlp, path, tasks, component.name, cats, entities, triggers, spans_key, limit)
@@ -114,11 +114,18 @@ def read_structures(
     if triggers == "gold":
         events = [task for task in tasks if isinstance(task, Events)]
         if not events:
-            raise ValueError(f"--triggers is for events, and the component '{name}' is for {', '.join(task.name for task in tasks)}")
+            kinds = ", ".join(task.name for task in tasks)
+            raise ValueError(f"--triggers is for events, and the component '{name}' is for {kinds}")
         for task in events:
             given = task.triggers_key = task.triggers_key or GIVEN_TRIGGERS
     readers = [task for task in tasks if task.reads_entities]
-    key = spans_key or next((task.spans_key for task in readers if task.spans_key), None)
+    keys = {task.spans_key for task in readers}
+    if len(keys) > 1 and entities == "gold":
+        raise ValueError(
+            f"The tasks of the component '{name}' look for entities in different places, {sorted(map(str, keys))}, and the data go "
+            "to one. Evaluate with --entities predicted, or train them on one span group"
+        )
+    key = spans_key or next(iter(keys), None)
     if key is None and not readers:
         key = UNREAD_ENTITIES  # a span group holds any
     fields = (cats or "cats").split(",") if any(task.name == "textcat" for task in tasks) else None

@@ -459,6 +459,8 @@ class FromLayer(Rule):
     def __post_init__(self) -> None:
         if self.layer < 1:
             raise ValueError(f"The exit rule {self.registered} has layer = {self.layer}; give a layer from 1 on.")
+        if not isinstance(self.rule, ExitRule):
+            raise ValueError(f"The exit rule {self.registered} needs another rule; give one in the block `exit.rule`.")
 
     @property
     def first_layer(self) -> int:

@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
 import numpy
 from spacy.tokens import Doc, Span
 
+from ..annotation import annotation
 from ..exits.structure import Graph
 from .event_items import KIND, START, STOP, EventItems
 
@@ -57,11 +58,12 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: EventItems, labels: S
 
 def _others(doc: Doc, labels: Set[str]) -> List[Dict[str, Any]]:
     """The events of a Doc that have other labels, without arguments that are events which go."""
-    kept = [number for number, event in enumerate(doc._.events) if event["label"] not in labels]
+    before = annotation(doc, "events") or ()
+    kept = [number for number, event in enumerate(before) if event["label"] not in labels]
     new = {number: place for place, number in enumerate(kept)}
     found = []
     for number in kept:
-        event = doc._.events[number]
+        event = before[number]
         stays = [argument.get("event") is None or argument["event"] in new for argument in event["arguments"]]
         places = {old: place for place, old in enumerate(old for old, stay in enumerate(stays) if stay)}
         arguments = [

@@ -5,6 +5,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from spacy.tokens import Doc, Span
 
+from ..annotation import annotation
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -45,7 +47,7 @@ class Event:
     def of(cls, doc: Doc) -> List["Event"]:
         """RETURNS (List[Event]): The events of a Doc, from `doc._.events`."""
         install_extensions()
-        return [cls._read(doc, entry) for entry in doc._.events]
+        return [cls._read(doc, entry) for entry in annotation(doc, "events") or ()]
 
     @classmethod
     def _read(cls, doc: Doc, entry: Dict[str, Any]) -> "Event":

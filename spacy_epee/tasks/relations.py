@@ -42,7 +42,7 @@ class Relation:
         install_extensions()
         return [
             cls(doc[slice(*entry["head"])], doc[slice(*entry["child"])], entry["label"], entry.get("score", 1.0))
-            for entry in doc._.relations
+            for entry in annotation(doc, "relations") or ()
         ]
 
 
@@ -245,7 +245,7 @@ class Relations(NoLinks):
             if key not in own or own[key]["score"] < score:
                 own[key] = {"head": head, "child": child, "label": label, "score": score}
         for doc, own in zip(docs, found):
-            others = [entry for entry in doc._.relations if entry["label"] not in labels]
+            others = [entry for entry in annotation(doc, "relations") or () if entry["label"] not in labels]
             ordered = sorted(own.values(), key=lambda entry: (entry["head"], entry["child"], entry["label"]))
             doc._.relations = [*others, *ordered]
 

@@ -1,6 +1,6 @@
 """Document classification: one label of several, or any number of them. The unit that exits is the document."""
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.errors import Errors
@@ -20,6 +20,8 @@ class TextCat(NoLinks):
     assigns, unit = "doc.cats", "document"
     main, full, per_label = "cats_score", "cats_full", "cats_f_per_type"
     reads_entities = False
+    others: FrozenSet[str] = frozenset()
+    """Labels of other tasks of the component, which are in the same `doc.cats`."""
 
     def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
         """
@@ -101,7 +103,7 @@ class TextCat(NoLinks):
                 if label in cats:
                     truths[row, column] = cats[label]
                     given[row, column] = 1
-            strange = sorted(label for label, value in cats.items() if value and label not in labels)
+            strange = sorted(label for label, value in cats.items() if value and not (label in labels or label in self.others))
             known = truths[row].sum()
             if strange and not (known if self.exclusive else given[row].any()):
                 raise ValueError(

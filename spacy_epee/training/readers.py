@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -89,6 +90,13 @@ def _references(
             for field in fields:
                 check_cats(row, field, f"{path}, line {number}")
         every = [read_cats([row for _, row in rows], field) for field in fields]
+        for one, other in combinations(range(len(fields)), 2):
+            shared = {label for found in every[one] for label in found} & {label for found in every[other] for label in found}
+            if shared:
+                raise ValueError(
+                    f"{path}: the fields '{fields[one]}' and '{fields[other]}' share {len(shared)} labels, and `doc.cats` holds a "
+                    "label once. Rename them in the data, or read one of the fields."
+                )
         for place, (number, row) in enumerate(rows):
             doc = annotate_doc(nlp, row, f"{path}, line {number}", spans_key=spans_key, align=align, expanded=expanded)
             for found in every:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 import spacy
+from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
+from spacy_epee.annotation import annotation
 from spacy_epee.cli import epee
 from spacy_epee.convert.rows import READERS, guess_format
 from spacy_epee.tasks.relations import Relation
@@ -243,3 +245,12 @@ def test_convert_without_the_library_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "bioc.biocxml", None)
     found = run(write(tmp_path, "bioc"), tmp_path / "out.jsonl")
     assert found.exit_code == 1 and "spacy_epee[convert]" in "".join(found.output.split())
+
+
+def test_convert_keeps_what_is_not_annotated_apart_from_what_is_not_there(tmp_path):
+    rows = [{"text": "Fever.", "ents": [], "relations": []}, {"text": "Rash.", "ents": [], "events": []}]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(tmp_path / "notes.jsonl", tmp_path / "notes.spacy").exit_code == 0
+    docs = list(DocBin().from_disk(tmp_path / "notes.spacy").get_docs(spacy.blank("en").vocab))
+    known = [[annotation(doc, name) is not None for name in ("relations", "events")] for doc in docs]
+    assert known == [[True, False], [False, True]]

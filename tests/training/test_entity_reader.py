@@ -145,3 +145,10 @@ def test_copy_entities_to_another_vocabulary():
     copy_entities(source, target)
     assert [(span.start, span.end, span.label_) for span in target.ents] == [(s.start, s.end, s.label_) for s in source.ents]
     assert [span.label_ for span in target.spans["all"]] == [span.label_ for span in source.ents]
+
+
+def test_entity_reader_refuses_fields_that_share_a_label(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    path.write_text(json.dumps({"text": "Fever.", "kind": "yes", "urgent": "yes"}) + "\n")
+    with pytest.raises(ValueError, match="'kind' and 'urgent' share 1 labels"):
+        list(EntityReader(path, cats=["kind", "urgent"])(spacy.blank("en")))

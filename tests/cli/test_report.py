@@ -7,7 +7,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from test_tune import LABELS, save
+from test_tune_command import LABELS, save
 from typer.testing import CliRunner
 from util import SENTENCES, make_nlp
 

@@ -56,7 +56,7 @@ def histogram(report: Dict[str, Any]) -> Figure:
             axes.barh(labels, shares[:, layer], left=left, color=colors[layer], label=str(layer + 1))
             left += shares[:, layer]
     axes.invert_yaxis()
-    axes.set_xlabel(f"Share of the {report['unit']}s of documents with the label")
+    axes.set_xlabel(f"Share of the {report['unit']}s, by label of the document")
     figure.legend(loc="outside right upper", title="Exit layer", fontsize=8)
     return figure
 

@@ -246,7 +246,10 @@ def test_joint_rules_can_be_set_when_loading(nlp, tmp_path):
 
 
 def test_joint_in_two_processes(nlp):
-    one, two = ([doc._.exits for doc in nlp.pipe(docs_of(nlp), batch_size=3, n_process=n)] for n in (1, 2))
+    def rounded(doc):  # a process of its own has another number of threads, which sum up in another order
+        return json.loads(json.dumps(doc._.exits), parse_float=lambda number: round(float(number), 4))
+
+    one, two = ([rounded(doc) for doc in nlp.pipe(docs_of(nlp), batch_size=3, n_process=n)] for n in (1, 2))
     assert one == two
 
 

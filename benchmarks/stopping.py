@@ -8,7 +8,8 @@ All rules have settings by the quantiles of the dev documents' evidence (`spacy_
 all together ("tuned"), the one is taken that is fastest within the allowed drop on dev, and run on test once. Speed-ups are in
 layers over wordpieces, scores as in benchmarks/rules.py. Promises are made on dev with a confidence of 95 %. As one dev set is
 one draw, the share of broken promises is counted too: of all documents (dev and test) that the settings were not made from, 1,000
-random samples with replacement, half as many, each make the promise, and it is broken if all these documents break it. Writes benchmarks/results/stopping.json and stopping.md.
+random samples with replacement, half as many, each make the promise, and it is broken if all these documents break it. Writes
+benchmarks/results/stopping.json and stopping.md.
 """
 
 import sys

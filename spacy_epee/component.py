@@ -143,8 +143,8 @@ class EarlyExitTransformer(TrainablePipe):
 
     @property
     def label_data(self) -> Union[List[str], Dict[str, List[str]]]:
-        """RETURNS (Union[List[str], Dict[str, List[str]]]): What `spacy init labels` writes and `initialize` takes: labels, or the
-        labels of each task."""
+        """RETURNS (Union[List[str], Dict[str, List[str]]]): What `spacy init labels` writes and `initialize` takes: labels, or
+        those of each task."""
         if "tasks" in self.cfg:
             return {task: list(self.task_labels(task)) for task in self.parts}
         return list(self.labels)
@@ -502,8 +502,8 @@ class EarlyExitTransformer(TrainablePipe):
 
         get_examples (Callable[[], Iterable[Example]]): Returns some representative examples.
         nlp (Optional[Language]): The pipeline.
-        labels (Optional[Union[Dict[str, List[str]], Iterable[str]]]): The labels, or those of some of the tasks by name; None takes
-            those of the examples.
+        labels (Optional[Union[Dict[str, List[str]], Iterable[str]]]): The labels, or those of some of the tasks by name; None
+            takes those of the examples.
         positive_label (Optional[Union[Dict[str, str], str]]): The positive one of two exclusive labels, for scoring; of several
             tasks that of some of them by name.
         """
@@ -551,7 +551,7 @@ class EarlyExitTransformer(TrainablePipe):
         if not isinstance(labels, dict) or set(labels) - set(self.parts):
             raise ValueError(
                 f"Give the labels of the component '{self.name}' by task, in `initialize.components.{self.name}.labels`: "
-                f"{{\"{next(iter(self.parts))}\": [...]}}. The tasks are {list(self.parts)}; those left out take the labels of the "
+                f"{{\"{next(iter(self.parts))}\": [...]}}. The tasks are {list(self.parts)}; those left out take those of the "
                 "data."
             )
         return {task: list(own) for task, own in labels.items()}
@@ -589,8 +589,8 @@ class EarlyExitTransformer(TrainablePipe):
                 block = f"model.heads.{name}" if "tasks" in self.cfg else "model.head"
                 raise ValueError(
                     f"The setting `{block}` of the component '{self.name}' names classifiers for the task '{kind.task}', and "
-                    f"{self._called(name)} is of the kind '{part.task.name}'. Name classifiers for that, or leave the setting out "
-                    "where there is a default."
+                    f"{self._called(name)} is of the kind '{part.task.name}'. Name classifiers for that, or leave the setting "
+                    "out where there is a default."
                 )
 
     def _check_owners(self, nlp: Optional[Language]) -> None:
@@ -651,8 +651,8 @@ class EarlyExitTransformer(TrainablePipe):
         examples (Iterable[Example]): Examples whose predicted Docs this component has annotated.
         RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; the main one at full depth, such as `cats_full` or
             `rel_full`; and `exit_layer`, the mean layer of the exits taken, by unit. With several tasks each figure has the
-            task's name before it, `joint_score` and `joint_full` are the means of the main ones where there are any, and `exit_layer` is the mean
-            over the documents of the last layer that ran.
+            task's name before it, `joint_score` and `joint_full` are the means of the main ones where there are any, and
+            `exit_layer` is the mean over the documents of the last layer that ran.
         """
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.score")
@@ -680,10 +680,8 @@ class EarlyExitTransformer(TrainablePipe):
                 if scores.get(self.parts[task].task.main) is not None
             ]
             joint[name] = None if not means or None in means else float(numpy.mean(means))  # type: ignore[arg-type]
-        deepest = [
-            max((unit["layer"] for entry in eg.predicted._.exits.get(self.name, {}).values() for unit in entry["units"]), default=0)
-            for eg in examples
-        ]
+        entries = [eg.predicted._.exits.get(self.name, {}).values() for eg in examples]
+        deepest = [max((unit["layer"] for entry in own for unit in entry["units"]), default=0) for own in entries]
         joint["exit_layer"] = float(numpy.mean(deepest)) if deepest else 0.0
         return joint
 
@@ -845,7 +843,8 @@ class EarlyExitTransformer(TrainablePipe):
         return self
 
     def _note_rules(self) -> None:
-        """Keep what was set on the pipeline and is not in its config: rules, and `joint`; and what its config says of thresholds."""
+        """Keep what was set on the pipeline and is not in its config: rules, and `joint`; and what its config says of
+        thresholds."""
         self.cfg.pop("joint", None)
         if self.joint != self._config_joint:
             self.cfg["joint"] = {"config": self._config_joint, "now": self.joint}
@@ -857,7 +856,7 @@ class EarlyExitTransformer(TrainablePipe):
             if rule is None and part.exit is not None and part.exit is not configured:
                 warnings.warn(
                     f"The exit rule {type(part.exit).__name__} of {self._called(task)} has no `to_config` and is not saved: "
-                    "the pipeline will be loaded with the rule of its config. Name the rule in the config, or give it that method."
+                    "the pipeline will be loaded with the rule of its config. Name the rule there, or give it that method."
                 )
             elif rule != _rule_config(configured) or (part.exit is None) != (configured is None):
                 # As a string: srsly reads 0.3 back as 0.30000000000000004.
@@ -891,8 +890,8 @@ def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -
         place = parts[one].task.assigns
         if place == parts[other].task.assigns and place != "doc.cats":
             raise ValueError(
-                f"The tasks '{one}' and '{other}' of the component '{name}' both write `{place}`. Make one task of them, with all "
-                "their labels, or two components."
+                f"The tasks '{one}' and '{other}' of the component '{name}' both write `{place}`. Make one task of them, with "
+                "all their labels, or two components."
             )
 
 

@@ -118,8 +118,8 @@ def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutput
             pairs = [(found.logits, gradient.logits), (found.doubt, gradient.doubt)]
             pairs += [(links.logits, own.logits) for links, own in zip(found.links, gradient.links)]
             for output, own in pairs:
-                # Something was asked, there is a learned exit, and the stage trains it. Zeros would let the optimizer go on moving
-                # the classifiers of a task that a batch says nothing about.
+                # Something was asked, there is a learned exit, and the stage trains it. Zeros would let the optimizer go on
+                # moving the classifiers of a task that a batch says nothing about.
                 if output.requires_grad and own.any():
                     outputs.append(output)
                     wanted.append(xp2torch(own, device=output.device))

@@ -467,7 +467,8 @@ def test_joint_two_tasks_of_relations_are_refused():
 
 
 def test_joint_a_block_that_makes_no_task_is_refused():
-    config = {"model": {"heads": {"kind": {"@architectures": "spacy-epee.PooledHead.v1"}}}, "tasks": {"kind": {"exclusive": True}}}
+    head = {"@architectures": "spacy-epee.PooledHead.v1"}
+    config = {"model": {"heads": {"kind": head}}, "tasks": {"kind": {"exclusive": True}}}
     with pytest.raises(ValueError, match="components.epee.tasks.kind"):
         spacy.blank("en").add_pipe("epee", config=config)
 

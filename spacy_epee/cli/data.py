@@ -122,8 +122,8 @@ def read_structures(
     keys = {task.spans_key for task in readers}
     if len(keys) > 1 and entities == "gold":
         raise ValueError(
-            f"The tasks of the component '{name}' look for entities in different places, {sorted(map(str, keys))}, and the data go "
-            "to one. Evaluate with --entities predicted, or train them on one span group"
+            f"The tasks of the component '{name}' look for entities in different places, {sorted(map(str, keys))}, and the data "
+            "go to one. Evaluate with --entities predicted, or train them on one span group"
         )
     key = spans_key or next(iter(keys), None)
     if key is None and not readers:

@@ -67,9 +67,9 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     depth = report["depth"]
     if tasks:
         scores = [
-            [task, part["full"]["score_desc"], titles[name], _percent(part[name]["score"]), f"{part[name]['layers']:.2f} of {depth}"]
+            [task, part["full"]["score_desc"], title, _percent(part[name]["score"]), f"{part[name]['layers']:.2f} of {depth}"]
             for task, part in tasks.items()
-            for name in titles
+            for name, title in titles.items()
         ]
         msg.table(scores, header=["Task", "Score", "", "", "Mean exit layer"], divider=True, aligns=["l", "l", "l", "r", "r"])
     sizes = list(report["speedup_seconds"])
@@ -83,13 +83,14 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         row += [f"{report['speedup_seconds'][size]:.2f}x" if name == "exits" else "1.00x" for size in sizes]
         rows.append(row)
     msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * (len(header) - 1))
-    labels = [
-        [*([task] if task else []), label, *(_percent(part[name]["per_label"].get(label, {}).get(key)) for name in titles for key in "prf")]
-        for task, part in (tasks or {"": report}).items()
-        for label in part["full"]["per_label"]
-    ]
+    labels = []
+    for task, part in (tasks or {"": report}).items():
+        for label in part["full"]["per_label"]:
+            found = [part[name]["per_label"].get(label, {}) for name in titles]
+            labels.append([*([task] if task else []), label, *(_percent(own.get(key)) for own in found for key in "prf")])
     if labels:
-        header = [*(["Task"] if tasks else []), "Label", *(f"{key.upper()}, {titles[name].lower()}" for name in titles for key in "prf")]
+        figures = [f"{key.upper()}, {title.lower()}" for title in titles.values() for key in "prf"]
+        header = [*(["Task"] if tasks else []), "Label", *figures]
         msg.table(labels, header=header, divider=True, aligns=["l"] * (len(header) - 6) + ["r"] * 6)
     saved = f"{100 * report['layers_saved']:.0f} % of the layers saved ({report['speedup_layers']:.2f} times fewer"
     saved += f"; {report['speedup_wordpieces']:.2f} times, counted by wordpieces)"

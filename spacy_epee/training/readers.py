@@ -94,8 +94,8 @@ def _references(
             shared = {label for found in every[one] for label in found} & {label for found in every[other] for label in found}
             if shared:
                 raise ValueError(
-                    f"{path}: the fields '{fields[one]}' and '{fields[other]}' share {len(shared)} labels, and `doc.cats` holds a "
-                    "label once. Rename them in the data, or read one of the fields."
+                    f"{path}: the fields '{fields[one]}' and '{fields[other]}' share {len(shared)} labels, and `doc.cats` holds "
+                    "a label once. Rename them in the data, or read one of the fields."
                 )
         for place, (number, row) in enumerate(rows):
             doc = annotate_doc(nlp, row, f"{path}, line {number}", spans_key=spans_key, align=align, expanded=expanded)

@@ -30,8 +30,8 @@ from .model import (
     ExitOutputs,
     get_exit_layers,
     get_heads,
+    get_runner,
     get_settings,
-    get_stepper,
     get_windows,
     is_initialized,
     set_training,
@@ -265,7 +265,7 @@ class EarlyExitTransformer(TrainablePipe):
         """
         self._require_model()
         began = time.perf_counter()
-        stepper = get_stepper(self.model)
+        stepper = get_runner(self.model)
         set_training(self.model, False)
         runs: Dict[str, TaskRun] = {}
         for (task, items), heads in zip(self._ask(docs).items(), get_heads(self.model)):

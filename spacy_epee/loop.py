@@ -13,7 +13,8 @@ from .exits.rules import ExitRule
 from .exits.structure import Graph, StructureEvidence
 from .heads.base import ExitHeads
 from .items import Items
-from .trunk.stepper import LayerState, LayerStepper
+from .trunk.onnx_stepper import Runner
+from .trunk.stepper import LayerState
 from .windows import Windows, pack
 
 DEPTH, JOINT = "depth", "joint"
@@ -153,9 +154,9 @@ class Answers:
 class Pack:
     """Windows of about the same length on their way up together."""
 
-    def __init__(self, stepper: LayerStepper, windows: Windows, rows: numpy.ndarray):
+    def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray):
         """
-        stepper (LayerStepper): The trunk.
+        stepper (Runner): The trunk.
         windows (Windows): The windows of the batch.
         rows (ndarray): Which of them are in this pack.
         """
@@ -207,9 +208,9 @@ class Pack:
 class Climb:
     """Some windows of a batch climbing the trunk together."""
 
-    def __init__(self, stepper: LayerStepper, windows: Windows, rows: numpy.ndarray, wordpieces: int):
+    def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray, wordpieces: int):
         """
-        stepper (LayerStepper): The trunk.
+        stepper (Runner): The trunk.
         windows (Windows): The windows of the batch, W of them.
         rows (ndarray): Those that climb, in order.
         wordpieces (int): The most wordpieces that run through a layer in one call.
@@ -363,7 +364,7 @@ class TaskRun:
 
 @torch.inference_mode()
 def run_exits(
-    stepper: LayerStepper,
+    stepper: Runner,
     runs: Sequence[TaskRun],
     rows: numpy.ndarray,
     *,
@@ -376,7 +377,7 @@ def run_exits(
     A window climbs while any task needs it. A task that is settled keeps its answer. See `_ended` for when the others must
     answer early.
 
-    stepper (LayerStepper): The trunk.
+    stepper (Runner): The trunk.
     runs (Sequence[TaskRun]): The tasks, all on the same windows.
     rows (ndarray): The windows, in order: all windows of any unit that has one of them.
     exit_layers (Sequence[int]): The layers with an exit, the last one among them.
@@ -472,11 +473,11 @@ class Said:
 
 
 def all_exits(
-    stepper: LayerStepper, heads: Sequence[ExitHeads], asked: Sequence[Items], *, exit_layers: Sequence[int], wordpieces: int
+    stepper: Runner, heads: Sequence[ExitHeads], asked: Sequence[Items], *, exit_layers: Sequence[int], wordpieces: int
 ) -> List[Said]:
     """Run the full depth and look through every exit, for training and for stored logits.
 
-    stepper (LayerStepper): The trunk.
+    stepper (Runner): The trunk.
     heads (Sequence[ExitHeads]): The classifiers of each task.
     asked (Sequence[Items]): What each asks, about the same windows.
     exit_layers (Sequence[int]): The layers with an exit.

@@ -14,6 +14,7 @@ from .items import Items
 from .loop import Links, all_exits
 from .trunk.attention import PlainAttention
 from .trunk.loading import TrunkSettings, can_train_in_bfloat16, load_backbone, set_learning_rates
+from .trunk.onnx_stepper import Runner
 from .trunk.stepper import LayerStepper
 from .windows import Windows
 
@@ -105,7 +106,7 @@ def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutput
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
     with torch.set_grad_enabled(is_train), torch.autocast(stepper.device.type, torch.bfloat16, enabled=half), attention:
         said = all_exits(
-            stepper,
+            stepper if is_train else get_runner(model),
             get_heads(model),
             asked,
             exit_layers=get_exit_layers(model),
@@ -137,6 +138,11 @@ def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutput
 def get_stepper(model: Model) -> LayerStepper:
     """RETURNS (LayerStepper): The trunk as something to climb."""
     return model.get_ref("trunk").shims[0].stepper
+
+
+def get_runner(model: Model) -> Runner:
+    """RETURNS (Runner): What answers climb: the trunk, or what was exported of it."""
+    return model.get_ref("trunk").shims[0].runner
 
 
 def get_settings(model: Model) -> TrunkSettings:

@@ -31,6 +31,10 @@ class Graph:
     links: numpy.ndarray
     link_scores: numpy.ndarray
 
+    def same(self, other: "Graph") -> bool:
+        """RETURNS (bool): Whether another graph has the same spans and links."""
+        return numpy.array_equal(self.nodes, other.nodes) and numpy.array_equal(self.links, other.links)
+
 
 class StructureEvidence(Evidence):
     """The tags of tokens, of which spans are read off, and the links of these spans.

@@ -95,6 +95,9 @@ class ImageTrunkShim(ScaledShim):
             self._stepper = ImageStepper(self._model, self.preparation.shape)
         return self._stepper
 
+    runner = stepper
+    """What answers."""
+
     @property
     def windower(self) -> Imager:
         """RETURNS (Imager): What reads the images of Docs. Made once for each backbone."""

@@ -1,21 +1,28 @@
 """Getting a backbone from a name and keeping it in a pipeline. The only module that touches spacy-transformers."""
 
 import os
-from dataclasses import dataclass
+import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Literal, Optional, Union
 
+import srsly
 import torch
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from spacy_transformers.layers.transformer_model import huggingface_from_pretrained
 from spacy_transformers.util import make_tempdir
-from thinc.api import Model
+from thinc.api import Model, Optimizer
 
 from ..shims import ScaledShim
 from ..windows import Windower
+from .onnx_export import Exported, Precision, export_trunk
+from .onnx_stepper import OnnxStepper
 from .pipelines import find_pipeline, first_line, take_shim, tokenizer_files
 from .stepper import LayerStepper
+
+
+Runtime = Literal["auto", "torch", "onnx"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class TrunkSettings:
     max_wordpieces: int
     component: Optional[str] = None
     frozen: bool = False
+    runtime: Runtime = "auto"
 
 
 class TrunkShim(HFShim, ScaledShim):
@@ -39,7 +47,11 @@ class TrunkShim(HFShim, ScaledShim):
 
     reads = "text"
     settings: TrunkSettings
+    exported: Optional[Exported] = None
+    """The backbone as ONNX graphs, if it was exported."""
     _stepper: Optional[LayerStepper] = None
+    _runner: Optional[OnnxStepper] = None
+    _refused = False
     _windower: Optional[Windower] = None
 
     @property
@@ -48,6 +60,52 @@ class TrunkShim(HFShim, ScaledShim):
         if self._stepper is None or self._stepper.model is not self._model:
             self._stepper = LayerStepper(self._model)
         return self._stepper
+
+    @property
+    def runner(self) -> Union[LayerStepper, OnnxStepper]:
+        """RETURNS (Union[LayerStepper, OnnxStepper]): What answers: exported graphs, if the setting `runtime` wants them.
+        RAISES ValueError: It wants them, and there are none, or they cannot be run.
+        """
+        runtime = self.settings.runtime
+        if runtime == "torch" or (runtime == "auto" and (self.exported is None or self._refused)):
+            return self.stepper
+        if self._runner is None or self._runner.exported is not self.exported:
+            try:
+                self._runner = self._open()
+            except ValueError as error:
+                if runtime == "onnx":
+                    raise
+                warnings.warn(f"This pipeline runs in torch, and not in the ONNX graphs that it has. {error}")
+                self._refused = True
+                return self.stepper
+        return self._runner
+
+    def _open(self) -> OnnxStepper:
+        if self.exported is None:
+            raise ValueError(
+                "The setting `model.trunk.runtime` is 'onnx', and this pipeline has no ONNX graphs. Train it with 'torch' or 'auto', "
+                "and make them with `python -m spacy epee export`."
+            )
+        if self.stepper.device.type != "cpu":
+            raise ValueError(
+                "ONNX graphs run on the CPU, and this model is on a GPU. Set `model.trunk.runtime` to 'torch', or do not call "
+                "`spacy.require_gpu`."
+            )
+        return OnnxStepper(self.exported, self._model)
+
+    def export(self, precision: Precision) -> None:
+        """Make ONNX graphs of the backbone, which are then saved with it. Training it further drops them.
+
+        precision (str): "fp32" or "int8".
+        RAISES ValueError: A library is missing, or the family cannot be written as ONNX.
+        """
+        self.exported = export_trunk(self.stepper, precision)
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        if self.exported is not None:
+            warnings.warn("The ONNX graphs of this pipeline are dropped, as it is trained. Export it again afterwards.")
+            self.exported = None
+        super().finish_update(optimizer)
 
     @property
     def windower(self) -> Windower:
@@ -84,7 +142,13 @@ class TrunkShim(HFShim, ScaledShim):
             if backend is not None:
                 backend.no_truncation()
                 backend.no_padding()
-        return super().to_bytes()
+        own = super().to_bytes()
+        return own if self.exported is None else srsly.msgpack_dumps({"trunk": own, "onnx": asdict(self.exported)})
+
+    def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
+        message = srsly.msgpack_loads(bytes_data)
+        self.exported = Exported(**message["onnx"]) if "onnx" in message else None
+        return super().from_bytes(message["trunk"] if "onnx" in message else bytes_data)
 
 
 def TransformerTrunk(
@@ -99,6 +163,7 @@ def TransformerTrunk(
     transformer_config: Dict[str, Any] = {},
     component: Optional[str] = None,
     frozen: bool = False,
+    runtime: Runtime = "auto",
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
@@ -116,14 +181,18 @@ def TransformerTrunk(
     transformer_config (Dict[str, Any]): Passed to the model's configuration.
     component (Optional[str]): The component of the spaCy pipeline whose transformer to take. None if only one has any.
     frozen (bool): Whether to leave all of it as it is and to train classifiers alone, say on a transformer that was fine-tuned.
+    runtime (str): What answers: "torch"; "onnx", the graphs made by `python -m spacy epee export`; or "auto", the graphs if there
+        are any and they can be run here, and torch otherwise. Training is always done by torch.
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
     if max_wordpieces < 1:
         raise ValueError(f"The setting `model.trunk.max_wordpieces` is {max_wordpieces}; give a number from 1 on.")
     shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
+    if runtime not in ("auto", "torch", "onnx"):
+        raise ValueError(f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto', 'torch' or 'onnx'.")
     shim.settings = TrunkSettings(
-        name, window, overlap, freeze_embeddings, lr_decay, mixed_precision, max_wordpieces, component, frozen
+        name, window, overlap, freeze_embeddings, lr_decay, mixed_precision, max_wordpieces, component, frozen, runtime
     )
     return Model("epee-trunk", forward, shims=[shim])
 

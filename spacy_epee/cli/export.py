@@ -1,0 +1,75 @@
+"""`python -m spacy epee export`"""
+
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from spacy.cli._util import import_code
+from spacy.util import load_model
+from typer import Argument, Option
+from wasabi import Printer
+
+from ..evaluation.compare import find_component
+from ..evaluation.exporting import PRECISIONS, export
+from . import epee
+from .data import read_data
+
+
+@epee.command("export")
+def export_cli(
+    model: str = Argument(..., help="Pipeline: a folder or an installed package"),
+    output_model: Path = Argument(..., help="Folder for a copy of the pipeline that runs in ONNX Runtime"),
+    data: Optional[Path] = Option(None, "--data", "-d", help="Annotated documents to compare scores on: .spacy, .jsonl, .jsonl.gz"),
+    precision: str = Option("auto", "--precision", help="'fp32', 'int8', or 'auto': int8 if it keeps the score on --data"),
+    max_drop: float = Option(0.3, "--max-drop", min=0, help="Lose at most so many points of the score"),
+    cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
+    entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
+    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
+    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
+    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
+):
+    """Write a copy of a pipeline whose transformer runs in ONNX Runtime, on a CPU."""
+    msg = Printer()
+    try:
+        if precision not in PRECISIONS:
+            raise ValueError(f"--precision is '{precision}'; give one of {list(PRECISIONS)}")
+        if output_model.exists():
+            raise ValueError(f"The path '{output_model}' exists already; give another one, or remove it")
+        import_code(code)
+        nlp = load_model(model)
+        pipe = find_component(nlp, component)
+        if data is None and precision == "auto":
+            msg.info("Without --data no score can be compared: the precision is fp32")
+            precision = "fp32"
+        examples = None if data is None else read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit)
+        report = export(nlp, pipe, precision, examples, max_drop)
+        show(report, msg)
+        nlp.to_disk(output_model)
+        msg.good(f"Saved the pipeline, which runs in ONNX Runtime in {report['precision']}, to {output_model}")
+        if precision == "int8" and data is None:
+            msg.warn("int8 changes some answers; give --data to see how the score changes")
+    except (ValueError, OSError) as error:
+        msg.fail(str(error), exits=1)
+
+
+def show(report: Dict[str, Any], msg: Printer) -> None:
+    """Print what was tried.
+
+    report (Dict[str, Any]): That of `export`.
+    msg (Printer): Where to.
+    """
+    header = ["Precision", "Task", "", "Score in torch", "In ONNX Runtime", "Other answers"]
+    rows = [
+        [
+            tried["precision"],
+            row["task"],
+            "full depth" if row["depth"] == "full" else "with exits",
+            f"{100 * row['torch']:.2f}",
+            f"{100 * row['onnx']:.2f}",
+            f"{100 * row['differs']:.2f} %",
+        ]
+        for tried in report["tried"]
+        for row in tried["rows"]
+    ]
+    if rows:
+        msg.table(rows, header=header, divider=True, aligns=["l", "l", "l", "r", "r", "r"])

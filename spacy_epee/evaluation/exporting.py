@@ -1,0 +1,87 @@
+"""Exporting the trunk of a trained pipeline to ONNX, as precisely as its score needs."""
+
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Sequence, cast
+
+import numpy
+from spacy.language import Language
+from spacy.training import Example
+
+from ..component import EarlyExitTransformer
+from ..loop import Answers
+from ..trunk.loading import TrunkShim
+from ..trunk.onnx_export import Precision
+from .compare import prepare
+
+PRECISIONS: Dict[str, List[Precision]] = {"auto": ["int8", "fp32"], "int8": ["int8"], "fp32": ["fp32"]}
+"""What each choice tries, in turn."""
+
+
+def export(
+    nlp: Language, pipe: EarlyExitTransformer, precision: str, examples: Optional[Sequence[Example]], max_drop: float
+) -> Dict[str, Any]:
+    """Make ONNX graphs of a pipeline's trunk: the first precision that keeps the scores.
+
+    nlp (Language): The pipeline.
+    pipe (EarlyExitTransformer): Its component, which gets the graphs.
+    precision (str): "fp32", "int8", or "auto": int8 if it keeps the scores, and fp32 otherwise.
+    examples (Optional[Sequence[Example]]): Annotated documents to compare on. None: nothing is compared.
+    max_drop (float): By how many points the score of a task may be below that of torch, with its rule and at full depth.
+    RETURNS (Dict[str, Any]): The precision, and what was tried: scores, and the share of answers that are not torch's.
+    RAISES ValueError: No precision keeps the scores, or the trunk cannot be exported.
+    """
+    shim = pipe.model.get_ref("trunk").shims[0]
+    if not isinstance(shim, TrunkShim):
+        raise ValueError(f"The component '{pipe.name}' has a trunk for images, and only those for text can be exported.")
+    shim = cast(TrunkShim, shim)
+    if shim.settings.runtime == "torch":
+        raise ValueError(
+            f"The setting `components.{pipe.name}.model.trunk.runtime` is 'torch', so that ONNX graphs would not be used. Set it to "
+            "'auto' in the config.cfg of the pipeline."
+        )
+    shim.settings = replace(shim.settings, runtime="torch")
+    ready = None if examples is None else prepare(nlp, pipe, examples)
+    base = {} if ready is None else _answers(pipe, ready)
+    tried = []
+    for choice in PRECISIONS[precision]:
+        shim.settings = replace(shim.settings, runtime="torch")
+        shim.export(choice)
+        shim.settings = replace(shim.settings, runtime="onnx")
+        shim.runner  # raises if it cannot be run
+        tried.append({"precision": choice, "rows": [] if ready is None else _compare(pipe, ready, base, _answers(pipe, ready))})
+        if all(row["torch"] - row["onnx"] <= max_drop / 100 + 1e-9 for row in tried[-1]["rows"]):
+            return {"precision": choice, "tried": tried}
+    worst = max(100 * (row["torch"] - row["onnx"]) for row in tried[-1]["rows"])
+    raise ValueError(
+        f"The score falls by {worst:.2f} points in {tried[-1]['precision']}, more than the {max_drop:g} that --max-drop allows. "
+        "Allow more, or give another --precision."
+    )
+
+
+def _answers(pipe: EarlyExitTransformer, examples: Sequence[Example]) -> Dict[str, Dict[str, Answers]]:
+    """Answers by the rules of the pipeline, and at full depth."""
+    docs = [eg.predicted for eg in examples]
+    return {"exits": pipe.run(docs, pipe.exits), "full": pipe.run(docs, dict.fromkeys(pipe.exits))}
+
+
+def _compare(pipe: EarlyExitTransformer, examples: Sequence[Example], base: Any, found: Any) -> List[Dict[str, Any]]:
+    rows = []
+    for name, answers in found.items():
+        for task, own in answers.items():
+            kind = pipe.parts[task].task
+            torch, onnx = (pipe.score_answers(examples, part, task).get(kind.main) or 0.0 for part in (base[name][task], own))
+            differs = _differ(base[name][task], own)
+            rows.append({"task": task, "depth": name, "torch": torch, "onnx": onnx, "differs": float(differs.mean())})
+    return rows
+
+
+def _differ(one: Answers, other: Answers) -> numpy.ndarray:
+    """Which units, or items if they have no structure, have other answers, (N,) bool."""
+    if one.graphs is not None and other.graphs is not None:
+        pairs = zip(one.graphs, other.graphs)
+        return numpy.array([(a is None) != (b is None) or (a is not None and not a.same(b)) for a, b in pairs], dtype=bool)
+    first, second = (
+        own.reading.evidence(own.logits, layer=0, units=numpy.arange(len(own.logits))).decision for own in (one, other)
+    )
+    differ = first != second
+    return differ if differ.ndim == 1 else differ.any(axis=1)

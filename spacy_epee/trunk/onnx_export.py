@@ -1,0 +1,209 @@
+"""Writing a backbone as ONNX graphs: one for what comes before the layers, and one for each layer.
+
+Each is traced as the stepper calls it, so a family needs nothing of its own here either.
+"""
+
+import copy
+import io
+import tempfile
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Dict, List, Literal, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from .stepper import LayerState, LayerStepper
+
+FORMAT = 1
+"""The layout of exported graphs. Raise it when an older version could not run newer ones."""
+
+OPSET = 17
+"""The first with a layer norm of its own."""
+
+ROWS, LENGTH = 5, 13
+"""The shape that is traced: numbers that are no other size of a model."""
+
+Precision = Literal["fp32", "int8"]
+
+
+@dataclass
+class Exported:
+    """A backbone as ONNX graphs.
+
+    precision (str): "fp32", or "int8": weights of matrix products by channel, and what they are multiplied with by call.
+    below (bytes): From `input_ids` and `attention_mask` to `hidden` and what the layers are given beside it.
+    graphs (List[bytes]): From `hidden` and some of that to `hidden`, and to `read`, what heads see, if that is something else.
+    layers (List[int]): The graph of each layer; some families call one several times.
+    names (List[str]): All that is given to layers, in the order in which `below` returns it.
+    row_args (List[str]): Those with an entry for each row of a batch.
+    made_with (str): The versions of torch and transformers.
+    format (int): `FORMAT`.
+    """
+
+    precision: str
+    below: bytes
+    graphs: List[bytes]
+    layers: List[int]
+    names: List[str]
+    row_args: List[str]
+    made_with: str
+    format: int = FORMAT
+
+
+class _Below(nn.Module):
+    """What comes before the layers."""
+
+    def __init__(self, stepper: LayerStepper):
+        super().__init__()
+        self.model = stepper.model
+        self.stepper = stepper
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tuple[Tensor, ...]:
+        state = self.stepper.embed(input_ids, attention_mask)
+        return (state.hidden, *_tensors(state))
+
+
+class _Layer(nn.Module):
+    """One layer, with tensors alone as arguments."""
+
+    def __init__(self, layer: nn.Module, norm: Optional[nn.Module], arguments: Dict[str, Any]):
+        super().__init__()
+        self.layer, self.norm = layer, norm
+        self.values, self.structure = tree_flatten(arguments)
+
+    def forward(self, hidden: Tensor, *given: Tensor) -> Any:
+        left = iter(given)
+        values = [next(left) if isinstance(value, Tensor) else value for value in self.values]
+        output = self.layer(hidden, **tree_unflatten(values, self.structure))
+        output = output[0] if isinstance(output, tuple) else output
+        return output if self.norm is None else (output, self.norm(output))
+
+
+def _tensors(state: LayerState) -> List[Tensor]:
+    """What the layers are given, each tensor once."""
+    found: Dict[int, Tensor] = {}
+    for arguments in state.arguments:
+        for value in tree_flatten(arguments)[0]:
+            if isinstance(value, Tensor):
+                found.setdefault(id(value), value)
+    return list(found.values())
+
+
+def export_trunk(stepper: LayerStepper, precision: Precision = "fp32") -> Exported:
+    """Write a backbone as ONNX graphs.
+
+    stepper (LayerStepper): The backbone.
+    precision (str): "fp32" or "int8".
+    RETURNS (Exported): The graphs.
+    RAISES ValueError: A library is missing, or the family cannot be traced.
+    """
+    require("onnx", "onnxruntime")
+    plain = _with_plain_attention(stepper)
+    family = plain.model.config.model_type
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of tracing: what it gives is compared below
+            found = _trace(plain, precision)
+    except Exception as error:  # torch raises dozens of kinds here
+        raise ValueError(
+            f"The model family '{family}' cannot be written as ONNX ({type(error).__name__}). Set `model.trunk.runtime` to "
+            "'torch', or use another backbone."
+        ) from error
+    return found
+
+
+def require(*modules: str) -> None:
+    """RAISES ValueError: One of the modules is not installed."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise ValueError(
+            f"The runtime 'onnx' needs {' and '.join(missing)}. Run `pip install \"spacy_epee[onnx]\"`, or set "
+            "`model.trunk.runtime` to 'torch'."
+        )
+
+
+def _with_plain_attention(stepper: LayerStepper) -> LayerStepper:
+    """A copy whose attention is written out: ONNX Runtime fuses that, and its masks are smaller."""
+    model = copy.deepcopy(stepper.model).cpu().eval()
+    if "eager" != getattr(model.config, "_attn_implementation", "eager"):
+        model.config._attn_implementation = "eager"
+        rebuilt = type(model)(model.config)
+        rebuilt.load_state_dict(model.state_dict())
+        model = rebuilt.eval()
+    return LayerStepper(model)
+
+
+def _trace(stepper: LayerStepper, precision: Precision) -> Exported:
+    ids = torch.randint(5, max(stepper.model.config.vocab_size, 6), (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(LENGTH) < torch.tensor([LENGTH, 9, 7, LENGTH, 3])[:, None]).long()
+    state = stepper.embed(ids, mask)
+    tensors = _tensors(state)
+    names = {id(value): f"given_{number}" for number, value in enumerate(tensors)}
+    below = _export(
+        _Below(stepper),
+        {"input_ids": ids, "attention_mask": mask},
+        {"hidden": state.hidden, **{names[id(value)]: value for value in tensors}},
+    )
+    graphs: List[bytes] = []
+    layers: List[int] = []
+    seen: Dict[Tuple[Any, ...], int] = {}
+    for number, (layer, arguments) in enumerate(zip(stepper.layers, state.arguments)):
+        given = [value for value in tree_flatten(arguments)[0] if isinstance(value, Tensor)]
+        feeds = {"hidden": state.hidden, **{names[id(value)]: value for value in given}}
+        key = (id(layer), *feeds)
+        if key not in seen:
+            seen[key] = len(graphs)
+            read = {} if stepper.norm is None else {"read": state.hidden}
+            graph = _export(_Layer(layer, stepper.norm, arguments), feeds, {"hidden_out": state.hidden, **read})
+            graphs.append(_quantize(graph) if precision == "int8" else graph)
+        layers.append(seen[key])
+    return Exported(
+        precision=precision,
+        below=below,
+        graphs=graphs,
+        layers=layers,
+        names=[names[id(value)] for value in tensors],
+        row_args=[names[id(value)] for value in tensors if _of_rows(value, state, stepper)],
+        made_with=f"torch {version('torch')}, transformers {version('transformers')}",
+    )
+
+
+def _of_rows(value: Tensor, state: LayerState, stepper: LayerStepper) -> bool:
+    """Whether a tensor is an argument with an entry for each row."""
+    return any(own.get(name) is value for own in state.arguments for name in state.row_args)
+
+
+def _export(module: nn.Module, inputs: Dict[str, Tensor], outputs: Dict[str, Tensor]) -> bytes:
+    """Trace a module."""
+    axes = {
+        name: {axis: {ROWS: "rows", LENGTH: "length"}[size] for axis, size in enumerate(value.shape) if size in (ROWS, LENGTH)}
+        for name, value in {**inputs, **outputs}.items()
+    }
+    with io.BytesIO() as file:
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            file,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        return file.getvalue()
+
+
+def _quantize(graph: bytes) -> bytes:
+    """Weights as int8 by channel; what they are multiplied with is scaled anew in each call."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(graph)
+        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+        return target.read_bytes()

@@ -1,0 +1,160 @@
+"""Backbones in ONNX Runtime"""
+
+import warnings
+from dataclasses import replace
+
+import numpy
+import pytest
+import spacy
+import torch
+from util import FAMILIES, SENTENCES, make_examples, make_nlp, make_texts
+
+from spacy_epee.exits.rules import EntropyPatience
+from spacy_epee.trunk import onnx_stepper
+from spacy_epee.trunk.loading import TrunkShim
+from spacy_epee.trunk.onnx_export import FORMAT, export_trunk, require
+from spacy_epee.trunk.onnx_stepper import OnnxStepper
+from spacy_epee.trunk.stepper import LayerStepper
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+LABELS = ["ACUTE", "STABLE", "HISTORY"]
+LENGTHS = [21, 3, 7, 20, 21, 11, 15]
+
+
+def climb(stepper, leave=True):
+    """The states of a padded batch of another shape than the one that is traced, some rows of which leave."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(5, stepper.model.config.vocab_size, (len(LENGTHS), 21), generator=generator)
+    mask = (torch.arange(21) < torch.tensor(LENGTHS)[:, None]).long()
+    real, found = mask.bool(), []
+    with torch.inference_mode():
+        state = stepper.embed(ids, mask)
+        for layer in range(stepper.depth):
+            stepper.step(state)
+            if leave and layer == 1:
+                rows = torch.tensor([0, 2, 5])
+                state.keep(rows)
+                real = real[rows]
+            found.append(stepper.read(state)[real].numpy())
+    return found
+
+
+def trunk(nlp) -> TrunkShim:
+    return nlp.get_pipe(nlp.pipe_names[0]).model.get_ref("trunk").shims[0]
+
+
+@pytest.fixture(scope="module")
+def exported(backbone, tmp_path_factory):
+    """A pipeline with graphs, on disk."""
+    nlp = make_nlp(backbone, LABELS, spread=4.0)
+    trunk(nlp).export("fp32")
+    folder = tmp_path_factory.mktemp("onnx") / "model"
+    nlp.to_disk(folder)
+    return folder
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_graphs_give_what_the_layers_give(backbones, family):
+    shim = trunk(make_nlp(backbones(family), LABELS))
+    graphs = export_trunk(shim.stepper)
+    for one, other in zip(climb(shim.stepper), climb(OnnxStepper(graphs, shim._model))):
+        assert numpy.allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_int8_is_near_and_smaller(backbone):
+    shim = trunk(make_nlp(backbone, LABELS))
+    full, small = export_trunk(shim.stepper), export_trunk(shim.stepper, "int8")
+    for one, other in zip(climb(shim.stepper), climb(OnnxStepper(small, shim._model))):
+        assert 0 < numpy.abs(one - other).max() < 0.5
+    assert sum(map(len, small.graphs)) < 0.5 * sum(map(len, full.graphs))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_pipeline_gives_the_answers_and_exits_of_torch(exported, batch_size):
+    texts = [*SENTENCES, *make_texts(20, seed=5), ""]
+    found = []
+    for runtime in ("torch", "onnx"):
+        nlp = spacy.load(exported, config={"components.epee_textcat.model.trunk.runtime": runtime})
+        nlp.get_pipe("epee_textcat").exit = EntropyPatience(0.4, 2)
+        found.append(list(nlp.pipe(texts, batch_size=batch_size)))
+    assert isinstance(trunk(nlp).runner, OnnxStepper)
+    for one, other in zip(*found):
+        assert one.cats == pytest.approx(other.cats, abs=1e-4)
+        assert one._.exits["epee_textcat"]["layer"] == other._.exits["epee_textcat"]["layer"]
+    assert len({doc._.exits["epee_textcat"]["layer"] for doc in found[0]}) > 2
+
+
+def test_a_saved_pipeline_runs_its_graphs(exported):
+    nlp = spacy.load(exported)
+    assert isinstance(trunk(nlp).runner, OnnxStepper)
+    other = spacy.load(exported).from_bytes(nlp.to_bytes())
+    assert isinstance(trunk(other).runner, OnnxStepper) and other(SENTENCES[0]).cats == nlp(SENTENCES[0]).cats
+
+
+def test_two_processes(exported):
+    nlp = spacy.load(exported)
+    texts = make_texts(12, seed=2)
+    expected = [doc.cats for doc in nlp.pipe(texts)]
+    for doc, cats in zip(nlp.pipe(texts, n_process=2, batch_size=4), expected):
+        assert doc.cats == pytest.approx(cats, abs=1e-4)
+
+
+def test_stored_logits_are_those_of_the_graphs(exported):
+    nlp = spacy.load(exported)
+    pipe = nlp.get_pipe("epee_textcat")
+    docs = [nlp.make_doc(text) for text in SENTENCES]
+    stored = next(iter(pipe.exit_logits(docs)))
+    assert numpy.array_equal(stored.logits[-1], pipe.answer(docs, None).logits)
+
+
+def test_training_drops_the_graphs(exported):
+    nlp = spacy.load(exported)
+    examples = make_examples(nlp, LABELS)
+    with pytest.warns(UserWarning, match="Export it again"):
+        nlp.update(examples, sgd=nlp.resume_training())
+    assert trunk(nlp).exported is None and isinstance(trunk(nlp).runner, LayerStepper)
+
+
+def test_onnx_without_graphs_says_how_to_make_them(backbone):
+    nlp = make_nlp(backbone, LABELS)
+    trunk(nlp).settings = replace(trunk(nlp).settings, runtime="onnx")
+    with pytest.raises(ValueError, match="spacy epee export"):
+        nlp(SENTENCES[0])
+
+
+def test_another_format_is_refused_and_auto_goes_on_in_torch(exported):
+    nlp = spacy.load(exported, config={"components.epee_textcat.model.trunk.runtime": "onnx"})
+    trunk(nlp).exported.format = FORMAT + 1
+    with pytest.raises(ValueError, match="format"):
+        nlp(SENTENCES[0])
+    nlp = spacy.load(exported)
+    trunk(nlp).exported.format = FORMAT + 1
+    with pytest.warns(UserWarning, match="runs in torch"):
+        nlp(SENTENCES[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp(SENTENCES[1])  # said once
+
+
+def test_graphs_that_the_runtime_does_not_know(exported):
+    nlp = spacy.load(exported, config={"components.epee_textcat.model.trunk.runtime": "onnx"})
+    trunk(nlp).exported.graphs[1] = b"\x08\x63" + trunk(nlp).exported.graphs[1][:40]
+    with pytest.raises(ValueError, match="ONNX Runtime .* cannot run"):
+        nlp(SENTENCES[0])
+
+
+def test_missing_extra(monkeypatch, exported):
+    monkeypatch.setattr("spacy_epee.trunk.onnx_export.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"spacy_epee\[onnx\]"):
+        require("onnxruntime")
+    nlp = spacy.load(exported)
+    with pytest.warns(UserWarning, match=r"spacy_epee\[onnx\]"):
+        assert nlp(SENTENCES[0]).cats
+    assert onnx_stepper.require is require
+
+
+def test_unknown_runtime(backbone):
+    with pytest.raises(ValueError, match="runtime"):
+        make_nlp(backbone, LABELS, model={"trunk": {"runtime": "tensorrt"}})

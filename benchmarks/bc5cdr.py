@@ -45,8 +45,9 @@ def main(model: Path, corpora: Path = typer.Option(..., help="Folder of the corp
     table = []
     for name, rule in (("full depth", None), ("exits", pipe.exit)):
         docs = [eg.predicted.copy() for eg in examples]
-        answers = pipe.answer(docs, rule)
-        pipe.set_annotations(docs, answers)
+        found = pipe.run(docs, dict.fromkeys(pipe.parts, rule))
+        pipe.set_annotations(docs, found)
+        [answers] = found.values()
         for same_sentence in (True, False):
             score = PRFScore()
             for doc, row in zip(docs, rows):

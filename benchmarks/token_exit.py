@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.exits.rules import Entropy
 from spacy_epee.exits.structure import StructureEvidence
-from spacy_epee.loop import Answers, Climb, run_exits
+from spacy_epee.loop import Answers, Climb, TaskRun, run_exits
 from spacy_epee.model import get_exit_layers, get_heads, get_stepper
+from spacy_epee.spans import locate
 
 NEIGHBOURS = 3
 """A token halts if its neighbours within this width are settled too (k in the paper)."""
@@ -65,14 +66,17 @@ def _places(active: torch.Tensor, order: torch.Tensor, live: torch.Tensor) -> to
 def run_tokens(pipe, items, units: numpy.ndarray, threshold: float) -> Tuple[Dict[int, object], float]:
     """Let tokens halt. RETURNS: the graph of each window, and the mean layer of a token."""
     stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)[0]
-    climb = Climb(stepper, heads, items, units, 4096)
+    climb = Climb(stepper, items.windows, numpy.flatnonzero(items.windows_of(units)), 4096)
     graphs: Dict[int, object] = {}
     layers_run = tokens_seen = 0
     for pack in climb.packs:
         hidden, lengths = pack.state.hidden, pack.lengths
         keys = torch.arange(hidden.shape[1])[None] < lengths[:, None]
         active = keys.clone()
-        tokens, rows, places = pack.note("tokens", lambda members: _indices(members, items))
+        tokens = items.of_units(numpy.sort(items.window_units[pack.rows]))
+        here, rows = locate(pack, numpy.column_stack((items.units[tokens], items.first[tokens])))
+        tokens, rows = tokens[here], torch.from_numpy(rows)
+        places = torch.from_numpy(items.first[tokens])
         logits = torch.zeros(len(tokens), heads.n_labels)
         for number, layer in enumerate(stepper.layers):
             hidden = halt(layer, hidden, keys, active)
@@ -114,12 +118,6 @@ def run_tokens(pipe, items, units: numpy.ndarray, threshold: float) -> Tuple[Dic
     return graphs, layers_run / max(tokens_seen, 1)
 
 
-def _indices(pack, items):
-    from spacy_epee.heads.events import _indices as indices
-
-    return indices(pack, items)
-
-
 def score(pipe, examples: List[Example], answers: Answers) -> str:
     scores = pipe.score_answers(examples, answers)
     return f"triggers {100 * scores['ev_trigger_f']:.2f}, main arguments {100 * scores['ev_main_f']:.2f}"
@@ -137,23 +135,22 @@ def main(
     pipe = find_component(nlp)
     examples = list(CORPORA[corpus].reader(split(corpora, corpus, "dev"))(nlp))[:documents]
     docs = [eg.predicted for eg in examples]
-    items = pipe.ask(docs)
+    items = next(iter(pipe._ask(docs).values()))
     stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)[0]
     parts = [items.live[start : start + batch] for start in range(0, len(items.live), batch)]
     for module in (stepper.model, heads):
         module.eval()
 
     def blank() -> Answers:
-        return Answers.empty(items, heads.n_labels, stepper.depth, pipe.task.reading(0.5))
+        return Answers.empty(items, heads.n_labels, stepper.depth, pipe.reading())
 
     def windows(threshold: float) -> Tuple[Answers, float]:
         answers = blank()
         rule = Entropy(threshold) if threshold else None
         for part in parts:
-            counters = None if rule is None else rule.start(items.n_units, 0.0)
-            layers = get_exit_layers(pipe.model)
-            settings = {"exit_layers": layers, "rule": rule, "counters": counters, "wordpieces": 4096}
-            run_exits(stepper, heads, answers, part, **settings)
+            run = TaskRun(heads, answers, rule, 0.0, device=stepper.device)
+            rows = numpy.flatnonzero(items.windows_of(part))
+            run_exits(stepper, [run], rows, exit_layers=get_exit_layers(pipe.model), wordpieces=4096)
         lengths = items.lengths
         return answers, float(lengths @ answers.layers / lengths.sum())
 

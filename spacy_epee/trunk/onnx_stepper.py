@@ -19,6 +19,10 @@ class OnnxState(LayerState):
 
     read: Optional[Tensor] = None
 
+    def keep(self, rows: Tensor) -> None:
+        super().keep(rows)
+        self.read = None if self.read is None else self.read[rows]
+
 
 class OnnxStepper:
     """Steps exported graphs as `LayerStepper` does a model. States are torch's views of the runtime's arrays."""

@@ -16,6 +16,8 @@ from spacy.training import Example
 from transformers import AutoTokenizer
 
 from ..component import EarlyExitTransformer
+from ..model import get_stepper
+from ..trunk.loading import longest_window
 from ..trunk.pipelines import first_line
 from ..windows import Windower
 from .networks import (
@@ -185,7 +187,9 @@ class SpacyTransformers(Pipeline):
         exclusive = place.plan.reading.exclusive
         name = "textcat" if exclusive else "textcat_multilabel"
         nlp = spacy.blank(place.component.vocab.lang or "xx")
-        nlp.add_pipe("transformer", config={"model": {"name": str(place.trunk)}})
+        # Published tokenizers know how much their model takes, and cut off what is beyond it.
+        settings = {"use_fast": True, "model_max_length": longest_window(get_stepper(place.component.model).model)}
+        nlp.add_pipe("transformer", config={"model": {"name": str(place.trunk), "tokenizer_config": settings}})
         textcat = nlp.add_pipe(name, config={"model": self._model(exclusive, place.plan.pooling)})
         labels = place.component.task_labels()
         for label in labels:

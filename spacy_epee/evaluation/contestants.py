@@ -288,15 +288,6 @@ class TorchCompiled(Torch):
     def network(self) -> Any:
         return torch.compile(self.place.network(), dynamic=True)
 
-    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
-        call = super().start()
-        ids = numpy.ones((2, 8), dtype="int64")
-        try:
-            call(ids, ids)
-        except Exception as error:  # a missing compiler, or whatever modelling code raises when it is traced
-            raise Unavailable(f"the model cannot be compiled ({type(error).__name__}: {first_line(error)})") from error
-        return call
-
 
 class Onnx(Whole):
     title = "ONNX Runtime"
@@ -330,12 +321,8 @@ class OnnxInt8(Onnx):
     def write(self) -> None:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        whole = self.place.onnx
         with _quiet():
-            try:
-                quantize_dynamic(whole, self.path, per_channel=True, weight_type=QuantType.QInt8)
-            except Exception as error:  # shapes that it cannot infer, operators that it does not know
-                raise Unavailable(f"the model cannot be quantized ({type(error).__name__}: {first_line(error)})") from error
+            quantize_dynamic(self.place.onnx, self.path, per_channel=True, weight_type=QuantType.QInt8)
 
 
 class OpenVino(Whole):
@@ -351,11 +338,7 @@ class OpenVino(Whole):
     def write(self) -> None:
         import openvino
 
-        whole = self.place.onnx
-        try:
-            openvino.save_model(openvino.convert_model(whole), self.path, compress_to_fp16=False)
-        except Exception as error:  # operators that it does not know
-            raise Unavailable(f"OpenVINO cannot read the model ({type(error).__name__}: {first_line(error)})") from error
+        openvino.save_model(openvino.convert_model(self.place.onnx), self.path, compress_to_fp16=False)
 
     def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
         import openvino

@@ -46,9 +46,9 @@ def benchmark(
     batch_sizes (Sequence[int]): Batch sizes to time at; 1 calls pipelines on each text.
     rounds (int): How often each is timed, after a round that only warms up.
     progress (bool): Whether to show a progress bar.
-    RETURNS (Dict[str, Any]): Of each contestant the figures of the component's scorer, the share of documents with the answer
-        of our full depth (both at the largest batch size), seconds to load, and for each batch size documents per second, milliseconds per document and the
-        speed-up; who was left out and why; and the machine.
+    RETURNS (Dict[str, Any]): Of each contestant the figures of the component's own scorer and the share of documents with the
+        answer of our full depth, both at the largest batch size; seconds to load; and for each batch size documents per
+        second, milliseconds per document and the speed-up. Beside them who was left out and why, and the machine.
     RAISES ValueError: The component is for something else, or the base does not take part.
     """
     pooled_heads(component)
@@ -127,7 +127,7 @@ def _load(contestant: Contestant) -> Dict[str, float]:
         contestant.run([FIRST], 1)
     except Unavailable:
         raise
-    except Exception as error:  # no compiler, an operator that is not known, or whatever a library raises on a model it is not for
+    except Exception as error:  # no compiler, an unknown operator, or whatever a library raises on a model that it is not for
         raise Unavailable(f"it cannot run this model ({type(error).__name__}: {first_line(error)})") from error
     return {"prepare_seconds": prepared - began, "load_seconds": time.perf_counter() - prepared}
 

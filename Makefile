@@ -1,4 +1,5 @@
 # make demo: set up, then train, evaluate and show the early-exiting classifier on the embedded notes
+# make bench: set up, then the classifier of the demo against itself in other libraries, on this machine
 # make test: set up, then the fast tests
 # make test-newest: the same for the trunk alone, on the newest transformers
 PYTHON ?= python3
@@ -6,10 +7,15 @@ VENV ?= .venv
 NEWEST ?= .venv-newest
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test test-newest slow lint clean
+.PHONY: demo bench test test-newest slow lint clean
 
 demo: $(VENV)/ready
 	$(RUN) -m spacy project run all
+
+# The model of the demo, where it is there
+bench: $(VENV)/bench
+	test -d training/notes/model-best || $(RUN) -m spacy project run all
+	$(RUN) -m spacy project run benchmark
 
 test: $(VENV)/ready
 	$(RUN) -m pytest -q
@@ -31,6 +37,10 @@ $(VENV)/ready: setup.cfg requirements-dev.txt
 	@# torch first, and pinned: an open range can pull in gigabytes of GPU libraries
 	$(RUN) -m pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements-dev.txt)"
 	$(RUN) -m pip install -q --disable-pip-version-check -r requirements-dev.txt -e .
+	touch $@
+
+$(VENV)/bench: $(VENV)/ready
+	$(RUN) -m pip install -q --disable-pip-version-check -e '.[bench]'
 	touch $@
 
 $(NEWEST)/ready: requirements-newest.txt

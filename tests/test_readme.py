@@ -89,16 +89,25 @@ def test_readme_configs_exist(name):
     assert (Path(__file__).parent.parent / name).exists()
 
 
-@pytest.mark.parametrize("command,others", [("tune", ["--examples"]), ("report", [])])
+@pytest.mark.parametrize("command,others", [("tune", ["--examples"]), ("report", []), ("benchmark", [])])
 def test_readme_options_exist(command, others):
     from typer.testing import CliRunner
 
     from spacy_epee.cli import epee
 
-    section = README.split("## Choosing where to stop")[1].split("\n## ")[0]
-    lines = section if command == "tune" else section.split("python -m spacy epee report")[1]
+    title = "Against other libraries" if command == "benchmark" else "Choosing where to stop"
+    section = README.split(f"## {title}")[1].split("\n## ")[0]
+    lines = section.split("python -m spacy epee report")[1] if command == "report" else section
     known = CliRunner().invoke(epee, [command, "--help"], env={"COLUMNS": "300"}).output
     assert all(option in known for option in re.findall(r"--[a-z][a-z-]*", lines) if option not in others)
+
+
+def test_readme_names_the_contestants():
+    from spacy_epee.evaluation.contestants import CONTESTANTS
+
+    table = README.split("| `--contestants` | |")[1].split("\n\n")[0]
+    shown = [name for row in table.splitlines()[2:] for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
+    assert shown == list(CONTESTANTS)
 
 
 def test_readme_calibrates(backbone, capsys):

@@ -1,0 +1,94 @@
+"""`python -m spacy epee benchmark`"""
+
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import srsly
+from spacy.cli._util import import_code, setup_gpu
+from spacy.util import load_model
+from typer import Argument, Option
+from wasabi import Printer
+
+from ..evaluation.benchmark import benchmark
+from ..evaluation.compare import find_component
+from ..evaluation.contestants import CONTESTANTS, choose
+from ..evaluation.networks import pooled_heads
+from . import epee
+from .data import read_data, read_sizes
+
+
+@epee.command("benchmark")
+def benchmark_cli(
+    model: str = Argument(..., help="Pipeline with an early-exiting text classifier: a folder or an installed package"),
+    data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
+    contestants: Optional[str] = Option(None, "--contestants", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}"),
+    compiled: bool = Option(False, "--compiled", help="Add torch.compile, which needs a C++ compiler and minutes"),
+    base: Optional[str] = Option(None, "--base", help="The contestant that speed-ups are relative to; if not named, the first"),
+    cats: Optional[str] = Option(None, "--cats", help="Field with labels of documents in a JSONL file: 'cats'"),
+    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
+    batch_sizes: str = Option("1,8,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
+    rounds: int = Option(5, "--rounds", "-r", min=1, help="How often each is timed, in turns"),
+    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
+    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
+):
+    """Compare a text classifier with itself in spacy-transformers, PyTorch, ONNX Runtime and OpenVINO: score and speed."""
+    msg = Printer()
+    try:
+        sizes = read_sizes(batch_sizes)
+        names = choose(contestants, compiled)
+        import_code(code)
+        setup_gpu(gpu_id)
+        nlp = load_model(model)
+        pipe = find_component(nlp, component)
+        pooled_heads(pipe)
+        examples = read_data(nlp, pipe, data, cats, limit=limit)
+        report = benchmark(model, pipe, examples, names, base or names[0], sizes, rounds, progress=True)
+    except (ValueError, OSError) as error:
+        msg.fail(str(error), exits=1)
+    show(report, msg)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        srsly.write_json(output, report)
+        msg.good(f"Saved the figures to {output}")
+
+
+def show(report: Dict[str, Any], msg: Printer) -> None:
+    """Print a benchmark.
+
+    report (Dict[str, Any]): What `benchmark` returned.
+    msg (Printer): Where to.
+    """
+    found = report["contestants"]
+    for name, reason in report["skipped"].items():
+        msg.warn(f"Without {name}: {reason}")
+    desc = found[report["base"]]["score_desc"]
+    rows = [
+        [own["title"], _percent(own["score"]), _percent(own["same_answers"]), f"{own['load_seconds']:.2f}"]
+        for own in found.values()
+    ]
+    header = ["", f"Score ({desc})", "Answers as at full depth", "Seconds to load"]
+    msg.table(rows, header=header, divider=True, aligns=["l", "r", "r", "r"])
+    for size in found[report["base"]]["batches"]:
+        rows = []
+        for own in found.values():
+            timed = own["batches"][size]
+            spread = f"{timed['fastest']:.2f} to {timed['slowest']:.2f}"
+            speed = [f"{timed['docs_per_second']:.1f}", f"{timed['milliseconds']:.2f}", spread, f"{timed['speedup']:.2f}x"]
+            rows.append([own["title"], _percent(own["score"]), *speed])
+        header = [f"Batch {size}", "Score", "Docs/s", "Ms a document", "Fastest to slowest round", "Speed-up"]
+        msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * 5)
+    machine = report["machine"]
+    msg.info(
+        f"{report['documents']} documents, medians of {report['rounds']} rounds in turns, tokenization included; speed-ups "
+        f"relative to '{found[report['base']]['title']}'"
+    )
+    msg.info(f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads")
+    for own in found.values():
+        if own["note"]:
+            msg.text(own["note"])
+
+
+def _percent(score: Optional[float]) -> str:
+    return "-" if score is None else f"{100 * score:.2f}"

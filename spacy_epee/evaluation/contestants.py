@@ -1,0 +1,396 @@
+"""The same text classifier in our pipeline, spacy-transformers, PyTorch, ONNX Runtime and OpenVINO."""
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Type
+
+import numpy
+import spacy
+import torch
+from spacy.language import Language
+from spacy.training import Example
+from transformers import AutoTokenizer
+
+from ..component import EarlyExitTransformer
+from ..model import get_stepper
+from ..trunk.loading import longest_window
+from ..trunk.pipelines import first_line
+from ..windows import Windower
+from .networks import (
+    Network,
+    Plan,
+    classify,
+    export,
+    fold,
+    load_network,
+    plan_of,
+    pooled_heads,
+    save_trunk,
+    with_temperature,
+)
+
+
+class Unavailable(Exception):
+    """A contestant cannot take part. The message says why, in one line."""
+
+
+@dataclass
+class Workplace:
+    """What contestants are made of. What several need is made once.
+
+    model (str): The pipeline: a folder or an installed package.
+    component (EarlyExitTransformer): Its component.
+    folder (Path): Where to write.
+    """
+
+    model: str
+    component: EarlyExitTransformer
+    folder: Path
+    _failed: Dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """RETURNS (Plan): How texts are cut and logits read."""
+        return plan_of(self.component)
+
+    @cached_property
+    def trunk(self) -> Path:
+        """RETURNS (Path): The folder with the trunk and its tokenizer, as Hugging Face has them."""
+        save_trunk(self.component, self.folder / "trunk")
+        return self.folder / "trunk"
+
+    def network(self, **settings: Any) -> Network:
+        """RETURNS (Network): The full depth, loaded from files."""
+        return load_network(self.component, self.trunk, **settings)
+
+    def windower(self) -> Windower:
+        """RETURNS (Windower): What cuts texts, loaded from files."""
+        return Windower(AutoTokenizer.from_pretrained(self.trunk), self.plan.size, self.plan.overlap)
+
+    @property
+    def onnx(self) -> Path:
+        """RETURNS (Path): The network as a file.
+        RAISES Unavailable: It cannot be written.
+        """
+        path = self.folder / "model.onnx"
+        if "onnx" not in self._failed and not path.exists():
+            try:
+                export(self.network(attn_implementation="eager").cpu(), path)
+            except Exception as error:  # the exporter raises whatever modelling code does when traced
+                self._failed["onnx"] = f"{type(error).__name__}: {first_line(error)}"
+        if "onnx" in self._failed:
+            raise Unavailable(f"the model cannot be written in ONNX ({self._failed['onnx']})")
+        return path
+
+
+class Contestant:
+    """A way to run the classifier."""
+
+    title = ""
+    note = ""
+    """What must be known about its score, if anything."""
+
+    def __init__(self, place: Workplace):
+        """
+        place (Workplace): What it is made of.
+        """
+        self.place = place
+
+    def prepare(self) -> None:
+        """Write the files that `load` reads.
+
+        RAISES Unavailable: It cannot take part.
+        """
+
+    def load(self) -> None:
+        """Load it from files, as a new process would.
+
+        RAISES Unavailable: It cannot take part.
+        """
+        raise NotImplementedError
+
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        """Answer texts. This is timed.
+
+        texts (Sequence[str]): The texts.
+        size (int): The batch size.
+        RETURNS (Any): What `read` reads.
+        """
+        raise NotImplementedError
+
+    def read(self, found: Any) -> numpy.ndarray:
+        """RETURNS (ndarray): The probabilities in what `run` returned, (N, K)."""
+        return found
+
+
+class Pipeline(Contestant):
+    """A spaCy pipeline with nothing but the tokenizer and what classifies."""
+
+    nlp: Language
+
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        if size == 1:
+            return [self.nlp(text) for text in texts]
+        return list(self.nlp.pipe(texts, batch_size=size))
+
+    def read(self, found: Any) -> numpy.ndarray:
+        labels = self.place.component.task_labels()
+        return numpy.array([[doc.cats[label] for label in labels] for doc in found], dtype="float32")
+
+
+class Exits(Pipeline):
+    title = "Early exit"
+
+    def prepare(self) -> None:
+        if self.place.component.exit is None:
+            raise Unavailable(f"the component '{self.place.component.name}' has no exit rule; `tune` finds one")
+
+    def load(self) -> None:
+        name = self.place.component.name
+        self.nlp = spacy.load(self.place.model, enable=[name])
+
+
+class FullDepth(Exits):
+    title = "Full depth"
+
+    def prepare(self) -> None:
+        pass
+
+    def load(self) -> None:
+        super().load()
+        self.nlp.get_pipe(self.place.component.name).set_exit(None)  # type: ignore[attr-defined]
+
+
+class SingleExits(Exits):
+    """As PABEE and DeeBERT are run: each document alone, as there are no batches that documents could leave."""
+
+    title = "Early exit, one by one"
+
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        return super().run(texts, 1)
+
+
+class SpacyTransformers(Pipeline):
+    title = "spacy-transformers"
+    note = (
+        "spacy-transformers takes the mean of tokens, without the special wordpieces, in spans of its own; the classifier was "
+        "trained on ours, so that its score may differ"
+    )
+
+    def prepare(self) -> None:
+        place = self.place
+        weight, bias = with_temperature(fold(pooled_heads(place.component)), place.plan.reading, place.plan.depth)
+        exclusive = place.plan.reading.exclusive
+        name = "textcat" if exclusive else "textcat_multilabel"
+        nlp = spacy.blank(place.component.vocab.lang or "xx")
+        # Published tokenizers know how much their model takes, and cut off what is beyond it.
+        settings = {"use_fast": True, "model_max_length": longest_window(get_stepper(place.component.model).model)}
+        nlp.add_pipe("transformer", config={"model": {"name": str(place.trunk), "tokenizer_config": settings}})
+        textcat = nlp.add_pipe(name, config={"model": self._model(exclusive, place.plan.pooling)})
+        labels = place.component.task_labels()
+        for label in labels:
+            textcat.add_label(label)  # type: ignore[attr-defined]
+        cats = {label: float(not number) for number, label in enumerate(labels)}
+        nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("a"), {"cats": cats})])
+        output = textcat.model.get_ref("output_layer")  # type: ignore[attr-defined]
+        output.set_param("W", output.ops.asarray(weight, dtype="f"))
+        output.set_param("b", output.ops.asarray(bias, dtype="f"))
+        nlp.to_disk(place.folder / "spacy-transformers")
+
+    @staticmethod
+    def _model(exclusive: bool, pooling: str) -> Dict[str, Any]:
+        """The block of the classifier. The vector of the first special wordpiece never reaches it."""
+        listener = {
+            "@architectures": "spacy-transformers.TransformerListener.v1",
+            "grad_factor": 1.0,
+            "pooling": {"@layers": "reduce_last.v1" if pooling == "last" else "reduce_mean.v1"},
+        }
+        return {
+            "@architectures": "spacy.TextCatReduce.v1",
+            "exclusive_classes": exclusive,
+            "use_reduce_first": False,
+            "use_reduce_last": pooling == "last",
+            "use_reduce_max": False,
+            "use_reduce_mean": pooling != "last",
+            "tok2vec": listener,
+        }
+
+    def load(self) -> None:
+        self.nlp = spacy.load(self.place.folder / "spacy-transformers")
+
+
+class Whole(Contestant):
+    """The full depth as one network: the tokenizer, windows sorted by length and padded, and a call for each pack of them."""
+
+    windower: Windower
+    call: Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]
+    needs: Sequence[str] = ()
+    """The packages that are not installed with ours, and
+    extra (str): the extra that installs them."""
+    extra = "onnx"
+
+    def prepare(self) -> None:
+        for name in self.needs:
+            try:
+                import_module(name)
+            except ImportError as error:
+                raise Unavailable(
+                    f"it needs the package '{error.name or name}'; install it with `pip install \"spacy_epee[{self.extra}]\"`"
+                ) from error
+        if self.needs and self.place.plan.device.type != "cpu":
+            raise Unavailable("it is run on the CPU alone; leave out --gpu-id to compare with it")
+        self.write()
+
+    def write(self) -> None:
+        """Write the files that `start` reads."""
+        self.place.trunk
+
+    def load(self) -> None:
+        self.windower = self.place.windower()
+        self.call = self.start()
+
+    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
+        """RETURNS (Callable): From padded wordpieces (W, T) and their mask (W, T) to logits (W, K)."""
+        raise NotImplementedError
+
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        starts = range(0, len(texts), size)
+        return numpy.concatenate(
+            [classify(texts[start : start + size], self.windower, self.place.plan, self.call) for start in starts]
+        )
+
+
+class Torch(Whole):
+    title = "PyTorch"
+
+    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
+        device = self.place.plan.device
+        network = self.network()
+
+        @torch.inference_mode()
+        def call(ids: numpy.ndarray, mask: numpy.ndarray) -> numpy.ndarray:
+            return network(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy()
+
+        return call
+
+    def network(self) -> Any:
+        """RETURNS (Callable): The network."""
+        return self.place.network()
+
+
+class TorchCompiled(Torch):
+    title = "PyTorch, compiled"
+
+    def network(self) -> Any:
+        return torch.compile(self.place.network(), dynamic=True)
+
+
+class Onnx(Whole):
+    title = "ONNX Runtime"
+    needs = ("onnx", "onnxruntime")
+
+    @property
+    def path(self) -> Path:
+        """RETURNS (Path): The file to run."""
+        return self.place.onnx
+
+    def write(self) -> None:
+        self.path
+
+    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = torch.get_num_threads()
+        settings.inter_op_num_threads = 1
+        session = onnxruntime.InferenceSession(str(self.path), settings, providers=["CPUExecutionProvider"])
+        return lambda ids, mask: session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+
+
+class OnnxInt8(Onnx):
+    title = "ONNX Runtime, int8"
+
+    @property
+    def path(self) -> Path:
+        return self.place.folder / "model-int8.onnx"
+
+    def write(self) -> None:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        with _quiet():
+            quantize_dynamic(self.place.onnx, self.path, per_channel=True, weight_type=QuantType.QInt8)
+
+
+class OpenVino(Whole):
+    title = "OpenVINO"
+    needs = ("onnx", "openvino")
+    extra = "bench"
+
+    @property
+    def path(self) -> Path:
+        """RETURNS (Path): The file to run."""
+        return self.place.folder / "openvino.xml"
+
+    def write(self) -> None:
+        import openvino
+
+        openvino.save_model(openvino.convert_model(self.place.onnx), self.path, compress_to_fp16=False)
+
+    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
+        import openvino
+
+        # float32 as the others: on CPUs with bfloat16 it would be free to compute in that.
+        settings = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        request = openvino.Core().compile_model(str(self.path), "CPU", settings).create_infer_request()
+        return lambda ids, mask: request.infer({"input_ids": ids, "attention_mask": mask})[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out the advice that quantizing logs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+CONTESTANTS: Dict[str, Type[Contestant]] = {
+    "full": FullDepth,
+    "exits": Exits,
+    "exits-single": SingleExits,
+    "spacy-transformers": SpacyTransformers,
+    "torch": Torch,
+    "torch-compiled": TorchCompiled,
+    "onnx": Onnx,
+    "onnx-int8": OnnxInt8,
+    "openvino": OpenVino,
+}
+"""All contestants by name, in the order in which they are shown."""
+
+COMPILED = "torch-compiled"
+"""The one that takes minutes to start."""
+
+
+def choose(names: Optional[str], compiled: bool = False) -> List[str]:
+    """Choose contestants.
+
+    names (Optional[str]): Their names with commas between them; None for all.
+    compiled (bool): Whether the compiled one takes part too.
+    RETURNS (List[str]): The names, in the order in which they are shown.
+    RAISES ValueError: There is no such contestant.
+    """
+    asked = [name for name in CONTESTANTS if name != COMPILED] if names is None else [name.strip() for name in names.split(",")]
+    unknown = [name for name in asked if name not in CONTESTANTS]
+    if unknown:
+        raise ValueError(f"--contestants has '{unknown[0]}'; give some of {', '.join(CONTESTANTS)}, with commas between them")
+    return [name for name in CONTESTANTS if name in asked or (compiled and name == COMPILED)]

@@ -18,6 +18,7 @@ from transformers import AutoTokenizer
 from ..component import EarlyExitTransformer
 from ..model import get_stepper
 from ..trunk.loading import longest_window
+from ..trunk.onnx_export import Precision
 from ..trunk.pipelines import first_line
 from ..windows import Windower
 from .networks import (
@@ -172,6 +173,45 @@ class SingleExits(Exits):
 
     def run(self, texts: Sequence[str], size: int) -> Any:
         return super().run(texts, 1)
+
+
+class ExportedExits(Exits):
+    title = "Early exit, ONNX Runtime"
+    precision: Precision = "fp32"
+    full = False
+
+    @property
+    def _path(self) -> Path:
+        return self.place.folder / f"pipeline-{self.precision}"
+
+    def prepare(self) -> None:
+        if not self.full:
+            super().prepare()
+        if self.place.plan.device.type != "cpu":
+            raise Unavailable("it is run on the CPU alone; leave out --gpu-id to compare with it")
+        if not self._path.exists():
+            nlp = spacy.load(self.place.model)
+            try:
+                nlp.get_pipe(self.place.component.name).model.get_ref("trunk").shims[0].export(self.precision)  # type: ignore
+            except ValueError as error:
+                raise Unavailable(str(error)) from error
+            nlp.to_disk(self._path)
+
+    def load(self) -> None:
+        name = self.place.component.name
+        self.nlp = spacy.load(self._path, enable=[name], config={f"components.{name}.model.trunk.runtime": "onnx"})
+        if self.full:
+            self.nlp.get_pipe(name).set_exit(None)  # type: ignore[attr-defined]
+
+
+class ExportedExitsInt8(ExportedExits):
+    title = "Early exit, ONNX Runtime, int8"
+    precision = "int8"
+
+
+class ExportedFullInt8(ExportedExitsInt8):
+    title = "Full depth, ONNX Runtime, int8"
+    full = True
 
 
 class SpacyTransformers(Pipeline):
@@ -367,6 +407,9 @@ def _quiet() -> Iterator[None]:
 CONTESTANTS: Dict[str, Type[Contestant]] = {
     "full": FullDepth,
     "exits": Exits,
+    "exits-onnx": ExportedExits,
+    "full-onnx-int8": ExportedFullInt8,
+    "exits-onnx-int8": ExportedExitsInt8,
     "exits-single": SingleExits,
     "spacy-transformers": SpacyTransformers,
     "torch": Torch,

@@ -40,6 +40,7 @@ from .part import Part
 from .tasks.base import Task, check_trunk
 from .tasks.textcat import TextCat
 from .training.losses import JointLoss, exit_weights, link_gradient
+from .trunk.onnx_stepper import undisturbed
 from .windows import UnreadableDocs, Windows, pack
 
 FORMAT = 1
@@ -275,8 +276,9 @@ class EarlyExitTransformer(TrainablePipe):
                 runs[task] = TaskRun(heads, answers, rules[task], began, device=stepper.device, priority=part.priority)
         most = get_settings(self.model).max_wordpieces
         layers = get_exit_layers(self.model)
-        for rows in _climbs([run.items for run in runs.values()], most * CLIMB):
-            run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=self.joint)
+        with undisturbed(stepper):
+            for rows in _climbs([run.items for run in runs.values()], most * CLIMB):
+                run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=self.joint)
         return {task: run.answers for task, run in runs.items()}
 
     def reading(self, task: Optional[str] = None) -> Any:

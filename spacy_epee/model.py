@@ -14,7 +14,7 @@ from .items import Items
 from .loop import Links, all_exits
 from .trunk.attention import PlainAttention
 from .trunk.loading import TrunkSettings, can_train_in_bfloat16, load_backbone, set_learning_rates
-from .trunk.onnx_stepper import Runner
+from .trunk.onnx_stepper import Runner, undisturbed
 from .trunk.stepper import LayerStepper
 from .windows import Windows
 
@@ -104,9 +104,11 @@ def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutput
     set_training(model, is_train)
     half = is_train and get_settings(model).mixed_precision and can_train_in_bfloat16(stepper.device)
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
-    with torch.set_grad_enabled(is_train), torch.autocast(stepper.device.type, torch.bfloat16, enabled=half), attention:
+    runner = stepper if is_train else get_runner(model)
+    precision = torch.autocast(stepper.device.type, torch.bfloat16, enabled=half)
+    with undisturbed(runner), torch.set_grad_enabled(is_train), precision, attention:
         said = all_exits(
-            stepper if is_train else get_runner(model),
+            runner,
             get_heads(model),
             asked,
             exit_layers=get_exit_layers(model),

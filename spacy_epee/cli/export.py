@@ -18,7 +18,7 @@ from .data import read_data
 def export_cli(
     model: str = Argument(..., help="Pipeline: a folder or an installed package"),
     output_model: Path = Argument(..., help="Folder for a copy of the pipeline that runs in ONNX Runtime"),
-    data: Optional[Path] = Option(None, "--data", "-d", help="Annotated documents to compare scores on: .spacy, .jsonl, .jsonl.gz"),
+    data: Optional[Path] = Option(None, "--data", "-d", help="Documents to compare scores on: .spacy, .jsonl or .jsonl.gz"),
     precision: str = Option("auto", "--precision", help="'fp32', 'int8', or 'auto': int8 if it keeps the score on --data"),
     max_drop: float = Option(0.3, "--max-drop", min=0, help="Lose at most so many points of the score"),
     cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),

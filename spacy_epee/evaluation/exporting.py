@@ -36,8 +36,8 @@ def export(
     shim = cast(TrunkShim, shim)
     if shim.settings.runtime == "torch":
         raise ValueError(
-            f"The setting `components.{pipe.name}.model.trunk.runtime` is 'torch', so that ONNX graphs would not be used. Set it to "
-            "'auto' in the config.cfg of the pipeline."
+            f"The setting `components.{pipe.name}.model.trunk.runtime` is 'torch', so that ONNX graphs would not be used. Set it "
+            "to 'auto' in the config.cfg of the pipeline."
         )
     shim.settings = replace(shim.settings, runtime="torch")
     ready = None if examples is None else prepare(nlp, pipe, examples)

@@ -21,7 +21,6 @@ from .onnx_stepper import OnnxStepper
 from .pipelines import find_pipeline, first_line, take_shim, tokenizer_files
 from .stepper import LayerStepper
 
-
 Runtime = Literal["auto", "torch", "onnx"]
 
 
@@ -83,8 +82,8 @@ class TrunkShim(HFShim, ScaledShim):
     def _open(self) -> OnnxStepper:
         if self.exported is None:
             raise ValueError(
-                "The setting `model.trunk.runtime` is 'onnx', and this pipeline has no ONNX graphs. Train it with 'torch' or 'auto', "
-                "and make them with `python -m spacy epee export`."
+                "The setting `model.trunk.runtime` is 'onnx', and this pipeline has no ONNX graphs. Train it with 'torch' or "
+                "'auto', and make them with `python -m spacy epee export`."
             )
         if self.stepper.device.type != "cpu":
             raise ValueError(

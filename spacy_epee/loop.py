@@ -137,6 +137,8 @@ class Answers:
         """
         units = evidence.units[done]
         if isinstance(evidence, StructureEvidence):
+            if "links" not in vars(evidence):  # those that stay need none
+                evidence, done = evidence.only(done), numpy.ones(int(done.sum()), dtype=bool)
             self.graphs = self.graphs or [None] * self.items.n_units
             for place in numpy.flatnonzero(done):
                 self.graphs[evidence.units[place]] = evidence.graph(place)

@@ -240,6 +240,9 @@ class _View:
     def divergence(self, kind: Divergence) -> numpy.ndarray:
         return self.stored.divergence(kind)[self.units]
 
+    def entropy_below(self, threshold: Union[float, numpy.ndarray]) -> numpy.ndarray:
+        return self.entropy < threshold
+
     def remember(self) -> None:
         """All is there."""
 

@@ -2,7 +2,7 @@
 
 import math
 from functools import cached_property
-from typing import Literal, Optional
+from typing import Literal, Optional, Union
 
 import numpy
 from scipy.special import entr, expit, logit
@@ -190,6 +190,14 @@ class Evidence:
             -numpy.logaddexp(0.0, numpy.stack((-exit.scaled, exit.scaled), axis=-1)) for exit in (self.previous, self)
         ]
         return self._over_items(self._join(divergence_of(*points, kind)))
+
+    def entropy_below(self, threshold: Union[float, numpy.ndarray]) -> numpy.ndarray:
+        """Which units have an entropy below a threshold. Where a part of it is dear, that is looked at only if it matters.
+
+        threshold (Union[float, ndarray]): The threshold, or one for each unit (U,).
+        RETURNS (ndarray): Whether it is below, (U,) bool.
+        """
+        return self.entropy < threshold
 
     def remember(self) -> None:
         """Work out what the next exit is compared with, if that cannot be done later. Here it can."""

@@ -153,7 +153,7 @@ class Entropy(_PerExit):
     setting: ClassVar[str] = "entropy"
 
     def step(self, evidence: Evidence, counters: Optional[numpy.ndarray]) -> numpy.ndarray:
-        return (evidence.entropy < self.now(evidence, counters)).astype(int)
+        return evidence.entropy_below(self.now(evidence, counters)).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return any(threshold > 0 for threshold in self.before_last(layers))
@@ -281,7 +281,7 @@ class ConfidentPatience(Rule):
         return numpy.zeros(units, dtype=int)
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
-        return (_count(counters, evidence, evidence.entropy < self.entropy) >= self.patience).astype(int)
+        return (_count(counters, evidence, evidence.entropy_below(self.entropy)) >= self.patience).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.entropy > 0 and self.patience < len(layers)
@@ -311,11 +311,11 @@ class EntropyPatience(Rule):
         return numpy.zeros(units, dtype=int)
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
+        if self.patience is None:
+            return evidence.entropy_below(self.entropy).astype(int)
         codes = (evidence.entropy < self.entropy).astype(int)
-        if self.patience is not None:
-            stable = _count(counters, evidence, evidence.agrees) >= self.patience
-            codes = numpy.where((codes == 0) & stable, 2, codes)
-        return codes
+        stable = _count(counters, evidence, evidence.agrees) >= self.patience
+        return numpy.where((codes == 0) & stable, 2, codes)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         counts = self.patience is not None and self.patience + 1 < len(layers)

@@ -88,6 +88,16 @@ class StructureEvidence(Evidence):
             kept.__dict__["links"] = self.links
         return kept
 
+    def only(self, units: numpy.ndarray) -> "StructureEvidence":
+        """Some of the units, whose spans can still be linked.
+
+        units (ndarray): Which units, (U,) bool. Nothing is linked so far.
+        RETURNS (StructureEvidence): Their evidence.
+        """
+        kept = self.keep(units)
+        kept.link = self.link
+        return kept
+
     @property
     def row_counts(self) -> numpy.ndarray:
         """RETURNS (ndarray): Items per unit, (U,)."""
@@ -240,15 +250,31 @@ class StructureEvidence(Evidence):
         return numpy.exp(_log_softmax(self.scaled)).reshape(len(self.logits), -1)
 
     @cached_property
-    def entropy(self) -> numpy.ndarray:
+    def _tag_entropy(self) -> numpy.ndarray:
+        """The entropy of each unit's tags, (U,)."""
+
         def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
             logs = _log_softmax(self.scaled[rows, layers])
             return -(numpy.exp(logs) * logs).sum(axis=2) / numpy.log(3)
 
+        return self._of_tags(of_tags)
+
+    @cached_property
+    def entropy(self) -> numpy.ndarray:
         def of_links(logits: numpy.ndarray) -> numpy.ndarray:
             return (entr(expit(logits)) + entr(expit(-logits))) / numpy.log(2)
 
-        return numpy.clip(self._uncertainty(of_tags, of_links), 0.0, 1.0)
+        return numpy.clip(self._with_links(self._tag_entropy, of_links), 0.0, 1.0)
+
+    def entropy_below(self, threshold: Union[float, numpy.ndarray]) -> numpy.ndarray:
+        # An entropy is that of tags, or of links if that is more: spans are linked where the tags are settled.
+        if "links" in self.__dict__ or self.link is None:
+            return self.entropy < threshold
+        limits = numpy.broadcast_to(threshold, len(self))
+        found = numpy.clip(self._tag_entropy, 0.0, 1.0) < limits
+        if found.any():
+            found[found] = self.only(found).entropy < limits[found]
+        return found
 
     @cached_property
     def confidence(self) -> numpy.ndarray:
@@ -304,6 +330,10 @@ class StructureEvidence(Evidence):
         of_links (Callable): From logits of links to a number for each, (P, outputs).
         RETURNS (ndarray): One for each unit: of its tokens, or of its links if that is more, (U,).
         """
+        return self._with_links(self._of_tags(of_tags), of_links)
+
+    def _of_tags(self, of_tags: Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]) -> numpy.ndarray:
+        """What is uncertain about tags, (U,)."""
         total = numpy.zeros(len(self))
         first = 0 if self.asked.find_triggers else self.n_triggers
         for begin, end, units in ((first, self.n_triggers, ~self.open), (first, self.tags.shape[1], self.open)):
@@ -311,6 +341,11 @@ class StructureEvidence(Evidence):
             if begin < end and len(rows):
                 values = of_tags(numpy.arange(begin, end)[None], rows[:, None]).max(axis=1)
                 total[units] = self._over_units(values, self.row_counts[units])
+        return total
+
+    def _with_links(self, total: numpy.ndarray, of_links: Callable[[numpy.ndarray], numpy.ndarray]) -> numpy.ndarray:
+        """What is uncertain about tags, or about links if that is more, (U,)."""
+        total = total.copy()
         _, pairs, logits, possible = self.links
         if len(pairs):
             values = numpy.where(possible, of_links(logits), 0.0).max(axis=1)

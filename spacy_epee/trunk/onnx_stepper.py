@@ -12,6 +12,10 @@ from .onnx_export import FORMAT, Exported, require
 from .stepper import LayerState, LayerStepper
 
 
+_LEFT: List[Any] = []
+"""Graphs of a parent process. To close one here would wait for its threads forever."""
+
+
 class OnnxState(LayerState):
     """A batch on its way up.
 
@@ -74,6 +78,8 @@ class OnnxStepper:
                 f"were made with {self.exported.made_with}. Update it with `pip install -U onnxruntime`, or make them anew with "
                 "`python -m spacy epee export`."
             ) from error
+        if self._process is not None:
+            _LEFT.append((self._below, self._layers))
         self._below, graphs = own[0], own[1:]
         self._layers = [graphs[number] for number in self.exported.layers]
         # What a layer does not use is not in its graph.

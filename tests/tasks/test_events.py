@@ -144,6 +144,17 @@ def test_events_a_window_without_a_trigger_links_nothing(nlp, monkeypatch):
     assert asked
 
 
+@pytest.mark.parametrize("rule", [rules.Entropy(1e-9), rules.EntropyPatience(1e-9, None)], ids=str)
+def test_events_are_linked_only_where_the_tags_are_settled(nlp, rule, monkeypatch):
+    pipe = nlp.get_pipe("epee_events")
+    heads = get_heads(pipe.model)[0]
+    seen = []
+    link = heads._link
+    monkeypatch.setattr(heads, "_link", lambda exit, *rest: seen.append(exit) or link(exit, *rest))
+    pipe.answer(docs_of(nlp), rule)
+    assert set(seen) == {len(get_exit_layers(pipe.model)) - 1}
+
+
 def test_events_are_learned(trained):
     scores = trained.evaluate([make_example(trained, text) for text in TEXTS])
     assert scores["ev_trigger_f"] == 1.0 and scores["ev_main_f"] > 0.9 and scores["ev_attr_f"] == 1.0

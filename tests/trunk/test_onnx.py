@@ -97,10 +97,12 @@ def test_a_saved_pipeline_runs_its_graphs(exported):
     assert isinstance(trunk(other).runner, OnnxStepper) and other(SENTENCES[0]).cats == nlp(SENTENCES[0]).cats
 
 
-def test_two_processes(exported):
+def test_two_processes_whose_parent_has_several_threads(exported, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # a worker must not wait for those of its parent
     nlp = spacy.load(exported)
     texts = make_texts(12, seed=2)
     expected = [doc.cats for doc in nlp.pipe(texts)]
+    monkeypatch.undo()
     for doc, cats in zip(nlp.pipe(texts, n_process=2, batch_size=4), expected):
         assert doc.cats == pytest.approx(cats, abs=1e-4)
 

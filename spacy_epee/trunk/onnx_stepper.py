@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from .onnx_export import FORMAT, Exported, require
 from .stepper import LayerState, LayerStepper
 
-
 _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
 

@@ -9,8 +9,10 @@ from images_util import FAMILIES, LAYERS, SIDE, make_image_backbone, make_image_
 from torch import Tensor
 from util import make_backbone
 
-from spacy_epee.model import get_settings, get_stepper
-from spacy_epee.trunk.images import ImageStepper
+pytest.importorskip("spacy_transformers")
+
+from spacy_epee.model import get_settings, get_stepper  # noqa: E402
+from spacy_epee.trunk.images import ImageStepper  # noqa: E402
 
 
 def make_batch(side: int = SIDE, rows: int = 4) -> Tensor:

@@ -9,15 +9,15 @@ import spacy
 import torch
 from util import FAMILIES, SENTENCES, make_examples, make_nlp, make_texts
 
-from spacy_epee.exits.rules import EntropyPatience
-from spacy_epee.trunk import onnx_stepper
-from spacy_epee.trunk.loading import TrunkShim
-from spacy_epee.trunk.onnx_export import FORMAT, export_trunk, require
-from spacy_epee.trunk.onnx_stepper import OnnxStepper
-from spacy_epee.trunk.stepper import LayerStepper
+for module in ("onnx", "onnxruntime", "spacy_transformers"):
+    pytest.importorskip(module)
 
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+from spacy_epee.exits.rules import EntropyPatience  # noqa: E402
+from spacy_epee.trunk import onnx_stepper  # noqa: E402
+from spacy_epee.trunk.loading import TrunkShim  # noqa: E402
+from spacy_epee.trunk.onnx_export import FORMAT, export_trunk, require  # noqa: E402
+from spacy_epee.trunk.onnx_stepper import OnnxStepper  # noqa: E402
+from spacy_epee.trunk.stepper import LayerStepper  # noqa: E402
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
 LENGTHS = [21, 3, 7, 20, 21, 11, 15]

@@ -45,6 +45,8 @@ PAIRS = {
     "no-attributes": {"attributes": False},
 }
 """What each kind leaves out of the pair representation."""
+RATES = {"mpnet-base": 5e-5}
+"""Learning rates of wider backbones; the configurations are for those of 384."""
 
 
 def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
@@ -66,6 +68,7 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
             "training.max_steps": steps,
             "training.eval_frequency": max(steps // max(plan.epochs, 2), 1),
             "training.optimizer.learn_rate.warmup_steps": steps // 10,
+            **({"training.optimizer.learn_rate.initial_rate": RATES[backbone.name]} if backbone.name in RATES else {}),
             f"components.{pipe}.model.trunk.window": plan.window,
             f"components.{pipe}.model.trunk.max_wordpieces": plan.sample,
         },

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple
 
 import numpy
 import torch
+from scipy.special import expit
 from torch import Tensor
 
 from .exits.evidence import Evidence, Reduction
@@ -171,8 +172,10 @@ class Pack:
         self.rows = rows
         self.lengths = torch.from_numpy(lengths).to(device)
         self.state: LayerState = stepper.embed(*(torch.from_numpy(part).to(device) for part in inputs))
-        given = torch.arange(self.longest, device=device) < self.lengths[:, None]
-        self.mask = given[:, None].to(self.state.hidden.dtype) if padded else None
+        self.mask: Optional[Tensor] = None
+        if padded:
+            given = torch.arange(self.longest, device=device) < self.lengths[:, None]
+            self.mask = given[:, None].to(self.state.hidden.dtype)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -331,16 +334,16 @@ class TaskRun:
         RETURNS (Evidence): What a rule may look at.
         """
         items, live = self.items, self.live
-        logits, doubt = self.heads(exit, climb.packs, states, self.question, live)
+        logits, doubt = self.heads.answer(exit, climb.packs, states, self.question, live)
         link = self.heads.linker(exit, climb.packs, states, self.question)
         return self.answers.reading.evidence(
-            logits.cpu().numpy(),
+            logits,
             asked=items,
             link=None if link is None else partial(_to_numpy, link),
             layer=layer,
             units=live,
             previous=self.previous,
-            doubt=torch.sigmoid(doubt).cpu().numpy() if len(doubt) else None,
+            doubt=expit(doubt) if len(doubt) else None,
             items=None if items.one_each else items.of_units(live),
             counts=None if items.one_each else items.counts[live],
         )

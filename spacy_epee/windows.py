@@ -227,7 +227,10 @@ class Windower:
         """
         self._read_all()
         texts = [doc.text if want else "" for doc, want in zip(docs, wanted or repeat(True))]
-        encodings = self.backend.encode_batch(texts, add_special_tokens=False)
+        if len(texts) == 1:  # a batch of one would wait for a thread of the library
+            encodings = [self.backend.encode(texts[0], add_special_tokens=False)]
+        else:
+            encodings = self.backend.encode_batch(texts, add_special_tokens=False)
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []

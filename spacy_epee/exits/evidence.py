@@ -2,7 +2,7 @@
 
 import math
 from functools import cached_property
-from typing import Literal, Optional, Union
+from typing import Literal, Optional, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit, logit
@@ -102,14 +102,24 @@ class Evidence:
         Plain numpy: scipy's takes ten times as long on arrays of this size, and this is paid at every exit.
         """
         if self.exclusive:
-            shifted = self.scaled - self.scaled.max(axis=1, keepdims=True)
-            return shifted - numpy.log(numpy.exp(shifted).sum(axis=1, keepdims=True))
+            shifted, _, totals = self._exponentials
+            return shifted - numpy.log(totals)
         return -numpy.logaddexp(0.0, -self.scaled)
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:
         """RETURNS (ndarray): Softmax over the labels, or a sigmoid for each label, (N, K)."""
-        return numpy.exp(self.log_probabilities) if self.exclusive else expit(self.scaled)
+        if self.exclusive:
+            _, shares, totals = self._exponentials
+            return shares / totals
+        return expit(self.scaled)
+
+    @cached_property
+    def _exponentials(self) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """What a softmax is made of: logits up to 0 (N, K), their exponentials (N, K), and the sums of these (N, 1)."""
+        shifted = self.scaled - self.scaled.max(axis=1, keepdims=True)
+        shares = numpy.exp(shifted)
+        return shifted, shares, shares.sum(axis=1, keepdims=True)
 
     @cached_property
     def best(self) -> numpy.ndarray:
@@ -136,7 +146,9 @@ class Evidence:
         """
         labels = self.logits.shape[1]
         if self.exclusive and labels > 1:
-            share = -(self.probabilities * self.log_probabilities).sum(axis=1) / math.log(labels)
+            shifted, shares, totals = self._exponentials
+            totals = totals[:, 0]
+            share = (numpy.log(totals) - (shares * shifted).sum(axis=1) / totals) / math.log(labels)
         else:
             # expit(-z) and not 1 - expit(z), which is 0 for a confident label.
             yes, no = expit(self.scaled), expit(-self.scaled)
@@ -186,9 +198,7 @@ class Evidence:
             return numpy.full(len(self), numpy.inf)
         if self.exclusive and self.logits.shape[1] > 1:
             return self._over_items(divergence_of(self.previous.log_probabilities, self.log_probabilities, kind))
-        points = [
-            -numpy.logaddexp(0.0, numpy.stack((-exit.scaled, exit.scaled), axis=-1)) for exit in (self.previous, self)
-        ]
+        points = [-numpy.logaddexp(0.0, numpy.stack((-exit.scaled, exit.scaled), axis=-1)) for exit in (self.previous, self)]
         return self._over_items(self._join(divergence_of(*points, kind)))
 
     def entropy_below(self, threshold: Union[float, numpy.ndarray]) -> numpy.ndarray:

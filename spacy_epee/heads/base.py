@@ -195,6 +195,16 @@ class ExitHeads(nn.Module):
             return logits, logits.new_zeros(0)
         return logits, self.doubt(vectors.detach())[:, 0]
 
+    def answer(
+        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any, units: numpy.ndarray
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """Classify items without training; the arguments are those of `vectors`.
+
+        RETURNS (Tuple[ndarray, ndarray]): Logits (N, K), and the logit of being wrong (N,), empty without a learned exit.
+        """
+        logits, doubt = self(exit, packs, states, question, units)
+        return logits.float().cpu().numpy(), doubt.float().cpu().numpy()
+
 
 def head_model(kind: Type[ExitHeads], settings: Dict[str, Any], lr_scale: float) -> Model:
     """Make a model of classifiers that get their sizes when the component is initialized.

@@ -1,0 +1,68 @@
+"""Classifiers of whole documents."""
+
+from types import SimpleNamespace
+
+import numpy
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_epee.heads.pooled import PooledHeads
+from spacy_epee.items import Items
+from spacy_epee.windows import Windows
+
+WIDTH, EXITS = 8, 2
+
+
+def make_packs(lengths, rng):
+    """Windows of the given lengths in two padded packs, and their states."""
+    packs, states = [], []
+    for rows in filter(len, numpy.array_split(rng.permutation(len(lengths)), 2)):
+        own = torch.tensor([lengths[row] for row in rows])
+        real = torch.arange(int(own.max())) < own[:, None]
+        mask = None if bool(real.all()) else real[:, None].float()
+        packs.append(SimpleNamespace(rows=rows, lengths=own, mask=mask))
+        states.append(torch.from_numpy(rng.normal(size=(len(rows), int(own.max()), WIDTH)).astype("float32")))
+    return packs, states
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
+@given(
+    owners=st.lists(st.integers(0, 4), min_size=1, max_size=7).map(sorted),
+    learned=st.booleans(),
+    standardize=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@torch.inference_mode()
+def test_pooled_answers_are_those_of_torch(pooling, owners, learned, standardize, seed):
+    rng = numpy.random.default_rng(seed)
+    lengths = rng.integers(3, 9, len(owners))
+    windows = Windows([numpy.zeros(n, int) for n in lengths], numpy.array(owners), numpy.zeros(len(owners), int), [()] * 5, 1, 1)
+    docs = numpy.arange(5)
+    items = Items(windows, windows.docs, docs, docs)
+    heads = PooledHeads(
+        width=WIDTH, exits=EXITS, labels=3, pooling=pooling, dropout=0.1, learned_exit=learned, standardize=standardize
+    ).eval()
+    if standardize:
+        heads.standardize.mean.normal_()
+        heads.standardize.scale.fill_(3.0)
+    packs, states = make_packs(lengths, rng)
+    units = items.live[: max(1, len(items.live) - 1)]  # windows of another unit are there for another task
+    question = heads.prepare(items, torch.device("cpu"))
+    for exit in range(EXITS):
+        for one, other in zip(heads.answer(exit, packs, states, question, units), heads(exit, packs, states, question, units)):
+            numpy.testing.assert_allclose(one, other.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_pooled_answers_of_halves_go_by_torch():
+    heads = PooledHeads(width=WIDTH, exits=1, labels=2, pooling="mean", dropout=0.0, learned_exit=False).eval()
+    windows = Windows([numpy.zeros(4, int)], numpy.zeros(1, int), numpy.zeros(1, int), [()], 1, 1)
+    items = Items(windows, windows.docs, numpy.arange(1), numpy.arange(1))
+    pack = SimpleNamespace(rows=numpy.arange(1), lengths=torch.tensor([4]), mask=None)
+    states = torch.randn(1, 4, WIDTH)
+    with torch.inference_mode():
+        question = heads.prepare(items, torch.device("cpu"))
+        half, full = (heads.answer(0, [pack], [own], question, items.live)[0] for own in (states.bfloat16(), states))
+    assert half.dtype == numpy.float32
+    numpy.testing.assert_allclose(half, full, atol=0.05)

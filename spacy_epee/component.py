@@ -32,6 +32,7 @@ from .model import (
     get_heads,
     get_runner,
     get_settings,
+    get_trunk_shim,
     get_windows,
     is_initialized,
     set_training,
@@ -89,7 +90,7 @@ class EarlyExitTransformer(TrainablePipe):
         named: Optional[List[str]] = model.attrs["tasks"]
         _check_parts(parts, named, name)
         for part in parts.values():
-            check_trunk(part.task, model.get_ref("trunk").shims[0].reads, name)
+            check_trunk(part.task, get_trunk_shim(model).reads, name)
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -553,7 +554,7 @@ class EarlyExitTransformer(TrainablePipe):
         if not isinstance(labels, dict) or set(labels) - set(self.parts):
             raise ValueError(
                 f"Give the labels of the component '{self.name}' by task, in `initialize.components.{self.name}.labels`: "
-                f"{{\"{next(iter(self.parts))}\": [...]}}. The tasks are {list(self.parts)}; those left out take those of the "
+                f'{{"{next(iter(self.parts))}": [...]}}. The tasks are {list(self.parts)}; those left out take those of the '
                 "data."
             )
         return {task: list(own) for task, own in labels.items()}
@@ -605,7 +606,7 @@ class EarlyExitTransformer(TrainablePipe):
                 raise ValueError(
                     f"The tasks '{one}' and '{other}' of the component '{self.name}' both have the labels {shared}, or take them "
                     f"from the data, and both write them to `{place}`. Give each its own in "
-                    f"`initialize.components.{self.name}.labels`: {{\"{one}\": [...], \"{other}\": [...]}}."
+                    f'`initialize.components.{self.name}.labels`: {{"{one}": [...], "{other}": [...]}}.'
                 )
         for name, pipe in [] if nlp is None else nlp.pipeline:
             if pipe is self:
@@ -876,7 +877,7 @@ def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -
         if not isinstance(part, Part):
             raise ValueError(
                 f"The block `components.{name}.tasks.{task}` makes no task. Give it one such as "
-                "`@misc = \"spacy-epee.TextCatTask.v1\"`."
+                '`@misc = "spacy-epee.TextCatTask.v1"`.'
             )
     if named is None and len(parts) != 1:
         raise ValueError(
@@ -932,16 +933,19 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
     YIELDS (ndarray): Windows, in order.
     """
     windows = asked[0].windows
+    wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
+    rows = numpy.flatnonzero(wanted)
+    if windows.lengths[rows].sum() + sum(map(len, asked)) <= most:
+        if len(rows):
+            yield rows
+        return
     groups = groups_of(asked)
-    wanted = numpy.zeros(len(windows), dtype=bool)
     costs = numpy.zeros(int(groups.max(initial=-1)) + 1)
     for items in asked:
-        wanted |= items.windows_of(items.live)
         places = numpy.zeros(items.n_units, dtype="int64")
         places[items.window_units[items.window_units >= 0]] = groups[items.window_units >= 0]
         costs += numpy.bincount(places[items.live], items.counts[items.live], minlength=len(costs))
     costs += numpy.bincount(groups, windows.lengths * wanted, minlength=len(costs))
-    rows = numpy.flatnonzero(wanted)
     members = numpy.unique(groups[rows])
     batch, filled, number = numpy.zeros(len(costs), dtype="int64"), 0.0, 0
     for group in members[numpy.argsort(costs[members], kind="stable")].tolist():
@@ -949,7 +953,7 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
             number, filled = number + 1, 0.0
         batch[group] = number
         filled += costs[group]
-    for place in range(number + 1 if len(rows) else 0):
+    for place in range(number + 1):
         yield rows[batch[groups[rows]] == place]
 
 

@@ -39,9 +39,7 @@ Asked = List[Items]
 """What each task asks about the same windows, in the order of the classifiers."""
 
 
-def EarlyExitModel(
-    trunk: Model, head: Model, exit_layers: Optional[List[int]] = None
-) -> Model[Asked, List[ExitOutputs]]:
+def EarlyExitModel(trunk: Model, head: Model, exit_layers: Optional[List[int]] = None) -> Model[Asked, List[ExitOutputs]]:
     """Build an early-exiting model for one task. Called on what it asks about some Docs it runs the full depth and answers at
     every exit.
 
@@ -55,7 +53,9 @@ def EarlyExitModel(
 
 
 def JointModel(
-    trunk: Model, heads: Dict[str, Any], exit_layers: Optional[List[int]] = None  # blocks in a dict are checked too early
+    trunk: Model,
+    heads: Dict[str, Any],
+    exit_layers: Optional[List[int]] = None,  # blocks in a dict are checked too early
 ) -> Model[Asked, List[ExitOutputs]]:
     """Build an early-exiting model for several tasks over one trunk.
 
@@ -137,19 +137,24 @@ def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutput
     return answers, backprop
 
 
+def get_trunk_shim(model: Model) -> Any:
+    """RETURNS (Union[TrunkShim, ImageTrunkShim]): What holds the backbone."""
+    return model.get_ref("trunk").shims[0]
+
+
 def get_stepper(model: Model) -> LayerStepper:
     """RETURNS (LayerStepper): The trunk as something to climb."""
-    return model.get_ref("trunk").shims[0].stepper
+    return get_trunk_shim(model).stepper
 
 
 def get_runner(model: Model) -> Runner:
     """RETURNS (Runner): What answers climb: the trunk, or what was exported of it."""
-    return model.get_ref("trunk").shims[0].runner
+    return get_trunk_shim(model).runner
 
 
 def get_settings(model: Model) -> TrunkSettings:
     """RETURNS (TrunkSettings): The settings of the trunk."""
-    return model.get_ref("trunk").shims[0].settings
+    return get_trunk_shim(model).settings
 
 
 def get_heads(model: Model) -> List[ExitHeads]:
@@ -170,7 +175,7 @@ def get_windows(model: Model, docs: Sequence[Doc], wanted: Optional[Sequence[boo
     wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
     RETURNS (Windows): Their windows.
     """
-    return model.get_ref("trunk").shims[0].windower(docs, wanted)
+    return get_trunk_shim(model).windower(docs, wanted)
 
 
 def get_exit_layers(model: Model) -> List[int]:
@@ -224,4 +229,3 @@ def _train_or_freeze(parameter, train: bool) -> None:
     if not train:
         # A kept gradient would go on moving the weights through Adam's momentum.
         parameter.grad = None
-

@@ -1,12 +1,10 @@
 """The same text classifier in our pipeline, spacy-transformers, PyTorch, ONNX Runtime and OpenVINO."""
 
-import logging
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Type
+from typing import Any, Callable, Dict, List, Optional, Sequence, Type
 
 import numpy
 import spacy
@@ -16,9 +14,9 @@ from spacy.training import Example
 from transformers import AutoTokenizer
 
 from ..component import EarlyExitTransformer
-from ..model import get_stepper
+from ..model import get_stepper, get_trunk_shim
 from ..trunk.loading import longest_window
-from ..trunk.onnx_export import Precision
+from ..trunk.onnx_export import Precision, quantize
 from ..trunk.pipelines import first_line
 from ..windows import Windower
 from .networks import (
@@ -192,7 +190,7 @@ class ExportedExits(Exits):
         if not self._path.exists():
             nlp = spacy.load(self.place.model)
             try:
-                nlp.get_pipe(self.place.component.name).model.get_ref("trunk").shims[0].export(self.precision)  # type: ignore
+                get_trunk_shim(nlp.get_pipe(self.place.component.name).model).export(self.precision)  # type: ignore
             except ValueError as error:
                 raise Unavailable(str(error)) from error
             nlp.to_disk(self._path)
@@ -359,10 +357,7 @@ class OnnxInt8(Onnx):
         return self.place.folder / "model-int8.onnx"
 
     def write(self) -> None:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-
-        with _quiet():
-            quantize_dynamic(self.place.onnx, self.path, per_channel=True, weight_type=QuantType.QInt8)
+        quantize(self.place.onnx, self.path)
 
 
 class OpenVino(Whole):
@@ -391,17 +386,6 @@ class OpenVino(Whole):
         }
         request = openvino.Core().compile_model(str(self.path), "CPU", settings).create_infer_request()
         return lambda ids, mask: request.infer({"input_ids": ids, "attention_mask": mask})[0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out the advice that quantizing logs."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 CONTESTANTS: Dict[str, Type[Contestant]] = {

@@ -9,6 +9,7 @@ from spacy.training import Example
 
 from ..component import EarlyExitTransformer
 from ..loop import Answers
+from ..model import get_trunk_shim
 from ..trunk.loading import TrunkShim
 from ..trunk.onnx_export import Precision
 from .compare import prepare
@@ -30,7 +31,7 @@ def export(
     RETURNS (Dict[str, Any]): The precision, and what was tried: scores, and the share of answers that are not torch's.
     RAISES ValueError: No precision keeps the scores, or the trunk cannot be exported.
     """
-    shim = pipe.model.get_ref("trunk").shims[0]
+    shim = get_trunk_shim(pipe.model)
     if not isinstance(shim, TrunkShim):
         raise ValueError(f"The component '{pipe.name}' has a trunk for images, and only those for text can be exported.")
     shim = cast(TrunkShim, shim)

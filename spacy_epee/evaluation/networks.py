@@ -14,7 +14,8 @@ from ..exits.evidence import scale
 from ..heads.base import ExitHeads
 from ..heads.pooled import PooledHeads
 from ..loop import CALL, CALL_GPU, Reading
-from ..model import get_heads, get_settings, get_stepper
+from ..model import get_heads, get_settings, get_stepper, get_trunk_shim
+from ..trunk.onnx_export import write
 from ..windows import Windower, pack
 
 
@@ -107,7 +108,7 @@ def plan_of(component: EarlyExitTransformer) -> Plan:
 
 def windower_of(component: EarlyExitTransformer) -> Windower:
     """RETURNS (Windower): What cuts texts for a component."""
-    return component.model.get_ref("trunk").shims[0].windower
+    return get_trunk_shim(component.model).windower
 
 
 def pooled_heads(component: EarlyExitTransformer) -> PooledHeads:
@@ -187,18 +188,10 @@ def export(network: Network, path: Path) -> None:
     ids = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
     mask = (ids > 0).long()
     axes = {0: "windows", 1: "wordpieces"}
+    inputs = {"input_ids": torch.ones_like(ids), "attention_mask": mask}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about shapes that become constants, and the exporter's age
-        torch.onnx.export(
-            network,
-            (torch.ones_like(ids), mask),
-            str(path),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "windows"}},
-            opset_version=17,
-            dynamo=False,
-        )
+        write(network, str(path), inputs, ["logits"], {**dict.fromkeys(inputs, axes), "logits": {0: "windows"}})
 
 
 def classify(texts: Sequence[str], windower: Windower, plan: Plan, call: Any) -> numpy.ndarray:

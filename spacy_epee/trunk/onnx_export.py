@@ -1,13 +1,14 @@
-"""Writing a backbone as ONNX graphs: one for what comes before the layers, and one for each layer.
+"""Writing a backbone as ONNX graphs: one for what comes before the layers, and one that runs any of them.
 
-Each is traced as the stepper calls it, so a family needs nothing of its own here either.
+Each layer is traced as the stepper calls it, so a family needs nothing of its own here either.
 """
 
 import copy
 import io
+import logging
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from .onnx_branches import join
 from .stepper import LayerState, LayerStepper
 
-FORMAT = 1
+FORMAT = 2
 """The layout of exported graphs. Raise it when an older version could not run newer ones."""
 
 OPSET = 17
@@ -37,22 +39,28 @@ class Exported:
 
     precision (str): "fp32", or "int8": weights of matrix products by channel, and what they are multiplied with by call.
     below (bytes): From `input_ids` and `attention_mask` to `hidden` and what the layers are given beside it.
-    graphs (List[bytes]): From `hidden` and some of that to `hidden`, and to `read`, what heads see, if that is something else.
-    layers (List[int]): The graph of each layer; some families call one several times.
+    stack (bytes): From `hidden`, that, and which layer to run, to `hidden_out`, and to `read`, what heads see, if that is
+        something else.
+    layers (List[int]): The number of each layer in the stack; some families call one several times.
     names (List[str]): All that is given to layers, in the order in which `below` returns it.
     row_args (List[str]): Those with an entry for each row of a batch.
     made_with (str): The versions of torch and transformers.
     format (int): `FORMAT`.
     """
 
-    precision: str
-    below: bytes
-    graphs: List[bytes]
-    layers: List[int]
-    names: List[str]
-    row_args: List[str]
-    made_with: str
+    precision: str = ""
+    below: bytes = b""
+    stack: bytes = b""
+    layers: List[int] = field(default_factory=list)
+    names: List[str] = field(default_factory=list)
+    row_args: List[str] = field(default_factory=list)
+    made_with: str = ""
     format: int = FORMAT
+
+    @classmethod
+    def read(cls, message: Dict[str, Any]) -> "Exported":
+        """RETURNS (Exported): What was saved. Of another format nothing is known but its number."""
+        return cls(**message) if message["format"] == FORMAT else cls(format=message["format"])
 
 
 class _Below(nn.Module):
@@ -165,15 +173,15 @@ def _trace(stepper: LayerStepper, precision: Precision) -> Exported:
     return Exported(
         precision=precision,
         below=below,
-        graphs=graphs,
+        stack=join(graphs),
         layers=layers,
         names=[names[id(value)] for value in tensors],
-        row_args=[names[id(value)] for value in tensors if _of_rows(value, state, stepper)],
+        row_args=[names[id(value)] for value in tensors if _of_rows(value, state)],
         made_with=f"torch {version('torch')}, transformers {version('transformers')}",
     )
 
 
-def _of_rows(value: Tensor, state: LayerState, stepper: LayerStepper) -> bool:
+def _of_rows(value: Tensor, state: LayerState) -> bool:
     """Whether a tensor is an argument with an entry for each row."""
     return any(own.get(name) is value for own in state.arguments for name in state.row_args)
 
@@ -185,25 +193,51 @@ def _export(module: nn.Module, inputs: Dict[str, Tensor], outputs: Dict[str, Ten
         for name, value in {**inputs, **outputs}.items()
     }
     with io.BytesIO() as file:
-        torch.onnx.export(
-            module,
-            tuple(inputs.values()),
-            file,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        write(module, file, inputs, list(outputs), axes)
         return file.getvalue()
 
 
-def _quantize(graph: bytes) -> bytes:
-    """Weights as int8 by channel; what they are multiplied with is scaled anew in each call."""
+def write(module: nn.Module, file: Any, inputs: Dict[str, Tensor], outputs: List[str], axes: Dict[str, Dict[int, str]]) -> None:
+    """Write a module in ONNX.
+
+    module (nn.Module): The module.
+    file (Union[str, BinaryIO]): Where.
+    inputs (Dict[str, Tensor]): What it is traced with, by name.
+    outputs (List[str]): Names for what it returns.
+    axes (Dict[str, Dict[int, str]]): The axes of any size, of inputs and outputs.
+    """
+    torch.onnx.export(
+        module,
+        tuple(inputs.values()),
+        file,
+        input_names=list(inputs),
+        output_names=outputs,
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
+    )
+
+
+def quantize(source: Path, target: Path, **settings: Any) -> None:
+    """Write a graph with weights as int8, by channel; what they are multiplied with is scaled anew in each call.
+
+    source (Path): The graph.
+    target (Path): Where to write.
+    settings (Any): More settings of `quantize_dynamic`.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # advice that is not for users
+    try:
+        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8, **settings)
+    finally:
+        logging.disable(before)
+
+
+def _quantize(graph: bytes) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(graph)
-        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+        quantize(source, target, op_types_to_quantize=["MatMul", "Gemm"])
         return target.read_bytes()

@@ -3,13 +3,19 @@
 import os
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, Dict, Iterator, List, Optional, Union
+from typing import Any, Iterator, List, Optional, Union
 
+import numpy
 import torch
 from torch import Tensor, nn
 
+from .onnx_branches import CHOICE
 from .onnx_export import FORMAT, Exported, require
 from .stepper import LayerState, LayerStepper
+
+SPIN = "1000"
+"""How long threads wait busily for the next layer, in microseconds: longer than the checks of an exit take, and not so long that
+they are in the way of another component."""
 
 _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
@@ -47,7 +53,6 @@ class OnnxStepper:
             )
         self.exported = exported
         self.model = SimpleNamespace(config=model.config, training=False)
-        self.width = int(model.config.hidden_size) if hasattr(model.config, "hidden_size") else 0
         self._row_args = frozenset(exported.row_args)
         self._process: Optional[int] = None
         self._start()
@@ -61,16 +66,9 @@ class OnnxStepper:
         """Open the graphs. A forked worker cannot use those of its parent, whose threads it does not have."""
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = torch.get_num_threads() if self._process is None else 1
-        # Each graph has threads of its own, and they must not wait busily while those of the next one work.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        threads = torch.get_num_threads() if self._process is None else 1
         try:
-            own = [
-                onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-                for graph in (self.exported.below, *self.exported.graphs)
-            ]
+            below, stack = _open(self.exported.below, 1), _open(self.exported.stack, threads)
         except Exception as error:  # onnxruntime's own kinds
             raise ValueError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot run the graphs of this pipeline ({type(error).__name__}), which "
@@ -78,11 +76,11 @@ class OnnxStepper:
                 "`python -m spacy epee export`."
             ) from error
         if self._process is not None:
-            _LEFT.append((self._below, self._layers))
-        self._below, graphs = own[0], own[1:]
-        self._layers = [graphs[number] for number in self.exported.layers]
-        # What a layer does not use is not in its graph.
-        self._inputs = [{part.name for part in layer.get_inputs()} for layer in self._layers]
+            _LEFT.append((self._below, self._stack))
+        self._below, self._stack = below, stack
+        # What no layer uses is not in the graph.
+        self._inputs = {part.name for part in stack.get_inputs()}
+        self._choices = [numpy.array([number]) for number in self.exported.layers]
         self._process = os.getpid()
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
@@ -91,16 +89,16 @@ class OnnxStepper:
             self._start()
         found = self._below.run(None, {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})
         hidden, *given = map(torch.from_numpy, found)
-        named = dict(zip(self.exported.names, given))
-        arguments: List[Dict[str, Any]] = [
-            {name: value for name, value in named.items() if name in inputs} for inputs in self._inputs
-        ]
-        return OnnxState(hidden, arguments, self._row_args)
+        arguments = {name: value for name, value in zip(self.exported.names, given) if name in self._inputs}
+        return OnnxState(hidden, [arguments] * self.depth, self._row_args)
 
     def step(self, state: OnnxState) -> None:
         """As `LayerStepper.step`."""
         given = {name: value.numpy() for name, value in state.arguments[state.layer].items()}
-        hidden, *read = self._layers[state.layer].run(None, {"hidden": state.hidden.numpy(), **given})
+        given["hidden"] = state.hidden.numpy()
+        if CHOICE in self._inputs:
+            given[CHOICE] = self._choices[state.layer]
+        hidden, *read = self._stack.run(None, given)
         state.hidden = torch.from_numpy(hidden)
         state.read = torch.from_numpy(read[0]) if read else None
         state.layer += 1
@@ -108,6 +106,17 @@ class OnnxStepper:
     def read(self, state: OnnxState) -> Tensor:
         """As `LayerStepper.read`."""
         return state.hidden if state.read is None else state.read
+
+
+def _open(graph: bytes, threads: int) -> Any:
+    """Open a graph."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN)
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 Runner = Union[LayerStepper, OnnxStepper]

@@ -175,7 +175,7 @@ class Pack:
         self.mask: Optional[Tensor] = None
         if padded:
             given = torch.arange(self.longest, device=device) < self.lengths[:, None]
-            self.mask = given[:, None].to(self.state.hidden.dtype)
+            self.mask = given[:, None].float()
 
     def __len__(self) -> int:
         return len(self.rows)

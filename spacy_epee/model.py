@@ -13,8 +13,9 @@ from .heads.base import ExitHeads, build_heads
 from .items import Items
 from .loop import Links, all_exits
 from .trunk.attention import PlainAttention
-from .trunk.loading import TrunkSettings, can_train_in_bfloat16, load_backbone, set_learning_rates
+from .trunk.loading import TrunkSettings, load_backbone, set_learning_rates
 from .trunk.onnx_stepper import Runner, undisturbed
+from .trunk.precision import computes_in_bfloat16
 from .trunk.stepper import LayerStepper
 from .windows import Windows
 
@@ -102,7 +103,7 @@ def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutput
         set_learning_rates(trunk)
         _set_stage(model)
     set_training(model, is_train)
-    half = is_train and get_settings(model).mixed_precision and can_train_in_bfloat16(stepper.device)
+    half = is_train and get_settings(model).mixed_precision and computes_in_bfloat16(stepper.device)
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
     runner = stepper if is_train else get_runner(model)
     precision = torch.autocast(stepper.device.type, torch.bfloat16, enabled=half)

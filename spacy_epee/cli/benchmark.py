@@ -28,6 +28,7 @@ def benchmark_cli(
     component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
     batch_sizes: str = Option("1,8,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(5, "--rounds", "-r", min=1, help="How often each is timed, in turns"),
+    memory: bool = Option(False, "--memory", help="Measure memory too, each contestant in a process of its own (Linux)"),
     limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
     output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
     code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
@@ -44,7 +45,7 @@ def benchmark_cli(
         pipe = find_component(nlp, component)
         pooled_heads(pipe)
         examples = read_data(nlp, pipe, data, cats, limit=limit)
-        report = benchmark(model, pipe, examples, names, base or names[0], sizes, rounds, progress=True)
+        report = benchmark(model, pipe, examples, names, base or names[0], sizes, rounds, memory, progress=True)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
     show(report, msg)
@@ -79,6 +80,9 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
             rows.append([own["title"], _percent(own["score"]), *speed])
         header = [f"Batch {size}", "Score", "Docs/s", "Ms a document", "Fastest to slowest round", "Speed-up"]
         msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * 5)
+    if any("memory_mb" in own for own in found.values()):
+        rows = [[own["title"], "-" if own["memory_mb"] is None else f"{own['memory_mb']:.0f}"] for own in found.values()]
+        msg.table(rows, header=["", "MB at the peak, above the loaded model"], divider=True, aligns=["l", "r"])
     machine = report["machine"]
     msg.info(
         f"{report['documents']} documents, medians of {report['rounds']} rounds in turns, tokenization included; speed-ups "

@@ -3,20 +3,23 @@
 import os
 import platform
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy
 import torch
 import tqdm
 from spacy.training import Example
-from spacy.util import make_tempdir
+from spacy.util import load_model, make_tempdir
 
 from ..component import EarlyExitTransformer
 from ..loop import Answers
 from ..trunk.pipelines import first_line
 from .contestants import CONTESTANTS, Contestant, Unavailable, Workplace
+from .memory import watch_memory
 from .networks import pooled_heads
 
 PACKAGES = ("spacy_epee", "spacy", "spacy-transformers", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "openvino")
@@ -34,6 +37,7 @@ def benchmark(
     base: str = "full",
     batch_sizes: Sequence[int] = (1, 8, 32),
     rounds: int = 5,
+    memory: bool = False,
     progress: bool = False,
 ) -> Dict[str, Any]:
     """Run contestants in turns.
@@ -45,10 +49,12 @@ def benchmark(
     base (str): The one that all are compared with.
     batch_sizes (Sequence[int]): Batch sizes to time at; 1 calls pipelines on each text.
     rounds (int): How often each is timed, after a round that only warms up.
+    memory (bool): Whether to measure memory too, each contestant in a process of its own.
     progress (bool): Whether to show a progress bar.
     RETURNS (Dict[str, Any]): Of each contestant the figures of the component's own scorer and the share of documents with the
-        answer of our full depth, both at the largest batch size; seconds to load; and for each batch size documents per
-        second, milliseconds per document and the speed-up. Beside them who was left out and why, and the machine.
+        answer of our full depth, both at the largest batch size; seconds to load; for each batch size documents per second,
+        milliseconds per document and the speed-up; and with `memory` the megabytes that answering all at the largest batch size
+        takes at its peak, above the loaded model. Beside them who was left out and why, and the machine.
     RAISES ValueError: The component is for something else, or the base does not take part.
     """
     pooled_heads(component)
@@ -90,7 +96,25 @@ def benchmark(
                 for name, own in seconds_of.items():
                     timed = _times(own, seconds_of[base], len(texts))
                     report["contestants"][name]["batches"][str(size)] = timed
+        for name in tqdm.tqdm(list(found) if memory else [], desc="Memory", disable=not progress, leave=False):
+            asked = (name, model, component.name, Path(folder), texts, max(batch_sizes))
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                report["contestants"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()
     return report
+
+
+def _measure_memory(name: str, model: str, component: str, folder: Path, texts: Sequence[str], size: int) -> Optional[float]:
+    """The megabytes that a contestant takes to answer, whose files are there. None if that cannot be told."""
+    try:
+        nlp = load_model(model)
+        contestant = CONTESTANTS[name](Workplace(model, nlp.get_pipe(component), folder))  # type: ignore[arg-type]
+        contestant.load()
+        contestant.run([FIRST], 1)
+        with watch_memory() as peak:
+            contestant.run(texts, size)
+    except Exception:  # it could in the process that prepared it: what is registered there may be missing here
+        return None
+    return None if peak.bytes is None else peak.bytes / 1e6
 
 
 def describe_machine() -> Dict[str, Any]:

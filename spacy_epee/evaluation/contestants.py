@@ -164,6 +164,22 @@ class FullDepth(Exits):
         self.nlp.get_pipe(self.place.component.name).set_exit(None)  # type: ignore[attr-defined]
 
 
+class HalfExits(Exits):
+    title = "Early exit, bfloat16"
+    precision = "bf16"
+
+    def load(self) -> None:
+        name = self.place.component.name
+        trunk = {"runtime": "torch", "precision": self.precision}
+        settings = {f"components.{name}.model.trunk.{setting}": value for setting, value in trunk.items()}
+        self.nlp = spacy.load(self.place.model, enable=[name], config=settings)
+
+
+class Int8Exits(HalfExits):
+    title = "Early exit, int8"
+    precision = "int8"
+
+
 class SingleExits(Exits):
     """As PABEE and DeeBERT are run: each document alone, as there are no batches that documents could leave."""
 
@@ -391,6 +407,8 @@ class OpenVino(Whole):
 CONTESTANTS: Dict[str, Type[Contestant]] = {
     "full": FullDepth,
     "exits": Exits,
+    "exits-bf16": HalfExits,
+    "exits-int8": Int8Exits,
     "exits-onnx": ExportedExits,
     "full-onnx-int8": ExportedFullInt8,
     "exits-onnx-int8": ExportedExitsInt8,

@@ -2,12 +2,12 @@
 
 import os
 import warnings
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Literal, Optional, Union
+from typing import Any, Dict, Iterator, Literal, Optional, Tuple, Union
 
 import srsly
-import torch
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from spacy_transformers.layers.transformer_model import huggingface_from_pretrained
@@ -16,9 +16,11 @@ from thinc.api import Model, Optimizer
 
 from ..shims import ScaledShim
 from ..windows import Windower
-from .onnx_export import Exported, Precision, export_trunk
+from .onnx_export import Exported, export_trunk
+from .onnx_export import Precision as OnnxPrecision
 from .onnx_stepper import OnnxStepper
 from .pipelines import find_pipeline, first_line, take_shim, tokenizer_files
+from .precision import PRECISIONS, Precision, in_precision
 from .stepper import LayerStepper
 
 Runtime = Literal["auto", "torch", "onnx"]
@@ -39,6 +41,7 @@ class TrunkSettings:
     component: Optional[str] = None
     frozen: bool = False
     runtime: Runtime = "auto"
+    precision: Precision = "fp32"
 
 
 class TrunkShim(HFShim, ScaledShim):
@@ -50,6 +53,7 @@ class TrunkShim(HFShim, ScaledShim):
     """The backbone as ONNX graphs, if it was exported."""
     _stepper: Optional[LayerStepper] = None
     _runner: Optional[OnnxStepper] = None
+    _converted: Optional[Tuple[LayerStepper, Precision, LayerStepper]] = None
     _refused = False
     _windower: Optional[Windower] = None
 
@@ -67,7 +71,7 @@ class TrunkShim(HFShim, ScaledShim):
         """
         runtime = self.settings.runtime
         if runtime == "torch" or (runtime == "auto" and (self.exported is None or self._refused)):
-            return self.stepper
+            return self._in_torch()
         if self._runner is None or self._runner.exported is not self.exported:
             try:
                 self._runner = self._open()
@@ -76,8 +80,17 @@ class TrunkShim(HFShim, ScaledShim):
                     raise
                 warnings.warn(f"This pipeline runs in torch, and not in the ONNX graphs that it has. {error}")
                 self._refused = True
-                return self.stepper
+                return self._in_torch()
         return self._runner
+
+    def _in_torch(self) -> LayerStepper:
+        """The backbone in the precision of the settings."""
+        stepper, precision = self.stepper, self.settings.precision
+        if precision == "fp32":
+            return stepper
+        if self._converted is None or self._converted[0] is not stepper or self._converted[1] != precision:
+            self._converted = stepper, precision, in_precision(stepper, precision)
+        return self._converted[2]
 
     def _open(self) -> OnnxStepper:
         if self.exported is None:
@@ -92,7 +105,7 @@ class TrunkShim(HFShim, ScaledShim):
             )
         return OnnxStepper(self.exported, self._model)
 
-    def export(self, precision: Precision) -> None:
+    def export(self, precision: OnnxPrecision) -> None:
         """Make ONNX graphs of the backbone, which are then saved with it. Training it further drops them.
 
         precision (str): "fp32" or "int8".
@@ -104,7 +117,15 @@ class TrunkShim(HFShim, ScaledShim):
         if self.exported is not None:
             warnings.warn("The ONNX graphs of this pipeline are dropped, as it is trained. Export it again afterwards.")
             self.exported = None
+        self._converted = None
         super().finish_update(optimizer)
+
+    @contextmanager
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        self._converted = None
+        with super().use_params(params):
+            yield
+        self._converted = None
 
     @property
     def windower(self) -> Windower:
@@ -163,6 +184,7 @@ def TransformerTrunk(
     component: Optional[str] = None,
     frozen: bool = False,
     runtime: Runtime = "auto",
+    precision: Precision = "fp32",
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
@@ -173,7 +195,7 @@ def TransformerTrunk(
     freeze_embeddings (bool): Whether to leave the word embeddings as they are: faster training, far fewer weights to keep
         moments for, and little to gain on small data.
     lr_decay (float): The learning rate of each layer as a factor of that of the layer above (Howard and Ruder 2018).
-    mixed_precision (bool): Whether to train in bfloat16 where the CPU or GPU computes in it. Answers are computed in float32.
+    mixed_precision (bool): Whether to train in bfloat16 where the CPU or GPU computes in it. Answers have `precision`.
     max_wordpieces (int): The most wordpieces, padding included, that go through a layer in one call; this bounds the memory.
         In training a note that is longer shows a random part of its windows.
     tokenizer_config (Dict[str, Any]): Passed to the tokenizer's `from_pretrained`.
@@ -182,6 +204,8 @@ def TransformerTrunk(
     frozen (bool): Whether to leave all of it as it is and to train classifiers alone, say on a transformer that was fine-tuned.
     runtime (str): What answers: "torch"; "onnx", the graphs made by `python -m spacy epee export`; or "auto", the graphs if there
         are any and they can be run here, and torch otherwise. Training is always done by torch.
+    precision (str): What torch answers in: "fp32"; "bf16", where the CPU or GPU computes in it; "int8", on a CPU; or "auto", bf16
+        if possible. ONNX graphs have a precision of their own.
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
@@ -190,8 +214,20 @@ def TransformerTrunk(
     shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
     if runtime not in ("auto", "torch", "onnx"):
         raise ValueError(f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto', 'torch' or 'onnx'.")
+    if precision not in PRECISIONS:
+        raise ValueError(f"The setting `model.trunk.precision` is '{precision}'; give 'fp32', 'bf16', 'int8' or 'auto'.")
     shim.settings = TrunkSettings(
-        name, window, overlap, freeze_embeddings, lr_decay, mixed_precision, max_wordpieces, component, frozen, runtime
+        name=name,
+        window=window,
+        overlap=overlap,
+        freeze_embeddings=freeze_embeddings,
+        lr_decay=lr_decay,
+        mixed_precision=mixed_precision,
+        max_wordpieces=max_wordpieces,
+        component=component,
+        frozen=frozen,
+        runtime=runtime,
+        precision=precision,
     )
     return Model("epee-trunk", forward, shims=[shim])
 
@@ -286,20 +322,6 @@ def longest_window(model) -> int:
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)
     return int(limit - (padding + 1 if padding is not None else 0))
-
-
-def can_train_in_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 rather than imitating it.
-
-    device (torch.device): The device.
-    RETURNS (bool): Whether it does.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        has = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        return bool(has()) or bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
-    return False
 
 
 def set_learning_rates(trunk: Model) -> None:

@@ -6,6 +6,7 @@ not all called with the same, the forward goes on through layers that only pass 
 copied, so a family needs no class of its own, only to pass `verify`.
 """
 
+import copy
 import inspect
 import threading
 from contextlib import ExitStack, contextmanager
@@ -203,9 +204,39 @@ class LayerStepper:
         """The states as a head should see them.
 
         state (LayerState): The batch.
-        RETURNS (Tensor): Its states behind the model's final norm, if it has one, (W, T, H).
+        RETURNS (Tensor): Its states behind the model's final norm, if it has one, (W, T, H) in float32.
         """
-        return state.hidden if self.norm is None else self.norm(state.hidden)
+        return (state.hidden if self.norm is None else self.norm(state.hidden)).float()
+
+    def on(self, model: nn.Module) -> "LayerStepper":
+        """The same for a copy of the model, without checking it again.
+
+        model (PreTrainedModel): The copy, in any precision.
+        RETURNS (LayerStepper): What steps through it.
+        """
+        names = {id(module): name for name, module in self.model.named_modules()}
+        other = copy.copy(self)
+        other.model = model
+        other.layers = [model.get_submodule(names[id(layer)]) for layer in self.layers]
+        other.norm = None if self.norm is None else model.get_submodule(names[id(self.norm)])
+        return other
+
+    @torch.no_grad()
+    def distance(self, other: "LayerStepper") -> float:
+        """How far the last states of another stepper are from these, on a small input.
+
+        other (LayerStepper): The other one, of the same kind of model.
+        RETURNS (float): The size of the difference as a share of the size of these states.
+        """
+        inputs, real = self._probe()
+        found = []
+        for stepper in (self, other):
+            state = stepper._embed(inputs)
+            while state.layer < stepper.depth:
+                stepper.step(state)
+            read = stepper.read(state)
+            found.append(read[real.expand(read.shape[:2])])
+        return float((found[0] - found[1]).norm() / found[0].norm())
 
     @torch.no_grad()
     def _verify(self) -> None:

@@ -66,6 +66,16 @@ def test_benchmark_prints_and_saves_the_same(saved, tmp_path):
     assert not any(text in found.output + output.read_text() for text in texts)
 
 
+def test_benchmark_measures_memory_in_processes_of_their_own(saved, tmp_path):
+    output = tmp_path / "figures.json"
+    found = run(saved, "--contestants", "full,exits", "--batch-sizes", "4", "--memory", "--output", output)
+    assert found.exit_code == 0, found.output
+    measured = [own["memory_mb"] for own in json.loads(output.read_text())["contestants"].values()]
+    if None in measured:
+        pytest.skip("this system does not tell")
+    assert all(0 <= value < 500 for value in measured) and "MB at the peak" in found.output
+
+
 @pytest.mark.parametrize("multilabel", [False, True])
 @pytest.mark.parametrize("size", [1, 8])
 def test_benchmark_torch_answers_as_the_full_depth(backbone, tmp_path, multilabel, size):

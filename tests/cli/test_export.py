@@ -51,7 +51,7 @@ def test_auto_falls_back_to_fp32(folder, tmp_path, monkeypatch):
 
     def compare(pipe, examples, base, found):
         worse = pipe.model.get_ref("trunk").shims[0].exported.precision == "int8"
-        return [{"task": "textcat", "depth": "full", "torch": 0.9, "onnx": 0.8 if worse else 0.9, "differs": 0.1}]
+        return [{"task": "textcat", "depth": "full", "torch": 0.9, "found": 0.8 if worse else 0.9, "differs": 0.1}]
 
     monkeypatch.setattr(exporting, "_compare", compare)
     output = run(folder, tmp_path / "new", "--data", folder / "dev.spacy")
@@ -75,3 +75,27 @@ def test_bad_choices(folder, tmp_path):
     assert "--precision" in run(folder, tmp_path / "new", "--precision", "int4", code=1)
     (tmp_path / "there").mkdir()
     assert "exists already" in run(folder, tmp_path / "there", code=1)
+    assert "--runtime" in run(folder, tmp_path / "new", "--runtime", "tensorrt", code=1)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_torch_in_another_precision(folder, tmp_path, precision):
+    data = ("--data", folder / "dev.spacy", "--max-drop", "100")
+    output = run(folder, tmp_path / "new", "--runtime", "torch", "--precision", precision, *data)
+    assert f"in torch in {precision}" in output
+    found = shim(tmp_path / "new")
+    assert found.settings.precision == precision and found.exported is None
+    assert (found.runner is found.stepper) == (precision == "fp32")
+
+
+def test_torch_auto_goes_on_where_there_is_no_bf16(folder, tmp_path, monkeypatch):
+    from spacy_epee.evaluation import exporting
+
+    def compare(pipe, examples, base, found):
+        worse = exporting.get_trunk_shim(pipe.model).settings.precision == "int8"
+        return [{"task": "textcat", "depth": "full", "torch": 0.9, "found": 0.8 if worse else 0.9, "differs": 0.1}]
+
+    monkeypatch.setattr(exporting, "_compare", compare)
+    monkeypatch.setattr("spacy_epee.trunk.precision.computes_in_bfloat16", lambda device: False)
+    output = run(folder, tmp_path / "new", "--runtime", "torch", "--data", folder / "dev.spacy")
+    assert "Without bf16" in output and shim(tmp_path / "new").settings.precision == "fp32"

@@ -1,0 +1,43 @@
+"""How much memory work takes at its peak, on Linux."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, Optional
+
+SELF = Path("/proc/self")
+
+
+@dataclass
+class Peak:
+    """The most memory that was held at a time.
+
+    bytes (Optional[int]): Above what was held before. None where the system does not tell.
+    """
+
+    bytes: Optional[int] = None
+
+
+@contextmanager
+def watch_memory() -> Iterator[Peak]:
+    """Find the peak of this process in a context.
+
+    YIELDS (Peak): The peak, known behind the context.
+    """
+    peak = Peak()
+    try:
+        (SELF / "clear_refs").write_text("5")  # sets the peak to what is held now (man 5 proc)
+        before = _read("VmRSS")
+    except OSError:
+        yield peak
+        return
+    yield peak
+    peak.bytes = max(_read("VmHWM") - before, 0)
+
+
+def _read(name: str) -> int:
+    """A figure of /proc/self/status, in bytes."""
+    for line in (SELF / "status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return 1024 * int(line.split()[1])
+    raise OSError(f"/proc/self/status has no {name}")

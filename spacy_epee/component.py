@@ -56,6 +56,10 @@ FITTED_LATER = ("temperatures", "uncertain")
 CLIMB = 8
 """How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
 
+AHEAD, TOGETHER = 4, 128
+"""How many batches of a stream are answered together, as long as these are no more documents. Four of 32 take a fifth less time
+than one after the other (e5-small in int8, short sentences)."""
+
 # A forked worker inherits torch's thread pool without its threads and would wait for them forever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -215,18 +219,20 @@ class EarlyExitTransformer(TrainablePipe):
             )
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Answer a stream of Docs.
+        """Answer a stream of Docs. Some batches are read ahead, so that the few of each that climb high do it together.
 
         stream (Iterable[Doc]): The Docs.
-        batch_size (int): How many are answered together.
+        batch_size (int): How many are answered together. With 1, or a rule that looks at the time, nothing is read ahead.
         YIELDS (Doc): The Docs in order, without those that the error handler was given.
         """
-        for docs in minibatch(stream, size=batch_size):
-            yield from self._answer_or_handle(docs)
+        alone = batch_size == 1 or any(getattr(rule, "timed", False) for rule in self.exits.values())
+        together = batch_size if alone else max(batch_size, min(AHEAD * batch_size, TOGETHER))
+        for docs in minibatch(stream, size=together):
+            yield from self._answer_or_handle(docs, batch_size)
 
-    def _answer_or_handle(self, docs: List[Doc]) -> List[Doc]:
-        """Answer a batch. As with spaCy's own components all of it goes to the error handler if something is wrong, but what
-        cannot be read goes there alone."""
+    def _answer_or_handle(self, docs: List[Doc], size: int) -> List[Doc]:
+        """Answer some Docs. As with spaCy's own components all of a batch goes to the error handler if something is wrong, but
+        what cannot be read goes there alone."""
         handler = self.get_error_handler()
         try:
             self.set_annotations(docs, self.predict(docs))
@@ -235,9 +241,11 @@ class EarlyExitTransformer(TrainablePipe):
             handler(self.name, self, [docs[i] for i in error.docs], error)
             rest = [doc for i, doc in enumerate(docs) if i not in error.docs]
         except Exception as error:
+            if len(docs) > size:
+                return [doc for batch in minibatch(docs, size=size) for doc in self._answer_or_handle(batch, size)]
             handler(self.name, self, docs, error)
             rest = []
-        return self._answer_or_handle(rest) if rest else []
+        return self._answer_or_handle(rest, size) if rest else []
 
     def predict(self, docs: Iterable[Doc]) -> Dict[str, Answers]:
         """Answer some Docs without changing them.

@@ -454,3 +454,37 @@ def test_component_trains_classifiers_alone_on_a_frozen_trunk(backbone):
         for part, old in zip((trunk, heads), before)
     ]
     assert same == [True, False]
+
+
+def test_component_reads_ahead_but_loses_one_batch_at_most(backbone, monkeypatch):
+    nlp = make_nlp(backbone)
+    pipe, asked, failed = pipe_of(nlp), [], []
+    docs = [nlp.make_doc(text) for text in make_texts(20)]
+    predict = pipe.predict
+
+    def refuse(batch):
+        asked.append(len(batch))
+        if docs[7] in batch:
+            raise RuntimeError
+        return predict(batch)
+
+    monkeypatch.setattr(pipe, "predict", refuse)
+    pipe.set_error_handler(lambda name, proc, batch, error: failed.append(batch))
+    found = list(pipe.pipe(docs, batch_size=3))
+    assert asked[0] == 12 and max(asked) == 12
+    assert failed == [docs[6:9]] and found == docs[:6] + docs[9:]
+
+
+def test_component_reads_nothing_ahead_in_batches_of_one_or_many(backbone, monkeypatch):
+    nlp = make_nlp(backbone)
+    pipe, asked = pipe_of(nlp), []
+    predict = pipe.predict
+    monkeypatch.setattr(pipe, "predict", lambda batch: asked.append(len(batch)) or predict(batch))
+    docs = [nlp.make_doc(SENTENCES[0]) for _ in range(160)]
+    next(pipe.pipe(iter(docs), batch_size=1))
+    list(pipe.pipe(docs, batch_size=150))
+    assert asked == [1, 150, 10]
+    asked.clear()
+    pipe.exit = AnyOf({"settled": EntropyPatience(0.2, 2), "late": Deadline(1000)})
+    list(pipe.pipe(docs[:12], batch_size=6))
+    assert asked == [6, 6]

@@ -59,6 +59,11 @@ class Rule:
         return 1
 
     @property
+    def timed(self) -> bool:
+        """RETURNS (bool): Whether the rule looks at the time spent on a batch. No more are read ahead then."""
+        return False
+
+    @property
     def reasons(self) -> Tuple[str, ...]:
         return (self.reason,)
 
@@ -433,6 +438,10 @@ class Deadline(Rule):
                 f"The exit rule {self.registered} has deadline_ms = {self.deadline_ms}; give milliseconds from 0 on."
             )
 
+    @property
+    def timed(self) -> bool:
+        return True
+
     def start(self, units: int, began: float) -> float:
         return began
 
@@ -465,6 +474,10 @@ class FromLayer(Rule):
     @property
     def first_layer(self) -> int:
         return max(self.layer, getattr(self.rule, "first_layer", 1))
+
+    @property
+    def timed(self) -> bool:
+        return getattr(self.rule, "timed", False)
 
     @property
     def reasons(self) -> Tuple[str, ...]:
@@ -519,6 +532,10 @@ class _Joined(Rule):
     @property
     def first_layer(self) -> int:
         return min(getattr(rule, "first_layer", 1) for rule in self.rules.values())
+
+    @property
+    def timed(self) -> bool:
+        return any(getattr(rule, "timed", False) for rule in self.rules.values())
 
     def __post_init__(self) -> None:
         if not self.rules:

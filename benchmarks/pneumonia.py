@@ -3,7 +3,8 @@
     python scripts/convert_pneumonia.py ../shared/corpora/medmnist_pneumonia DATA
     python benchmarks/pneumonia.py DATA --backbone BACKBONES/vit-small --epochs 3 --image-size 112 --out MODELS
 
-A second run takes the model that is there. EPEE's settings are chosen on dev, from stored logits: the fastest one whose AUROC
+A second run takes the model that is there. AUROC ranks the answers of different exits in one list, so that they must mean the
+same: temperatures are fitted on dev. EPEE's settings are chosen there too, from stored logits: the fastest one whose AUROC
 is not below that of the full depth. Test is used once, for the chosen ones. Seconds are those of the whole pipeline on
 test images, reading them included, full depth and exits in turns in one run. Writes benchmarks/results/NAME.json.
 """
@@ -70,9 +71,11 @@ def judge(scores: numpy.ndarray, truths: numpy.ndarray, positive: int) -> Dict[s
 
 
 def store(pipe, examples) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """What all exits say about some images, and what is true."""
+    """What all exits say about some images, over their temperatures, and what is true."""
     logits = numpy.concatenate([part.logits for part in pipe.exit_logits([eg.predicted for eg in examples])], axis=1)
-    return logits, numpy.array([pipe.labels.index(max(eg.reference.cats, key=eg.reference.cats.get)) for eg in examples])
+    temperatures = numpy.array(pipe.cfg["temperatures"], dtype="float32")
+    truths = [pipe.labels.index(max(eg.reference.cats, key=eg.reference.cats.get)) for eg in examples]
+    return logits / temperatures[:, None, None], numpy.array(truths)
 
 
 def choose(replay: Replay, truths: numpy.ndarray, positive: int) -> Optional[EntropyPatience]:
@@ -112,6 +115,8 @@ def main(
     splits = {split: list(ImageReader(data / f"{split}.jsonl")(nlp)) for split in ("dev", "test")}
     report: Dict[str, Any] = {"backbone": Path(backbone).name, "epochs": epochs, "image_size": image_size}
     report["threads"] = torch.get_num_threads()
+    pipe.calibrate(splits["dev"])
+    report["temperatures"] = pipe.cfg["temperatures"]
     for split, examples in splits.items():
         logits, truths = store(pipe, examples)
         replay = Replay(logits, exit_layers=get_exit_layers(pipe.model), reading=pipe.task.reading(pipe.cfg["threshold"]))

@@ -1,0 +1,105 @@
+"""Where the time of a document goes: milliseconds in each part of the pipeline, for texts one by one or in batches.
+
+    python benchmarks/parts.py MODEL ../shared/corpora/health_advice/normalised/dev.jsonl --batch-size 32
+
+Parts lie in each other where they are indented. Timers cost about a microsecond each.
+"""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Tuple
+
+import spacy
+import typer
+from wasabi import msg
+
+from spacy_epee import loop
+from spacy_epee.component import EarlyExitTransformer
+from spacy_epee.evaluation.compare import find_component
+from spacy_epee.heads.base import ExitHeads
+from spacy_epee.model import get_heads, get_runner
+from spacy_epee.training.readers import read_jsonl
+from spacy_epee.windows import Windower
+
+
+def watched(pipe: EarlyExitTransformer) -> List[Tuple[str, type, str]]:
+    """What is timed: a name, and a method."""
+    runner, [heads] = get_runner(pipe.model), get_heads(pipe.model)
+    parts = [
+        ("predict", type(pipe), "predict"),
+        ("  windows", Windower, "__call__"),
+        ("  packs", loop.Pack, "__init__"),
+        ("    below the layers", type(runner), "embed"),
+        ("  layers", type(runner), "step"),
+        ("  looks", loop.TaskRun, "look"),
+        ("    classifiers", type(heads), "answer" if "answer" in vars(type(heads)) else "forward"),
+        ("  leaving", loop.TaskRun, "leave"),
+        ("  compaction", loop.Climb, "keep"),
+        ("annotations", type(pipe), "set_annotations"),
+    ]
+    assert isinstance(heads, ExitHeads)
+    if pipe.exit is not None:
+        parts.insert(7, ("  rule", type(pipe.exit), "step"))
+    return parts
+
+
+def watch(owner: type, method: str, tell: Callable[[float], None]) -> None:
+    """Be told the seconds of each call."""
+    plain = getattr(owner, method)
+
+    def timed(*args, **kwargs):
+        began = time.perf_counter()
+        try:
+            return plain(*args, **kwargs)
+        finally:
+            tell(time.perf_counter() - began)
+
+    setattr(owner, method, timed)
+
+
+def main(
+    model: str,
+    data: Path,
+    batch_size: int = typer.Option(1, help="1 calls the pipeline on each text"),
+    limit: int = typer.Option(200, help="The most documents"),
+    full: bool = typer.Option(False, help="Full depth"),
+    component: Optional[str] = typer.Option(None, help="The early-exiting component, if there are several"),
+):
+    nlp = spacy.load(model)
+    pipe = find_component(nlp, component)
+    if full:
+        pipe.exit = None
+    texts = [row["text"] for row in read_jsonl(data)][:limit]
+
+    def run() -> float:
+        began = time.perf_counter()
+        for _ in map(nlp, texts) if batch_size == 1 else nlp.pipe(texts, batch_size=batch_size):
+            pass
+        return time.perf_counter() - began
+
+    run()
+    plain = sorted(run() for _ in range(5))[2]
+    seconds: Counter = Counter()
+    calls: Dict[str, int] = Counter()
+    parts = watched(pipe)
+    for name, owner, method in parts:
+
+        def tell(value: float, name: str = name) -> None:
+            seconds[name] += value
+            calls[name] += 1
+
+        watch(owner, method, tell)
+    seconds["all"] = run()
+    rows = [(name, f"{1000 * seconds[name] / len(texts):.3f}", f"{calls[name] / len(texts):.2f}") for name, _, _ in parts]
+    msg.table(
+        [("all", f"{1000 * seconds['all'] / len(texts):.3f}", "1.00"), *rows],
+        header=("", "Ms a document", "Calls a document"),
+        divider=True,
+        aligns=("l", "r", "r"),
+    )
+    msg.info(f"{len(texts)} documents, {1000 * plain / len(texts):.3f} ms a document without timers")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -15,7 +15,7 @@ for module in ("onnx", "onnxruntime", "spacy_transformers"):
 from spacy_epee.exits.rules import EntropyPatience  # noqa: E402
 from spacy_epee.trunk import onnx_stepper  # noqa: E402
 from spacy_epee.trunk.loading import TrunkShim  # noqa: E402
-from spacy_epee.trunk.onnx_export import FORMAT, export_trunk, require  # noqa: E402
+from spacy_epee.trunk.onnx_export import FORMAT, Exported, export_trunk, require  # noqa: E402
 from spacy_epee.trunk.onnx_stepper import OnnxStepper  # noqa: E402
 from spacy_epee.trunk.stepper import LayerStepper  # noqa: E402
 
@@ -145,6 +145,11 @@ def test_another_format_is_refused_and_auto_goes_on_in_torch(exported):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         nlp(SENTENCES[1])  # said once
+
+
+def test_graphs_saved_in_another_format_are_read_as_such():
+    found = Exported.read({"format": FORMAT - 1, "precision": "int8", "graphs": [b"", b""]})
+    assert found.format == FORMAT - 1 and found.stack == b""
 
 
 def test_graphs_that_the_runtime_does_not_know(exported):

@@ -168,6 +168,7 @@ class TrunkShim(HFShim, ScaledShim):
     def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
         message = srsly.msgpack_loads(bytes_data)
         self.exported = Exported.read(message["onnx"]) if "onnx" in message else None
+        self._converted = None
         return super().from_bytes(message["trunk"] if "onnx" in message else bytes_data)
 
 

@@ -8,20 +8,25 @@ import io
 import logging
 import tempfile
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Literal, Optional, Sequence, Set, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from .onnx_attention import DOMAIN, WatchedAttention, tidy, without_mask
 from .onnx_branches import join
 from .stepper import LayerState, LayerStepper
 
-FORMAT = 2
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+FORMAT = 3
 """The layout of exported graphs. Raise it when an older version could not run newer ones."""
 
 OPSET = 17
@@ -29,6 +34,12 @@ OPSET = 17
 
 ROWS, LENGTH = 5, 13
 """The shape that is traced: numbers that are no other size of a model."""
+
+ATTENTIONS = ("sdpa", "eager")
+"""How attention is traced: as one operation where a family has it in one call, and else written out."""
+
+NEAR = 0.01
+"""How far the last states of a probe may be from those of torch, relative to these."""
 
 Precision = Literal["fp32", "int8"]
 
@@ -44,6 +55,7 @@ class Exported:
     layers (List[int]): The number of each layer in the stack; some families call one several times.
     names (List[str]): All that is given to layers, in the order in which `below` returns it.
     row_args (List[str]): Those with an entry for each row of a batch.
+    masks (List[str]): Those that are not read in a batch without padding, of which the input `PADDED` tells.
     made_with (str): The versions of torch and transformers.
     format (int): `FORMAT`.
     """
@@ -54,6 +66,7 @@ class Exported:
     layers: List[int] = field(default_factory=list)
     names: List[str] = field(default_factory=list)
     row_args: List[str] = field(default_factory=list)
+    masks: List[str] = field(default_factory=list)
     made_with: str = ""
     format: int = FORMAT
 
@@ -70,6 +83,7 @@ class _Below(nn.Module):
         super().__init__()
         self.model = stepper.model
         self.stepper = stepper
+        self.eval()  # which the exporter goes back to
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tuple[Tensor, ...]:
         state = self.stepper.embed(input_ids, attention_mask)
@@ -83,6 +97,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.layer, self.norm = layer, norm
         self.values, self.structure = tree_flatten(arguments)
+        self.eval()
 
     def forward(self, hidden: Tensor, *given: Tensor) -> Any:
         left = iter(given)
@@ -111,17 +126,20 @@ def export_trunk(stepper: LayerStepper, precision: Precision = "fp32") -> Export
     RAISES ValueError: A library is missing, or the family cannot be traced.
     """
     require("onnx", "onnxruntime")
-    plain = _with_plain_attention(stepper)
-    family = plain.model.config.model_type
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of tracing: what it gives is compared below
-            found = _trace(plain, precision)
-    except Exception as error:  # torch raises dozens of kinds here
-        raise ValueError(
-            f"The model family '{family}' cannot be written as ONNX ({type(error).__name__}). Set `model.trunk.runtime` to "
-            "'torch', or use another backbone."
-        ) from error
+    family = stepper.model.config.model_type
+    for attention in ATTENTIONS:
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")  # of tracing: what it gives is compared
+                found = _trace(_with_attention(stepper, attention), precision, attention)
+        except Exception as error:  # torch, transformers and onnxruntime raise dozens of kinds here
+            if attention == ATTENTIONS[-1]:
+                raise ValueError(
+                    f"The model family '{family}' cannot be written as ONNX ({type(error).__name__}). Set "
+                    "`model.trunk.runtime` to 'torch', or use another backbone."
+                ) from error
+            continue
+        break
     return found
 
 
@@ -135,18 +153,22 @@ def require(*modules: str) -> None:
         )
 
 
-def _with_plain_attention(stepper: LayerStepper) -> LayerStepper:
-    """A copy whose attention is written out: ONNX Runtime fuses that, and its masks are smaller."""
+def _with_attention(stepper: LayerStepper, attention: str) -> LayerStepper:
+    """A copy whose attention is called in another way."""
     model = copy.deepcopy(stepper.model).cpu().eval()
-    if "eager" != getattr(model.config, "_attn_implementation", "eager"):
-        model.config._attn_implementation = "eager"
+    if attention != getattr(model.config, "_attn_implementation", attention):
+        model.config._attn_implementation = attention
         rebuilt = type(model)(model.config)
         rebuilt.load_state_dict(model.state_dict())
         model = rebuilt.eval()
     return LayerStepper(model)
 
 
-def _trace(stepper: LayerStepper, precision: Precision) -> Exported:
+def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Exported:
+    """Write all parts.
+
+    RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives.
+    """
     ids = torch.randint(5, max(stepper.model.config.vocab_size, 6), (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(LENGTH) < torch.tensor([LENGTH, 9, 7, LENGTH, 3])[:, None]).long()
     state = stepper.embed(ids, mask)
@@ -160,6 +182,8 @@ def _trace(stepper: LayerStepper, precision: Precision) -> Exported:
     graphs: List[bytes] = []
     layers: List[int] = []
     seen: Dict[Tuple[Any, ...], int] = {}
+    fused = attention == "sdpa"
+    opsets = {"custom_opsets": {DOMAIN: 1}} if fused else {}
     for number, (layer, arguments) in enumerate(zip(stepper.layers, state.arguments)):
         given = [value for value in tree_flatten(arguments)[0] if isinstance(value, Tensor)]
         feeds = {"hidden": state.hidden, **{names[id(value)]: value for value in given}}
@@ -167,18 +191,68 @@ def _trace(stepper: LayerStepper, precision: Precision) -> Exported:
         if key not in seen:
             seen[key] = len(graphs)
             read = {} if stepper.norm is None else {"read": state.hidden}
-            graph = _export(_Layer(layer, stepper.norm, arguments), feeds, {"hidden_out": state.hidden, **read})
-            graphs.append(_quantize(graph) if precision == "int8" else graph)
+            returned = {"hidden_out": state.hidden, **read}
+            with WatchedAttention() if fused else nullcontext():
+                graphs.append(_export(_Layer(layer, stepper.norm, arguments), feeds, returned, **opsets))
         layers.append(seen[key])
-    return Exported(
+    graphs, masks = _finish(graphs, precision, fused, fused and _is_clear(stepper))
+    found = Exported(
         precision=precision,
         below=below,
         stack=join(graphs),
         layers=layers,
         names=[names[id(value)] for value in tensors],
         row_args=[names[id(value)] for value in tensors if _of_rows(value, state)],
+        masks=sorted(masks),
         made_with=f"torch {version('torch')}, transformers {version('transformers')}",
     )
+    if precision == "fp32":
+        _compare(stepper, found)
+    return found
+
+
+def _finish(graphs: Sequence[bytes], precision: Precision, fused: bool, clear: bool) -> Tuple[List[bytes], Set[str]]:
+    """Make of traced layers what is run, and find the masks that only padded batches need."""
+    import onnx
+
+    done: List[bytes] = []
+    masks: List[Set[str]] = []
+    for graph in graphs:
+        model = onnx.load_model_from_string(graph)
+        if fused and not tidy(model):
+            raise ValueError("The family does not call attention as one operation.")
+        if precision == "int8":
+            model = _quantize(model)
+        masks.append(without_mask(model) if clear else set())
+        done.append(model.SerializeToString())
+    return done, set.intersection(*masks)
+
+
+def _is_clear(stepper: LayerStepper) -> bool:
+    """Whether attention leaves nothing out where there is no padding, unlike that of causal or local families."""
+    inputs, _ = stepper._probe()
+    state = stepper._embed({**inputs, "attention_mask": torch.ones_like(inputs["attention_mask"])})
+    with WatchedAttention() as attention:
+        while state.layer < stepper.depth:
+            stepper.step(state)
+    return attention.clear
+
+
+def _compare(stepper: LayerStepper, exported: Exported) -> None:
+    """RAISES ValueError: The graphs do not give what torch gives, in a padded batch or in another one."""
+    from .onnx_stepper import OnnxStepper
+
+    runner = OnnxStepper(exported, stepper.model)
+    inputs, real = stepper._probe()
+    for mask in (real, torch.ones_like(real)):
+        found = []
+        for own in (stepper, runner):
+            state = own.embed(inputs["input_ids"], mask.long())
+            while state.layer < own.depth:
+                own.step(state)
+            found.append(own.read(state)[mask])
+        if not float((found[0] - found[1]).norm() / found[0].norm()) <= NEAR:
+            raise ValueError("The graphs give something else than the layers.")
 
 
 def _of_rows(value: Tensor, state: LayerState) -> bool:
@@ -186,18 +260,25 @@ def _of_rows(value: Tensor, state: LayerState) -> bool:
     return any(own.get(name) is value for own in state.arguments for name in state.row_args)
 
 
-def _export(module: nn.Module, inputs: Dict[str, Tensor], outputs: Dict[str, Tensor]) -> bytes:
+def _export(module: nn.Module, inputs: Dict[str, Tensor], outputs: Dict[str, Tensor], **settings: Any) -> bytes:
     """Trace a module."""
     axes = {
         name: {axis: {ROWS: "rows", LENGTH: "length"}[size] for axis, size in enumerate(value.shape) if size in (ROWS, LENGTH)}
         for name, value in {**inputs, **outputs}.items()
     }
     with io.BytesIO() as file:
-        write(module, file, inputs, list(outputs), axes)
+        write(module, file, inputs, list(outputs), axes, **settings)
         return file.getvalue()
 
 
-def write(module: nn.Module, file: Any, inputs: Dict[str, Tensor], outputs: List[str], axes: Dict[str, Dict[int, str]]) -> None:
+def write(
+    module: nn.Module,
+    file: Any,
+    inputs: Dict[str, Tensor],
+    outputs: List[str],
+    axes: Dict[str, Dict[int, str]],
+    **settings: Any,
+) -> None:
     """Write a module in ONNX.
 
     module (nn.Module): The module.
@@ -205,6 +286,7 @@ def write(module: nn.Module, file: Any, inputs: Dict[str, Tensor], outputs: List
     inputs (Dict[str, Tensor]): What it is traced with, by name.
     outputs (List[str]): Names for what it returns.
     axes (Dict[str, Dict[int, str]]): The axes of any size, of inputs and outputs.
+    settings (Any): More settings of the exporter.
     """
     torch.onnx.export(
         module,
@@ -215,6 +297,7 @@ def write(module: nn.Module, file: Any, inputs: Dict[str, Tensor], outputs: List
         dynamic_axes=axes,
         opset_version=OPSET,
         dynamo=False,
+        **settings,
     )
 
 
@@ -235,9 +318,13 @@ def quantize(source: Path, target: Path, **settings: Any) -> None:
         logging.disable(before)
 
 
-def _quantize(graph: bytes) -> bytes:
+def _quantize(model: "ModelProto") -> "ModelProto":
+    import onnx
+
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
-        source.write_bytes(graph)
-        quantize(source, target, op_types_to_quantize=["MatMul", "Gemm"])
-        return target.read_bytes()
+        onnx.save(model, source)
+        # Nothing can be told of what comes out of ONNX Runtime's own operations.
+        extra = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+        quantize(source, target, op_types_to_quantize=["MatMul", "Gemm"], extra_options=extra)
+        return onnx.load(target)

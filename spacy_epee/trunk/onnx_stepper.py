@@ -9,6 +9,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from .onnx_attention import PADDED
 from .onnx_branches import CHOICE
 from .onnx_export import FORMAT, Exported, require
 from .stepper import LayerState, LayerStepper
@@ -20,6 +21,8 @@ they are in the way of another component."""
 SLOWER = ["SkipLayerNormFusion"]
 """What is not to be optimized: the fused kernel takes four times as long as a sum and a norm (ONNX Runtime 1.32, 8 x 35
 wordpieces), 12 % of all."""
+
+_NO_MASK = torch.zeros(1, 1, 1, 1)
 
 _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
@@ -94,6 +97,11 @@ class OnnxStepper:
         found = self._below.run(None, {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})
         hidden, *given = map(torch.from_numpy, found)
         arguments = {name: value for name, value in zip(self.exported.names, given) if name in self._inputs}
+        if PADDED in self._inputs:
+            padded = not attention_mask.all()
+            arguments[PADDED] = torch.tensor(padded)
+            if not padded:  # nobody reads them
+                arguments.update(dict.fromkeys(self.exported.masks, _NO_MASK))
         return OnnxState(hidden, [arguments] * self.depth, self._row_args)
 
     def step(self, state: OnnxState) -> None:

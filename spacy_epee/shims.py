@@ -32,7 +32,9 @@ class ScaledShim(PyTorchShim):
             )
             updated = xp2torch(weights, device=parameter.device)
             if updated.data_ptr() != parameter.data_ptr():
-                parameter.data.copy_(updated)
+                put(parameter, updated)
+            else:
+                torch.autograd.graph.increment_version(parameter)
             # A gradient of zeros would go on moving what a batch has nothing about, through Adam's momentum.
             parameter.grad = None
 
@@ -47,14 +49,24 @@ class ScaledShim(PyTorchShim):
         kept = {name: part.data.clone() for name, part in own.items()}
         try:
             for name, part in own.items():
-                part.data.copy_(xp2torch(params[self.id, name], device=part.device))
+                put(part, xp2torch(params[self.id, name], device=part.device))
             yield
         finally:
             for name, part in own.items():
-                part.data.copy_(kept[name])
+                put(part, kept[name])
 
     def _named(self) -> Iterable[Tuple[str, nn.Parameter]]:
         return () if self._model is None else self._model.named_parameters()
+
+
+@torch.no_grad()
+def put(parameter: nn.Parameter, values: torch.Tensor) -> None:
+    """Set a parameter. Unlike through its `data`, what was worked out of it before can be told to be old.
+
+    parameter (Parameter): The parameter.
+    values (Tensor): What it is to be.
+    """
+    parameter.copy_(values)
 
 
 def constant(value: float, name: str) -> float:

@@ -2,13 +2,17 @@
 
 import math
 from functools import cached_property
-from typing import Literal, Optional, Tuple, Union
+from typing import List, Literal, Optional, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit, logit
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
 Reduction = Literal["mean", "max"]
+
+
+FEW = 16
+"""How many logits are so few that arrays cost more than numbers one by one: those of a document alone."""
 
 
 class Evidence:
@@ -145,6 +149,8 @@ class Evidence:
         Divided by ln K as in FastBERT and EPEE; for labels that are not exclusive the two-point entropy of each over ln 2.
         """
         labels = self.logits.shape[1]
+        if self.exclusive and labels > 1 and self.logits.size <= FEW:
+            return numpy.array([_entropy(row) for row in self.scaled.tolist()])
         if self.exclusive and labels > 1:
             shifted, shares, totals = self._exponentials
             totals = totals[:, 0]
@@ -236,6 +242,16 @@ class Evidence:
     def _starts(self) -> numpy.ndarray:
         """The first row of each unit."""
         return numpy.cumsum(self.counts) - self.counts
+
+
+def _entropy(logits: List[float]) -> float:
+    """The entropy of a softmax as a share of the largest one possible."""
+    most = max(logits)
+    shifted = [value - most for value in logits]
+    shares = [math.exp(value) for value in shifted]
+    total = sum(shares)
+    mean = sum(share * value for share, value in zip(shares, shifted)) / total
+    return min(max((math.log(total) - mean) / math.log(len(logits)), 0.0), 1.0)
 
 
 def scale(logits: numpy.ndarray, temperature: float, *, exclusive: bool, threshold: float = 0.5) -> numpy.ndarray:

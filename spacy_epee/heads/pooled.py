@@ -1,11 +1,11 @@
 """Classifiers of whole documents."""
 
-from typing import TYPE_CHECKING, Any, List, Literal, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 import torch
 from thinc.api import Model
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..items import Items
 from .base import ExitHeads, Question, head_model
@@ -23,26 +23,37 @@ class PooledQuestion(Question):
     factors (ndarray): From a window's pooled sum to its part in its unit, (W, 1).
     """
 
-    def __init__(self, items: Items, device: torch.device, weights: numpy.ndarray):
-        self.device = device
+    def __init__(self, items: Items, weights: numpy.ndarray):
         self.units = items.window_units
         asked = self.units >= 0
         totals = numpy.bincount(self.units[asked], weights[asked], minlength=items.n_units)
         self.factors = (1 / numpy.maximum(totals[self.units], 1)).astype("float32")[:, None]
 
-    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> Tuple[List[Tensor], Optional[Tensor], Optional[Tensor]]:
-        """RETURNS (Tuple[List[Tensor], Optional[Tensor], Optional[Tensor]]): The factors of the windows of each pack; which of
-        the windows are wanted, None for all; and the place of the unit of each that is, None if they are the units in order."""
-        rows = numpy.concatenate([members.rows for members in packs])
-        factors = [torch.from_numpy(self.factors[members.rows]).to(self.device) for members in packs]
+    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> "Places":
+        """RETURNS (Places): Where the units are."""
+        rows = packs[0].rows if len(packs) == 1 else numpy.concatenate([members.rows for members in packs])
         own = self.units[rows]
         places = numpy.minimum(numpy.searchsorted(units, own), len(units) - 1)
         wanted = units[places] == own
-        kept = None if wanted.all() else torch.from_numpy(numpy.flatnonzero(wanted)).to(self.device)
         places = places[wanted]
-        if numpy.array_equal(places, numpy.arange(len(units))):
-            return factors, kept, None
-        return factors, kept, torch.from_numpy(places).to(self.device)
+        return Places(
+            factors=self.factors[rows],
+            wanted=None if wanted.all() else numpy.flatnonzero(wanted),
+            units=None if numpy.array_equal(places, numpy.arange(len(units))) else places,
+        )
+
+
+class Places(NamedTuple):
+    """Where units are among the windows that climb.
+
+    factors (ndarray): From the pooled sum of each window to its part in its unit, (W, 1).
+    wanted (Optional[ndarray]): The windows that are looked at, (W',). None for all.
+    units (Optional[ndarray]): The place of the unit of each of these, (W',). None if they are the units in order.
+    """
+
+    factors: numpy.ndarray
+    wanted: Optional[numpy.ndarray]
+    units: Optional[numpy.ndarray]
 
 
 class PooledHeads(ExitHeads):
@@ -60,23 +71,22 @@ class PooledHeads(ExitHeads):
         """
         super().__init__(width=width, features=width, pooling=pooling, **settings)
         self.pooling = pooling
+        self._layers: Dict[int, Any] = {}
 
     def prepare(self, items: Items, device: torch.device) -> PooledQuestion:
         weights = items.windows.lengths if self.pooling == "mean" else numpy.ones(len(items.windows))
-        return PooledQuestion(items, device, weights)
+        return PooledQuestion(items, weights)
 
     def vectors(
         self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PooledQuestion, units: numpy.ndarray
     ) -> Tensor:
-        factors, wanted, places = question.arrange(packs, units)
-        parts = [
-            self.pool(hidden, members.lengths, members.mask) * share for members, hidden, share in zip(packs, states, factors)
-        ]
-        pooled = torch.cat(parts)
-        if wanted is not None:
-            pooled = pooled[wanted]
-        if places is not None:
-            pooled = pooled.new_zeros(len(units), pooled.shape[1]).index_add(0, places, pooled)
+        places = question.arrange(packs, units)
+        pooled = torch.cat([self.pool(hidden, members.lengths, members.mask) for members, hidden in zip(packs, states)])
+        pooled = pooled * _on(places.factors, pooled)
+        if places.wanted is not None:
+            pooled = pooled[_on(places.wanted, pooled)]
+        if places.units is not None:
+            pooled = pooled.new_zeros(len(units), pooled.shape[1]).index_add(0, _on(places.units, pooled), pooled)
         return pooled if self.standardize is None else self.standardize(exit, pooled)
 
     def pool(self, hidden: Tensor, lengths: Tensor, mask: Optional[Tensor]) -> Tensor:
@@ -103,20 +113,39 @@ class PooledHeads(ExitHeads):
         # In numpy where it can be: on a few numbers each call of torch takes several times as long, a third of a layer in all.
         if any(hidden.device.type != "cpu" or hidden.dtype != torch.float32 for hidden in states):
             return super().answer(exit, packs, states, question, units)
-        factors, wanted, places = question.arrange(packs, units)
-        parts = [
-            self._pool_array(hidden.numpy(), members) * share.numpy() for members, hidden, share in zip(packs, states, factors)
-        ]
-        pooled = parts[0] if len(parts) == 1 else numpy.concatenate(parts)
-        if wanted is not None:
-            pooled = pooled[wanted.numpy()]
-        if places is not None:
-            parts, pooled = pooled, numpy.zeros((len(units), pooled.shape[1]), dtype="float32")
-            numpy.add.at(pooled, places.numpy(), parts)
+        places = question.arrange(packs, units)
+        parts = [self._pool_array(hidden.numpy(), members) for members, hidden in zip(packs, states)]
+        pooled = (parts[0] if len(parts) == 1 else numpy.concatenate(parts)) * places.factors
+        if places.wanted is not None:
+            pooled = pooled[places.wanted]
+        if places.units is not None:
+            windows, pooled = pooled, numpy.zeros((len(units), pooled.shape[1]), dtype="float32")
+            numpy.add.at(pooled, places.units, windows)
+        weight, bias = self._folded(exit)
+        found = pooled @ weight + bias
+        return found[:, : self.n_labels], found[:, self.n_labels] if self.doubt is not None else found[:0, 0]
+
+    def _folded(self, exit: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """From pooled states to all logits, that of being wrong last, in one layer: weights (H, K') and biases (K',)."""
+        kept = self._layers.get(exit)
+        if kept is not None and kept[0] == sum(part._version for part in kept[1]):
+            return kept[2]
+        layers = [self.classifiers[exit]] if self.doubt is None else [self.classifiers[exit], self.doubt]
+        parts = [part for layer in layers for part in (layer.weight, layer.bias)]
+        weight = torch.cat([layer.weight.detach() for layer in layers])
+        bias = torch.cat([layer.bias.detach() for layer in layers])
         if self.standardize is not None:
-            pooled = (pooled - self.standardize.mean[exit].numpy()) * self.standardize.scale[exit].numpy()
-        logits = _apply(self.classifiers[exit], pooled)
-        return logits, logits[:0, 0] if self.doubt is None else _apply(self.doubt, pooled)[:, 0]
+            parts += [self.standardize.mean, self.standardize.scale]
+            weight = weight * self.standardize.scale[exit]
+            bias = bias - weight @ self.standardize.mean[exit]
+        folded = numpy.ascontiguousarray(weight.numpy().T), bias.numpy()
+        if not any(part.is_inference() for part in parts):  # of which nobody could tell that they have changed
+            self._layers[exit] = sum(part._version for part in parts), parts, folded
+        return folded
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "PooledHeads":
+        self._layers = {}  # of where the weights were before
+        return super()._apply(*args, **kwargs)
 
     def _pool_array(self, hidden: numpy.ndarray, members: "Pack") -> numpy.ndarray:
         """As `pool`."""
@@ -129,9 +158,9 @@ class PooledHeads(ExitHeads):
         return (members.mask.numpy() @ hidden)[:, 0]
 
 
-def _apply(layer: nn.Linear, vectors: numpy.ndarray) -> numpy.ndarray:
-    """Apply a linear layer."""
-    return vectors @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+def _on(values: numpy.ndarray, like: Tensor) -> Tensor:
+    """An array where a tensor is."""
+    return torch.from_numpy(values).to(like.device)
 
 
 def PooledHead(

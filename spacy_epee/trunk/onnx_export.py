@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from .onnx_attention import DOMAIN, WatchedAttention, tidy, without_mask
+from .onnx_attention import DOMAIN, WatchedAttention, only_if_padded, tidy, without_mask
 from .onnx_branches import join
 from .stepper import LayerState, LayerStepper
 
@@ -169,6 +169,8 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
 
     RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives.
     """
+    import onnx
+
     ids = torch.randint(5, max(stepper.model.config.vocab_size, 6), (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(LENGTH) < torch.tensor([LENGTH, 9, 7, LENGTH, 3])[:, None]).long()
     state = stepper.embed(ids, mask)
@@ -196,6 +198,10 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
                 graphs.append(_export(_Layer(layer, stepper.norm, arguments), feeds, returned, **opsets))
         layers.append(seen[key])
     graphs, masks = _finish(graphs, precision, fused, fused and _is_clear(stepper))
+    if masks:
+        model = onnx.load_model_from_string(below)
+        only_if_padded(model, masks)
+        below = model.SerializeToString()
     found = Exported(
         precision=precision,
         below=below,

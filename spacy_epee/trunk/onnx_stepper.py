@@ -3,7 +3,7 @@
 import os
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, Iterator, List, Optional, Union
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Union
 
 import numpy
 import torch
@@ -22,27 +22,43 @@ SLOWER = ["SkipLayerNormFusion"]
 """What is not to be optimized: the fused kernel takes four times as long as a sum and a norm (ONNX Runtime 1.32, 8 x 35
 wordpieces), 12 % of all."""
 
-_NO_MASK = torch.zeros(1, 1, 1, 1)
-
 _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
 
 
 class OnnxState(LayerState):
-    """A batch on its way up.
+    """A batch on its way up, in the runtime's arrays.
 
-    read (Optional[Tensor]): What heads see, if that is not the states, (W, T, H).
+    array (ndarray): The states after the layers run so far, (W, T, H).
+    feeds (Dict[str, ndarray]): What the layers are given beside them.
+    seen (Optional[ndarray]): What heads see, if that is not the states, (W, T, H).
     """
 
-    read: Optional[Tensor] = None
+    def __init__(self, array: numpy.ndarray, feeds: Dict[str, numpy.ndarray], row_args: FrozenSet[str]):
+        self.array, self.feeds, self.row_args = array, feeds, row_args
+        self.seen: Optional[numpy.ndarray] = None
+        self.layer = 0
+
+    @property
+    def hidden(self) -> Tensor:  # type: ignore[override]
+        """RETURNS (Tensor): The states, as torch sees them."""
+        return torch.from_numpy(self.array)
+
+    @hidden.setter
+    def hidden(self, states: Tensor) -> None:
+        self.array = states.numpy()
 
     def keep(self, rows: Tensor) -> None:
-        super().keep(rows)
-        self.read = None if self.read is None else self.read[rows]
+        kept = rows.numpy()
+        for name in self.row_args & self.feeds.keys():
+            if len(self.feeds[name]) == len(self.array):  # length 1: broadcast over the batch
+                self.feeds[name] = self.feeds[name][kept]
+        self.array = self.array[kept]
+        self.seen = None if self.seen is None else self.seen[kept]
 
 
 class OnnxStepper:
-    """Steps exported graphs as `LayerStepper` does a model. States are torch's views of the runtime's arrays."""
+    """Steps exported graphs as `LayerStepper` does a model."""
 
     device = torch.device("cpu")
 
@@ -87,6 +103,7 @@ class OnnxStepper:
         self._below, self._stack = below, stack
         # What no layer uses is not in the graph.
         self._inputs = {part.name for part in stack.get_inputs()}
+        self._outputs = [part.name for part in stack.get_outputs()]
         self._choices = [numpy.array([number]) for number in self.exported.layers]
         self._process = os.getpid()
 
@@ -94,30 +111,27 @@ class OnnxStepper:
         """As `LayerStepper.embed`."""
         if self._process != os.getpid():
             self._start()
-        found = self._below.run(None, {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})
-        hidden, *given = map(torch.from_numpy, found)
+        feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
+        padded = {PADDED: numpy.array(not feeds["attention_mask"].all())} if PADDED in self._inputs else {}
+        if self.exported.masks:
+            feeds.update(padded)
+        hidden, *given = self._below.run(None, feeds)
         arguments = {name: value for name, value in zip(self.exported.names, given) if name in self._inputs}
-        if PADDED in self._inputs:
-            padded = not attention_mask.all()
-            arguments[PADDED] = torch.tensor(padded)
-            if not padded:  # nobody reads them
-                arguments.update(dict.fromkeys(self.exported.masks, _NO_MASK))
-        return OnnxState(hidden, [arguments] * self.depth, self._row_args)
+        return OnnxState(hidden, {**arguments, **padded}, self._row_args)
 
     def step(self, state: OnnxState) -> None:
         """As `LayerStepper.step`."""
-        given = {name: value.numpy() for name, value in state.arguments[state.layer].items()}
-        given["hidden"] = state.hidden.numpy()
+        feeds = state.feeds
+        feeds["hidden"] = state.array
         if CHOICE in self._inputs:
-            given[CHOICE] = self._choices[state.layer]
-        hidden, *read = self._stack.run(None, given)
-        state.hidden = torch.from_numpy(hidden)
-        state.read = torch.from_numpy(read[0]) if read else None
+            feeds[CHOICE] = self._choices[state.layer]
+        state.array, *seen = self._stack.run(self._outputs, feeds)
+        state.seen = seen[0] if seen else None
         state.layer += 1
 
     def read(self, state: OnnxState) -> Tensor:
         """As `LayerStepper.read`."""
-        return state.hidden if state.read is None else state.read
+        return torch.from_numpy(state.array if state.seen is None else state.seen)
 
 
 def _open(graph: bytes, threads: int) -> Any:

@@ -59,6 +59,7 @@ CORPORA: Dict[str, Plan] = {
     "ade": Plan("ade_v2/normalised/sentences", exclusive=True, epochs=1),
     "hoc_doc10": Plan("hoc_doc10/normalised", exclusive=False, epochs=3, window=512, batch=8),
     "mtsamples": Plan("mtsamples/normalised", exclusive=False, epochs=2, batch=8, sample=512),
+    "mtsamples_kinds": Plan("mtsamples/normalised", exclusive=True, epochs=2, batch=8, sample=256),
     "ddi2013": Plan(
         "ddi2013/normalised", exclusive=True, epochs=5, window=512, task="relations", settings={"candidates.symmetric": True}
     ),

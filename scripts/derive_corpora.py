@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import typer
 from wasabi import msg
@@ -77,16 +77,32 @@ def of_effects(row: Row) -> Row:
     return {**row, **cats, "ents": list(ents.values()), "relations": list(relations.values())}
 
 
+KINDS = {
+    "surgery": "Surgery",
+    "consult": "Consult - History and Phy.",
+    "radiology": "Radiology",
+    "progress": "SOAP / Chart / Progress Notes",
+    "discharge": "Discharge Summary",
+}
+"""The kinds of report among the specialties of MTSamples."""
+
+
+def kind_of_report(row: Row) -> Optional[Row]:
+    """A report with its kind in place of its specialties; None if it has no kind, or several."""
+    cats = {kind: row["cats"][name] for kind, name in KINDS.items()}
+    return {**row, "cats": cats} if sum(cats.values()) == 1 else None
+
+
 @dataclass(frozen=True)
 class Derivation:
     """What becomes of a corpus.
 
-    row (Callable): Makes each row from the corpus' own.
+    row (Callable): Makes each row from the corpus' own; None leaves it out.
     held_out (int): If above 0, the dev split has the annotated test documents, and each so many-th group of documents of the
         training data is the dev set.
     """
 
-    row: Callable[[Row], Row]
+    row: Callable[[Row], Optional[Row]]
     held_out: int = 0
 
 
@@ -94,6 +110,7 @@ DERIVATIONS = {
     "bc5cdr": Derivation(of_concepts),
     "genia": Derivation(without_triggers, held_out=10),
     "maccrobat": Derivation(events_alone),
+    "mtsamples_kinds": Derivation(kind_of_report),
     "phee_joint": Derivation(of_effects),
 }
 
@@ -109,7 +126,8 @@ def derive(corpus: str, split: str, folder: Path, target: Path) -> int:
     """
     plan = DERIVATIONS[corpus]
     source = {"train": "train", "dev": "train", "test": "dev"}[split] if plan.held_out else split
-    rows = [plan.row(row) for row in read_jsonl(folder / f"{source}.jsonl")]
+    made = (plan.row(row) for row in read_jsonl(folder / f"{source}.jsonl"))
+    rows = [row for row in made if row is not None]
     if source == "train" and plan.held_out:
         groups = sorted({row["group"] for row in rows})
         aside = set(groups[:: plan.held_out])

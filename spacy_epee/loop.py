@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Literal, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -266,10 +266,18 @@ class Climb:
         then = sum(len(members) * int(lengths[members].max()) + self.call for members in planned)
         left = self.stepper.depth - self.packs[0].state.layer
         if (now - then) * left > REBUILD * now:
-            packs = self._embed(rows, planned)
-            for members in packs:
-                members.resume(self.packs)
-            self.packs = packs
+            self.packs = list(self._move(rows, planned))
+
+    def _move(self, rows: numpy.ndarray, plan: List[numpy.ndarray]) -> Iterator[Pack]:
+        """Windows in new packs, where they are. What has been moved is let go before the next is made."""
+        others, self.packs = self.packs, []
+        moved = numpy.zeros(len(self.windows), dtype=bool)
+        for members in plan:
+            [own] = self._embed(rows, [members])
+            own.resume(others)
+            moved[own.rows] = True
+            others = [other for other in others if not moved[other.rows].all()]
+            yield own
 
 
 class TaskRun:
@@ -409,6 +417,7 @@ def run_exits(
                 evidence = run.look(climb, states, exit, layer)
                 codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else run.rule.step(evidence, run.counters)
                 seen[number] = evidence, codes, (codes > 0) | last
+        del states  # or they would be there beside those of the next layer
         if groups is not None and not last:
             _send_off(together, [done for _, _, done in seen.values()], groups, joint)
         for number, (evidence, codes, done) in seen.items():

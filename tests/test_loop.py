@@ -1,3 +1,4 @@
+import weakref
 from configparser import ConfigParser
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from util import DEPTH, SENTENCES, make_nlp, make_texts
 from spacy_epee.exits.evidence import Evidence
 from spacy_epee.items import whole_docs
 from spacy_epee.loop import DEPTH as REACHED_DEPTH
-from spacy_epee.loop import Answers, Climb
+from spacy_epee.loop import Answers, Climb, Pack
 from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
 
 LABELS = ("ACUTE", "STABLE", "HISTORY", "FAMILY", "PLAN")
@@ -419,6 +420,36 @@ def test_loop_runs_no_layer_for_those_that_left(get_pipe, monkeypatch):
     found = pipe.answer(docs, make_rule("spacy-epee.Entropy.v1"))
     for layer in range(1, DEPTH + 1):
         assert ran[layer] == sum(found.layers[doc] >= layer for doc in lengths.docs)
+
+
+def test_loop_lets_go_of_the_states_below(get_pipe, monkeypatch):
+    nlp, pipe = get_pipe("exclusive")
+    stepper = pipe.model.get_ref("trunk").shims[0].stepper
+    step, kept = stepper.step, []
+
+    def watch(state):
+        below = weakref.ref(state.hidden)
+        step(state)
+        kept.append(below() is not None)
+
+    monkeypatch.setattr(stepper, "step", watch)
+    pipe.answer(make_docs(nlp, notes()), make_rule("spacy-epee.Entropy.v1"))
+    assert len(kept) >= DEPTH and not any(kept)
+
+
+@torch.inference_mode()
+def test_loop_lets_go_of_packs_while_it_makes_new_ones(get_pipe, monkeypatch):
+    nlp, pipe = get_pipe("exclusive")
+    texts = [" ".join(["fever"] * count) for count in (3, 4, 3, 30, 31, 33, 90, 92, 95)]
+    items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
+    climb = Climb(get_stepper(pipe.model), items.windows, numpy.arange(len(items.windows)), 2048)
+    climb.step()
+    sources = []
+    monkeypatch.setattr(Pack, "resume", lambda pack, others: sources.append(sum(map(len, others))))
+    rows = numpy.arange(len(items.windows))
+    moved = list(climb._move(rows, [numpy.array([number]) for number in numpy.argsort(items.windows.lengths)]))
+    assert [len(pack) for pack in moved] == [1] * len(rows)
+    assert sources[0] == len(rows) and sources == sorted(sources, reverse=True) and sources[-1] < len(rows)
 
 
 FAMILIES = ["bert", "roberta", "mpnet", "deberta-v2", "gpt2", "modernbert", "albert", "distilbert", "electra"]

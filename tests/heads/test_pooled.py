@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spacy_epee.heads.pooled import PooledHeads
 from spacy_epee.items import Items
+from spacy_epee.shims import ScaledShim
 from spacy_epee.windows import Windows
 
 WIDTH, EXITS = 8, 2
@@ -66,3 +67,42 @@ def test_pooled_answers_of_halves_go_by_torch():
         half, full = (heads.answer(0, [pack], [own], question, items.live)[0] for own in (states.bfloat16(), states))
     assert half.dtype == numpy.float32
     numpy.testing.assert_allclose(half, full, atol=0.05)
+
+
+@pytest.mark.parametrize("change", ["optimizer in place", "optimizer", "averages", "by hand", "other type"])
+def test_pooled_answers_follow_the_weights(change):
+    heads = PooledHeads(width=WIDTH, exits=1, labels=2, pooling="mean", dropout=0.0, learned_exit=False).eval()
+    shim = ScaledShim(heads)
+    windows = Windows([numpy.zeros(4, int)], numpy.zeros(1, int), numpy.zeros(1, int), [()], 1, 1)
+    items = Items(windows, windows.docs, numpy.arange(1), numpy.arange(1))
+    pack = SimpleNamespace(rows=numpy.arange(1), lengths=torch.tensor([4]), mask=None)
+    states = torch.randn(1, 4, WIDTH)
+
+    def look():
+        with torch.inference_mode():
+            question = heads.prepare(items, torch.device("cpu"))
+            return heads.answer(0, [pack], [states], question, items.live)[0]
+
+    def step(key, weights, gradient, lr_scale):
+        if change == "optimizer in place":
+            weights += 1
+            return weights, gradient
+        return weights + 1, gradient
+
+    before, parameter = look(), heads.classifiers[0].bias
+    if change.startswith("optimizer"):
+        for own in heads.parameters():
+            own.grad = torch.ones_like(own)
+        shim.finish_update(step)
+    elif change == "averages":
+        with shim.use_params({(shim.id, "classifiers.0.bias"): parameter.detach().numpy() + 1}):
+            numpy.testing.assert_allclose(look(), before + 1, rtol=1e-5)
+        numpy.testing.assert_array_equal(look(), before)
+        return
+    elif change == "by hand":
+        with torch.no_grad():
+            parameter += 1
+    else:
+        heads.double().float()
+        parameter.data += 1
+    assert numpy.abs(look() - before).min() > 0.1

@@ -23,11 +23,11 @@ LABELS = ["ACUTE", "STABLE", "HISTORY"]
 LENGTHS = [21, 3, 7, 20, 21, 11, 15]
 
 
-def climb(stepper, leave=True):
-    """The states of a padded batch of another shape than the one that is traced, some rows of which leave."""
+def climb(stepper, leave=True, padded=True):
+    """The states of a batch of another shape than the one that is traced, some rows of which leave."""
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(5, stepper.model.config.vocab_size, (len(LENGTHS), 21), generator=generator)
-    mask = (torch.arange(21) < torch.tensor(LENGTHS)[:, None]).long()
+    mask = (torch.arange(21) < torch.tensor(LENGTHS if padded else [21] * len(LENGTHS))[:, None]).long()
     real, found = mask.bool(), []
     with torch.inference_mode():
         state = stepper.embed(ids, mask)
@@ -62,9 +62,52 @@ def exported(backbone, tmp_path_factory):
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_graphs_give_what_the_layers_give(backbones, family):
     shim = trunk(make_nlp(backbones(family), LABELS))
-    graphs = export_trunk(shim.stepper)
-    for one, other in zip(climb(shim.stepper), climb(OnnxStepper(graphs, shim._model))):
-        assert numpy.allclose(one, other, rtol=1e-3, atol=1e-4)
+    runner = OnnxStepper(export_trunk(shim.stepper), shim._model)
+    for padded in (True, False):
+        for one, other in zip(climb(shim.stepper, padded=padded), climb(runner, padded=padded)):
+            assert numpy.allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+MASKS = {"bert": 1, "roberta": 1, "distilbert": 1, "albert": 1, "gpt2": 0, "modernbert": 0}
+"""How many inputs of layers only padded batches need, of families that call attention as one operation."""
+
+
+@pytest.mark.parametrize("family", sorted(MASKS))
+def test_attention_is_one_operation(backbones, family):
+    import onnx
+
+    graphs = export_trunk(trunk(make_nlp(backbones(family), LABELS)).stepper)
+    assert len(graphs.masks) == MASKS[family]
+    assert b"Softmax" not in graphs.stack and b"MultiHeadAttention" in graphs.stack
+    onnx.checker.check_model(onnx.load_model_from_string(graphs.below))
+
+
+def test_no_mask_is_made_without_padding(backbone):
+    shim = trunk(make_nlp(backbone, LABELS))
+    runner = OnnxStepper(export_trunk(shim.stepper), shim._model)
+    ids = torch.full((3, 9), 7)
+    for padded in (False, True):
+        mask = torch.ones_like(ids)
+        mask[0, 9 - 2 * padded :] = 0
+        state = runner.embed(ids, mask)
+        [name] = runner.exported.masks
+        assert state.feeds[name].shape == ((3, 1, 9, 9) if padded else (1, 1, 1, 1))
+        runner.step(state)
+        state.keep(torch.tensor([0, 2]))
+        runner.step(state)
+        assert state.hidden.shape[:2] == (2, 9)
+
+
+def test_a_family_with_another_attention_is_written_out(backbones, monkeypatch):
+    monkeypatch.setattr("spacy_epee.trunk.onnx_attention.WatchedAttention.__torch_function__", wrong)
+    graphs = export_trunk(trunk(make_nlp(backbones("bert"), LABELS)).stepper)
+    assert b"Softmax" in graphs.stack and not graphs.masks
+
+
+def wrong(mode, func, types, args=(), kwargs=None):
+    """Attention that is traced as something else: what is compared must say so."""
+    found = func(*args, **(kwargs or {}))
+    return 2 * found if func is torch.nn.functional.scaled_dot_product_attention else found
 
 
 def test_int8_is_near_and_smaller(backbone):

@@ -157,21 +157,27 @@ class Answers:
 class Pack:
     """Windows of about the same length on their way up together."""
 
-    def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray):
+    def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray, others: Sequence["Pack"] = ()):
         """
         stepper (Runner): The trunk.
         windows (Windows): The windows of the batch.
         rows (ndarray): Which of them are in this pack.
+        others (Sequence[Pack]): Packs of the same batch and on the same layer, which have all windows of this one: it goes on
+            from where they are. Without any it is below the first layer.
         """
         lengths = windows.lengths[rows]
         self.longest = int(lengths.max())
         padded = bool(lengths.min() < self.longest)
         device = stepper.device
         # Some families derive positions from the padding wordpiece.
-        inputs = windows.batch(rows, getattr(stepper.model.config, "pad_token_id", None) or 0)
+        batch = windows.batch(rows, getattr(stepper.model.config, "pad_token_id", None) or 0)
+        inputs = [torch.from_numpy(part).to(device) for part in batch]
         self.rows = rows
         self.lengths = torch.from_numpy(lengths).to(device)
-        self.state: LayerState = stepper.embed(*(torch.from_numpy(part).to(device) for part in inputs))
+        if others:
+            self.state: LayerState = stepper.resume(self._states(others), others[0].state.layer, *inputs)
+        else:
+            self.state = stepper.embed(*inputs)
         self.mask: Optional[Tensor] = None
         if padded:
             given = torch.arange(self.longest, device=device) < self.lengths[:, None]
@@ -196,18 +202,16 @@ class Pack:
             self.mask = None if self.mask is None else self.mask[index]
             self.state.keep(index)
 
-    def resume(self, others: Sequence["Pack"]) -> None:
-        """Go on from where other packs are.
-
-        others (Sequence[Pack]): Packs of the same batch and on the same layer, which have all windows of this one.
-        """
-        states = self.state.hidden.new_zeros(self.state.hidden.shape)
+    def _states(self, others: Sequence["Pack"]) -> Tensor:
+        """Where other packs are, with zeros as padding, (W', T, H)."""
+        source = others[0].state.hidden
+        states = source.new_zeros((len(self.rows), self.longest, source.shape[2]))
         for other in others:
             _, here, there = numpy.intersect1d(self.rows, other.rows, assume_unique=True, return_indices=True)
             width = min(self.longest, other.longest)  # what is cut off is padding
             index = torch.from_numpy(here).to(states.device)
             states[index, :width] = other.state.hidden[torch.from_numpy(there).to(states.device), :width]
-        self.state.hidden, self.state.layer = states, others[0].state.layer
+        return states
 
 
 class Climb:
@@ -224,15 +228,11 @@ class Climb:
         self.windows = windows
         self.wordpieces = wordpieces
         self.call = CALL if stepper.device.type == "cpu" else CALL_GPU
-        self.packs = self._embed(rows, self._plan(rows))
+        self.packs = [Pack(stepper, windows, rows[members]) for members in self._plan(rows)]
 
     def _plan(self, rows: numpy.ndarray) -> List[numpy.ndarray]:
         """Which of some windows go into a pack together, as places in `rows`."""
         return pack(self.windows.lengths[rows], self.wordpieces, self.call)
-
-    def _embed(self, rows: numpy.ndarray, plan: List[numpy.ndarray]) -> List[Pack]:
-        """Embed some windows, in packs."""
-        return [Pack(self.stepper, self.windows, rows[members]) for members in plan]
 
     def step(self) -> None:
         """Run the next layer on all that still climb."""
@@ -255,10 +255,7 @@ class Climb:
             self._repack()
 
     def _repack(self) -> None:
-        """Join packs that have become small, and trim the padding that only those who left needed.
-
-        Embedding again gives the masks of the new shape in any family's own form. It costs a fraction of a layer.
-        """
+        """Join packs that have become small, and trim the padding that only those who left needed."""
         rows = numpy.concatenate([members.rows for members in self.packs])
         lengths = self.windows.lengths[rows]
         planned = self._plan(rows)
@@ -273,8 +270,7 @@ class Climb:
         others, self.packs = self.packs, []
         moved = numpy.zeros(len(self.windows), dtype=bool)
         for members in plan:
-            [own] = self._embed(rows, [members])
-            own.resume(others)
+            own = Pack(self.stepper, self.windows, rows[members], others)
             moved[own.rows] = True
             others = [other for other in others if not moved[other.rows].all()]
             yield own

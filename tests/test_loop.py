@@ -445,7 +445,8 @@ def test_loop_lets_go_of_packs_while_it_makes_new_ones(get_pipe, monkeypatch):
     climb = Climb(get_stepper(pipe.model), items.windows, numpy.arange(len(items.windows)), 2048)
     climb.step()
     sources = []
-    monkeypatch.setattr(Pack, "resume", lambda pack, others: sources.append(sum(map(len, others))))
+    states = Pack._states
+    monkeypatch.setattr(Pack, "_states", lambda pack, others: sources.append(sum(map(len, others))) or states(pack, others))
     rows = numpy.arange(len(items.windows))
     moved = list(climb._move(rows, [numpy.array([number]) for number in numpy.argsort(items.windows.lengths)]))
     assert [len(pack) for pack in moved] == [1] * len(rows)
@@ -486,7 +487,7 @@ def test_loop_trims_padding_of_those_that_left(get_pipe):
     heads = get_heads(pipe.model)[0]
     climb = Climb(get_stepper(pipe.model), items.windows, numpy.arange(len(items.windows)), 2048)
     climb.call = 10_000
-    climb.packs = climb._embed(numpy.arange(3), climb._plan(numpy.arange(3)))
+    climb.packs = [Pack(climb.stepper, items.windows, members) for members in climb._plan(numpy.arange(3))]
     climb.call, longest = 0, climb.packs[0].longest
     climb.step()
     climb.keep(numpy.array([True, True, False]))

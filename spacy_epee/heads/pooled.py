@@ -1,6 +1,6 @@
 """Classifiers of whole documents."""
 
-from typing import TYPE_CHECKING, Any, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Literal, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 import torch

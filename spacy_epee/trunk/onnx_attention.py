@@ -183,35 +183,3 @@ def without_mask(model: "ModelProto") -> Set[str]:
 
 
 
-
-def only_if_padded(model: "ModelProto", masks: Set[str]) -> None:
-    """Make masks in a padded batch alone. In another one a single number stands for each.
-
-    model (ModelProto): What comes before the layers. It is changed, and gets the input `PADDED`.
-    masks (Set[str]): Its outputs that are not read otherwise.
-    """
-    from onnx import TensorProto, helper
-
-    graph = model.graph
-    needed = {output.name for output in graph.output if output.name not in masks}
-    kept: List["NodeProto"] = []
-    moved: List["NodeProto"] = []
-    for node in reversed(graph.node):
-        needs = any(name in needed for name in node.output)
-        (kept if needs else moved).append(node)
-        needed.update(node.input if needs else ())
-    names = sorted(masks)
-    inside, none = ([f"{name}/{way}" for name in names] for way in ("made", "none"))
-    values = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in own] for own in (inside, none)]
-    rename = [helper.make_node("Identity", [name], [own]) for name, own in zip((f"{name}/whole" for name in names), inside)]
-    for node in moved:
-        node.output[:] = [f"{name}/whole" if name in masks else name for name in node.output]
-        node.input[:] = [f"{name}/whole" if name in masks else name for name in node.input]
-    nothing = helper.make_tensor("nothing", TensorProto.FLOAT, [1, 1, 1, 1], [0.0])
-    constants = [helper.make_node("Constant", [], [name], value=nothing) for name in none]
-    branches = {
-        "then_branch": helper.make_graph([*moved[::-1], *rename], "padded", [], values[0]),
-        "else_branch": helper.make_graph(constants, "whole", [], values[1]),
-    }
-    _replace(graph.node, [*kept[::-1], helper.make_node("If", [PADDED], names, "masks", **branches)])
-    graph.input.append(helper.make_tensor_value_info(PADDED, TensorProto.BOOL, []))

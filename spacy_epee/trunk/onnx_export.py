@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from .onnx_attention import DOMAIN, WatchedAttention, only_if_padded, tidy, without_mask
+from .onnx_attention import DOMAIN, WatchedAttention, tidy, without_mask
 from .onnx_branches import join
 from .stepper import LayerState, LayerStepper
 
@@ -49,11 +49,12 @@ class Exported:
     """A backbone as ONNX graphs.
 
     precision (str): "fp32", or "int8": weights of matrix products by channel, and what they are multiplied with by call.
-    below (bytes): From `input_ids` and `attention_mask` to `hidden` and what the layers are given beside it.
+    below (bytes): From `input_ids` and `attention_mask`, or one of them, to `hidden`.
+    given (bytes): From the same to what the layers are given beside it. Empty if that is nothing.
     stack (bytes): From `hidden`, that, and which layer to run, to `hidden_out`, and to `read`, what heads see, if that is
         something else.
     layers (List[int]): The number of each layer in the stack; some families call one several times.
-    names (List[str]): All that is given to layers, in the order in which `below` returns it.
+    names (List[str]): All that is given to layers, in the order in which `given` returns it.
     row_args (List[str]): Those with an entry for each row of a batch.
     masks (List[str]): Those that are not read in a batch without padding, of which the input `PADDED` tells.
     made_with (str): The versions of torch and transformers.
@@ -62,6 +63,7 @@ class Exported:
 
     precision: str = ""
     below: bytes = b""
+    given: bytes = b""
     stack: bytes = b""
     layers: List[int] = field(default_factory=list)
     names: List[str] = field(default_factory=list)
@@ -77,17 +79,17 @@ class Exported:
 
 
 class _Below(nn.Module):
-    """What comes before the layers."""
+    """What comes before the layers: the states, or what the layers are given beside them."""
 
-    def __init__(self, stepper: LayerStepper):
+    def __init__(self, stepper: LayerStepper, states: bool):
         super().__init__()
         self.model = stepper.model
-        self.stepper = stepper
+        self.stepper, self.states = stepper, states
         self.eval()  # which the exporter goes back to
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
         state = self.stepper.embed(input_ids, attention_mask)
-        return (state.hidden, *_tensors(state))
+        return state.hidden if self.states else tuple(_tensors(state))
 
 
 class _Layer(nn.Module):
@@ -169,18 +171,14 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
 
     RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives.
     """
-    import onnx
-
     ids = torch.randint(5, max(stepper.model.config.vocab_size, 6), (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(LENGTH) < torch.tensor([LENGTH, 9, 7, LENGTH, 3])[:, None]).long()
     state = stepper.embed(ids, mask)
     tensors = _tensors(state)
     names = {id(value): f"given_{number}" for number, value in enumerate(tensors)}
-    below = _export(
-        _Below(stepper),
-        {"input_ids": ids, "attention_mask": mask},
-        {"hidden": state.hidden, **{names[id(value)]: value for value in tensors}},
-    )
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    below = _export(_Below(stepper, True), inputs, {"hidden": state.hidden})
+    beside = {names[id(value)]: value for value in tensors}
     graphs: List[bytes] = []
     layers: List[int] = []
     seen: Dict[Tuple[Any, ...], int] = {}
@@ -198,13 +196,10 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
                 graphs.append(_export(_Layer(layer, stepper.norm, arguments), feeds, returned, **opsets))
         layers.append(seen[key])
     graphs, masks = _finish(graphs, precision, fused, fused and _is_clear(stepper))
-    if masks:
-        model = onnx.load_model_from_string(below)
-        only_if_padded(model, masks)
-        below = model.SerializeToString()
     found = Exported(
         precision=precision,
         below=below,
+        given=_export(_Below(stepper, False), inputs, beside) if beside else b"",
         stack=join(graphs),
         layers=layers,
         names=[names[id(value)] for value in tensors],

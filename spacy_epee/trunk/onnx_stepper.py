@@ -22,6 +22,8 @@ SLOWER = ["SkipLayerNormFusion"]
 """What is not to be optimized: the fused kernel takes four times as long as a sum and a norm (ONNX Runtime 1.32, 8 x 35
 wordpieces), 12 % of all."""
 
+_NO_MASK = numpy.zeros((1, 1, 1, 1), dtype="float32")
+
 _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
 
@@ -92,6 +94,7 @@ class OnnxStepper:
         threads = torch.get_num_threads() if self._process is None else 1
         try:
             below, stack = _open(self.exported.below, 1), _open(self.exported.stack, threads)
+            given = _open(self.exported.given, 1) if self.exported.names else None
         except Exception as error:  # onnxruntime's own kinds
             raise ValueError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot run the graphs of this pipeline ({type(error).__name__}), which "
@@ -99,8 +102,11 @@ class OnnxStepper:
                 "`python -m spacy epee export`."
             ) from error
         if self._process is not None:
-            _LEFT.append((self._below, self._stack))
-        self._below, self._stack = below, stack
+            _LEFT.append((self._below, self._given, self._stack))
+        self._below, self._given, self._stack = below, given, stack
+        self._below_inputs, self._given_inputs = (
+            [] if graph is None else [part.name for part in graph.get_inputs()] for graph in (below, given)
+        )
         # What no layer uses is not in the graph.
         self._inputs = {part.name for part in stack.get_inputs()}
         self._outputs = [part.name for part in stack.get_outputs()]
@@ -112,12 +118,30 @@ class OnnxStepper:
         if self._process != os.getpid():
             self._start()
         feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-        padded = {PADDED: numpy.array(not feeds["attention_mask"].all())} if PADDED in self._inputs else {}
-        if self.exported.masks:
-            feeds.update(padded)
-        hidden, *given = self._below.run(None, feeds)
-        arguments = {name: value for name, value in zip(self.exported.names, given) if name in self._inputs}
-        return OnnxState(hidden, {**arguments, **padded}, self._row_args)
+        [hidden] = self._below.run(None, {name: feeds[name] for name in self._below_inputs})
+        return OnnxState(hidden, self._beside(feeds), self._row_args)
+
+    def resume(self, hidden: Tensor, layer: int, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
+        """As `LayerStepper.resume`."""
+        feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
+        state = OnnxState(hidden.numpy(), self._beside(feeds), self._row_args)
+        state.layer = layer
+        return state
+
+    def _beside(self, feeds: Dict[str, numpy.ndarray]) -> Dict[str, numpy.ndarray]:
+        """What the layers are given beside the states. Nobody reads masks of a batch without padding."""
+        exported = self.exported
+        given: Dict[str, numpy.ndarray] = {}
+        padded = True
+        if PADDED in self._inputs:
+            padded = not feeds["attention_mask"].all()
+            given[PADDED] = numpy.array(padded)
+        if padded or len(exported.masks) < len(exported.names):
+            found = self._given.run(None, {name: feeds[name] for name in self._given_inputs})
+            given.update(pair for pair in zip(exported.names, found) if pair[0] in self._inputs)
+        if not padded:
+            given.update(dict.fromkeys(exported.masks, _NO_MASK))
+        return given
 
     def step(self, state: OnnxState) -> None:
         """As `LayerStepper.step`."""

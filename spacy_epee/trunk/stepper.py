@@ -142,6 +142,18 @@ class LayerStepper:
         """
         return self._embed({"input_ids": input_ids, "attention_mask": attention_mask})
 
+    def resume(self, hidden: Tensor, layer: int, *inputs: Tensor) -> LayerState:
+        """Go on from states that have come up to a layer, in a batch of another shape.
+
+        hidden (Tensor): The states, (W, T, H).
+        layer (int): The layers run so far.
+        inputs (Tensor): Those of `embed`. To embed them again gives masks in any family's own form, for a fraction of a layer.
+        RETURNS (LayerState): The batch.
+        """
+        state = self.embed(*inputs)
+        state.hidden, state.layer = hidden, layer
+        return state
+
     def _embed(self, inputs: Inputs) -> LayerState:
         """As `embed`, with whatever the model takes."""
         calls = self._prepare(inputs)

@@ -160,6 +160,18 @@ def test_convert_bc5cdr_relates_all_mentions(script, tmp_path):
     assert derived == row
 
 
+def test_reports_of_one_kind_are_kept(script):
+    module = script("derive_corpora")
+    rows = [{"cats": {name: float(name in given) for name in (*module.KINDS.values(), "Urology")}} for given in (
+        ["Surgery", "Urology"], ["Urology"], ["Surgery", "Radiology"], ["Discharge Summary"],
+    )]
+    found = list(map(module.kind_of_report, rows))
+    assert [own and [kind for kind, value in own["cats"].items() if value] for own in found] == [
+        ["surgery"], None, None, ["discharge"],
+    ]
+    assert set(found[0]["cats"]) == set(module.KINDS)
+
+
 def test_mentions_at_one_place_keep_all_their_concepts(script):
     place = {"start": 0, "end": 8, "label": "Disease"}
     ents = [

@@ -66,20 +66,27 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         msg.warn(f"Without {name}: {reason}")
     desc = found[report["base"]]["score_desc"]
     rows = [
-        [own["title"], _percent(own["score"]), _percent(own["same_answers"]), f"{own['load_seconds']:.2f}"]
+        [
+            own["title"],
+            _percent(own["score"]),
+            _percent(own["same_answers"]),
+            _times(own.get("fewer_layers")),
+            f"{own['load_seconds']:.2f}",
+        ]
         for own in found.values()
     ]
-    header = ["", f"Score ({desc})", "Answers as at full depth", "Seconds to load"]
-    msg.table(rows, header=header, divider=True, aligns=["l", "r", "r", "r"])
+    header = ["", f"Score ({desc})", "Answers as at full depth", "Fewer layers", "Seconds to load"]
+    msg.table(rows, header=header, divider=True, aligns=["l", "r", "r", "r", "r"])
     for size in found[report["base"]]["batches"]:
         rows = []
         for own in found.values():
             timed = own["batches"][size]
             spread = f"{timed['fastest']:.2f} to {timed['slowest']:.2f}"
-            speed = [f"{timed['docs_per_second']:.1f}", f"{timed['milliseconds']:.2f}", spread, f"{timed['speedup']:.2f}x"]
-            rows.append([own["title"], _percent(own["score"]), *speed])
-        header = [f"Batch {size}", "Score", "Docs/s", "Ms a document", "Fastest to slowest round", "Speed-up"]
-        msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * 5)
+            speed = [f"{timed['docs_per_second']:.1f}", f"{timed['milliseconds']:.2f}", spread, _times(timed["speedup"])]
+            realised = "-" if "realised" not in timed else f"{timed['realised']:.2f}"
+            rows.append([own["title"], _percent(own["score"]), *speed, realised])
+        header = [f"Batch {size}", "Score", "Docs/s", "Ms a document", "Fastest to slowest round", "Speed-up", "Of fewer layers"]
+        msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * 6)
     if any("memory_mb" in own for own in found.values()):
         rows = [[own["title"], "-" if own["memory_mb"] is None else f"{own['memory_mb']:.0f}"] for own in found.values()]
         msg.table(rows, header=["", "MB at the peak, above the loaded model"], divider=True, aligns=["l", "r"])
@@ -92,6 +99,10 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     for own in found.values():
         if own["note"]:
             msg.text(own["note"])
+
+
+def _times(ratio: Optional[float]) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}x"
 
 
 def _percent(score: Optional[float]) -> str:

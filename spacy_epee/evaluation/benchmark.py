@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -53,8 +53,10 @@ def benchmark(
     progress (bool): Whether to show a progress bar.
     RETURNS (Dict[str, Any]): Of each contestant the figures of the component's own scorer and the share of documents with the
         answer of our full depth, both at the largest batch size; seconds to load; for each batch size documents per second,
-        milliseconds per document and the speed-up; and with `memory` the megabytes that answering all at the largest batch size
-        takes at its peak, above the loaded model. Beside them who was left out and why, and the machine.
+        milliseconds per document and the speed-up; of those that exit early how many times fewer layers they run, by
+        wordpieces, and which share of that their speed-up is over their twin at full depth; and with `memory` the megabytes
+        that answering all at the largest batch size takes at its peak, above the loaded model. Beside them who was left out and
+        why, and the machine.
     RAISES ValueError: The component is for something else, or the base does not take part.
     """
     pooled_heads(component)
@@ -71,13 +73,15 @@ def benchmark(
             contestant = CONTESTANTS[name](place)
             try:
                 seconds = _load(contestant)
-                answered = _answer(contestant, texts, max(batch_sizes))
+                answered, layers = _answer(contestant, texts, max(batch_sizes))
             except Unavailable as error:
                 report["skipped"][name] = str(error)
                 continue
             found[name] = contestant
             report["contestants"][name] = {"title": contestant.title, "note": contestant.note, **seconds, "batches": {}}
             report["contestants"][name].update(_score(component, examples, expected, answered))
+            if layers is not None:
+                report["contestants"][name]["fewer_layers"] = _fewer(layers, expected)
         if base not in found:
             raise ValueError(f"--base is '{base}', which cannot take part: {report['skipped'][base]}")
         with tqdm.tqdm(total=len(batch_sizes) * (rounds + 1), desc="Timing", disable=not progress, leave=False) as bar:
@@ -95,6 +99,10 @@ def benchmark(
                     bar.update()
                 for name, own in seconds_of.items():
                     timed = _times(own, seconds_of[base], len(texts))
+                    twin = seconds_of.get(found[name].twin)
+                    if twin is not None:  # what the layers that it saves are worth
+                        faster = float(numpy.median(numpy.array(twin) / numpy.array(own)))
+                        timed["realised"] = faster / report["contestants"][name]["fewer_layers"]
                     report["contestants"][name]["batches"][str(size)] = timed
         for name in tqdm.tqdm(list(found) if memory else [], desc="Memory", disable=not progress, leave=False):
             asked = (name, model, component.name, Path(folder), texts, max(batch_sizes))
@@ -157,12 +165,20 @@ def _load(contestant: Contestant) -> Dict[str, float]:
     return {"prepare_seconds": prepared - began, "load_seconds": time.perf_counter() - prepared}
 
 
-def _answer(contestant: Contestant, texts: Sequence[str], size: int) -> numpy.ndarray:
-    """The probabilities of all documents, or why there are none. What a library says of its error may hold their text."""
+def _answer(contestant: Contestant, texts: Sequence[str], size: int) -> Tuple[numpy.ndarray, Optional[numpy.ndarray]]:
+    """The probabilities of all documents and the layers at which they left, or why there are none. What a library says of its
+    error may hold their text."""
     try:
-        return contestant.read(contestant.run(texts, size))
+        found = contestant.run(texts, size)
+        return contestant.read(found), contestant.layers(found)
     except Exception as error:
         raise Unavailable(f"it cannot answer these documents ({type(error).__name__})") from None
+
+
+def _fewer(layers: numpy.ndarray, expected: Answers) -> float:
+    """How many times fewer layers are run than at full depth, by wordpieces."""
+    lengths = expected.items.lengths
+    return float(expected.depth * lengths.sum() / max((layers * lengths).sum(), 1))
 
 
 def _turned(names: List[str], number: int) -> List[str]:

@@ -92,6 +92,8 @@ class Contestant:
     title = ""
     note = ""
     """What must be known about its score, if anything."""
+    twin = ""
+    """The contestant that is the same at full depth, if this one exits early."""
 
     def __init__(self, place: Workplace):
         """
@@ -125,6 +127,10 @@ class Contestant:
         """RETURNS (ndarray): The probabilities in what `run` returned, (N, K)."""
         return found
 
+    def layers(self, found: Any) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): The layer at which each text left, in what `run` returned, (N,). None without exits."""
+        return None
+
 
 class Pipeline(Contestant):
     """A spaCy pipeline with nothing but the tokenizer and what classifies."""
@@ -143,40 +149,54 @@ class Pipeline(Contestant):
 
 class Exits(Pipeline):
     title = "Early exit"
+    twin = "full"
+    full = False
+    """Whether the full depth is run, whatever the rule."""
 
     def prepare(self) -> None:
-        if self.place.component.exit is None:
+        if not self.full and self.place.component.exit is None:
             raise Unavailable(f"the component '{self.place.component.name}' has no exit rule; `tune` finds one")
 
     def load(self) -> None:
-        name = self.place.component.name
-        self.nlp = spacy.load(self.place.model, enable=[name])
+        self.nlp = self.open(self.place.component.name)
+        if self.full:
+            self.nlp.get_pipe(self.place.component.name).set_exit(None)  # type: ignore[attr-defined]
+
+    def open(self, name: str) -> Language:
+        """RETURNS (Language): The pipeline, with the component of this name alone."""
+        return spacy.load(self.place.model, enable=[name])
+
+    def layers(self, found: Any) -> Optional[numpy.ndarray]:
+        entries = [next(iter(doc._.exits[self.place.component.name].values())) for doc in found]
+        return None if self.full else numpy.array([entry["layer"] for entry in entries])
 
 
 class FullDepth(Exits):
     title = "Full depth"
-
-    def prepare(self) -> None:
-        pass
-
-    def load(self) -> None:
-        super().load()
-        self.nlp.get_pipe(self.place.component.name).set_exit(None)  # type: ignore[attr-defined]
+    twin = ""
+    full = True
 
 
 class HalfExits(Exits):
     title = "Early exit, bfloat16"
+    twin = "full-bf16"
     precision = "bf16"
 
-    def load(self) -> None:
-        name = self.place.component.name
+    def open(self, name: str) -> Language:
         trunk = {"runtime": "torch", "precision": self.precision}
         settings = {f"components.{name}.model.trunk.{setting}": value for setting, value in trunk.items()}
-        self.nlp = spacy.load(self.place.model, enable=[name], config=settings)
+        return spacy.load(self.place.model, enable=[name], config=settings)
+
+
+class FullHalf(HalfExits):
+    title = "Full depth, bfloat16"
+    twin = ""
+    full = True
 
 
 class Int8Exits(HalfExits):
     title = "Early exit, int8"
+    twin = ""
     precision = "int8"
 
 
@@ -184,6 +204,7 @@ class SingleExits(Exits):
     """As PABEE and DeeBERT are run: each document alone, as there are no batches that documents could leave."""
 
     title = "Early exit, one by one"
+    twin = ""
 
     def run(self, texts: Sequence[str], size: int) -> Any:
         return super().run(texts, 1)
@@ -191,16 +212,15 @@ class SingleExits(Exits):
 
 class ExportedExits(Exits):
     title = "Early exit, ONNX Runtime"
+    twin = "full-onnx"
     precision: Precision = "fp32"
-    full = False
 
     @property
     def _path(self) -> Path:
         return self.place.folder / f"pipeline-{self.precision}"
 
     def prepare(self) -> None:
-        if not self.full:
-            super().prepare()
+        super().prepare()
         if self.place.plan.device.type != "cpu":
             raise Unavailable("it is run on the CPU alone; leave out --gpu-id to compare with it")
         if not self._path.exists():
@@ -211,20 +231,25 @@ class ExportedExits(Exits):
                 raise Unavailable(str(error)) from error
             nlp.to_disk(self._path)
 
-    def load(self) -> None:
-        name = self.place.component.name
-        self.nlp = spacy.load(self._path, enable=[name], config={f"components.{name}.model.trunk.runtime": "onnx"})
-        if self.full:
-            self.nlp.get_pipe(name).set_exit(None)  # type: ignore[attr-defined]
+    def open(self, name: str) -> Language:
+        return spacy.load(self._path, enable=[name], config={f"components.{name}.model.trunk.runtime": "onnx"})
+
+
+class ExportedFull(ExportedExits):
+    title = "Full depth, ONNX Runtime"
+    twin = ""
+    full = True
 
 
 class ExportedExitsInt8(ExportedExits):
     title = "Early exit, ONNX Runtime, int8"
+    twin = "full-onnx-int8"
     precision = "int8"
 
 
 class ExportedFullInt8(ExportedExitsInt8):
     title = "Full depth, ONNX Runtime, int8"
+    twin = ""
     full = True
 
 
@@ -407,8 +432,10 @@ class OpenVino(Whole):
 CONTESTANTS: Dict[str, Type[Contestant]] = {
     "full": FullDepth,
     "exits": Exits,
+    "full-bf16": FullHalf,
     "exits-bf16": HalfExits,
     "exits-int8": Int8Exits,
+    "full-onnx": ExportedFull,
     "exits-onnx": ExportedExits,
     "full-onnx-int8": ExportedFullInt8,
     "exits-onnx-int8": ExportedExitsInt8,

@@ -60,6 +60,12 @@ def test_benchmark_prints_and_saves_the_same(saved, tmp_path):
     assert all(timed["speedup"] == 1 for timed in report["contestants"]["torch"]["batches"].values())
     for name in ("full", "torch"):
         assert report["contestants"][name]["same_answers"] == 1
+    exits = report["contestants"]["exits"]
+    assert 1 < exits["fewer_layers"] <= 4 and "fewer_layers" not in report["contestants"]["full"]
+    for size, timed in exits["batches"].items():
+        full = report["contestants"]["full"]["batches"][size]
+        faster = numpy.median(numpy.divide(full["rounds"], timed["rounds"]))
+        assert timed["realised"] == pytest.approx(faster / exits["fewer_layers"])
     machine = report["machine"]
     assert machine["cpu"] in " ".join(found.output.split()) and {"spacy", "torch"} <= set(machine["versions"])
     texts = [json.loads(line)["text"] for line in (saved / "data.jsonl").read_text().splitlines()]

@@ -1,5 +1,5 @@
-"""What stepping costs in ONNX Runtime: all layers one by one against one call of the whole network, as it is exported and quantized
-without us.
+"""What stepping costs in ONNX Runtime: all layers one by one against one call of the whole network, as it is exported and
+quantized without us.
 
     python benchmarks/stepping.py --backbones BACKBONES e5-small minilm-l6
 
@@ -77,7 +77,9 @@ def load_steps(folder: Path, precision: Any) -> Callable[[numpy.ndarray, numpy.n
     return call
 
 
-def measure(one: Callable[..., Any], other: Callable[..., Any], rows: int, length: int, padded: bool, rounds: int) -> Dict[str, Any]:
+def measure(
+    one: Callable[..., Any], other: Callable[..., Any], rows: int, length: int, padded: bool, rounds: int
+) -> Dict[str, Any]:
     """Milliseconds of both in turns, and the median of how much longer the second takes."""
     ids = numpy.random.default_rng(0).integers(5, 5000, (rows, length))
     mask = numpy.ones_like(ids)

@@ -9,11 +9,11 @@ import logging
 import tempfile
 import warnings
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Literal, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Literal, Optional, Set, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -169,8 +169,11 @@ def _with_attention(stepper: LayerStepper, attention: str) -> LayerStepper:
 def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Exported:
     """Write all parts.
 
-    RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives.
+    RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives. That is looked
+        at in float32: how much score int8 costs only data can say.
     """
+    import onnx
+
     ids = torch.randint(5, max(stepper.model.config.vocab_size, 6), (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(LENGTH) < torch.tensor([LENGTH, 9, 7, LENGTH, 3])[:, None]).long()
     state = stepper.embed(ids, mask)
@@ -195,38 +198,38 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
             with WatchedAttention() if fused else nullcontext():
                 graphs.append(_export(_Layer(layer, stepper.norm, arguments), feeds, returned, **opsets))
         layers.append(seen[key])
-    graphs, masks = _finish(graphs, precision, fused, fused and _is_clear(stepper))
+    models = [onnx.load_model_from_string(graph) for graph in graphs]
+    if fused and not all(map(tidy, models)):
+        raise ValueError("The family does not call attention as one operation.")
+    clear = fused and _is_clear(stepper)
+    stack, masks = _join(models, clear)
     found = Exported(
-        precision=precision,
+        precision="fp32",
         below=below,
         given=_export(_Below(stepper, False), inputs, beside) if beside else b"",
-        stack=join(graphs),
+        stack=stack,
         layers=layers,
         names=[names[id(value)] for value in tensors],
         row_args=[names[id(value)] for value in tensors if _of_rows(value, state)],
-        masks=sorted(masks),
+        masks=masks,
         made_with=f"torch {version('torch')}, transformers {version('transformers')}",
     )
+    _compare(stepper, found)
     if precision == "fp32":
-        _compare(stepper, found)
-    return found
+        return found
+    return replace(found, precision=precision, stack=_join(map(_quantize, models), clear)[0])
 
 
-def _finish(graphs: Sequence[bytes], precision: Precision, fused: bool, clear: bool) -> Tuple[List[bytes], Set[str]]:
-    """Make of traced layers what is run, and find the masks that only padded batches need."""
-    import onnx
-
+def _join(models: Iterable["ModelProto"], clear: bool) -> Tuple[bytes, List[str]]:
+    """Put layers into one graph, and find the masks that only padded batches need. There are some if attention is clear of
+    others."""
     done: List[bytes] = []
     masks: List[Set[str]] = []
-    for graph in graphs:
-        model = onnx.load_model_from_string(graph)
-        if fused and not tidy(model):
-            raise ValueError("The family does not call attention as one operation.")
-        if precision == "int8":
-            model = _quantize(model)
-        masks.append(without_mask(model) if clear else set())
-        done.append(model.SerializeToString())
-    return done, set.intersection(*masks)
+    for model in models:
+        own = copy.deepcopy(model)
+        masks.append(without_mask(own) if clear else set())
+        done.append(own.SerializeToString())
+    return join(done), sorted(set.intersection(*masks))
 
 
 def _is_clear(stepper: LayerStepper) -> bool:

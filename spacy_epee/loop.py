@@ -413,7 +413,7 @@ def run_exits(
                 evidence = run.look(climb, states, exit, layer)
                 codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else run.rule.step(evidence, run.counters)
                 seen[number] = evidence, codes, (codes > 0) | last
-        del states  # or they would be there beside those of the next layer
+        del states  # or they would be there beside those of the next layer, as they are for links
         if groups is not None and not last:
             _send_off(together, [done for _, _, done in seen.values()], groups, joint)
         for number, (evidence, codes, done) in seen.items():

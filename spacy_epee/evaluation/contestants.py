@@ -167,8 +167,10 @@ class Exits(Pipeline):
         return spacy.load(self.place.model, enable=[name])
 
     def layers(self, found: Any) -> Optional[numpy.ndarray]:
+        if self.full:
+            return None
         entries = [next(iter(doc._.exits[self.place.component.name].values())) for doc in found]
-        return None if self.full else numpy.array([entry["layer"] for entry in entries])
+        return numpy.array([entry["layer"] for entry in entries])
 
 
 class FullDepth(Exits):

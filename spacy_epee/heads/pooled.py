@@ -126,22 +126,26 @@ class PooledHeads(ExitHeads):
         return found[:, : self.n_labels], found[:, self.n_labels] if self.doubt is not None else found[:0, 0]
 
     def _folded(self, exit: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
-        """From pooled states to all logits, that of being wrong last, in one layer: weights (H, K') and biases (K',)."""
+        """From pooled states to all logits, that of being wrong last, in one layer: weights (H, K') and biases (K',). It is made
+        anew when weights have changed, unless that was done through their `data`."""
         kept = self._layers.get(exit)
-        if kept is not None and kept[0] == sum(part._version for part in kept[1]):
-            return kept[2]
+        if kept is not None and all(owner[name] is part and part._version == n for owner, name, part, n in kept[0]):
+            return kept[1]
         layers = [self.classifiers[exit]] if self.doubt is None else [self.classifiers[exit], self.doubt]
-        parts = [part for layer in layers for part in (layer.weight, layer.bias)]
         weight = torch.cat([layer.weight.detach() for layer in layers])
         bias = torch.cat([layer.bias.detach() for layer in layers])
+        owners = [(layer._parameters, name) for layer in layers for name in ("weight", "bias")]
         if self.standardize is not None:
-            parts += [self.standardize.mean, self.standardize.scale]
             weight = weight * self.standardize.scale[exit]
             bias = bias - weight @ self.standardize.mean[exit]
+            owners += [(self.standardize._buffers, name) for name in ("mean", "scale")]
         folded = numpy.ascontiguousarray(weight.numpy().T), bias.numpy()
-        if not any(part.is_inference() for part in parts):  # of which nobody could tell that they have changed
-            self._layers[exit] = sum(part._version for part in parts), parts, folded
+        if not any(owner[name].is_inference() for owner, name in owners):  # nobody could tell that these have changed
+            self._layers[exit] = [(owner, name, owner[name], owner[name]._version) for owner, name in owners], folded
         return folded
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**self.__dict__, "_layers": {}}  # copies count versions from 0
 
     def _apply(self, *args: Any, **kwargs: Any) -> "PooledHeads":
         self._layers = {}  # of where the weights were before

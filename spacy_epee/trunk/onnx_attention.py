@@ -57,7 +57,7 @@ def _nothing(graph: Any) -> Any:
 class WatchedAttention(TorchFunctionMode):
     """In this context attention can be traced as one operation, and it is known what it is given.
 
-    clear (bool): Whether no call so far was told to leave anything out: no mask, or one that lets all pass.
+    clear (bool): Whether no call so far, tracing aside, was told to leave anything out: no mask, or one that lets all pass.
     """
 
     def __init__(self) -> None:

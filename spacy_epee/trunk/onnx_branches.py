@@ -15,19 +15,18 @@ CHOICE = "layer"
 """The input that says which graph is run."""
 
 
-def join(graphs: Sequence[bytes]) -> bytes:
+def join(models: Sequence["ModelProto"]) -> bytes:
     """Put graphs into one.
 
-    graphs (Sequence[bytes]): The graphs, all with the same outputs.
+    models (Sequence[ModelProto]): The graphs, all with the same outputs.
     RETURNS (bytes): A graph with all their inputs, and `CHOICE`, which of them to run, (1,) int64. The latter is not there if
         there is but one.
     """
     import onnx
     from onnx import helper
 
-    models = [onnx.load_model_from_string(graph) for graph in graphs]
     if len(models) == 1:
-        return graphs[0]
+        return models[0].SerializeToString()
     inputs = {part.name: part for model in models for part in model.graph.input}
     inputs[CHOICE] = helper.make_tensor_value_info(CHOICE, onnx.TensorProto.INT64, [1])
     outputs = list(models[0].graph.output)

@@ -1,4 +1,5 @@
-"""Writing a backbone as ONNX graphs: one for what comes before the layers, and one that runs any of them.
+"""Writing a backbone as ONNX graphs: one for the states below the layers, one for what layers are given beside states, and one
+that runs any of the layers.
 
 Each layer is traced as the stepper calls it, so a family needs nothing of its own here either.
 """
@@ -8,12 +9,12 @@ import io
 import logging
 import tempfile
 import warnings
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Literal, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -88,8 +89,22 @@ class _Below(nn.Module):
         self.eval()  # which the exporter goes back to
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
-        state = self.stepper.embed(input_ids, attention_mask)
-        return state.hidden if self.states else tuple(_tensors(state))
+        if self.states:
+            return self.stepper.embed(input_ids, attention_mask).hidden
+        with _without_words(self.model):
+            return tuple(_tensors(self.stepper.embed(input_ids, attention_mask)))
+
+
+@contextmanager
+def _without_words(model: nn.Module) -> Iterator[None]:
+    """Embed zeros. Some families ask the embeddings for the shape of their masks, and would have them all in a graph for that."""
+    words = model.get_input_embeddings()
+    width = words.weight.shape[1]
+    words.forward = lambda ids: torch.zeros_like(ids, dtype=torch.float32)[..., None].expand(*ids.shape, width)
+    try:
+        yield
+    finally:
+        del words.forward
 
 
 class _Layer(nn.Module):
@@ -129,20 +144,18 @@ def export_trunk(stepper: LayerStepper, precision: Precision = "fp32") -> Export
     """
     require("onnx", "onnxruntime")
     family = stepper.model.config.model_type
+    first: Optional[Exception] = None
     for attention in ATTENTIONS:
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")  # of tracing: what it gives is compared
-                found = _trace(_with_attention(stepper, attention), precision, attention)
+                return _trace(_with_attention(stepper, attention), precision, attention)
         except Exception as error:  # torch, transformers and onnxruntime raise dozens of kinds here
-            if attention == ATTENTIONS[-1]:
-                raise ValueError(
-                    f"The model family '{family}' cannot be written as ONNX ({type(error).__name__}). Set "
-                    "`model.trunk.runtime` to 'torch', or use another backbone."
-                ) from error
-            continue
-        break
-    return found
+            first = first or error
+    raise ValueError(
+        f"The model family '{family}' cannot be written as ONNX ({type(first).__name__}). Set `model.trunk.runtime` to 'torch', "
+        "or use another backbone."
+    ) from first
 
 
 def require(*modules: str) -> None:
@@ -187,7 +200,7 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
     seen: Dict[Tuple[Any, ...], int] = {}
     fused = attention == "sdpa"
     opsets = {"custom_opsets": {DOMAIN: 1}} if fused else {}
-    for number, (layer, arguments) in enumerate(zip(stepper.layers, state.arguments)):
+    for layer, arguments in zip(stepper.layers, state.arguments):
         given = [value for value in tree_flatten(arguments)[0] if isinstance(value, Tensor)]
         feeds = {"hidden": state.hidden, **{names[id(value)]: value for value in given}}
         key = (id(layer), *feeds)
@@ -198,7 +211,7 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
             with WatchedAttention() if fused else nullcontext():
                 graphs.append(_export(_Layer(layer, stepper.norm, arguments), feeds, returned, **opsets))
         layers.append(seen[key])
-    models = [onnx.load_model_from_string(graph) for graph in graphs]
+    models = [onnx.load_model_from_string(graphs.pop(0)) for _ in range(len(graphs))]
     if fused and not all(map(tidy, models)):
         raise ValueError("The family does not call attention as one operation.")
     clear = fused and _is_clear(stepper)
@@ -223,13 +236,9 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
 def _join(models: Iterable["ModelProto"], clear: bool) -> Tuple[bytes, List[str]]:
     """Put layers into one graph, and find the masks that only padded batches need. There are some if attention is clear of
     others."""
-    done: List[bytes] = []
-    masks: List[Set[str]] = []
-    for model in models:
-        own = copy.deepcopy(model)
-        masks.append(without_mask(own) if clear else set())
-        done.append(own.SerializeToString())
-    return join(done), sorted(set.intersection(*masks))
+    models = [copy.deepcopy(model) for model in models] if clear else list(models)
+    masks = [without_mask(model) if clear else set() for model in models]
+    return join(models), sorted(set.intersection(*masks))
 
 
 def _is_clear(stepper: LayerStepper) -> bool:

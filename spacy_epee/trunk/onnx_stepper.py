@@ -46,10 +46,6 @@ class OnnxState(LayerState):
         """RETURNS (Tensor): The states, as torch sees them."""
         return torch.from_numpy(self.array)
 
-    @hidden.setter
-    def hidden(self, states: Tensor) -> None:
-        self.array = states.numpy()
-
     def keep(self, rows: Tensor) -> None:
         kept = rows.numpy()
         for name in self.row_args & self.feeds.keys():
@@ -136,7 +132,7 @@ class OnnxStepper:
         if PADDED in self._inputs:
             padded = not feeds["attention_mask"].all()
             given[PADDED] = numpy.array(padded)
-        if padded or len(exported.masks) < len(exported.names):
+        if self._given is not None and (padded or len(exported.masks) < len(exported.names)):
             found = self._given.run(None, {name: feeds[name] for name in self._given_inputs})
             given.update(pair for pair in zip(exported.names, found) if pair[0] in self._inputs)
         if not padded:
@@ -145,8 +141,7 @@ class OnnxStepper:
 
     def step(self, state: OnnxState) -> None:
         """As `LayerStepper.step`."""
-        feeds = state.feeds
-        feeds["hidden"] = state.array
+        feeds = {**state.feeds, "hidden": state.array}
         if CHOICE in self._inputs:
             feeds[CHOICE] = self._choices[state.layer]
         state.array, *seen = self._stack.run(self._outputs, feeds)

@@ -1,5 +1,6 @@
 """Classifiers of whole documents."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy
@@ -69,7 +70,10 @@ def test_pooled_answers_of_halves_go_by_torch():
     numpy.testing.assert_allclose(half, full, atol=0.05)
 
 
-@pytest.mark.parametrize("change", ["optimizer in place", "optimizer", "averages", "by hand", "other type"])
+CHANGES = ["optimizer in place", "optimizer", "averages", "by hand", "another one", "in a copy", "other type"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_pooled_answers_follow_the_weights(change):
     heads = PooledHeads(width=WIDTH, exits=1, labels=2, pooling="mean", dropout=0.0, learned_exit=False).eval()
     shim = ScaledShim(heads)
@@ -102,6 +106,14 @@ def test_pooled_answers_follow_the_weights(change):
     elif change == "by hand":
         with torch.no_grad():
             parameter += 1
+    elif change == "another one":
+        heads.classifiers[0].bias = torch.nn.Parameter(parameter.detach() + 1)
+    elif change == "in a copy":
+        look_at, before = copy.deepcopy(heads), look()
+        for _ in range(sum(part._version for part in heads.parameters())):
+            with torch.no_grad():
+                look_at.classifiers[0].bias += 1
+        heads = look_at
     else:
         heads.double().float()
         parameter.data += 1

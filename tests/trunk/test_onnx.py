@@ -1,6 +1,7 @@
 """Backbones in ONNX Runtime"""
 
 import warnings
+import weakref
 from dataclasses import replace
 
 import numpy
@@ -80,6 +81,39 @@ def test_attention_is_one_operation(backbones, family):
     assert len(graphs.masks) == MASKS[family]
     assert b"Softmax" not in graphs.stack and b"MultiHeadAttention" in graphs.stack
     onnx.checker.check_model(onnx.load_model_from_string(graphs.below))
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_words_are_in_one_graph_alone(backbones, family):
+    import onnx
+
+    stepper = trunk(make_nlp(backbones(family), LABELS)).stepper
+    graphs = export_trunk(stepper)
+    tables = {
+        name: sum(stepper.model.config.vocab_size in part.dims for part in onnx.load_model_from_string(graph).graph.initializer)
+        for name, graph in (("below", graphs.below), ("given", graphs.given))
+        if graph
+    }
+    assert tables["below"] == 1 and tables.get("given", 0) == 0
+
+
+def test_layers_that_are_given_states_alone(backbone):
+    stepper = trunk(make_nlp(backbone, LABELS)).stepper
+    graphs = export_trunk(stepper)
+    runner = OnnxStepper(graphs, stepper.model)
+    runner.exported.names, runner.exported.masks, runner._given = [], [], None
+    state = runner.embed(torch.full((2, 5), 7), torch.ones(2, 5, dtype=torch.long))
+    assert set(state.feeds) <= {"padded"}
+
+
+def test_states_below_are_let_go(backbone):
+    stepper = trunk(make_nlp(backbone, LABELS)).stepper
+    runner = OnnxStepper(export_trunk(stepper), stepper.model)
+    state = runner.embed(torch.full((2, 5), 7), torch.ones(2, 5, dtype=torch.long))
+    for _ in range(runner.depth):
+        below = weakref.ref(state.array)
+        runner.step(state)
+        assert below() is None
 
 
 def test_no_mask_is_made_without_padding(backbone):

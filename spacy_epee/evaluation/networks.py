@@ -134,10 +134,9 @@ def fold(heads: PooledHeads) -> nn.Linear:
     RETURNS (nn.Linear): From pooled states to logits.
     """
     last = heads.classifiers[-1]
-    weight, bias = last.weight.float().cpu(), last.bias.float().cpu()
+    weight, bias = last.weight, last.bias
     if heads.standardize is not None:
-        weight = weight * heads.standardize.scale[-1].cpu()
-        bias = bias - weight @ heads.standardize.mean[-1].cpu()
+        weight, bias = heads.standardize.fold(-1, weight, bias)
     folded = nn.Linear(weight.shape[1], weight.shape[0])
     folded.weight.copy_(weight)
     folded.bias.copy_(bias)

@@ -55,6 +55,11 @@ class Standardize(nn.Module):
         found = (vectors - self.mean[exit]) * self.scale[exit]
         return found if empty is None else found.masked_fill(empty[:, None], 0.0)
 
+    def fold(self, exit: int, weight: Tensor, bias: Tensor) -> Tuple[Tensor, Tensor]:
+        """RETURNS (Tuple[Tensor, Tensor]): Weights (K, width) and biases (K,) of one layer in place of this and a linear one."""
+        weight = weight * self.scale[exit]
+        return weight, bias - weight @ self.mean[exit]
+
     @contextmanager
     def fitting(self) -> Iterator[None]:
         """Take the statistics from all vectors that come by in this context."""

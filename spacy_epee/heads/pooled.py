@@ -136,8 +136,7 @@ class PooledHeads(ExitHeads):
         bias = torch.cat([layer.bias.detach() for layer in layers])
         owners = [(layer._parameters, name) for layer in layers for name in ("weight", "bias")]
         if self.standardize is not None:
-            weight = weight * self.standardize.scale[exit]
-            bias = bias - weight @ self.standardize.mean[exit]
+            weight, bias = self.standardize.fold(exit, weight, bias)
             owners += [(self.standardize._buffers, name) for name in ("mean", "scale")]
         folded = numpy.ascontiguousarray(weight.numpy().T), bias.numpy()
         if not any(owner[name].is_inference() for owner, name in owners):  # nobody could tell that these have changed

@@ -109,25 +109,25 @@ def tidy(model: "ModelProto") -> int:
     found = [node for node in graph.node if node.op_type == OPERATION]
     for node in found:
         for place in range(_QUERY, _QUERY + 3):
-            joined = made.get(node.input[place])
-            split = None if joined is None else made.get(joined.input[0])
-            if _reshapes(joined) and _reshapes(split):
-                node.input[place] = split.input[0]  # type: ignore[union-attr]
-        split = _only(readers[node.output[0]])
-        joined = None if split is None else _only(readers[split.output[0]])
-        if _reshapes(split) and _reshapes(joined):
-            for reader in readers[joined.output[0]]:  # type: ignore[union-attr]
-                _rename(reader, joined.output[0], node.output[0])  # type: ignore[union-attr]
+            whole = _before(_before(node.input[place], made), made)
+            node.input[place] = whole or node.input[place]
+        joined = _behind(_behind(node.output[0], readers), readers)
+        for reader in readers[joined] if joined else ():
+            _rename(reader, joined, node.output[0])
     _drop_unread(graph)
     return len(found)
 
 
-def _reshapes(node: Optional["NodeProto"]) -> bool:
-    return node is not None and node.op_type == "Reshape"
+def _before(name: str, made: Dict[str, "NodeProto"]) -> str:
+    """What was reshaped; empty if nothing was."""
+    node = made.get(name)
+    return node.input[0] if node is not None and node.op_type == "Reshape" else ""
 
 
-def _only(nodes: Sequence["NodeProto"]) -> Optional["NodeProto"]:
-    return nodes[0] if len(nodes) == 1 else None
+def _behind(name: str, readers: Dict[str, List["NodeProto"]]) -> str:
+    """What it is reshaped to; empty if something else is done with it, or more than that."""
+    own = readers.get(name, [])
+    return own[0].output[0] if len(own) == 1 and own[0].op_type == "Reshape" else ""
 
 
 def _rename(node: "NodeProto", old: str, new: str) -> None:
@@ -180,6 +180,3 @@ def without_mask(model: "ModelProto") -> Set[str]:
         graph.input.append(helper.make_tensor_value_info(PADDED, TensorProto.BOOL, []))
     elsewhere = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
     return {part.name for part in graph.input} & masks - elsewhere
-
-
-

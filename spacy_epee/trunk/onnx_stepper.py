@@ -117,6 +117,10 @@ class OnnxStepper:
         [hidden] = self._below.run(None, {name: feeds[name] for name in self._below_inputs})
         return OnnxState(hidden, self._beside(feeds), self._row_args)
 
+    def _embed(self, inputs: Dict[str, Tensor]) -> OnnxState:
+        """As `LayerStepper._embed`."""
+        return self.embed(**inputs)
+
     def resume(self, hidden: Tensor, layer: int, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
         """As `LayerStepper.resume`."""
         feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}

@@ -234,13 +234,16 @@ class LayerStepper:
         return other
 
     @torch.no_grad()
-    def distance(self, other: "LayerStepper") -> float:
+    def distance(self, other: Any, padded: bool = True) -> float:
         """How far the last states of another stepper are from these, on a small input.
 
-        other (LayerStepper): The other one, of the same kind of model.
+        other (Union[LayerStepper, OnnxStepper]): The other one, of the same kind of model.
+        padded (bool): Whether rows are padded, if they are of text.
         RETURNS (float): The size of the difference as a share of the size of these states.
         """
         inputs, real = self._probe()
+        if not padded:
+            inputs, real = {**inputs, "attention_mask": torch.ones_like(inputs["attention_mask"])}, torch.ones_like(real)
         found = []
         for stepper in (self, other):
             state = stepper._embed(inputs)

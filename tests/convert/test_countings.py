@@ -1,0 +1,35 @@
+import pytest
+
+from spacy_epee.convert.countings import Quote, find_counting, fits
+
+
+@pytest.mark.parametrize(
+    "text, offset, counting",
+    [
+        ("Fever, rash", 7, "characters"),
+        ("Fever\n\nand rash", 13, "line ends as two characters"),
+        ("Fever\r\n\r\nand rash", 11, "line ends as one character"),
+        ("Fever \U0001f600 and rash", 13, "UTF-16 units"),
+        ("Fièvre, rash", 9, "bytes of UTF-8"),
+    ],
+)
+def test_offsets_are_understood(text, offset, counting):
+    found, place = find_counting(text, [Quote(offset, offset + 4, "rash", "T1")])
+    start, end = place(offset), place(offset + 4)
+    assert found == counting and text[start:end] == "rash"
+
+
+def test_offsets_that_fit_no_counting_are_refused_without_a_text():
+    with pytest.raises(ValueError, match="^a.ann, line 2: .* at 10 to 15 ") as caught:
+        quotes = [Quote(0, 5, "Fever", "a.ann, line 1"), Quote(10, 15, "rash", "a.ann, line 2")]
+        find_counting("Fever and cough and rash today.", quotes)
+    assert not any(word in str(caught.value) for word in ("rash", "cough", "Fever", "today"))
+
+
+def test_an_offset_inside_a_character_has_no_place():
+    _, place = find_counting("\U0001f600 rash", [Quote(3, 7, "rash", "T1")])
+    assert place(1) is None and place(8) is None and place(7) == 6
+
+
+def test_what_tools_clean_is_no_other_text():
+    assert fits("severe\n skin  rash", 0, 18, "Severe skin rash") and not fits("rash", 0, 4, "rush")

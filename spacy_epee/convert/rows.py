@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
-from ..training.readers import numbered_rows
+from ..training.readers import iterate_rows
 from .bioc import read_bioc
 from .bionlp import read_bionlp
 from .brat import read_brat
@@ -19,8 +19,8 @@ def read_rows(path: Path) -> Iterator[Tuple[str, Row]]:
     path (Path): The file, ending in .jsonl or .jsonl.gz.
     YIELDS (Tuple[str, Dict[str, Any]]): The place and the row of each document.
     """
-    for number, row in numbered_rows(path):
-        yield f"{path}, line {number}", row
+    for line in iterate_rows(path):
+        yield line.where, line.row
 
 
 READERS: Dict[str, Callable[[Path], Iterator[Tuple[str, Row]]]] = {

@@ -98,13 +98,15 @@ def _end(entry: Row, end: str, mentions: Mentions, tokens: List[Row], where: str
     span = entry.get(f"{end}_span")
     if isinstance(span, dict):
         start, stop = span.get("start"), span.get("end")
-        if not isinstance(start, int) or not isinstance(stop, int):
+        if type(start) is not int or type(stop) is not int:
             raise ValueError(f"{where}: its '{end}_span' has no 'start' or no 'end'.")
         return mentions.find((start, stop)) or mentions.add(start, stop, span.get("label"), None, (start, stop))
     number = entry[end]
     if type(number) is not int or not 0 <= number < len(tokens):
         raise ValueError(f"{where}: it has no '{end}_span', and its '{end}' is no token of this text.")
     start, stop = tokens[number]["start"], tokens[number]["end"]
+    if type(start) is not int or type(stop) is not int:
+        raise ValueError(f"{where}: the 'start' or 'end' of its token is not a whole number.")
     for ent in mentions.rows:
         if ent["start"] <= start and stop <= ent["end"]:
             return ent["id"]

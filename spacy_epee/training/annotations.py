@@ -35,6 +35,7 @@ def annotate_doc(
         with a warning); an event that `read_events` refuses.
     """
     install_extensions()
+    require(row, ("text",), where)
     doc = make_doc(nlp, row["text"], where)
     aligner = Aligner(doc, align)
     spans: Dict[Any, Span] = {}

@@ -147,9 +147,9 @@ def read_docs(nlp: Language, path: Path, limit: int = 0) -> Iterator[Tuple[str, 
     YIELDS (Tuple[str, Example]): What to call the document in errors, and the document.
     RAISES ValueError: There are none, or a file is no such file.
     """
-    files = find_files(path, [".spacy"])
+    files = [file for file in find_files(path, [".spacy"]) if file.suffix == ".spacy"]
     if not files:
-        raise ValueError(f"There are no files ending in .spacy or .jsonl in '{path}'.")
+        raise ValueError(f"'{path}' is, and has, no file ending in .spacy or .jsonl.")
     yield from islice((found for file in files for found in _read_docbin(nlp, file)), limit or None)
 
 
@@ -169,6 +169,7 @@ def _read_docbin(nlp: Language, file: Path) -> Iterator[Tuple[str, Example]]:
             raise_alone(ValueError(f"{where}: {cause} ({type(error).__name__})."))
         if eg is None:
             return
+        check_cats({"cats": eg.reference.cats}, "cats", where)
         yield where, eg
 
 

@@ -9,9 +9,10 @@ from typing import Any, Dict, Iterator, List, Tuple
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from spacy.language import Language
-from spacy_epee.cli import epee
 from thinc.api import Config
 from typer.main import get_command
+
+from spacy_epee.cli import epee
 
 GROUPS = {
     "spacy_factories": "Components",

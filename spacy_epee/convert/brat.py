@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
-from .library import read_text
+from ..texts import read_text
 from .standoff import Standoff
 
 

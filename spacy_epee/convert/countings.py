@@ -7,6 +7,8 @@ from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import numpy
 
+from ..training.checks import shown
+
 
 @dataclass(frozen=True)
 class Quote:
@@ -74,8 +76,9 @@ def find_counting(text: str, quotes: Sequence[Quote]) -> Tuple[str, Callable[[in
         if all(fits(text, places(quote.start), places(quote.end), quote.text) for quote in given):
             return name, places
     wrong = next(quote for quote in given if not fits(text, quote.start, quote.end, quote.text))
+    place = f"{shown(wrong.start)} to {shown(wrong.end)}"
     raise ValueError(
-        f"{wrong.where}: the text of the document at {wrong.start} to {wrong.end} is not the one that this span is given, "
+        f"{wrong.where}: the text of the document at {place} is not the one that this span is given, "
         f"nor do all spans of the document fit if the offsets count {', '.join(list(COUNTINGS)[1:])}. The annotation belongs to "
         "another version of the text: correct the offsets, or get the text that they were made for."
     )

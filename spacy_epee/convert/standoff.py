@@ -16,7 +16,8 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Set, Tuple
 
-from .library import need_bioc, read_text
+from ..texts import read_text
+from .library import need_bioc
 
 NOTE = "spacy_epee"
 

@@ -4,6 +4,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from ..errors import raise_alone
+
 
 def need_bioc(name: str) -> ModuleType:
     """Import a module of the package bioc.
@@ -27,7 +29,9 @@ def read_text(path: Path) -> str:
     RETURNS (str): Its text.
     RAISES ValueError: It is not UTF-8.
     """
+    content = path.read_bytes()
     try:
-        return path.read_bytes().decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 from byte {error.start} on. Convert the file first.") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise_alone(ValueError(f"{path}, line {line}: not UTF-8 from byte {error.start} on. Convert the file first."))

@@ -114,8 +114,8 @@ def test_convert_puts_entities_of_several_parts_together(tmp_path):
         ("brat", "T2\tProblem 17 21", "T2\tProblem 17", "line 2"),
         ("brat", "T2\tProblem 17 21\trash", "T2 Problem 17 21 SECRETNAME", "line 2"),
         ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1", "line 4"),
-        ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1 Arg2:T9", "note.ann, relation 1"),
-        ("brat", "Problem 17 21", "Problem 17 210", "note.ann, entity 2"),
+        ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1 Arg2:T9", "line 4"),
+        ("brat", "Problem 17 21", "Problem 17 210", "note.ann, line 2, T2"),
         ("pubtator", "1\t17\t21\trash\tProblem\tD002", "1\tx\t21\tSECRETNAME\tProblem\tD002", "line 4"),
         ("pubtator", "1|t|Aspirin", "1|x|SECRETNAME", "line 1"),
         ("pubtator", "\tCAUSES\tD001\tD002", "\tSECRETNAME", "line 6"),
@@ -213,7 +213,7 @@ def test_convert_bioc_relations_that_are_not_of_two_are_refused(tmp_path, more):
 def test_convert_refuses_other_encodings(tmp_path):
     source = write(tmp_path, "brat")
     (source / "note.txt").write_bytes("Käse".encode("latin-1"))
-    with pytest.raises(ValueError, match="note.txt: not UTF-8"):
+    with pytest.raises(ValueError, match="note.txt, line 1: not UTF-8"):
         rows_of("brat", source)
 
 

@@ -4,17 +4,16 @@ import warnings
 from collections import Counter
 from typing import Any, Dict, List, Optional, Tuple
 
-from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..annotation import annotation
 from ..tasks import event_docs, relations
-from .checks import Align, Aligner, check_label, objects, require
+from .checks import Align, Aligner, MakesDocs, check_label, make_doc, objects, require
 from .events import annotate_events
 
 
 def annotate_doc(
-    nlp: Language,
+    nlp: MakesDocs,
     row: Dict[str, Any],
     where: str,
     *,
@@ -24,7 +23,7 @@ def annotate_doc(
 ) -> Doc:
     """Make a Doc with entities, relations and events.
 
-    nlp (Language): The pipeline, for its tokenizer.
+    nlp (MakesDocs): The pipeline, for its tokenizer.
     row (Dict[str, Any]): {"text", "ents": [{"id", "start", "end", "label"}], "relations": [{"head", "child", "label"}]},
         offsets in characters, head and child ids of entities; and "events", see `read_events`.
     where (str): What to call the row in errors: nothing of its text is shown.
@@ -37,7 +36,7 @@ def annotate_doc(
         with a warning); an event that `read_events` refuses.
     """
     install_extensions()
-    doc = nlp.make_doc(row["text"])
+    doc = make_doc(nlp, row["text"], where)
     aligner = Aligner(doc, align)
     spans: Dict[Any, Span] = {}
     characters: Dict[Any, Tuple[int, int]] = {}

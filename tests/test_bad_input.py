@@ -214,6 +214,10 @@ def test_bad_input_pipeline_without_cfg_or_with_that_of_another(backbone, tmp_pa
     cfg = tmp_path / "epee_textcat" / "cfg"
     saved = srsly.read_json(cfg)
     srsly.write_json(cfg, {**saved, "labels": ["A"]})
+    with pytest.raises(ValueError, match="epee_textcat.*not what was saved together"):
+        spacy.load(tmp_path)
+    del saved["digest"]  # as before there was one
+    srsly.write_json(cfg, {**saved, "labels": ["A"]})
     with pytest.raises(ValueError, match="1 labels.*trained with 3"):
         spacy.load(tmp_path)
     cfg.unlink()

@@ -6,9 +6,10 @@ the counters of the units in it and says which of them leave, and why.
 
 import time
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Dict, List, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
+from typing import Any, ClassVar, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
 
 import numpy
+from spacy.util import registry
 
 from .evidence import Divergence, Evidence
 
@@ -596,3 +597,24 @@ class AllOf(_Joined):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return all([rule.can_fire(layers) for rule in self.rules.values()])
+
+
+def resolve_rule(block: Any) -> Any:
+    """Make a rule of its config block.
+
+    block (Dict[str, Any]): The block.
+    RETURNS (ExitRule): The rule.
+    RAISES ValueError: It names functions of another kind than rules are.
+    """
+    kinds = {name for part in _blocks(block) for name in part if name.startswith("@")}
+    if kinds - {"@misc"}:
+        raise ValueError(f"The block of an exit rule names {sorted(kinds)}; rules are registered as '@misc' alone.")
+    return registry.resolve({"exit": block})["exit"]
+
+
+def _blocks(value: Any) -> Iterator[Dict[str, Any]]:
+    """The blocks in a block, itself included."""
+    if isinstance(value, dict):
+        yield value
+    for own in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _blocks(own)

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 
 import numpy
 import torch
+from catalogue import RegistryError
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
@@ -21,7 +22,7 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import ensure_path, minibatch, to_bytes, to_disk
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
+from thinc.api import ConfigValidationError, Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from .exits.coverage import flag
 from .exits.rules import ExitRule, resolve_rule
@@ -61,6 +62,9 @@ CLIMB = 8
 AHEAD, TOGETHER = 4, 128
 """How many batches of a stream are answered together, as long as these are no more documents. Four of 32 take a fifth less time
 than one after the other (e5-small in int8, short sentences)."""
+
+UNREADABLE = (LookupError, TypeError, AttributeError, json.JSONDecodeError, RegistryError, ConfigValidationError)
+"""What is raised where a `cfg` holds something else than was saved."""
 
 # A forked worker inherits torch's thread pool without its threads and would wait for them forever.
 if hasattr(os, "register_at_fork"):
@@ -826,7 +830,7 @@ class EarlyExitTransformer(TrainablePipe):
             )
         try:
             other._check_loaded(source)
-        except (LookupError, TypeError, AttributeError) as error:
+        except UNREADABLE as error:
             raise self._not_loaded(error, source) from error
         if "vocab" not in exclude and "vocab" in parts:
             _load_vocab(self.vocab, parts["vocab"], exclude)

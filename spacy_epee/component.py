@@ -25,7 +25,7 @@ from spacy.vocab import Vocab
 from thinc.api import ConfigValidationError, Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from .exits.coverage import flag
-from .exits.rules import ExitRule, resolve_rule
+from .exits.rules import NEEDS_DOUBT, ExitRule, check_kept, resolve_rule
 from .items import Items
 from .loop import Answers, Joint, TaskRun, groups_of, run_exits
 from .model import (
@@ -38,6 +38,7 @@ from .model import (
     get_windows,
     is_initialized,
     set_training,
+    trained_settings,
 )
 from .part import Part
 from .saving import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
@@ -55,6 +56,9 @@ SAMPLE, FITTED = 200, 64
 
 FITTED_LATER = ("temperatures", "uncertain")
 """What of a task's `cfg` is fitted to a trained component."""
+
+TEMPERATURES = (1e-3, 1e3)
+"""What temperatures can be set to. Logits over others are all alike, or no numbers."""
 
 CLIMB = 8
 """How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
@@ -189,6 +193,8 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The setting `exit` of {self._called(task)} is a {type(rule).__name__}, not an exit rule. Give one such "
                 "as `{'@misc': 'spacy-epee.EntropyPatience.v1'}`, or null for the full depth."
             )
+        if rule is not None:
+            check_kept(rule)
         self._check_rule(rule, task)
         self.parts[task].exit = rule
 
@@ -223,6 +229,8 @@ class EarlyExitTransformer(TrainablePipe):
                 f"the last of the exits, which are after the layers {layers}. Relax `{block}`, or set it to "
                 "null to run the full depth on purpose."
             )
+        if getattr(rule, "learned", False) and get_heads(self.model)[list(self.parts).index(task)].doubt is None:
+            raise ValueError(f"The exit rule {type(rule).__name__} of {self._called(task)} {NEEDS_DOUBT}")
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Answer a stream of Docs. Some batches are read ahead, so that the few of each that climb high do it together.
@@ -327,7 +335,7 @@ class EarlyExitTransformer(TrainablePipe):
     def set_temperatures(self, temperatures: Optional[Sequence[float]], task: Optional[str] = None) -> None:
         """Set what the logits of the exits of a task are divided by.
 
-        temperatures (Optional[Sequence[float]]): A number above 0 for each exit; None for 1.
+        temperatures (Optional[Sequence[float]]): A number from 0.001 to 1000 for each exit; None for 1.
         task (Optional[str]): The task; None if there is only one.
         RAISES ValueError: Something else.
         """
@@ -340,10 +348,11 @@ class EarlyExitTransformer(TrainablePipe):
 
     def _check_temperatures(self, temperatures: Sequence[float], task: str) -> None:
         exits = len(get_exit_layers(self.model))
-        if len(temperatures) != exits or not all(0 < number < float("inf") for number in temperatures):
+        low, high = TEMPERATURES
+        if len(temperatures) != exits or not all(low <= number <= high for number in temperatures):
             raise ValueError(
-                f"The temperatures of {self._called(task)} are {list(temperatures)}; give a number above 0 for each of its "
-                f"{exits} exits, or fit them with `calibrate`."
+                f"The temperatures of {self._called(task)} are {list(temperatures)}; give a number from {low:g} to {high:g} for "
+                f"each of its {exits} exits, or fit them with `calibrate`."
             )
 
     def ask(self, docs: Sequence[Doc], task: Optional[str] = None) -> Items:
@@ -856,9 +865,26 @@ class EarlyExitTransformer(TrainablePipe):
                     self.task_cfg(task).pop(name, None)
             self.cfg.update(cfg)
         if "model" not in exclude:
+            fresh = not is_initialized(self.model)
+            asked = trained_settings(self.model)
             self.model.from_bytes(parts["model"])
+            if fresh and is_initialized(self.model):
+                self._say_ignored(asked)
         if "vocab" not in exclude and "vocab" in parts:
             _load_vocab(Vocab(), parts["vocab"], exclude)  # that of the pipeline is loaded last
+
+    def _say_ignored(self, asked: Dict[str, Any]) -> None:
+        """Say which settings of the config have no effect, as they belong to what was trained.
+
+        asked (Dict[str, Any]): The settings that the config asks for, by their place.
+        """
+        trained = trained_settings(self.model)
+        for place, value in asked.items():
+            if value != trained.get(place, value):
+                warnings.warn(
+                    f"The setting `components.{self.name}.model.{place}` is {value} and has no effect: this pipeline was trained "
+                    f"with {trained[place]}. Train anew to change it, or set it to that."
+                )
 
     def _not_loaded(self, error: Exception, source: str) -> ValueError:
         """RETURNS (ValueError): What to raise where something cannot be loaded."""

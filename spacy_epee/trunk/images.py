@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, ViTImageProcessor
 
 from ..images import Imager, Preparation, need_pillow
+from ..settings import check_number
 from ..shims import ScaledShim, dump_module, load_module
 from .loading import find_backbone, forward, not_loaded, refuse_code
 from .saved import build_config, plain_config
@@ -188,8 +189,8 @@ def ImageTrunk(
     """
     need_pillow()
     refuse_code(transformer_config)
-    if max_patches < 1:
-        raise ValueError(f"The setting `model.trunk.max_patches` is {max_patches}; give a number from 1 on.")
+    check_number("model.trunk.lr_decay", lr_decay, 0, 1)
+    check_number("model.trunk.max_patches", max_patches, 1, whole=True)
     if image_size is not None and image_size < 1:
         raise ValueError(f"The setting `model.trunk.image_size` is {image_size}; give a number of pixels, or null.")
     shim = ImageTrunkShim(None)

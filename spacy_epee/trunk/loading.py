@@ -15,6 +15,7 @@ from thinc.api import Model, Optimizer, get_torch_default_device
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
+from ..settings import check_number
 from ..shims import ScaledShim
 from ..windows import Windower
 from .onnx_check import check_answers, check_graphs
@@ -229,8 +230,10 @@ def TransformerTrunk(
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
-    if max_wordpieces < 1:
-        raise ValueError(f"The setting `model.trunk.max_wordpieces` is {max_wordpieces}; give a number from 1 on.")
+    check_number("model.trunk.window", window, 1, whole=True)
+    check_number("model.trunk.overlap", overlap, 0, whole=True)
+    check_number("model.trunk.lr_decay", lr_decay, 0, 1)
+    check_number("model.trunk.max_wordpieces", max_wordpieces, 1, whole=True)
     shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
     if runtime not in ("auto", "torch", "onnx"):
         raise ValueError(f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto', 'torch' or 'onnx'.")
@@ -324,7 +327,7 @@ def _from_folder(source: Union[str, Path], tokenizer_config: Dict[str, Any], tra
     check_class(config.tokenizer_class)
     check_class(get_tokenizer_config(source, **trust).get("tokenizer_class"))
     tokenizer = AutoTokenizer.from_pretrained(source, **tokenizer_config, **trust)
-    vocabulary = Path(tokenizer.vocab_file).read_bytes() if hasattr(tokenizer, "vocab_file") else None
+    vocabulary = Path(tokenizer.vocab_file).read_bytes() if getattr(tokenizer, "vocab_file", None) else None
     model = AutoModel.from_pretrained(source, config=config, weights_only=True, **trust)
     return HFObjects(tokenizer, model.to(get_torch_default_device()), vocabulary)
 

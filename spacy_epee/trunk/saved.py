@@ -129,9 +129,7 @@ def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
         check_class(config.tokenizer_class)
         (Path(folder) / CONFIG).write_text(json.dumps(plain_config(message["config"])), encoding="utf-8")
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=bool(settings.get("use_fast", True)), **ALONE)
-        vocabulary = None
-        if hasattr(tokenizer, "vocab_file"):
-            vocabulary = (Path(folder) / tokenizer.vocab_files_names["vocab_file"]).read_bytes()
+        vocabulary = files.get(tokenizer.vocab_files_names["vocab_file"]) if hasattr(tokenizer, "vocab_file") else None
     device = get_torch_default_device()
     model = AutoModel.from_config(config, trust_remote_code=False)
     model.load_state_dict(torch.load(io.BytesIO(message["state"]), map_location=device, weights_only=True))

@@ -57,6 +57,19 @@ def whole_folder(path: Union[str, Path]) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def inside(path: Path, folder: Path) -> Path:
+    """Check that a file lies where its path says.
+
+    path (Path): The file.
+    folder (Path): The folder that it belongs to.
+    RETURNS (Path): The file.
+    RAISES ValueError: A link leads out of the folder.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"'{path}' is a link that leads out of its folder; copy the folder with `cp -rL`")
+    return path
+
+
 def _beside(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")

@@ -164,6 +164,19 @@ def get_heads(model: Model) -> List[ExitHeads]:
     return [head.shims[0]._model for head in model.layers[1:]]
 
 
+def trained_settings(model: Model) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The settings that cannot be changed once a model is trained, by their place in its config: those
+    that it was trained with, or those of the config before."""
+    found = {"exit_layers": model.attrs["exit_layers"]}
+    names = model.attrs["tasks"]
+    for number, head in enumerate(model.layers[1:]):
+        shim, place = head.shims[0], "head" if names is None else f"heads.{names[number]}"
+        asked = shim.build.keywords
+        now = asked if shim._model is None else {name: shim._model.settings.get(name, asked[name]) for name in asked}
+        found.update({f"{place}.{name}": value for name, value in now.items()})
+    return found
+
+
 def is_initialized(model: Model) -> bool:
     """RETURNS (bool): Whether there are a backbone and classifiers."""
     return all(layer.shims[0]._model is not None for layer in model.layers)

@@ -24,6 +24,7 @@ from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from .exits.coverage import flag
 from .exits.rules import ExitRule
+from .files import whole_folder
 from .items import Items
 from .loop import Answers, Joint, TaskRun, groups_of, run_exits
 from .model import (
@@ -38,6 +39,7 @@ from .model import (
     set_training,
 )
 from .part import Part
+from .saving import save_whole
 from .tasks.base import Task, check_trunk
 from .tasks.textcat import TextCat
 from .training.losses import JointLoss, exit_weights, link_gradient
@@ -763,13 +765,14 @@ class EarlyExitTransformer(TrainablePipe):
         return super().to_bytes(exclude=exclude)
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
-        """Save the component.
+        """Save the component: all of it or nothing.
 
         path (Union[str, Path]): The folder.
         exclude (Iterable[str]): Names of parts to leave out.
         """
         self._note_rules()
-        super().to_disk(path, exclude=exclude)
+        with whole_folder(path, keep=True, key="cfg") as part:
+            super().to_disk(part, exclude=exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
         """Load the component from bytes.
@@ -872,6 +875,9 @@ class EarlyExitTransformer(TrainablePipe):
             elif rule != _rule_config(configured) or (part.exit is None) != (configured is None):
                 # As a string: srsly reads 0.3 back as 0.30000000000000004.
                 cfg["exit"] = json.dumps({"config": _rule_config(configured), "rule": rule})
+
+
+save_whole(EarlyExitTransformer)
 
 
 def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -> None:

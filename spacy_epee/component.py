@@ -26,6 +26,7 @@ from thinc.api import ConfigValidationError, Model, Optimizer, to_numpy, torch2x
 
 from .exits.coverage import flag
 from .exits.rules import NEEDS_DOUBT, ExitRule, check_kept, resolve_rule
+from .files import whole_folder
 from .items import Items
 from .loop import Answers, Joint, TaskRun, groups_of, run_exits
 from .model import (
@@ -41,7 +42,8 @@ from .model import (
     trained_settings,
 )
 from .part import Part
-from .saving import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
+from .saving import save_whole
+from .sealing import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
 from .tasks.base import Task, check_trunk
 from .tasks.textcat import TextCat
 from .training.losses import JointLoss, exit_weights, link_gradient
@@ -779,16 +781,15 @@ class EarlyExitTransformer(TrainablePipe):
         return to_bytes({**writers, "vocab": partial(self.vocab.to_bytes, exclude=exclude)}, exclude)
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
-        """Save the component.
+        """Save the component: all of it or nothing.
 
         path (Union[str, Path]): The folder.
         exclude (Iterable[str]): Names of parts to leave out.
         """
         parts = self._parts()
-        writers: Dict[str, Callable[[Path], Any]] = {
-            name: partial(_write, content=own) for name, own in parts.items()
-        }
-        to_disk(path, {**writers, "vocab": partial(self.vocab.to_disk, exclude=exclude)}, exclude)
+        writers: Dict[str, Callable[[Path], Any]] = {name: partial(_write, content=own) for name, own in parts.items()}
+        with whole_folder(path, keep=True, key="cfg") as part:
+            to_disk(part, {**writers, "vocab": partial(self.vocab.to_disk, exclude=exclude)}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
         """Load the component from bytes.
@@ -966,6 +967,9 @@ def _load_vocab(vocab: Vocab, source: Union[bytes, Path], exclude: Sequence[str]
         vocab.from_bytes(source, exclude=exclude)
     else:
         vocab.from_disk(source, exclude=exclude)
+
+
+save_whole(EarlyExitTransformer)
 
 
 def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -> None:

@@ -1,119 +1,79 @@
-"""What a component's files hold, and how it is told that they are those that were saved."""
+"""Pipelines that are saved whole.
 
-import copy
-import gc
-import hashlib
-import json
-from contextlib import contextmanager
+spaCy writes the files of a pipeline one after the other over those that are there, and its training loop removes `model-best`
+before it copies `model-last` there. A kill in between leaves neither the old pipeline nor the new one, for a rule, its
+temperatures and the weights are in different files. A component writes its own folder alone, so that the two places of spaCy are
+changed here: `Language.to_disk`, for pipelines with a component of ours, and what its training loop removes and copies with.
+"""
+
+import os
+import shutil
+from functools import wraps
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Iterable, Set, Union
 
-import srsly
-from thinc.api import Model
+from spacy.language import Language
+from spacy.training import loop
+from spacy.util import SimpleFrozenList
 
-from .files import inside
+from .files import whole_folder
 
-DIGEST = "digest"
-"""What of the `cfg` is made of all else in it and of the model. Pipelines saved by 0.1.0 have none."""
+KEY = "config.cfg"
+"""The file without which spaCy refuses a folder."""
 
-Parts = Dict[str, bytes]
-"""The contents of a component's files, `cfg` and `model`."""
-
-
-class Refused(ValueError):
-    """Files that are not loaded. The message says why."""
+_outdated: Set[str] = set()
+"""Folders that spaCy's training loop asked to remove. They stay until something takes their place."""
 
 
-def seal(cfg: Dict[str, Any], model: bytes) -> Parts:
-    """Make the contents of a component's files.
+def save_whole(kind: type) -> None:
+    """Have pipelines with a component of some kind saved whole, by `nlp.to_disk` and by `spacy train`.
 
-    cfg (Dict[str, Any]): Its `cfg`.
-    model (bytes): Its model, serialized.
-    RETURNS (Parts): The contents.
+    kind (type): The class of the components.
     """
-    sealed = {**cfg, DIGEST: _digest(cfg, model)}
-    return {"cfg": json.dumps(sealed, indent=2, allow_nan=False).encode("utf-8"), "model": model}
+    write = Language.to_disk
+
+    @wraps(write)
+    def to_disk(self: Language, path: Union[str, Path], *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
+        outdated = _is_outdated(path)
+        if not any(isinstance(pipe, kind) for _, pipe in self._components):
+            if outdated:
+                shutil.rmtree(path)
+            return write(self, path, exclude=exclude)
+        # As spaCy does, leave what else is in the folder, such as notes of the user or a part that is excluded now.
+        with whole_folder(path, keep=not outdated, key=KEY) as part:
+            write(self, part, exclude=exclude)
+
+    Language.to_disk = to_disk  # type: ignore[method-assign]
+    loop.shutil = _WholeCopies()  # type: ignore[assignment]
 
 
-def read_cfg(parts: Parts) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): The `cfg` of a component's files. Its numbers are read as they were written, unlike by srsly."""
-    return json.loads(parts["cfg"])
+class _WholeCopies:
+    """What spaCy's training loop has in place of `shutil`."""
+
+    def rmtree(self, path: Union[str, Path]) -> None:
+        """Leave a folder until something takes its place.
+
+        path (Union[str, Path]): The folder.
+        """
+        _outdated.add(os.path.realpath(path))
+
+    def copytree(self, source: Union[str, Path], target: Union[str, Path]) -> None:
+        """Copy a folder over another, whole.
+
+        source (Union[str, Path]): The folder.
+        target (Union[str, Path]): Where to.
+        """
+        _is_outdated(target)
+        with whole_folder(target, key=KEY) as part:
+            shutil.copytree(source, part, dirs_exist_ok=True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(shutil, name)
 
 
-def check_seal(cfg: Dict[str, Any], model: Optional[bytes]) -> Dict[str, Any]:
-    """Check that nothing has changed since a component was saved.
-
-    cfg (Dict[str, Any]): Its `cfg` as it was read.
-    model (Optional[bytes]): Its model as it was read, or None if it was not.
-    RETURNS (Dict[str, Any]): The `cfg` without the digest.
-    RAISES Refused: Something has changed.
-    """
-    found = {name: value for name, value in cfg.items() if name != DIGEST}
-    if DIGEST in cfg and model is not None and cfg[DIGEST] != _digest(found, model):
-        raise Refused("`cfg` and `model` are not what was saved together: one is damaged, was changed, or is of another save")
-    return found
-
-
-def _digest(cfg: Dict[str, Any], model: bytes) -> str:
-    found = hashlib.sha256(json.dumps(cfg).encode("utf-8"))
-    found.update(model)
-    return found.hexdigest()
-
-
-def read_disk(folder: Path) -> Parts:
-    """Read the files of a component.
-
-    folder (Path): The component's folder.
-    RETURNS (Parts): Their contents, of those that are there.
-    RAISES Refused: One is a link that leads elsewhere.
-    """
-    try:
-        files = {name: inside(folder / name, folder) for name in ("cfg", "model")}
-    except ValueError as error:
-        raise Refused(str(error)) from None
-    return {name: file.read_bytes() for name, file in files.items() if file.exists()}
-
-
-def read_bytes(data: bytes) -> Parts:
-    """RETURNS (Parts): The contents of what would be a component's files, and of its vocabulary."""
-    return srsly.msgpack_loads(data)
-
-
-@contextmanager
-def collecting() -> Iterator[None]:
-    """Leave the garbage collector as it is. srsly leaves it switched off where it cannot read something."""
-    enabled = gc.isenabled()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def twin(model: Model) -> Model:
-    """Make a model that can be loaded into while the other one answers.
-
-    model (Model): The model. It has no parameters of its own: they are in its shims.
-    RETURNS (Model): Another one that shares with it what loading makes anew.
-    """
-    nodes = list(model.walk())
-    made = {id(node): copy.copy(node) for node in nodes}
-    for node in nodes:
-        own = made[id(node)]
-        own._layers = [made[id(layer)] for layer in node._layers]
-        own._refs = {name: None if ref is None else made[id(ref)] for name, ref in node._refs.items()}
-        own._shims = [copy.copy(shim) for shim in node._shims]
-        own._dims, own._attrs = dict(node._dims), dict(node._attrs)
-    return made[id(model)]
-
-
-def take_over(model: Model, other: Model) -> None:
-    """Make a model what its twin has become. Nothing in here can fail.
-
-    model (Model): The model.
-    other (Model): The twin.
-    """
-    for node, own in zip(model.walk(), other.walk()):
-        node._dims, node._attrs = own._dims, own._attrs
-        for shim, loaded in zip(node._shims, own._shims):
-            vars(shim).update(vars(loaded))
+def _is_outdated(path: Union[str, Path]) -> bool:
+    """RETURNS (bool): Whether the training loop asked to remove a folder that is there; it is asked once."""
+    real = os.path.realpath(path)
+    asked = real in _outdated
+    _outdated.discard(real)
+    return asked and os.path.isdir(real)

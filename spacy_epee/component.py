@@ -733,9 +733,20 @@ class EarlyExitTransformer(TrainablePipe):
         RETURNS (Dict[str, Any]): The scorer's figures.
         """
         task = self._only(task)
+        return self._score(task, self.answered(examples, answers, task), **kwargs)
+
+    def answered(self, examples: Sequence[Example], answers: Answers, task: Optional[str] = None) -> List[Example]:
+        """Write answers on copies of documents.
+
+        examples (Sequence[Example]): The examples.
+        answers (Answers): An answer for each.
+        task (Optional[str]): The task; None if there is only one.
+        RETURNS (List[Example]): The examples with the answers.
+        """
+        task = self._only(task)
         docs = [eg.predicted.copy() for eg in examples]
         self.parts[task].task.annotate(docs, answers, self.task_labels(task))
-        return self._score(task, [Example(doc, eg.reference) for doc, eg in zip(docs, examples)], **kwargs)
+        return [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
 
     def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64, task: Optional[str] = None) -> Iterator[ExitOutputs]:
         """As `all_exits`, for one task.

@@ -13,6 +13,7 @@ from wasabi import Printer
 from ..annotation import annotation
 from ..convert.rows import READERS, WRITERS, guess_format
 from ..training.annotations import annotate_doc, warn_expanded
+from ..training.events import count_doubles, warn_doubles
 from . import epee
 
 
@@ -45,7 +46,7 @@ def convert_cli(
     if form not in READERS:
         msg.fail(f"The format is '{form}'; give one of {', '.join(READERS)} as --format", exits=1)
     nlp = spacy.blank(lang)
-    docs, rows, expanded = DocBin(store_user_data=True), [], Counter()
+    docs, rows, expanded, doubles = DocBin(store_user_data=True), [], Counter(), Counter()
     entities = relations = events = 0
     try:
         for where, row in READERS[form](source):
@@ -53,6 +54,7 @@ def convert_cli(
             entities += len(doc.ents) if spans_key is None else len(doc.spans[spans_key])
             relations += len(annotation(doc, "relations") or ())
             events += len(annotation(doc, "events") or ())
+            count_doubles(doc, where, doubles)
             if target.suffix == ".spacy":
                 docs.add(doc)
             else:
@@ -62,6 +64,7 @@ def convert_cli(
     except (ValueError, OSError, ImportError) as error:
         msg.fail(str(error), exits=1)
     warn_expanded(expanded)
+    warn_doubles(doubles)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix == ".spacy":
         docs.to_disk(target)

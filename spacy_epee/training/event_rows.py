@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy
 
 from .checks import LONGEST_LABEL, check_label, check_place, may_be_label, objects, require
 
 Place = Tuple[int, int]
+
+MOST_NAMED = 10_000
+"""The most arguments of an event of which a parent is looked for by its role: each is compared with all others."""
 
 
 @dataclass
@@ -123,7 +128,8 @@ def check_circles(links: Sequence[Sequence[int]], where: str, what: str = "event
         TopologicalSorter(dict(enumerate(links))).prepare()
     except CycleError as error:
         # The last one of the circle is the first one again.
-        circle = ", ".join(str(number + 1) for number in sorted(set(error.args[1])))
+        numbers = sorted(set(error.args[1]))
+        circle = ", ".join(str(number + 1) for number in numbers[:5]) + ", ..." * (len(numbers) > 5)
         link = "is, by way of arguments, an argument" if what == "event" else "is, by way of its parents, a part"
         raise ValueError(f"{where}, {what} {circle}: it {link} of itself.") from None
 
@@ -143,11 +149,12 @@ def _read_arguments(
             check_index(event, len(triggers), f"{name}: its event", "events of this document")
             place = triggers[event]
         found.append(ArgumentRow(entry["role"], place, None, event))
+    parents = _Parents(found)
     for number, (entry, argument) in enumerate(zip(entries, found)):
         name = f"{where}, argument {number + 1}"
         parent = entry.get("parent")
         if isinstance(parent, str):
-            parent = _find_parent(found, number, parent, name)
+            parent = parents.find(number, parent, name)
         elif parent is not None:
             check_index(parent, len(found), f"{name}: its parent", "arguments of this event")
         argument.parent = parent
@@ -181,17 +188,38 @@ def _place(entry: Dict[str, Any], entities: Dict[Any, Place], length: int, where
     return entry["start"], entry["end"]
 
 
-def _find_parent(arguments: Sequence[ArgumentRow], number: int, role: str, where: str) -> int:
-    """The argument of a role that an argument is a part of: the shortest that holds it, or else the nearest."""
-    start, end = arguments[number].place
+class _Parents:
+    """Finds the arguments of an event that others are a part of."""
 
-    def order(other: int) -> Tuple[bool, int]:
-        first, last = arguments[other].place
-        holds = first <= start and end <= last
-        return not holds, last - first if holds else max(first - end, start - last, 0)
+    def __init__(self, arguments: Sequence[ArgumentRow]):
+        self.places = numpy.array([argument.place for argument in arguments], dtype="int64").reshape(-1, 2)
+        numbers: Dict[str, List[int]] = {}
+        for number, argument in enumerate(arguments):
+            numbers.setdefault(argument.role, []).append(number)
+        self.numbers = {role: numpy.array(found) for role, found in numbers.items()}
 
-    others: Iterable[int] = [i for i, argument in enumerate(arguments) if argument.role == role and i != number]
-    if not others:
-        shown = f"'{role}'" if may_be_label(role) else "a string"
-        raise ValueError(f"{where}: its parent is {shown}, and no other argument of this event has that role.")
-    return min(others, key=order)
+    def find(self, number: int, role: str, where: str) -> int:
+        """Find the argument of a role that an argument is a part of: the shortest that holds it, or else the nearest.
+
+        number (int): The argument.
+        role (str): The role.
+        where (str): What to call the argument in errors.
+        RETURNS (int): The other argument.
+        """
+        if len(self.places) > MOST_NAMED:
+            raise ValueError(
+                f"{where}: its parent is a string, and the event has over {MOST_NAMED} arguments. Give the parent's place in "
+                "the list of arguments, counted from 0."
+            )
+        others = self.numbers.get(role, numpy.empty(0, dtype="int64"))
+        others = others[others != number]
+        if not len(others):
+            raise ValueError(f"{where}: its parent is a string, and no other argument of this event has that role.")
+        start, end = self.places[number]
+        first, last = self.places[others].T
+        holds = (first <= start) & (end <= last)
+        if holds.any():
+            others, far = others[holds], (last - first)[holds]
+        else:
+            far = numpy.maximum(numpy.maximum(first - end, start - last), 0)
+        return int(others[numpy.argmin(far)])

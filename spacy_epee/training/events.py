@@ -1,7 +1,11 @@
 """Events of a row or of a .spacy file as they are on a Doc."""
 
+import warnings
+from collections import Counter
+from graphlib import TopologicalSorter
 from typing import Any, Dict, List, Tuple
 
+import srsly
 from spacy.tokens import Doc
 
 from ..annotation import annotation
@@ -33,8 +37,8 @@ def annotate_events(row: Dict[str, Any], where: str, entities: Dict[Any, Place],
             for i, argument in enumerate(event.arguments, 1)
         ]
         attributes = {}
-        for flag, set_to in event.flags.items():
-            said = [_tokens(place, f"{name}, flag '{flag}'", align) for place in set_to.places]
+        for i, (flag, set_to) in enumerate(event.flags.items(), 1):
+            said = [_tokens(place, f"{name}, flag {i}", align) for place in set_to.places]
             # Several places can be parts of the same tokens.
             unique = [list(span) for span in dict.fromkeys(map(tuple, said))]
             attributes[flag] = {"value": set_to.value, "score": 1.0, "spans": unique}
@@ -90,11 +94,36 @@ def check_events(doc: Doc, where: str) -> None:
     check_circles([[entry["event"] for entry in event["arguments"] if entry["event"] is not None] for event in events], where)
 
 
+def count_doubles(doc: Doc, where: str, doubles: Counter) -> None:
+    """Take down how many events of a Doc have the trigger and the label of an earlier one.
+
+    doc (Doc): The Doc.
+    where (str): What to call it in the warning.
+    doubles (Counter): Takes down the number, see `warn_doubles`.
+    """
+    events = annotation(doc, "events") or ()
+    count = len(events) - len({(*event["trigger"], event["label"]) for event in events})
+    if count:
+        doubles[where] += count
+
+
+def warn_doubles(doubles: Counter) -> None:
+    """Say once how many events a component cannot tell from others.
+
+    doubles (Counter): The number of each document that has such events.
+    """
+    if doubles:
+        warnings.warn(
+            f"{sum(doubles.values())} events of {len(doubles)} documents have the trigger and the label of another one, the "
+            f"first in {next(iter(doubles))}. `epee_events` takes them for one event that has the arguments of all, and scores "
+            "count them once."
+        )
+
+
 def as_lists(value: Any) -> Any:
     """RETURNS (Any): The same with lists for tuples, which .spacy files have in their place."""
-    if isinstance(value, dict):
-        return {key: as_lists(part) for key, part in value.items()}
-    return [as_lists(part) for part in value] if isinstance(value, (list, tuple)) else value
+    # spaCy has them read as tuples; this goes as deep as they do.
+    return srsly.msgpack_loads(srsly.msgpack_dumps(value))
 
 
 def _tokens(place: Place, where: str, align: Aligner) -> List[int]:
@@ -105,17 +134,24 @@ def _tokens(place: Place, where: str, align: Aligner) -> List[int]:
 def _unite(arguments: List[ArgumentRow], spans: List[List[int]]) -> List[Dict[str, Any]]:
     """The arguments that differ, with parents counted among those."""
 
-    def key(number: int) -> Tuple[Any, ...]:
+    # What is said of an argument, with the number of the same said of its parent.
+    kinds: Dict[Tuple[Any, ...], int] = {}
+    kind_of = [-1] * len(arguments)
+    parents = {number: [] if argument.parent is None else [argument.parent] for number, argument in enumerate(arguments)}
+    for number in TopologicalSorter(parents).static_order():
         argument = arguments[number]
-        parent = None if argument.parent is None else key(argument.parent)
-        return argument.role, tuple(spans[number]), argument.event, parent
-
-    keys = [key(number) for number in range(len(arguments))]
-    places = {found: place for place, found in enumerate(dict.fromkeys(keys))}
+        above = None if argument.parent is None else kind_of[argument.parent]
+        kind_of[number] = kinds.setdefault((argument.role, *spans[number], argument.event, above), len(kinds))
+    first: Dict[int, int] = {}
+    for number, kind in enumerate(kind_of):
+        first.setdefault(kind, number)
+    places = {kind: place for place, kind in enumerate(first)}
     united = []
-    for role, span, event, parent in places:
-        above = None if parent is None else places[parent]
-        united.append({"role": role, "span": list(span), "score": 1.0, "parent": above, "event": event})
+    for number in first.values():
+        argument = arguments[number]
+        parent = None if argument.parent is None else places[kind_of[argument.parent]]
+        found = {"role": argument.role, "span": list(spans[number]), "score": 1.0, "parent": parent, "event": argument.event}
+        united.append(found)
     return united
 
 

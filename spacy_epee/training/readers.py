@@ -14,7 +14,7 @@ from spacy.training import Corpus, Example
 from ..annotation import annotation
 from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded
 from .checks import LONGEST_LABEL, may_be_label
-from .events import as_lists, check_events
+from .events import as_lists, check_events, count_doubles, warn_doubles
 
 
 def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
@@ -83,6 +83,7 @@ def EntityReader(
 def _references(
     nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int, fields: List[str]
 ) -> Iterator[Doc]:
+    doubles: Counter = Counter()
     if ".jsonl" in path.suffixes:
         expanded: Counter = Counter()
         rows = numbered_rows(path, limit=limit)
@@ -101,8 +102,10 @@ def _references(
             doc = annotate_doc(nlp, row, f"{path}, line {number}", spans_key=spans_key, align=align, expanded=expanded)
             for found in every:
                 doc.cats.update(found[place])
+            count_doubles(doc, f"{path}, line {number}", doubles)
             yield doc
         warn_expanded(expanded)
+        warn_doubles(doubles)
         return
     if not path.exists():
         raise ValueError(f"There is no file '{path}' (looked from {Path.cwd()}).")
@@ -113,7 +116,9 @@ def _references(
         events = annotation(eg.reference, "events")
         if events is not None:
             eg.reference._.events = as_lists(events)
+        count_doubles(eg.reference, f"{path}, document {number}", doubles)
         yield eg.reference
+    warn_doubles(doubles)
 
 
 def read_jsonl(path: Union[str, Path], cats: Optional[str] = None, limit: int = 0) -> List[Dict[str, Any]]:

@@ -15,6 +15,7 @@ from ..convert.tokenizer import Tokenizer
 from ..files import whole_file, whole_folder
 from ..training.annotations import annotate_doc, warn_expanded
 from ..training.checks import Align
+from ..training.events import count_doubles, warn_doubles
 from ..training.readers import check_cats, read_cats
 from . import epee
 
@@ -50,6 +51,7 @@ def convert_cli(
     except (ValueError, OSError, ImportError) as error:
         msg.fail(str(error), exits=1)
     warn_expanded(rows.expanded)
+    warn_doubles(rows.doubles)
     *first, last = [f"{count} {what}" for what, count in rows.counts.items() if count or what != "labels"]
     msg.good(f"{rows.documents} documents with {', '.join(first)} and {last} in {target}")
 
@@ -86,6 +88,7 @@ class Checked:
     documents (int): The rows so far.
     counts (Counter): What they have.
     expanded (Counter): See `warn_expanded`.
+    doubles (Counter): See `warn_doubles`.
     """
 
     def __init__(self, rows: Iterable[Tuple[str, Row]], tokenizer: Tokenizer, spans_key: Optional[str], align: Align):
@@ -99,12 +102,14 @@ class Checked:
         self.documents = 0
         self.counts = Counter(dict.fromkeys(("entities", "relations", "events", "labels"), 0))
         self.expanded: Counter = Counter()
+        self.doubles: Counter = Counter()
         self._stated = False
 
     def __iter__(self) -> Iterator[Tuple[str, Row, Doc]]:
         for where, row in self._rows:
             check_cats(row, "cats", where)
             doc = annotate_doc(self._tokenizer, row, where, spans_key=self._spans_key, align=self._align, expanded=self.expanded)
+            count_doubles(doc, where, self.doubles)
             self.documents += 1
             self.counts["entities"] += len(doc.ents) if self._spans_key is None else len(doc.spans[self._spans_key])
             for name in ("relations", "events"):

@@ -14,7 +14,7 @@ from ..errors import raise_alone
 from ..texts import find_files, parse_json, read_lines
 from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded
 from .checks import LONGEST_LABEL, make_doc, may_be_label
-from .events import as_lists, check_events
+from .events import as_lists, check_events, count_doubles, warn_doubles
 
 JSONL = (".jsonl", ".jsonl.gz")
 """What the names of our own files end in."""
@@ -100,6 +100,7 @@ def EntityReader(
 def _references(
     nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int, fields: List[str]
 ) -> Iterator[Doc]:
+    doubles: Counter = Counter()
     if is_jsonl(path):
         expanded: Counter = Counter()
         rows = read_rows(path, limit=limit)
@@ -118,8 +119,10 @@ def _references(
             doc = annotate_doc(nlp, line.row, line.where, spans_key=spans_key, align=align, expanded=expanded)
             for found in every:
                 doc.cats.update(found[place])
+            count_doubles(doc, line.where, doubles)
             yield doc
         warn_expanded(expanded)
+        warn_doubles(doubles)
         return
     install_extensions()
     for where, eg in read_docs(nlp, path, limit):
@@ -128,7 +131,9 @@ def _references(
         events = annotation(eg.reference, "events")
         if events is not None:
             eg.reference._.events = as_lists(events)
+        count_doubles(eg.reference, where, doubles)
         yield eg.reference
+    warn_doubles(doubles)
 
 
 def is_jsonl(path: Path) -> bool:

@@ -186,7 +186,7 @@ class _Document:
         if pairs and (len(nodes) != 2 or all(concepts.of(end.value) for end in pairs[0])):
             head, child = self._ordered(pairs[0], where)
             return ConceptRelation(head, child, label, where)
-        if nodes:
+        if len(nodes) > 1:
             if len(nodes) == 2 and not any(self._is_relation(node.value, scopes) for node in nodes):
                 head, child = self._ordered(
                     [node._replace(value=self._mention(node.value, scopes, where)) for node in nodes], where

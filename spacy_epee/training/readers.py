@@ -9,10 +9,10 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Corpus, Example
 
-from ..annotation import annotation
+from ..annotation import annotation, set_place
 from ..errors import raise_alone
 from ..texts import find_files, parse_json, read_lines
-from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded
+from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded, warn_joined
 from .checks import LONGEST_LABEL, make_doc, may_be_label
 from .events import as_lists, check_events, count_doubles, warn_doubles
 
@@ -103,6 +103,7 @@ def _references(
     doubles: Counter = Counter()
     if is_jsonl(path):
         expanded: Counter = Counter()
+        joined: Counter = Counter()
         rows = read_rows(path, limit=limit)
         for line in rows:
             for field in fields:
@@ -116,13 +117,17 @@ def _references(
                     "a label once. Rename them in the data, or read one of the fields."
                 )
         for place, line in enumerate(rows):
-            doc = annotate_doc(nlp, line.row, line.where, spans_key=spans_key, align=align, expanded=expanded)
+            doc = annotate_doc(
+                nlp, line.row, line.where, spans_key=spans_key, align=align, expanded=expanded, joined=joined
+            )
+            set_place(doc, line.where)
             for found in every:
                 doc.cats.update(found[place])
             count_doubles(doc, line.where, doubles)
             yield doc
         warn_expanded(expanded)
         warn_doubles(doubles)
+        warn_joined(joined)
         return
     install_extensions()
     for where, eg in read_docs(nlp, path, limit):
@@ -132,6 +137,7 @@ def _references(
         if events is not None:
             eg.reference._.events = as_lists(events)
         count_doubles(eg.reference, where, doubles)
+        set_place(eg.reference, where)
         yield eg.reference
     warn_doubles(doubles)
 

@@ -139,6 +139,19 @@ def _part(path: Path, place: Path, folder: bool) -> Iterator[Path]:
         raise_alone(told)
 
 
+def inside(path: Path, folder: Path) -> Path:
+    """Check that a file lies where its path says.
+
+    path (Path): The file.
+    folder (Path): The folder that it belongs to.
+    RETURNS (Path): The file.
+    RAISES ValueError: A link leads out of the folder.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"'{path}' is a link that leads out of its folder; copy the folder with `cp -rL`")
+    return path
+
+
 def _tell(error: OSError, path: Path, place: Path) -> Optional[OSError]:
     """RETURNS (Optional[OSError]): What did not happen, where the disk is full or the folder cannot be written to."""
     named = error.filename if isinstance(error.filename, str) else ""

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional
 
 import srsly
+from spacy.language import Language
+from spacy.strings import StringStore
 from thinc.api import Model
 
 from .files import inside
@@ -77,6 +79,17 @@ def read_disk(folder: Path) -> Parts:
 def read_bytes(data: bytes) -> Parts:
     """RETURNS (Parts): The contents of what would be a component's files, and of its vocabulary."""
     return srsly.msgpack_loads(data)
+
+
+def save_pipeline(nlp: Language, path: Path, strings: StringStore) -> None:
+    """Save a pipeline that has seen documents, without their words: spaCy keeps each word of each text in the vocabulary.
+
+    nlp (Language): The pipeline.
+    path (Path): The folder.
+    strings (StringStore): A copy of the strings that the vocabulary had before it saw them.
+    """
+    nlp.to_disk(path, exclude=["strings"])
+    strings.to_disk(path / "vocab" / "strings.json")
 
 
 @contextmanager

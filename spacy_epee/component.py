@@ -22,6 +22,7 @@ from spacy.util import ensure_path, minibatch, registry
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 
+from .annotation import EXITS, copy_doc, exits_of, install
 from .exits.coverage import flag
 from .exits.rules import ExitRule
 from .items import Items
@@ -384,7 +385,7 @@ class EarlyExitTransformer(TrainablePipe):
                 uncertain = bool(flagged[ran].any())
                 entry[task] = {"layer": layer, "depth": own.depth, "uncertain": uncertain, "units": found}
         for doc, entry in zip(docs, entries):
-            doc._.exits = {**doc._.exits, self.name: entry}
+            doc.user_data[EXITS] = {**exits_of(doc), self.name: entry}
 
     def update(
         self,
@@ -673,7 +674,7 @@ class EarlyExitTransformer(TrainablePipe):
         found: Dict[str, Dict[str, Any]] = {}
         for task, part in self.parts.items():
             scores = self._score(task, examples, **kwargs)
-            taken = [eg.predicted._.exits.get(self.name, {}).get(task) for eg in examples]
+            taken = [exits_of(eg.predicted).get(self.name, {}).get(task) for eg in examples]
             layers = [unit["layer"] for entry in taken if entry for unit in entry["units"]]
             scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
             if full:
@@ -691,7 +692,7 @@ class EarlyExitTransformer(TrainablePipe):
                 if scores.get(self.parts[task].task.main) is not None
             ]
             joint[name] = None if not means or None in means else float(numpy.mean(means))  # type: ignore[arg-type]
-        entries = [eg.predicted._.exits.get(self.name, {}).values() for eg in examples]
+        entries = [exits_of(eg.predicted).get(self.name, {}).values() for eg in examples]
         deepest = [max((unit["layer"] for entry in own for unit in entry["units"]), default=0) for own in entries]
         joint["exit_layer"] = float(numpy.mean(deepest)) if deepest else 0.0
         return joint
@@ -716,7 +717,7 @@ class EarlyExitTransformer(TrainablePipe):
         RETURNS (Dict[str, Any]): The scorer's figures.
         """
         task = self._only(task)
-        docs = [eg.predicted.copy() for eg in examples]
+        docs = [copy_doc(eg.predicted) for eg in examples]
         self.parts[task].task.annotate(docs, answers, self.task_labels(task))
         return self._score(task, [Example(doc, eg.reference) for doc, eg in zip(docs, examples)], **kwargs)
 
@@ -913,7 +914,7 @@ def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
 
 def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, docs: Sequence[Doc]) -> List[Doc]:
     """Copies of Docs, with sentence boundaries where a component before this one sets them and no gold ones are there."""
-    docs = [doc.copy() for doc in docs]
+    docs = [copy_doc(doc) for doc in docs]
     for name, pipe in [] if nlp is None else nlp.pipeline:
         if pipe is component:
             break
@@ -967,5 +968,4 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
 
 def install_extensions() -> None:
     """Register `doc._.exits`. Workers call this too."""
-    if not Doc.has_extension("exits"):
-        Doc.set_extension("exits", default={})
+    install("exits", default={})

@@ -6,7 +6,7 @@ import numpy
 from scipy.stats import rankdata
 from spacy.scorer import PRFScore
 
-from ..annotation import annotation
+from ..annotation import annotate, annotation, copy_doc
 from ..tasks.event_answers import write_events
 from .events import facts_of
 from .simulate import Replay, Simulation
@@ -113,12 +113,12 @@ def count_events(
     gold = numpy.array([sum(len(own[name]) for own in facts) for name in names])
     found = numpy.zeros((len(replay.evidence), replay.n_units, len(names)))
     right = numpy.zeros_like(found)
-    docs = [eg.predicted.copy() for eg in stored.examples]
+    docs = [copy_doc(eg.predicted) for eg in stored.examples]
     for exit, evidence in enumerate(replay.evidence):
         for unit, index in enumerate(stored.docs.tolist()):
             if not annotated[index]:
                 continue
-            docs[index]._.events = []
+            annotate(docs[index], "events", [])
             write_events(docs[index], [evidence.graph(unit)], stored.outputs.items, stored.labels)  # type: ignore
             said = facts_of(docs[index], stored.examples[index].reference, stored.labels)
             for column, name in enumerate(names):

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import numpy
 from spacy.tokens import Doc
 
-from ..annotation import annotation
+from ..annotation import annotation, spans_of
 
 KINDS = 12
 """Up to how many different strings an attribute's values are kinds, such as "start" and "stop". More are words of the text."""
@@ -162,7 +162,7 @@ class EntityKinds:
 
     def spans(self, doc: Doc) -> List[Any]:
         """RETURNS (List[Span]): The entities of a Doc."""
-        return list(doc.ents if self.spans_key is None else doc.spans.get(self.spans_key, ()))
+        return spans_of(doc, self.spans_key)
 
     def label(self, doc: Doc, start: int, end: int) -> Optional[str]:
         """RETURNS (Optional[str]): The label of the entity of some tokens; None if there is none."""

@@ -9,7 +9,7 @@ from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..annotation import annotation
+from ..annotation import annotation, spans_of
 from ..exits.structure import StructureEvidence
 from ..loop import Answers, Links
 from ..windows import Windows
@@ -159,7 +159,7 @@ class Events:
         for unit, index in enumerate(items.unit_docs.tolist()):
             doc = docs[index]
             spans = [("entity", span) for span in (self.entities.spans(doc) if self.entities else ())]
-            spans += [("event", span) for span in (doc.spans.get(self.triggers_key, ()) if self.triggers_key else ())]
+            spans += [("event", span) for span in (spans_of(doc, self.triggers_key) if self.triggers_key else ())]
             for kind, span in spans:
                 number = schema.numbers.get((kind, span.label_))
                 if number is not None and items.holds(unit, span.start, span.end):

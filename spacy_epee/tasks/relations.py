@@ -9,8 +9,8 @@ from spacy.errors import Errors
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..annotation import annotation
-from ..evaluation.relations import Place, place
+from ..annotation import annotate, annotation, install_annotation
+from ..evaluation.relations import Place, places
 from ..loop import Answers
 from ..windows import Windows
 from .base import NoLinks, check_settings, check_weighted
@@ -199,8 +199,8 @@ class Relations(NoLinks):
     def gold(self, doc: Doc) -> Dict[Place, Set[str]]:
         """RETURNS (Dict[Place, Set[str]]): The labels of each annotated pair, by characters."""
         found: Dict[Place, Set[str]] = {}
-        for entry in annotation(doc, "relations") or ():
-            found.setdefault(place(doc, entry, self.candidates.symmetric), set()).add(entry["label"])
+        for where, label in places(doc, self.candidates.symmetric):
+            found.setdefault(where, set()).add(label)
         return found
 
     def check_data(self, examples: Sequence[Example], items: PairItems, name: str) -> None:
@@ -247,7 +247,7 @@ class Relations(NoLinks):
         for doc, own in zip(docs, found):
             others = [entry for entry in annotation(doc, "relations") or () if entry["label"] not in labels]
             ordered = sorted(own.values(), key=lambda entry: (entry["head"], entry["child"], entry["label"]))
-            doc._.relations = [*others, *ordered]
+            annotate(doc, "relations", [*others, *ordered])
 
     def _expect_entities(self, docs: Sequence[Doc]) -> None:
         """Warn once if the first documents have no entities: no answer on any document is not what anybody wants."""
@@ -278,5 +278,4 @@ class Relations(NoLinks):
 
 def install_extensions() -> None:
     """Register `doc._.relations`. Workers call this too."""
-    if not Doc.has_extension("relations"):
-        Doc.set_extension("relations", default=[])
+    install_annotation("relations")

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..annotation import annotation
+from ..annotation import annotate, annotation, spans_of
 from ..tasks import event_docs, relations
 from .checks import Align, Aligner, check_label, objects, require
 from .events import annotate_events
@@ -70,9 +70,9 @@ def annotate_doc(
             {"head": [head.start, head.end], "child": [child.start, child.end], "label": relation["label"], "score": 1.0}
         )
     if "relations" in row:
-        doc._.relations = found
+        annotate(doc, "relations", found)
     if "events" in row:
-        doc._.events = annotate_events(row, where, characters, aligner)
+        annotate(doc, "events", annotate_events(row, where, characters, aligner))
     if expanded is not None and aligner.expanded:
         expanded[where] += len(aligner.expanded)
     return doc
@@ -147,5 +147,5 @@ def copy_entities(source: Doc, target: Doc) -> None:
     if source.has_annotation("SENT_START"):
         for before, after in zip(source, target):
             after.is_sent_start = bool(before.is_sent_start)
-    for key, group in source.spans.items():
-        target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in group]
+    for key in source.spans:
+        target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in spans_of(source, key)]

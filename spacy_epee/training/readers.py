@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Corpus, Example
 
-from ..annotation import annotation
+from ..annotation import annotate, annotation
 from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded
 from .checks import LONGEST_LABEL, may_be_label
 from .events import as_lists, check_events
@@ -110,9 +110,10 @@ def _references(
     for number, eg in enumerate(Corpus(path, limit=limit)(nlp), 1):
         check_relations(eg.reference, f"{path}, document {number}")
         check_events(eg.reference, f"{path}, document {number}")
-        events = annotation(eg.reference, "events")
-        if events is not None:
-            eg.reference._.events = as_lists(events)
+        for name in ("relations", "events"):
+            found = annotation(eg.reference, name)
+            if found is not None:
+                annotate(eg.reference, name, as_lists(found))
         yield eg.reference
 
 

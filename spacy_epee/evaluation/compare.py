@@ -14,6 +14,7 @@ from ..exits.rules import ExitRule
 from ..images import get_image, set_image
 from ..loop import Answers
 from ..training.annotations import copy_entities
+from .unknown import Unknown
 
 
 def find_component(nlp: Language, name: Optional[str] = None) -> EarlyExitTransformer:
@@ -63,11 +64,14 @@ def compare(
     ready = prepare(nlp, component, examples)
     docs = [eg.predicted for eg in ready]
     tasks: Dict[str, Dict[str, Any]] = {task: {"unit": part.task.unit} for task, part in component.parts.items()}
+    unknown = {task: component.find_unknown(ready, task, nlp) for task in component.parts}
+    for task, own in unknown.items():
+        own.warn(component._called(task))
     for name, contestant in contestants.items():
         answers = component.run(docs, contestant)
         report[name] = {}
         for task, own in answers.items():
-            tasks[task][name] = _figures(component, task, ready, own)
+            tasks[task][name] = _figures(component, task, ready, own, unknown[task])
             tasks[task]["depth"] = report["depth"] = own.depth
         if len(tasks) > 1:
             report[name].update(_climbed(list(answers.values())))
@@ -142,10 +146,12 @@ def milliseconds(
     return (1000 * numpy.median(seconds, axis=0) / len(sources)).tolist()
 
 
-def _figures(component: EarlyExitTransformer, task: str, examples: Sequence[Example], answers: Answers) -> Dict[str, Any]:
+def _figures(
+    component: EarlyExitTransformer, task: str, examples: Sequence[Example], answers: Answers, unknown: Unknown
+) -> Dict[str, Any]:
     """Scores and layers of a task."""
     kind = component.parts[task].task
-    scores = component.score_answers(examples, answers, task)
+    scores = component.score_answers(examples, answers, task, unknown)
     return {
         "score": scores.get(kind.main),
         "score_desc": kind.describe(scores),

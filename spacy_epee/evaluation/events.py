@@ -35,6 +35,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..annotation import annotation, characters, entries_of
+from ..training.checks import name_labels
 
 Place = Tuple[int, int]
 """The characters of a span."""
@@ -93,7 +94,9 @@ def score_events(
                 parts = [{fact for fact in part[name] if fact[0] == kind} for part in (found, gold)]
                 by_type[key].setdefault(kind, PRFScore()).score_set(*parts)
     if strange:
-        warnings.warn(f"Events with the labels {sorted(strange)} are annotated and not scored: only {list(labels or ())} are.")
+        warnings.warn(
+            f"Events with the labels {name_labels(strange)} are annotated and not scored: only {list(labels or ())} are."
+        )
     scores: Dict[str, Any] = {**dict.fromkeys(KEYS), "ev_triggers": triggers}
     if not len(totals["ev_trigger"]):
         return scores

@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..annotation import annotation, characters, entries_of
+from ..training.checks import name_labels
 
 Place = Tuple[int, int, int, int]
 """The characters of a head and a child."""
@@ -51,7 +52,9 @@ def score_relations(
             score = by_label.setdefault(label, PRFScore())
             score.score_set({one for one in found if one[1] == label}, {one for one in gold if one[1] == label})
     if strange:
-        warnings.warn(f"Relations with the labels {sorted(strange)} are annotated and not scored: only {list(labels or ())} are.")
+        warnings.warn(
+            f"Relations with the labels {name_labels(strange)} are annotated and not scored: only {list(labels or ())} are."
+        )
     if not len(micro):
         return dict.fromkeys([*KEYS, "rel_f_per_type"])
     per_label = {label: score.to_dict() for label, score in sorted(by_label.items())}

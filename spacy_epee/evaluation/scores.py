@@ -21,37 +21,39 @@ def label_score(stored: "Stored") -> Score:
     """For the labels of documents: the F-score of the positive label if there is one, macro F of exclusive labels, macro AUC of
     others."""
     labels, cfg = stored.labels, stored.component.task_cfg(stored.name)
-    truths, given = (numpy.zeros((stored.n_docs, len(labels)), dtype="float32") for _ in range(2))
+    every = [*labels, *stored.unknown.labels]
+    truths, given = (numpy.zeros((stored.n_docs, len(every)), dtype="float32") for _ in range(2))
     for doc, eg in enumerate(stored.examples):
         cats = eg.reference.cats
-        for column, label in enumerate(labels):
+        for column, label in enumerate(every):
             truths[doc, column] = cats.get(label, 0) > 0
             given[doc, column] = label in cats
     known = given.any(axis=1)
-    probabilities = numpy.zeros_like(truths)
+    probabilities = numpy.zeros_like(truths)  # labels that are not known have none
+    gold = truths.argmax(axis=1)
+    gold[~truths.any(axis=1)] = len(every)  # none of them, so that every answer is wrong
 
     def of_exclusive(simulation: Simulation) -> float:
-        gold = truths.argmax(axis=1)
         # Without an image all scores are 0, and no label is right; without a wordpiece the first one is the answer.
         said = (truths > 0).argmin(axis=1) if stored.task.name == "imagecat" else numpy.zeros(stored.n_docs, dtype=int)
         said[stored.docs] = simulation.logits.argmax(axis=1)
-        counts = numpy.zeros((len(labels), len(labels)))
+        counts = numpy.zeros((len(every) + 1, len(every)))
         numpy.add.at(counts, (gold[known], said[known]), 1)
         hits = counts.diagonal()
-        scores = 2 * hits / numpy.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1)
+        scores = 2 * hits / numpy.maximum(counts.sum(axis=0) + counts[:-1].sum(axis=1), 1)
         positive = cfg.get("positive_label")
         return float(scores.mean() if positive is None else scores[labels.index(positive)])
 
     def of_others(simulation: Simulation) -> float:
-        probabilities[stored.docs] = simulation.probabilities
+        probabilities[stored.docs, : len(labels)] = simulation.probabilities
         total = 0.0
-        for column in range(len(labels)):
+        for column in range(len(every)):
             rows = given[:, column] > 0
             true = truths[rows, column] > 0
             if true.any() and not true.all():
                 ranks = rankdata(probabilities[rows, column])
                 total += (ranks[true].sum() / true.sum() - (true.sum() + 1) / 2) / (~true).sum()
-        return total / len(labels)
+        return total / len(every)
 
     return of_exclusive if stored.task.exclusive else of_others
 
@@ -60,8 +62,9 @@ def pair_score(stored: "Stored") -> Score:
     """For relations: micro F."""
     first = int(stored.task.exclusive)  # the first logit of exclusive labels is "not related"
     annotated = numpy.array([annotation(eg.reference, "relations") is not None for eg in stored.examples], dtype=bool)
+    counted = {*stored.labels, *stored.unknown.labels}
     gold = sum(
-        len(given & set(stored.labels))
+        len(given & counted)
         for eg in stored.examples
         for given in stored.task.gold(eg.reference).values()  # type: ignore[attr-defined]
     )
@@ -108,7 +111,8 @@ def count_events(
     RETURNS (Tuple[ndarray, ndarray, ndarray]): What is found and what of it is right, (E, U, names) each, and what is annotated
         in all documents, (names,). Documents without annotation count nothing.
     """
-    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, stored.labels) for eg in stored.examples]
+    counted = [*stored.labels, *stored.unknown.labels]
+    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, counted) for eg in stored.examples]
     annotated = [annotation(eg.reference, "events") is not None for eg in stored.examples]
     gold = numpy.array([sum(len(own[name]) for own in facts) for name in names])
     found = numpy.zeros((len(replay.evidence), replay.n_units, len(names)))

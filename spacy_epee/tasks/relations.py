@@ -9,9 +9,10 @@ from spacy.errors import Errors
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..annotation import annotate, annotation, install_annotation
+from ..annotation import annotate, annotation, entries_of, install_annotation
 from ..evaluation.relations import Place, places
 from ..loop import Answers
+from ..training.checks import name_labels
 from ..windows import Windows
 from .base import NoLinks, check_settings, check_weighted
 from .candidates import EntityPairs
@@ -133,41 +134,51 @@ class Relations(NoLinks):
             raise ValueError(Errors.E143.format(name=name))
         check_weighted(self.label_weights, labels, name)
 
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc, known or not."""
+        return {entry["label"] for entry in entries_of(doc, "relations") or ()}
+
+    answered_labels = true_labels
+
     def targets(
-        self, examples: Sequence[Example], labels: Sequence[str], items: PairItems
+        self, examples: Sequence[Example], labels: Sequence[str], items: PairItems, strict: bool = True
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about the pairs.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
         items (PairItems): The pairs.
+        strict (bool): Whether to refuse labels that are not known. Otherwise nothing is known of pairs that have one.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known, which is all of a Doc without
             `doc._.relations` (N, K), both float32.
         RAISES ValueError: Labels that are not known, or several of them where they are exclusive.
         """
         numbers = {label: i + self.exclusive for i, label in enumerate(labels)}
         gold = [self.gold(eg.reference) for eg in examples]
-        unknown = sorted({label for found in gold for given in found.values() for label in given} - set(numbers))
-        if unknown:
+        unknown = {label for found in gold for given in found.values() for label in given} - set(numbers)
+        if strict and unknown:
             raise ValueError(
-                f"An example has relations {unknown}, and the component knows only {list(labels)}. Add the missing labels when "
-                "initializing (`initialize.components.<name>.labels`, or data that have them), or correct the data."
+                f"An example has relations {name_labels(unknown)}, and the component knows only {list(labels)}. Add the "
+                "missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or correct "
+                "the data."
             )
         truths = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
+        strange = numpy.zeros(len(items), dtype=bool)
         rows = self._rows(examples, items)
         for doc, found in enumerate(gold):
             for characters, given in found.items():
                 if self.exclusive and len(given) > 1:
                     raise ValueError(
-                        f"A pair of entities has several relations, {sorted(given)}, and the labels of this component are "
+                        f"A pair of entities has several relations, {name_labels(given)}, and the labels of this component are "
                         "exclusive. Correct the data, or set `exclusive = false`."
                     )
                 for row in rows.get((doc, *characters), ()):
-                    truths[row, [numbers[label] for label in given]] = 1
+                    truths[row, [numbers[label] for label in given - unknown]] = 1
+                    strange[row] = not given.isdisjoint(unknown)
         if self.exclusive:
             truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
         known = numpy.array([annotation(eg.reference, "relations") is not None for eg in examples], dtype=bool)
-        return truths, numpy.ones_like(truths) * known[items.docs][:, None]
+        return truths, numpy.ones_like(truths) * (known[items.docs] & ~strange)[:, None]
 
     def teach(self, examples: Sequence[Example], items: PairItems) -> None:
         """Hide some entities, so that what relates them is learned and not their names.

@@ -1,6 +1,6 @@
 """What every part of an annotated row is checked for. Errors show labels and never a text."""
 
-from typing import Any, Dict, List, Literal, Sequence, Set, Tuple
+from typing import Any, Collection, Dict, List, Literal, Sequence, Set, Tuple
 
 from spacy.tokens import Doc, Span
 
@@ -73,6 +73,13 @@ def check_place(start: Any, end: Any, length: int, where: str) -> None:
 def may_be_label(value: Any) -> bool:
     """RETURNS (bool): Whether a value is a label and not a text that is taken for one: labels are shown in errors."""
     return isinstance(value, str) and len(value) <= LONGEST_LABEL and "\n" not in value
+
+
+def name_labels(labels: Collection[Any], most: int = 10) -> str:
+    """RETURNS (str): Labels of annotated data as messages show them, up to so many; those that may be text are counted alone."""
+    shown = sorted(label for label in labels if may_be_label(label))[:most]
+    hidden = len(labels) - len(shown)
+    return f"{shown}" if not hidden else f"{shown} and {hidden} more" if shown else f"{hidden} that are no labels"
 
 
 def check_label(label: Any, where: str, field: str = "label") -> None:

@@ -17,17 +17,17 @@ from .checks import LONGEST_LABEL, may_be_label
 from .events import as_lists, check_events
 
 
-def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
+def JsonlReader(path: Optional[Union[str, Path]], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
     """Read documents from a JSONL file, which may be compressed: one object a line with "text" and labels.
 
-    path (Union[str, Path]): The file, ending in .jsonl or .jsonl.gz.
+    path (Optional[Union[str, Path]]): The file, ending in .jsonl or .jsonl.gz. null in a config that is only checked or filled.
     cats (str): The field with the labels: an object {label: 0 or 1}; a list of the labels that are true; or one label.
     limit (int): The most documents to read; 0 for all.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
     """
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        rows = read_jsonl(path, cats, limit)
+        rows = read_jsonl(need_path(path), cats, limit)
         for doc in make_docs(nlp, rows, cats):
             yield Example(nlp.make_doc(doc.text), doc)
 
@@ -35,7 +35,7 @@ def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> C
 
 
 def EntityReader(
-    path: Union[str, Path],
+    path: Optional[Union[str, Path]],
     spans_key: Optional[str] = None,
     align: str = "expand",
     gold_entities: bool = True,
@@ -45,7 +45,8 @@ def EntityReader(
 ) -> Callable[[Language], Iterable[Example]]:
     """Read documents with entities, relations and events, from JSONL or from .spacy files.
 
-    path (Union[str, Path]): A file ending in .jsonl, .jsonl.gz or .spacy, or a folder of .spacy files.
+    path (Optional[Union[str, Path]]): A file ending in .jsonl, .jsonl.gz or .spacy, or a folder of .spacy files. null in a config
+        that is only checked or filled.
     spans_key (Optional[str]): The span group for the entities of a JSONL file; null puts them into `doc.ents`.
     align (str): What to do with spans of a JSONL file that end inside a token: "expand" to whole tokens, with a warning that
         counts them, or "strict", an error.
@@ -66,7 +67,7 @@ def EntityReader(
     fields = [cats] if isinstance(cats, str) else list(cats or ())
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        for reference in _references(nlp, Path(path), spans_key, align, limit, fields):
+        for reference in _references(nlp, need_path(path), spans_key, align, limit, fields):
             words = [token.text for token in reference]
             predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
             if gold_entities:
@@ -78,6 +79,17 @@ def EntityReader(
             yield Example(predicted, reference)
 
     return corpus
+
+
+def need_path(path: Optional[Union[str, Path]]) -> Path:
+    """RETURNS (Path): The file of a reader.
+    RAISES ValueError: There is none."""
+    if path is None:
+        raise ValueError(
+            "The setting `path` of a reader is null: give a file, such as with `--paths.train FILE` and `--paths.dev FILE` for "
+            "the configs of spacy_epee."
+        )
+    return Path(path)
 
 
 def _references(

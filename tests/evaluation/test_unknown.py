@@ -36,7 +36,7 @@ def answers_as_truths(nlp, count, extra=None):
 def tuned_score(nlp, examples):
     """The main score at full depth, as `tune` has it."""
     pipe = nlp.get_pipe(nlp.pipe_names[-1])
-    stored = Stored(pipe, prepare(nlp, pipe, examples), None, nlp)
+    stored = Stored(pipe, prepare(nlp, pipe, examples), nlp=nlp)
     replay = stored.replay()
     return stored.scorer(replay)(replay.run(None))
 

@@ -785,7 +785,9 @@ class EarlyExitTransformer(TrainablePipe):
         exclude (Iterable[str]): Names of parts to leave out.
         """
         parts = self._parts()
-        writers: Dict[str, Callable[[Path], Any]] = {name: partial(_write, content=own) for name, own in parts.items()}
+        writers: Dict[str, Callable[[Path], Any]] = {
+            name: partial(_write, content=own) for name, own in parts.items()
+        }
         to_disk(path, {**writers, "vocab": partial(self.vocab.to_disk, exclude=exclude)}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":

@@ -24,9 +24,8 @@ class Remarks:
         where (str): The file, and the line if it is one.
         count (int): How many there are.
         """
-        if count:
-            self.counts.setdefault(topic, Counter())[what] += count
-            self.first.setdefault((topic, what), where)
+        self.counts.setdefault(topic, Counter())[what] += count
+        self.first.setdefault((topic, what), where)
 
     def warn(self) -> None:
         """Say it, in one warning for each topic."""

@@ -39,6 +39,12 @@ def test_a_span_with_the_text_of_another_place_is_refused_without_a_text(tmp_pat
     assert not any(word in str(caught.value) for word in ("Fever", "cough", "rash", "today"))
 
 
+def test_ids_that_may_be_text_are_not_shown(tmp_path):
+    with pytest.raises(ValueError, match="note.ann, line 1: ") as caught:
+        read(tmp_path, "T1SECRETNAME\tProblem 10 15\trash\n")
+    assert "SECRETNAME" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "text, counted, counting",
     [

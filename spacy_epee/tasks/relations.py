@@ -9,9 +9,10 @@ from spacy.errors import Errors
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..annotation import annotation
+from ..annotation import annotation, place_of
 from ..evaluation.relations import Place, place
 from ..loop import Answers
+from ..settings import check_number
 from ..windows import Windows
 from .base import NoLinks, check_settings, check_weighted
 from .candidates import EntityPairs
@@ -71,8 +72,7 @@ class Relations(NoLinks):
         hide_entities (float): The share of entities that are masked in training.
         """
         check_settings(reduce, label_weights)
-        if not 0 <= hide_entities <= 1:
-            raise ValueError(f"The setting `hide_entities` is {hide_entities}; give a share from 0 to 1.")
+        check_number("hide_entities", hide_entities, 0, 1)
         self.candidates = candidates
         self.spans_key = candidates.spans_key
         self.exclusive = exclusive
@@ -113,10 +113,13 @@ class Relations(NoLinks):
         """
         labels: Dict[str, None] = {}
         types: Set[str] = set()
+        several: List[List[Tuple[str, List[str]]]] = []
         for eg in examples:
+            several.append(self._several(eg.reference))
             labels.update(dict.fromkeys(entry["label"] for entry in annotation(eg.reference, "relations") or ()))
             for doc in (eg.reference, eg.predicted):
                 types.update(span.label_ for span in self.candidates.spans(doc))
+        self._refuse_several(several)
         return list(labels), {"types": sorted(types)}
 
     def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
@@ -153,21 +156,39 @@ class Relations(NoLinks):
                 f"An example has relations {unknown}, and the component knows only {list(labels)}. Add the missing labels when "
                 "initializing (`initialize.components.<name>.labels`, or data that have them), or correct the data."
             )
+        self._refuse_several([self._several(eg.reference) for eg in examples])
         truths = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
         rows = self._rows(examples, items)
         for doc, found in enumerate(gold):
             for characters, given in found.items():
-                if self.exclusive and len(given) > 1:
-                    raise ValueError(
-                        f"A pair of entities has several relations, {sorted(given)}, and the labels of this component are "
-                        "exclusive. Correct the data, or set `exclusive = false`."
-                    )
                 for row in rows.get((doc, *characters), ()):
                     truths[row, [numbers[label] for label in given]] = 1
         if self.exclusive:
             truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
         known = numpy.array([annotation(eg.reference, "relations") is not None for eg in examples], dtype=bool)
         return truths, numpy.ones_like(truths) * known[items.docs][:, None]
+
+    def _several(self, doc: Doc) -> List[Tuple[str, List[str]]]:
+        """RETURNS (List[Tuple[str, List[str]]]): Where a Doc comes from, and the labels of each pair that has too many."""
+        pairs = self.gold(doc).values() if self.exclusive else ()
+        return [(place_of(doc), sorted(given)) for given in pairs if len(given) > 1]
+
+    def _refuse_several(self, found: Sequence[List[Tuple[str, List[str]]]]) -> None:
+        """Refuse pairs with several labels where labels are exclusive.
+
+        found (Sequence[List[Tuple[str, List[str]]]]): Such pairs of each document, see `_several`.
+        RAISES ValueError: There are some.
+        """
+        pairs, n_docs = [pair for own in found for pair in own], sum(map(bool, found))
+        if not pairs:
+            return
+        where, labels = pairs[0]
+        place = f" in {where}" if where else ""
+        both = " `candidates.symmetric = true` takes the two directions of a pair as one." if self.candidates.symmetric else ""
+        raise ValueError(
+            f"{len(pairs)} pairs of entities in {n_docs} documents have several relations, the first{place} {labels}, and the "
+            f"labels of this component are exclusive.{both} Correct the data, or set `exclusive = false`."
+        )
 
     def teach(self, examples: Sequence[Example], items: PairItems) -> None:
         """Hide some entities, so that what relates them is learned and not their names.

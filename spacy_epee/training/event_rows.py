@@ -6,7 +6,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy
 
-from .checks import LONGEST_LABEL, check_label, check_place, may_be_label, objects, require
+from ..errors import raise_alone
+from .checks import NO_LABEL, check_label, check_place, is_short_line, may_be_label, objects, require, shown
 
 Place = Tuple[int, int]
 
@@ -104,15 +105,15 @@ def read_flags(entry: Dict[str, Any], length: int, where: str) -> Dict[str, Flag
     found = {}
     for number, (name, value) in enumerate(flags.items(), 1):
         place = f"{where}, flag {number}"
-        if not name or not may_be_label(name):
-            raise ValueError(f"{place}: its name is no string of 1 to {LONGEST_LABEL} characters on one line.")
+        if not may_be_label(name):
+            raise ValueError(f"{place}: its name is {NO_LABEL}.")
         spans: List[Dict[str, Any]] = []
         if isinstance(value, dict):
             value, spans = value.get("value"), objects(value, "spans", place)
         if value is None or value is False:
             continue
-        if value is not True and (not value or not may_be_label(value)):
-            raise ValueError(f"{place}: its value is neither true nor a string of 1 to {LONGEST_LABEL} characters on one line.")
+        if value is not True and not is_short_line(value):
+            raise ValueError(f"{place}: its value is not true, and {NO_LABEL}.")
         found[name] = FlagRow(value, [_place(span, {}, length, f"{place}, span {i}") for i, span in enumerate(spans, 1)])
     return found
 
@@ -131,7 +132,7 @@ def check_circles(links: Sequence[Sequence[int]], where: str, what: str = "event
         numbers = sorted(set(error.args[1]))
         circle = ", ".join(str(number + 1) for number in numbers[:5]) + ", ..." * (len(numbers) > 5)
         link = "is, by way of arguments, an argument" if what == "event" else "is, by way of its parents, a part"
-        raise ValueError(f"{where}, {what} {circle}: it {link} of itself.") from None
+        raise_alone(ValueError(f"{where}, {what} {circle}: it {link} of itself."))
 
 
 def _read_arguments(
@@ -173,7 +174,7 @@ def check_index(value: Any, count: int, what: str, of: str) -> None:
     if type(value) is not int:
         raise ValueError(f"{what} is not a whole number.")
     if not 0 <= value < count:
-        raise ValueError(f"{what} is number {value}, and there are {count} {of}, counted from 0.")
+        raise ValueError(f"{what} is number {shown(value)}, and there are {count} {of}, counted from 0.")
 
 
 def _place(entry: Dict[str, Any], entities: Dict[Any, Place], length: int, where: str) -> Place:

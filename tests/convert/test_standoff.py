@@ -248,6 +248,11 @@ def test_a_trigger_has_the_label_of_its_event_and_nothing_else_refers_to_it(tmp_
     assert again["events"][0]["trigger"] == span(0, 5, ent="T1") and again["ents"] == ents and again["relations"] == relations
 
 
+def test_an_entity_of_an_event_that_is_no_id_is_none(tmp_path):
+    event = {"ent": ["T1"], "trigger": span(0, 5), "label": "Onset"}
+    assert written(tmp_path, {"text": TEXT, "events": [event]})[1]["events"][0]["trigger"] == span(0, 5)
+
+
 @pytest.mark.parametrize("text, label, place", [("a\ud800", "A", "its text, character 2,"), ("ab", "\ud800", "its annotation")])
 @pytest.mark.parametrize("form", ["brat", "bionlp"])
 def test_half_a_character_is_refused_with_its_row_and_nothing_is_written(tmp_path, text, label, place, form):

@@ -9,7 +9,7 @@ def growth(work, count):
 
     def seconds(number):
         found = []
-        for _ in range(3):
+        for _ in range(2):
             began = time.process_time()
             work(number)
             found.append(time.process_time() - began)

@@ -163,7 +163,7 @@ class _Lines:
     def _entity_at(self, entry: Dict[str, Any], place: Place) -> Any:
         """The entity that a trigger or argument is; None if it is somewhere else than the one that it names."""
         entity = entry.get("ent")
-        return entity if entity is not None and self.places.get(entity) == place else None
+        return entity if isinstance(entity, (str, int)) and self.places.get(entity) == place else None
 
     def _span(self, label: str, parts: List[Part], where: str, note: Optional[Dict[str, Any]] = None) -> str:
         """A T line that is no entity."""

@@ -39,6 +39,12 @@ def test_a_span_with_the_text_of_another_place_is_refused_without_a_text(tmp_pat
     assert not any(word in str(caught.value) for word in ("Fever", "cough", "rash", "today"))
 
 
+def test_ids_that_may_be_text_are_not_shown(tmp_path):
+    with pytest.raises(ValueError, match="note.ann, line 1: ") as caught:
+        read(tmp_path, "T1SECRETNAME\tProblem 10 15\trash\n")
+    assert "SECRETNAME" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "text, counted, counting",
     [
@@ -240,6 +246,11 @@ def test_a_trigger_has_the_label_of_its_event_and_nothing_else_refers_to_it(tmp_
     lines, again = written(tmp_path, {"text": TEXT, "ents": ents, "relations": relations, "events": [event]})
     assert "T3\tOnset 0 5\tFever\n" in lines and "Onset:T3 With:T2" in lines and "A1\tSure T1\n" in lines
     assert again["events"][0]["trigger"] == span(0, 5, ent="T1") and again["ents"] == ents and again["relations"] == relations
+
+
+def test_an_entity_of_an_event_that_is_no_id_is_none(tmp_path):
+    event = {"ent": ["T1"], "trigger": span(0, 5), "label": "Onset"}
+    assert written(tmp_path, {"text": TEXT, "events": [event]})[1]["events"][0]["trigger"] == span(0, 5)
 
 
 @pytest.mark.parametrize("text, label, place", [("a\ud800", "A", "its text, character 2,"), ("ab", "\ud800", "its annotation")])

@@ -7,7 +7,7 @@ VENV ?= .venv
 NEWEST ?= .venv-newest
 RUN = $(VENV)/bin/python
 
-.PHONY: demo bench test test-newest slow lint clean
+.PHONY: demo bench test test-newest slow hard lint clean
 
 demo: $(VENV)/ready
 	$(RUN) -m spacy project run all
@@ -27,6 +27,10 @@ test-newest: $(NEWEST)/ready
 # Real backbones and corpora, from ../shared where it is there
 slow: $(VENV)/ready
 	$(RUN) -m pytest -q -m slow
+
+# Kills, full disks and other rough treatment
+hard: $(VENV)/ready
+	$(RUN) -m pytest -q -m hard
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .

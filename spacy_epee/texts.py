@@ -50,14 +50,15 @@ def read_lines(path: Path) -> Iterator[Tuple[int, str]]:
         )
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, mark: bool = False) -> str:
     """Read a file as it is: offsets count its characters, line ends included.
 
-    path (Path): The file. A byte order mark is left out.
+    path (Path): The file.
+    mark (bool): Whether a byte order mark is kept.
     RETURNS (str): Its text.
     RAISES ValueError: It is not UTF-8.
     """
-    text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    text = path.read_bytes().decode("utf-8" if mark else "utf-8-sig", errors="surrogateescape")
     wrong = HALF.search(text)
     check_encoding(text, f"{path}, line {text.count(chr(10), 0, wrong.start() if wrong else 0) + 1}")
     return text

@@ -79,7 +79,7 @@ def test_project_trains_with_settings_that_there_are(name, backbone):
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name.startswith("evaluate")])
 def test_project_evaluates_what_it_trains(name):
-    command = typer.main.get_command(epee).commands["evaluate"]
+    command = typer.main.get_command(epee).get_command(None, "evaluate")
     model, data = command.make_context("evaluate", words(name)[2:]).params["model"], words(name)[3]
     train = COMMANDS[name.replace("evaluate", "train")]
     assert model in train["outputs"] and model in COMMANDS[name]["deps"]

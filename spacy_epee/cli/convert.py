@@ -16,6 +16,7 @@ from ..convert.tokenizer import Tokenizer
 from ..files import whole_file, whole_folder
 from ..training.annotations import annotate_doc, warn_expanded, warn_joined
 from ..training.checks import Align
+from ..training.events import count_doubles, warn_doubles
 from ..training.readers import check_cats, read_cats
 from . import epee
 
@@ -52,6 +53,7 @@ def convert_cli(
     except (ValueError, OSError, ImportError) as error:
         msg.fail(str(error), exits=1)
     warn_expanded(rows.expanded)
+    warn_doubles(rows.doubles)
     warn_joined(rows.joined)
     *first, last = [f"{count} {what}" for what, count in rows.counts.items() if count or what != "labels"]
     msg.good(f"{rows.documents} documents with {', '.join(first)} and {last} in {target}")
@@ -91,6 +93,7 @@ class Checked:
     documents (int): The rows so far.
     counts (Counter): What they have.
     expanded (Counter): See `warn_expanded`.
+    doubles (Counter): See `warn_doubles`.
     joined (Counter): See `warn_joined`.
     settings (Settings): What they want of what reads them.
     """
@@ -110,6 +113,7 @@ class Checked:
         self.documents = 0
         self.counts = Counter(dict.fromkeys(("entities", "relations", "events", "labels"), 0))
         self.expanded: Counter = Counter()
+        self.doubles: Counter = Counter()
         self.joined: Counter = Counter()
         self.settings = Settings(spans_key)
         self._stated = False
@@ -120,6 +124,7 @@ class Checked:
             key, told = self._spans_key, {"expanded": self.expanded, "joined": self.joined}
             doc = annotate_doc(self._tokenizer, row, where, spans_key=key, align=self._align, **told)
             self.settings.add(row, doc, key)
+            count_doubles(doc, where, self.doubles)
             self.documents += 1
             self.counts["entities"] += len(doc.ents) if key is None else len(doc.spans[key])
             for name in ("relations", "events"):

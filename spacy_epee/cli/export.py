@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from spacy.cli._util import import_code
+from spacy.strings import StringStore
 from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import find_component
 from ..evaluation.exporting import CHOICES, export
+from ..saving import save_pipeline
 from . import epee
 from .data import read_data
 
@@ -38,6 +40,7 @@ def export_cli(
             raise ValueError(f"The path '{output_model}' exists already; give another one, or remove it")
         import_code(code)
         nlp = load_model(model)
+        strings = StringStore(nlp.vocab.strings)
         pipe = find_component(nlp, component)
         if data is None and precision == "auto":
             msg.info("Without --data no score can be compared: the precision is fp32")
@@ -45,7 +48,7 @@ def export_cli(
         examples = None if data is None else read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit)
         report = export(nlp, pipe, precision, examples, max_drop, runtime)
         show(report, msg)
-        nlp.to_disk(output_model)
+        save_pipeline(nlp, output_model, strings)
         where = "ONNX Runtime" if runtime == "onnx" else "torch"
         msg.good(f"Saved the pipeline, which runs in {where} in {report['precision']}, to {output_model}")
         if report["precision"] != "fp32" and data is None:

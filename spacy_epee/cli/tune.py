@@ -5,12 +5,14 @@ from typing import Any, Dict, List, Optional
 
 import srsly
 from spacy.cli._util import import_code, setup_gpu
+from spacy.strings import StringStore
 from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import find_component
 from ..evaluation.tuning import Tuning, Wish, check_component, describe_rule
+from ..saving import save_pipeline
 from . import epee
 from .data import read_data, read_sizes
 
@@ -59,6 +61,7 @@ def tune_cli(
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)
+        strings = StringStore(nlp.vocab.strings)
         pipe = find_component(nlp, component)
         check_component(pipe, task)
         examples = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit)
@@ -84,7 +87,7 @@ def tune_cli(
         target = Path(model) if in_place else output_model
         if target is not None:
             tuning.write()
-            nlp.to_disk(target)
+            save_pipeline(nlp, target, strings)
             msg.good(f"Saved the pipeline to {target}")
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)

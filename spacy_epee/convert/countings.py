@@ -7,6 +7,8 @@ from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy
 
+from ..training.checks import shown
+
 MARK = "\ufeff"
 """What a byte order mark is as a character."""
 
@@ -93,9 +95,9 @@ def find_counting(text: str, quotes: Sequence[Quote], marked: bool = False) -> T
     _, place = next(_countings(text, marked))
     wrong = next(quote for quote in given if not _fits(text, quote, place))
     raise ValueError(
-        f"{wrong.where}: the text of the document at {wrong.start} to {wrong.end} is not the one that this span is given, "
-        "nor do all spans of the document fit if the offsets count bytes of UTF-8 or UTF-16 units, or line ends as one or two "
-        "characters. The annotation belongs to another version of the text: correct the offsets, or get the text that they "
+        f"{wrong.where}: the text of the document at {shown(wrong.start)} to {shown(wrong.end)} is not the one that this span is "
+        "given, nor do all spans of the document fit if the offsets count bytes of UTF-8 or UTF-16 units, or line ends as one or "
+        "two characters. The annotation belongs to another version of the text: correct the offsets, or get the text that they "
         "were made for."
     )
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..errors import raise_alone
+from ..texts import read_text
 from .countings import MARK, Quote, find_counting
-from .library import read_text
 from .remarks import DIRECTION, LEFT_OUT, OFFSETS, Remarks
 
 NOTE = "spacy_epee"
@@ -420,7 +420,7 @@ def read_documents(path: Path, suffixes: Sequence[str], given: Sequence[str] = (
         for suffix, file in files.items():
             lines.read(file, given=suffix in given)
         where = str(next(iter(files.values())))
-        yield where, lines.row(name, read_text(source), where)
+        yield where, lines.row(name, read_text(source, mark=True), where)
     remarks.warn()
 
 

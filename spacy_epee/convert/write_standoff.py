@@ -94,7 +94,10 @@ class _Lines:
         for place, ent in enumerate(ents, 1):
             name = f"{where}, entity {place}"
             self._note(self.ids[ent["id"]], self._flags(self.ids[ent["id"]], read_flags(ent, len(self.text), name), name))
-        for members in row.get("equivalent", []):
+        sets = row.get("equivalent", [])
+        if not isinstance(sets, list) or not all(isinstance(members, list) for members in sets):
+            raise ValueError(f"{where}: the field 'equivalent' is not a list of lists.")
+        for members in sets:
             self.rest.append("*\tEquiv " + " ".join(self._entity(member, f"{where}, 'equivalent'") for member in members))
 
     def notes(self) -> List[str]:

@@ -6,9 +6,8 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from spacy.tokens import Doc, Span
 
-from ..annotation import annotation
 from ..tasks import event_docs, relations
-from .checks import Align, Aligner, MakesDocs, check_label, make_doc, objects, require
+from .checks import Align, Aligner, MakesDocs, annotated, check_label, check_tokens, make_doc, objects, require
 from .events import annotate_events
 
 SAME_TOKENS, OTHER_LABEL = "same tokens", "other label"
@@ -48,6 +47,7 @@ def annotate_doc(
         an event that `read_events` refuses.
     """
     install_extensions()
+    require(row, ("text",), where)
     doc = make_doc(nlp, row["text"], where)
     aligner = Aligner(doc, align)
     spans: Dict[Any, Span] = {}
@@ -136,14 +136,12 @@ def check_relations(doc: Doc, where: str) -> None:
     doc (Doc): The Doc, with `doc._.relations`.
     where (str): What to call it in errors.
     """
-    for number, relation in enumerate(annotation(doc, "relations") or (), 1):
+    for number, relation in enumerate(annotated(doc, "relations", where), 1):
         place = f"{where}, relation {number}"
         require(relation, ("head", "child", "label"), place)
         check_label(relation["label"], place)
         for field in ("head", "child"):
-            start, end = relation[field]
-            if not 0 <= start < end <= len(doc):
-                raise ValueError(f"{place}: its {field}, tokens {start} to {end}, is not in the document of {len(doc)} tokens.")
+            check_tokens(relation[field], len(doc), f"{place}: its {field}")
         if list(relation["head"]) == list(relation["child"]):
             raise ValueError(f"{place}: head and child are the same tokens.")
 

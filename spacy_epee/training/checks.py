@@ -5,6 +5,8 @@ from typing import Any, Dict, List, Literal, Protocol, Sequence, Set, Tuple
 import numpy
 from spacy.tokens import Doc, Span
 
+from ..annotation import annotation
+
 LONGEST_LABEL = 100
 
 NO_LABEL = f"no string of 1 to {LONGEST_LABEL} characters on one line"
@@ -148,6 +150,31 @@ def objects(entry: Dict[str, Any], field: str, where: str) -> List[Dict[str, Any
     RETURNS (List[Dict[str, Any]]): The objects.
     """
     value = entry.get(field, [])
-    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+    if not isinstance(value, (list, tuple)) or not all(isinstance(part, dict) for part in value):
         raise ValueError(f"{where}: the field '{field}' is not a list of objects.")
-    return value
+    return list(value)
+
+
+def annotated(doc: Doc, name: str, where: str) -> List[Dict[str, Any]]:
+    """Get what a Doc is annotated with.
+
+    doc (Doc): The Doc.
+    name (str): "relations" or "events".
+    where (str): What to call it in errors.
+    RETURNS (List[Dict[str, Any]]): The relations or events; none if the Doc is not annotated with them.
+    """
+    return objects({f"doc._.{name}": annotation(doc, name) or []}, f"doc._.{name}", where)
+
+
+def check_tokens(span: Any, length: int, what: str) -> None:
+    """Refuse what is no span of a Doc's tokens.
+
+    span (Sequence[int]): The first token and the one behind the last.
+    length (int): The tokens of the Doc.
+    what (str): What to call it in errors.
+    """
+    if not isinstance(span, (list, tuple)) or len(span) != 2 or not all(type(token) is int for token in span):
+        raise ValueError(f"{what} is not a pair of token numbers.")
+    start, end = span
+    if not 0 <= start < end <= length:
+        raise ValueError(f"{what}, tokens {shown(start)} to {shown(end)}, is not in the document of {length} tokens.")

@@ -14,7 +14,7 @@ from ..errors import raise_alone
 from ..texts import find_files, parse_json, read_lines
 from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded, warn_joined
 from .checks import LONGEST_LABEL, make_doc, may_be_label
-from .events import as_lists, check_events
+from .events import as_lists, check_events, count_doubles, warn_doubles
 
 JSONL = (".jsonl", ".jsonl.gz")
 """What the names of our own files end in."""
@@ -100,6 +100,7 @@ def EntityReader(
 def _references(
     nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int, fields: List[str]
 ) -> Iterator[Doc]:
+    doubles: Counter = Counter()
     if is_jsonl(path):
         expanded: Counter = Counter()
         joined: Counter = Counter()
@@ -122,8 +123,10 @@ def _references(
             set_place(doc, line.where)
             for found in every:
                 doc.cats.update(found[place])
+            count_doubles(doc, line.where, doubles)
             yield doc
         warn_expanded(expanded)
+        warn_doubles(doubles)
         warn_joined(joined)
         return
     install_extensions()
@@ -133,8 +136,10 @@ def _references(
         events = annotation(eg.reference, "events")
         if events is not None:
             eg.reference._.events = as_lists(events)
+        count_doubles(eg.reference, where, doubles)
         set_place(eg.reference, where)
         yield eg.reference
+    warn_doubles(doubles)
 
 
 def is_jsonl(path: Path) -> bool:
@@ -153,9 +158,9 @@ def read_docs(nlp: Language, path: Path, limit: int = 0) -> Iterator[Tuple[str, 
     YIELDS (Tuple[str, Example]): What to call the document in errors, and the document.
     RAISES ValueError: There are none, or a file is no such file.
     """
-    files = find_files(path, [".spacy"])
+    files = [file for file in find_files(path, [".spacy"]) if file.suffix == ".spacy"]
     if not files:
-        raise ValueError(f"There are no files ending in .spacy or .jsonl in '{path}'.")
+        raise ValueError(f"'{path}' is, and has, no file ending in .spacy or .jsonl.")
     yield from islice((found for file in files for found in _read_docbin(nlp, file)), limit or None)
 
 
@@ -175,6 +180,7 @@ def _read_docbin(nlp: Language, file: Path) -> Iterator[Tuple[str, Example]]:
             raise_alone(ValueError(f"{where}: {cause} ({type(error).__name__})."))
         if eg is None:
             return
+        check_cats({"cats": eg.reference.cats}, "cats", where)
         yield where, eg
 
 

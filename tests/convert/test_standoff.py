@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from growth_util import growth
 
 from spacy_epee.convert.rows import READERS, WRITERS
 
@@ -275,20 +276,6 @@ def test_spans_that_would_make_files_without_end_are_refused(tmp_path, monkeypat
     ents = [span(0, len(TEXT), id=number, label="Problem") for number in range(4)]
     with pytest.raises(ValueError, match="row 1: its spans have over 99 characters together"):
         WRITERS["brat"]([("row 1", {"text": TEXT, "ents": ents})], tmp_path / "out")
-
-
-def growth(work, count):
-    """How much longer four times as much takes."""
-
-    def seconds(number):
-        found = []
-        for _ in range(2):
-            began = time.process_time()
-            work(number)
-            found.append(time.process_time() - began)
-        return min(found)
-
-    return seconds(4 * count) / seconds(count)
 
 
 def many(what, count):

@@ -1,0 +1,64 @@
+"""Tables that fit on a screen."""
+
+from itertools import zip_longest
+from textwrap import wrap
+from typing import List, Optional, Sequence
+
+from wasabi import Printer
+
+WIDTH = 100
+"""The most columns of characters."""
+
+SPACING = 3
+"""Those between two columns of a table."""
+
+LONGEST_WORD = 20
+"""How long a word may be without being broken where there is no room."""
+
+
+def print_table(msg: Printer, rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1) -> None:
+    """Print a table. Headings and what is in the first columns are wrapped where they are too long.
+
+    msg (Printer): Where to.
+    rows (Sequence[Sequence[str]]): The rows.
+    header (Sequence[str]): The headings.
+    left (int): How many columns are text, to the left. The others are figures, to the right.
+    """
+    widths = fit(rows, header, left)
+    lines = [*_wrapped(header, widths, len(header)), ["-" * width for width in widths]]
+    lines += [line for row in rows for line in _wrapped(row, widths, left)]
+    msg.table(lines, widths=widths, spacing=SPACING, aligns=["l"] * left + ["r"] * (len(header) - left))
+
+
+def fit(rows: Sequence[Sequence[str]], header: Sequence[str], left: int) -> List[int]:
+    """RETURNS (List[int]): The width of each column. They fit as far as figures, which are never wrapped, leave them room."""
+    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    least = [max(map(_longest_word, column)) for column in zip(header, *rows)]
+    for place in range(left, len(header)):
+        least[place] = max(_longest_word(header[place]), *(len(row[place]) for row in rows), 1)
+    while sum(widths) + SPACING * (len(widths) - 1) > WIDTH:
+        place = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
+        if widths[place] <= least[place]:
+            break
+        widths[place] -= 1
+    return widths
+
+
+def percent(score: Optional[float]) -> str:
+    """RETURNS (str): A share of 1 as one of 100, or "-" where nothing is annotated that it could be of."""
+    return "-" if score is None else f"{100 * score:.2f}"
+
+
+def times(ratio: Optional[float]) -> str:
+    """RETURNS (str): How many times more; "-" for None."""
+    return "-" if ratio is None else f"{ratio:.2f}x"
+
+
+def _longest_word(text: str) -> int:
+    return min(max(map(len, text.split()), default=0), LONGEST_WORD)
+
+
+def _wrapped(row: Sequence[str], widths: Sequence[int], left: int) -> List[List[str]]:
+    """The lines of a row, of which the first columns are text."""
+    cells = [wrap(cell, max(width, 1)) or [""] for cell, width in zip(row[:left], widths)] + [[cell] for cell in row[left:]]
+    return [list(line) for line in zip_longest(*cells, fillvalue="")]

@@ -134,7 +134,9 @@ BIOC = """<?xml version='1.0' encoding='UTF-8'?>
 def bioc_mention(number, label, concept, *places):
     locations = "".join(f'<location offset="{start}" length="{length}"/>' for start, length in places)
     infons = f'<infon key="type">{label}</infon><infon key="MESH">{concept}</infon>'
-    return f'<annotation id="{number}">{infons}{locations}<text>-</text></annotation>'
+    text = "Zolodrin and its risks Liver and kidney damage came of zolodrin."
+    words = " ".join(text[start : start + length] for start, length in places)
+    return f'<annotation id="{number}">{infons}{locations}<text>{words}</text></annotation>'
 
 
 def test_convert_bc5cdr_relates_all_mentions(script, tmp_path):

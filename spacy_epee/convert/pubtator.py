@@ -77,10 +77,10 @@ class _Document:
             concept = fields[5] if len(fields) > 5 else ""
             self.mentions.append(Mention(name, fields[4], concept, [place], text if text.strip() else None, f"{where}, {name}"))
             return
-        named = all(fields[1:4]) and not any(map(NUMBER.fullmatch, fields[1:2])) and may_be_label(fields[1])
+        named = len(fields) in (4, 5) and all(fields[1:4]) and not NUMBER.fullmatch(fields[1]) and may_be_label(fields[1])
         if len(fields) == 4 and named and fields[3].startswith(SUBJECT):
             self.subjects[frozenset(fields[1:3])] = (fields[3].removeprefix(SUBJECT), where)
-        elif len(fields) in (4, 5) and named:
+        elif named:
             self.relations.append(ConceptRelation(fields[2], fields[3], fields[1], where))
         else:
             raise ValueError(

@@ -334,12 +334,6 @@ def test_convert_imports_nothing_that_runs_a_model(tmp_path):
     assert found.stdout.strip().endswith("[]") and (tmp_path / "o.jsonl").exists()
 
 
-def test_convert_without_the_library_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bioc.biocxml", None)
-    found = run(write(tmp_path, "bioc"), tmp_path / "out.jsonl")
-    assert found.exit_code == 1 and "spacy_epee[convert]" in "".join(found.output.split())
-
-
 SEVERAL = """1|t|Liver or kidney damage by aspirin.
 1\t0\t22\tLiver or kidney damage\tProblem\tD1
 1\t9\t22\tkidney damage\tProblem\tD2

@@ -66,6 +66,7 @@ def test_folders_are_looked_through_for_names_in_any_case(tmp_path):
         "1\t" + "9" * 5000 + "\t" + "9" * 5001 + "\tSECRET\tDrug\tD1",
         "2\t0\t7\tSECRET\tDrug\tD1",
         "SECRET",
+        "1",
         "1|x|SECRET",
         "1|a|SECRET",
     ],

@@ -11,7 +11,7 @@ from ..model import get_exit_layers
 from .sample import labels_in
 from .scores import Score, event_score, label_score, pair_score
 from .scoring import Scoring, describe_main
-from .simulate import Replay, Simulation
+from .simulate import Replay
 
 if TYPE_CHECKING:
     from ..component import EarlyExitTransformer

@@ -96,7 +96,7 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
 def depth(backbone: Path) -> int:
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(backbone).num_hidden_layers
+    return AutoConfig.from_pretrained(backbone, trust_remote_code=False).num_hidden_layers
 
 
 def main(

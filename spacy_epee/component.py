@@ -1,29 +1,32 @@
 """The pipeline component: a transformer that stops climbing when its answer is settled."""
 
+import copy
 import json
 import os
 import time
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy
-import srsly
 import torch
+from catalogue import RegistryError
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import ensure_path, minibatch, registry
+from spacy.util import ensure_path, minibatch, to_bytes, to_disk
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
+from thinc.api import ConfigValidationError, Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from .exits.coverage import flag
-from .exits.rules import ExitRule
+from .exits.rules import NEEDS_DOUBT, ExitRule, check_kept, resolve_rule
+from .files import whole_folder
 from .items import Items
 from .loop import Answers, Joint, TaskRun, groups_of, run_exits
 from .model import (
@@ -36,8 +39,11 @@ from .model import (
     get_windows,
     is_initialized,
     set_training,
+    trained_settings,
 )
 from .part import Part
+from .saving import save_whole
+from .sealing import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
 from .tasks.base import Task, check_trunk
 from .tasks.textcat import TextCat
 from .training.losses import JointLoss, exit_weights, link_gradient
@@ -53,12 +59,18 @@ SAMPLE, FITTED = 200, 64
 FITTED_LATER = ("temperatures", "uncertain")
 """What of a task's `cfg` is fitted to a trained component."""
 
+TEMPERATURES = (1e-3, 1e3)
+"""What temperatures can be set to. Logits over others are all alike, or no numbers."""
+
 CLIMB = 8
 """How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
 
 AHEAD, TOGETHER = 4, 128
 """How many batches of a stream are answered together, as long as these are no more documents. Four of 32 take a fifth less time
 than one after the other (e5-small in int8, short sentences)."""
+
+UNREADABLE = (LookupError, TypeError, AttributeError, json.JSONDecodeError, RegistryError, ConfigValidationError)
+"""What is raised where a `cfg` holds something else than was saved."""
 
 # A forked worker inherits torch's thread pool without its threads and would wait for them forever.
 if hasattr(os, "register_at_fork"):
@@ -185,6 +197,8 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The setting `exit` of {self._called(task)} is a {type(rule).__name__}, not an exit rule. Give one such "
                 "as `{'@misc': 'spacy-epee.EntropyPatience.v1'}`, or null for the full depth."
             )
+        if rule is not None:
+            check_kept(rule)
         self._check_rule(rule, task)
         self.parts[task].exit = rule
 
@@ -219,6 +233,8 @@ class EarlyExitTransformer(TrainablePipe):
                 f"the last of the exits, which are after the layers {layers}. Relax `{block}`, or set it to "
                 "null to run the full depth on purpose."
             )
+        if getattr(rule, "learned", False) and get_heads(self.model)[list(self.parts).index(task)].doubt is None:
+            raise ValueError(f"The exit rule {type(rule).__name__} of {self._called(task)} {NEEDS_DOUBT}")
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Answer a stream of Docs. Some batches are read ahead, so that the few of each that climb high do it together.
@@ -323,7 +339,7 @@ class EarlyExitTransformer(TrainablePipe):
     def set_temperatures(self, temperatures: Optional[Sequence[float]], task: Optional[str] = None) -> None:
         """Set what the logits of the exits of a task are divided by.
 
-        temperatures (Optional[Sequence[float]]): A number above 0 for each exit; None for 1.
+        temperatures (Optional[Sequence[float]]): A number from 0.001 to 1000 for each exit; None for 1.
         task (Optional[str]): The task; None if there is only one.
         RAISES ValueError: Something else.
         """
@@ -336,10 +352,11 @@ class EarlyExitTransformer(TrainablePipe):
 
     def _check_temperatures(self, temperatures: Sequence[float], task: str) -> None:
         exits = len(get_exit_layers(self.model))
-        if len(temperatures) != exits or not all(0 < number < float("inf") for number in temperatures):
+        low, high = TEMPERATURES
+        if len(temperatures) != exits or not all(low <= number <= high for number in temperatures):
             raise ValueError(
-                f"The temperatures of {self._called(task)} are {list(temperatures)}; give a number above 0 for each of its "
-                f"{exits} exits, or fit them with `calibrate`."
+                f"The temperatures of {self._called(task)} are {list(temperatures)}; give a number from {low:g} to {high:g} for "
+                f"each of its {exits} exits, or fit them with `calibrate`."
             )
 
     def ask(self, docs: Sequence[Doc], task: Optional[str] = None) -> Items:
@@ -773,17 +790,20 @@ class EarlyExitTransformer(TrainablePipe):
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (bytes): The component.
         """
-        self._note_rules()
-        return super().to_bytes(exclude=exclude)
+        parts = self._parts()
+        writers: Dict[str, Callable[[], bytes]] = {name: partial(bytes, own) for name, own in parts.items()}
+        return to_bytes({**writers, "vocab": partial(self.vocab.to_bytes, exclude=exclude)}, exclude)
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
-        """Save the component.
+        """Save the component: all of it or nothing.
 
         path (Union[str, Path]): The folder.
         exclude (Iterable[str]): Names of parts to leave out.
         """
-        self._note_rules()
-        super().to_disk(path, exclude=exclude)
+        parts = self._parts()
+        writers: Dict[str, Callable[[Path], Any]] = {name: partial(_write, content=own) for name, own in parts.items()}
+        with whole_folder(path, keep=True, key="cfg") as part:
+            to_disk(part, {**writers, "vocab": partial(self.vocab.to_disk, exclude=exclude)}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
         """Load the component from bytes.
@@ -792,11 +812,7 @@ class EarlyExitTransformer(TrainablePipe):
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (EarlyExitTransformer): The component.
         """
-
-        def read_cfg():
-            return srsly.json_loads(srsly.msgpack_loads(bytes_data)["cfg"])
-
-        return self._load(read_cfg, lambda: super(EarlyExitTransformer, self).from_bytes(bytes_data, exclude=exclude), "bytes")
+        return self._load(lambda: read_bytes(bytes_data), exclude, "bytes")
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
         """Load the component from disk.
@@ -807,33 +823,96 @@ class EarlyExitTransformer(TrainablePipe):
         """
         path = ensure_path(path)
 
-        def read_cfg():
-            return srsly.read_json(path / "cfg")
+        def read() -> Dict[str, Any]:
+            return {**read_disk(path), "vocab": path / "vocab"}
 
-        return self._load(read_cfg, lambda: super(EarlyExitTransformer, self).from_disk(path, exclude=exclude), f"'{path}'")
+        return self._load(read, exclude, f"'{path}'")
 
-    def _load(self, read_cfg: Callable[[], Dict], load: Callable[[], Any], source: str) -> "EarlyExitTransformer":
-        # What the file leaves out must not be taken over from what this component was before.
-        self.cfg.pop("joint", None)
-        for task in self.parts:
-            for name in ("exit", *FITTED_LATER):
-                self.task_cfg(task).pop(name, None)
+    def _load(self, read: Callable[[], Dict[str, Any]], exclude: Iterable[str], source: str) -> "EarlyExitTransformer":
+        """Load the component. All is loaded beside what is there, which goes on answering until then, and whatever is wrong is
+        found before anything changes.
+
+        read (Callable[[], Dict[str, Any]]): Reads the contents of its files.
+        exclude (Iterable[str]): Names of parts to leave out.
+        source (str): What it is loaded from, in messages.
+        RETURNS (EarlyExitTransformer): The component.
+        """
+        exclude, other = list(exclude), self._twin()
         try:
-            saved = read_cfg()
-            saved_format = saved["format"]
-            if saved_format <= FORMAT:
-                load()
+            with collecting():
+                parts = read()
+                cfg = read_cfg(parts)
+                known = cfg["format"] <= FORMAT
+                if known:
+                    other._fill(check_seal(cfg, None if "model" in exclude else parts["model"]), parts, exclude)
         except Exception as error:  # whatever msgpack, torch, safetensors or transformers make of a damaged file
+            raise self._not_loaded(error, source) from error
+        if not known:
             raise ValueError(
-                f"The component '{self.name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
-                "incomplete or of another model, or the installed versions of transformers and torch cannot read them. Copy or "
-                "save the pipeline again, or install the versions it was saved with."
-            ) from error
-        if saved_format > FORMAT:
-            raise ValueError(
-                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {saved_format}; this version "
+                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {cfg['format']}; this version "
                 f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
             )
+        try:
+            other._check_loaded(source)
+        except UNREADABLE as error:
+            raise self._not_loaded(error, source) from error
+        if "vocab" not in exclude and "vocab" in parts:
+            _load_vocab(self.vocab, parts["vocab"], exclude)
+        take_over(self.model, other.model)
+        self.cfg, self.parts, self.joint = other.cfg, other.parts, other.joint
+        return self
+
+    def _twin(self) -> "EarlyExitTransformer":
+        """RETURNS (EarlyExitTransformer): Another one like this, to load into."""
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self))
+        other.vocab, other.name, other.model, other.cfg = self.vocab, self.name, twin(self.model), copy.deepcopy(self.cfg)
+        other.parts = {task: copy.copy(part) for task, part in self.parts.items()}
+        return other
+
+    def _fill(self, cfg: Dict[str, Any], parts: Dict[str, Any], exclude: Sequence[str]) -> None:
+        """Load files into a component that nobody uses yet."""
+        if "cfg" not in exclude:
+            # What the file leaves out must not be taken over from what this component was before.
+            self.cfg.pop("joint", None)
+            for task in self.parts:
+                for name in ("exit", *FITTED_LATER):
+                    self.task_cfg(task).pop(name, None)
+            self.cfg.update(cfg)
+        if "model" not in exclude:
+            fresh = not is_initialized(self.model)
+            asked = trained_settings(self.model)
+            self.model.from_bytes(parts["model"])
+            if fresh and is_initialized(self.model):
+                self._say_ignored(asked)
+        if "vocab" not in exclude and "vocab" in parts:
+            _load_vocab(Vocab(), parts["vocab"], exclude)  # that of the pipeline is loaded last
+
+    def _say_ignored(self, asked: Dict[str, Any]) -> None:
+        """Say which settings of the config have no effect, as they belong to what was trained.
+
+        asked (Dict[str, Any]): The settings that the config asks for, by their place.
+        """
+        trained = trained_settings(self.model)
+        for place, value in asked.items():
+            if value != trained.get(place, value):
+                warnings.warn(
+                    f"The setting `components.{self.name}.model.{place}` is {value} and has no effect: this pipeline was trained "
+                    f"with {trained[place]}. Train anew to change it, or set it to that."
+                )
+
+    def _not_loaded(self, error: Exception, source: str) -> ValueError:
+        """RETURNS (ValueError): What to raise where something cannot be loaded."""
+        if isinstance(error, Refused):
+            return ValueError(f"The component '{self.name}' could not be loaded from {source}: {error}. Copy or save it again.")
+        return ValueError(
+            f"The component '{self.name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
+            "incomplete or of another model, or the installed versions of transformers and torch cannot read them. Copy or "
+            "save the pipeline again, or install the versions it was saved with."
+        )
+
+    def _check_loaded(self, source: str) -> None:
+        """Check what was loaded, and set what was set on the pipeline before it was saved."""
         if sorted(self.cfg.get("tasks", self.parts)) != list(self.parts):
             raise ValueError(
                 f"The component '{self.name}' was saved with the tasks {sorted(self.cfg['tasks'])}, and its config has "
@@ -863,9 +942,13 @@ class EarlyExitTransformer(TrainablePipe):
             noted = json.loads(cfg.pop("exit", "null"))
             # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
             if noted is not None and noted["config"] == _rule_config(self._config_rules[task]):
-                self.set_exit(registry.resolve({"exit": noted["rule"]})["exit"] if noted["rule"] else None, task)
+                self.set_exit(resolve_rule(noted["rule"]) if noted["rule"] else None, task)
             self._check_rule(part.exit, task)
-        return self
+
+    def _parts(self) -> Parts:
+        """RETURNS (Parts): What the files of the component hold."""
+        self._note_rules()
+        return seal(self.cfg, self.model.to_bytes())
 
     def _note_rules(self) -> None:
         """Keep what was set on the pipeline and is not in its config: rules, and `joint`; and what its config says of
@@ -886,6 +969,21 @@ class EarlyExitTransformer(TrainablePipe):
             elif rule != _rule_config(configured) or (part.exit is None) != (configured is None):
                 # As a string: srsly reads 0.3 back as 0.30000000000000004.
                 cfg["exit"] = json.dumps({"config": _rule_config(configured), "rule": rule})
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _load_vocab(vocab: Vocab, source: Union[bytes, Path], exclude: Sequence[str]) -> None:
+    """Load a vocabulary that was saved with a component."""
+    if isinstance(source, bytes):
+        vocab.from_bytes(source, exclude=exclude)
+    else:
+        vocab.from_disk(source, exclude=exclude)
+
+
+save_whole(EarlyExitTransformer)
 
 
 def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .exits.evidence import Evidence, Reduction
 from .exits.rules import ExitRule
-from .exits.structure import Graph, StructureEvidence
+from .exits.structure import Graph
 from .heads.base import ExitHeads
 from .items import Items
 from .trunk.onnx_stepper import Runner
@@ -136,18 +136,8 @@ class Answers:
         done (ndarray): Which of its units leave, (U,) bool.
         reasons (Sequence[str]): Why each of them does.
         """
+        evidence.write_to(self, done)
         units = evidence.units[done]
-        if isinstance(evidence, StructureEvidence):
-            if "links" not in vars(evidence):  # those that stay need none
-                evidence, done = evidence.only(done), numpy.ones(int(done.sum()), dtype=bool)
-            self.graphs = self.graphs or [None] * self.items.n_units
-            for place in numpy.flatnonzero(done):
-                self.graphs[evidence.units[place]] = evidence.graph(place)
-        else:
-            rows = evidence.rows(done)
-            items = evidence.items[rows]
-            self.logits[items] = evidence.logits[rows]
-            self.probabilities[items] = evidence.probabilities[rows]
         self.layers[units] = evidence.layer
         self.entropy[units] = evidence.entropy[done]
         for unit, reason in zip(units, reasons):

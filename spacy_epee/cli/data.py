@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import List, NamedTuple, Optional
 
 from spacy.language import Language
-from spacy.training import Corpus, Example
+from spacy.training import Example
 
 from ..component import EarlyExitTransformer
 from ..evaluation.sample import FEWEST, sample
 from ..tasks.base import Task
 from ..tasks.events import Events
 from ..training.images import ImageReader
-from ..training.readers import EntityReader, JsonlReader
+from ..training.readers import EntityReader, JsonlReader, is_jsonl, read_docs
 
 UNREAD_ENTITIES = "unread_entities"
 """The span group of annotated entities that the component does not look at."""
@@ -66,7 +66,7 @@ def read_data(
 
     nlp (Language): The pipeline.
     component (EarlyExitTransformer): The component.
-    path (Path): The file or, for .spacy, a folder of files.
+    path (Path): The file, or a folder of files.
     cats (Optional[str]): The fields with the labels, in a JSONL file, with commas between them.
     entities (str): "gold" or "predicted".
     triggers (str): "predicted" or "gold".
@@ -96,15 +96,13 @@ def read_examples(nlp, path: Path, cats: str) -> List[Example]:
     """Read annotated documents in either format.
 
     nlp (Language): The pipeline.
-    path (Path): The file or, for .spacy, a folder of files.
+    path (Path): The file, or a folder of files.
     cats (str): The field with the labels, in a JSONL file.
     RETURNS (List[Example]): The documents.
     """
-    if ".jsonl" in path.suffixes:
+    if is_jsonl(path):
         return list(JsonlReader(path, cats)(nlp))
-    if not path.exists():
-        raise ValueError(f"There is no file '{path}'.")
-    return list(Corpus(path)(nlp))
+    return [eg for _, eg in read_docs(nlp, path)]
 
 
 def read_structures(
@@ -120,7 +118,7 @@ def read_structures(
     """Read documents with relations and events, and labels if a task needs them.
 
     nlp (Language): The pipeline.
-    path (Path): The file or, for .spacy, a folder of files.
+    path (Path): The file, or a folder of files.
     tasks (List[Task]): The tasks of the component. Those that find triggers are told to take them where they are given.
     name (str): The component.
     cats (Optional[str]): The fields with the labels, in a JSONL file, with commas between them.

@@ -1,7 +1,6 @@
-"""The library that reads the formats, and plain reading."""
+"""The library that reads the formats."""
 
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
 
@@ -18,16 +17,3 @@ def need_bioc(name: str) -> ModuleType:
         raise ImportError(
             "Reading this format needs the package 'bioc'. Install it with `pip install \"spacy_epee[convert]\"`."
         ) from error
-
-
-def read_text(path: Path) -> str:
-    """Read a file as it is: offsets count its characters, line ends included.
-
-    path (Path): The file.
-    RETURNS (str): Its text.
-    RAISES ValueError: It is not UTF-8.
-    """
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 from byte {error.start} on. Convert the file first.") from None

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
+from ..texts import read_text
 from .concepts import relate_mentions
-from .library import need_bioc, read_text
+from .library import need_bioc
 
 
 def read_pubtator(path: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Set, Tuple, Uni
 import numpy
 from scipy.special import entr, expit
 
-from .evidence import Divergence, Evidence, divergence_of
+from .evidence import Divergence, Evidence, Written, divergence_of
 
 if TYPE_CHECKING:
     from ..tasks.event_items import EventItems
@@ -97,6 +97,23 @@ class StructureEvidence(Evidence):
         kept = self.keep(units)
         kept.link = self.link
         return kept
+
+    def write_to(self, predictions: Written, done: numpy.ndarray) -> None:
+        """Write down the spans and links that units leave with.
+
+        predictions (Written): Where to.
+        done (ndarray): Which of the units leave, (U,) bool.
+        """
+        evidence = self
+        if "links" not in vars(self):  # those that stay need none
+            evidence, done = self.only(done), numpy.ones(int(done.sum()), dtype=bool)
+        predictions.graphs = predictions.graphs or [None] * self.asked.n_units
+        for place in numpy.flatnonzero(done):
+            predictions.graphs[evidence.units[place]] = evidence.graph(place)
+
+    def same_answer(self, other: "StructureEvidence") -> numpy.ndarray:  # type: ignore[override]
+        """RETURNS (ndarray): Whether each unit has the same spans and links at another exit, (U,) bool."""
+        return numpy.array([one == another for one, another in zip(self.keys, other.keys)], dtype=bool)
 
     @property
     def row_counts(self) -> numpy.ndarray:

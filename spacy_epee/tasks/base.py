@@ -9,6 +9,7 @@ from spacy.training import Example
 from ..exits.evidence import Reduction
 from ..items import Items
 from ..loop import Answers, Links, Reading
+from ..settings import check_number
 from ..windows import Windows
 
 
@@ -21,9 +22,8 @@ def check_settings(reduce: str, label_weights: Dict[str, float]) -> None:
     """
     if reduce not in ("mean", "max"):
         raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
-    negative = {label: weight for label, weight in label_weights.items() if weight < 0}
-    if negative:
-        raise ValueError(f"The setting `label_weights` has weights below 0: {negative}. Give numbers from 0 on.")
+    for label, weight in label_weights.items():
+        check_number(f"label_weights.{label}", weight, 0)
 
 
 def check_weighted(label_weights: Dict[str, float], labels: Sequence[str], name: str) -> None:

@@ -12,6 +12,7 @@ from spacy.training import Example
 from ..annotation import annotation
 from ..evaluation.relations import Place, place
 from ..loop import Answers
+from ..settings import check_number
 from ..windows import Windows
 from .base import NoLinks, check_settings, check_weighted
 from .candidates import EntityPairs
@@ -71,8 +72,7 @@ class Relations(NoLinks):
         hide_entities (float): The share of entities that are masked in training.
         """
         check_settings(reduce, label_weights)
-        if not 0 <= hide_entities <= 1:
-            raise ValueError(f"The setting `hide_entities` is {hide_entities}; give a share from 0 to 1.")
+        check_number("hide_entities", hide_entities, 0, 1)
         self.candidates = candidates
         self.spans_key = candidates.spans_key
         self.exclusive = exclusive

@@ -4,17 +4,15 @@ import warnings
 from collections import Counter
 from typing import Any, Dict, List, Optional, Tuple
 
-from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..annotation import annotation
 from ..tasks import event_docs, relations
-from .checks import Align, Aligner, check_label, objects, require
+from .checks import Align, Aligner, MakesDocs, annotated, check_label, check_tokens, make_doc, objects, require
 from .events import annotate_events
 
 
 def annotate_doc(
-    nlp: Language,
+    nlp: MakesDocs,
     row: Dict[str, Any],
     where: str,
     *,
@@ -24,7 +22,7 @@ def annotate_doc(
 ) -> Doc:
     """Make a Doc with entities, relations and events.
 
-    nlp (Language): The pipeline, for its tokenizer.
+    nlp (MakesDocs): The pipeline, for its tokenizer.
     row (Dict[str, Any]): {"text", "ents": [{"id", "start", "end", "label"}], "relations": [{"head", "child", "label"}]},
         offsets in characters, head and child ids of entities; and "events", see `read_events`.
     where (str): What to call the row in errors: nothing of its text is shown.
@@ -37,7 +35,7 @@ def annotate_doc(
         with a warning); an event that `read_events` refuses.
     """
     install_extensions()
-    doc = nlp.make_doc(row["text"])
+    doc = make_doc(nlp, row["text"], where)
     aligner = Aligner(doc, align)
     spans: Dict[Any, Span] = {}
     characters: Dict[Any, Tuple[int, int]] = {}
@@ -102,14 +100,12 @@ def check_relations(doc: Doc, where: str) -> None:
     doc (Doc): The Doc, with `doc._.relations`.
     where (str): What to call it in errors.
     """
-    for number, relation in enumerate(annotation(doc, "relations") or (), 1):
+    for number, relation in enumerate(annotated(doc, "relations", where), 1):
         place = f"{where}, relation {number}"
         require(relation, ("head", "child", "label"), place)
         check_label(relation["label"], place)
         for field in ("head", "child"):
-            start, end = relation[field]
-            if not 0 <= start < end <= len(doc):
-                raise ValueError(f"{place}: its {field}, tokens {start} to {end}, is not in the document of {len(doc)} tokens.")
+            check_tokens(relation[field], len(doc), f"{place}: its {field}")
         if list(relation["head"]) == list(relation["child"]):
             raise ValueError(f"{place}: head and child are the same tokens.")
 

@@ -32,4 +32,5 @@ def test_an_offset_inside_a_character_has_no_place():
 
 
 def test_what_tools_clean_is_no_other_text():
+    assert not fits("rash" + " " * 1000, 0, 1004, "rash")
     assert fits("severe\n skin  rash", 0, 18, "Severe skin rash") and not fits("rash", 0, 4, "rush")

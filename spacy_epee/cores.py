@@ -1,5 +1,8 @@
-"""Whether torch has the cores that it has threads for. On a machine that others keep busy each small step waits for the thread that
-is not let run, and many threads are slower than one."""
+"""Whether torch has the cores that it has threads for. On a machine that others keep busy each small step waits for the thread
+that is not let run, and many threads are slower than one.
+
+It is said and not acted on: how many threads there are is the user's choice and holds for the whole process, and a machine that
+is busy now may be free in a minute."""
 
 import time
 from typing import Optional
@@ -42,12 +45,12 @@ def slowdown() -> Optional[float]:
 
 
 def describe_slowdown() -> Optional[str]:
-    """RETURNS (Optional[str]): What to say of threads that are slower than one; None if they are not. On a GPU they matter little,
-    so do not ask there."""
+    """RETURNS (Optional[str]): What to say of threads that are slower than one; None if they are not. It means nothing where work
+    is done on a GPU."""
     found = slowdown()
     if found is None or found < SLOW:
         return None
     return (
-        f"{torch.get_num_threads()} threads take {found:.1f} times as long as one here, as other programs keep the cores busy. Set "
-        "OMP_NUM_THREADS=1 in the environment, or leave this machine to one program."
+        f"{torch.get_num_threads()} threads take {found:.1f} times as long as one here, as other programs keep the cores busy. "
+        "Set OMP_NUM_THREADS=1 in the environment, or leave this machine to one program."
     )

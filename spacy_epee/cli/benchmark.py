@@ -16,7 +16,7 @@ from . import epee
 from .data import LIMIT, SEED, read_data, read_sizes
 from .outputs import check_file, write_figures
 from .rules import RULE, THRESHOLD, set_rules
-from .tables import SPREAD, change, percent, print_table, tell, times
+from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown, times
 
 
 @epee.command("benchmark")
@@ -52,6 +52,7 @@ def benchmark_cli(
         pooled_heads(pipe)
         set_rules(pipe, rule, threshold)
         examples, fewest = read_data(nlp, pipe, data, cats, limit=limit, seed=seed)
+        tell_slowdown(gpu_id, msg)
         report = benchmark(model, pipe, examples, names, base or names[0], sizes, rounds, memory, progress=True, fewest=fewest)
         show(report, msg)
         write_figures(output, report, msg)

@@ -14,7 +14,7 @@ from . import epee
 from .data import LIMIT, SEED, read_data, read_sizes
 from .outputs import check_file, write_figures
 from .rules import RULE, THRESHOLD, set_rules
-from .tables import SPREAD, change, percent, print_table, tell
+from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown
 
 
 @epee.command("evaluate")
@@ -48,6 +48,7 @@ def evaluate_cli(
         set_rules(pipe, rule, threshold)
         tasks = [part.task for part in pipe.parts.values()]
         examples, fewest = read_data(nlp, pipe, data, cats, entities, triggers, spans_key, limit, seed)
+        tell_slowdown(gpu_id, msg)
         report = compare(nlp, examples, pipe, sizes, rounds, progress=True, fewest=fewest)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)

@@ -18,7 +18,7 @@ from . import epee
 from .data import LIMIT, SEED, read_data, read_sizes
 from .outputs import check_place
 from .rules import RULE, THRESHOLD, set_rules
-from .tables import tell
+from .tables import tell, tell_slowdown
 
 
 @epee.command("report")
@@ -58,6 +58,7 @@ def report_cli(
         check_component(pipe, task)
         set_rules(pipe, rule, threshold, task)
         found, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
+        tell_slowdown(gpu_id, msg)
         tuning = Tuning(
             nlp,
             pipe,

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from wasabi import Printer
 
+from ..cores import describe_slowdown
 from ..evaluation.sample import FEWEST
 
 WIDTH = 100
@@ -72,6 +73,17 @@ def tell(report: Dict[str, Any], msg: Printer) -> None:
         msg.info(f"Labels in fewer than {FEWEST} of these documents are left out of the score ({name}): {len(left_out)}")
     if absent:
         msg.warn(f"Labels that none of these documents has count as 0 in the score ({name}): {len(absent)}")
+
+
+def tell_slowdown(gpu_id: int, msg: Printer) -> None:
+    """Print that several threads are slower than one, where seconds are measured.
+
+    gpu_id (int): The GPU; -1 for the CPU.
+    msg (Printer): Where to.
+    """
+    found = describe_slowdown() if gpu_id < 0 else None
+    if found is not None:
+        msg.warn(found)
 
 
 def times(ratio: Optional[float]) -> str:

@@ -13,7 +13,7 @@ from ..evaluation.tuning import Tuning, Wish, check_component, describe_rule
 from . import epee
 from .data import LIMIT, read_data, read_sizes
 from .outputs import check_file, check_place, write_figures
-from .tables import SPREAD, change, percent, print_table, tell
+from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown
 
 
 @epee.command("tune")
@@ -65,6 +65,7 @@ def tune_cli(
         pipe = find_component(nlp, component)
         check_component(pipe, task)
         examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
+        tell_slowdown(gpu_id, msg)
         tuning = Tuning(
             nlp,
             pipe,

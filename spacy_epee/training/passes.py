@@ -63,5 +63,14 @@ def set_steps(nlp: Language) -> None:
 
     nlp (Language): The pipeline, whose config is changed.
     """
-    if nlp.config.interpolate()["training"]["max_epochs"] > 0:
-        nlp.config["training"]["max_steps"] = steps_of(nlp, count_passes(nlp))
+    if nlp.config.interpolate()["training"]["max_epochs"] <= 0:
+        return
+    try:
+        steps = steps_of(nlp, count_passes(nlp))
+    except (ValueError, OSError):  # no data where the config says: `spacy train` will say so, and in Python nobody needs them
+        return
+    training = nlp.config["training"]
+    training["max_steps"] = steps
+    rate = training["optimizer"].get("learn_rate")
+    if isinstance(rate, dict) and "total_steps" in rate:
+        rate["total_steps"] = steps

@@ -118,6 +118,8 @@ class EarlyExitTransformer(TrainablePipe):
         self.joint = self._config_joint = joint
         self.compare_full_depth = compare_full_depth
         self.stage = "joint"
+        self.wordpieces = 0
+        """How many wordpieces it has learned from since it was made, windows and special ones included."""
         own = {task: {"labels": [], "threshold": part.threshold} for task, part in self.parts.items()}
         self.cfg: Dict[str, Any] = {"tasks": own, "format": FORMAT} if named else {**own[self._only()], "format": FORMAT}
         self._config_rules = {task: part.exit for task, part in self.parts.items()}
@@ -438,6 +440,7 @@ class EarlyExitTransformer(TrainablePipe):
         lengths = numpy.bincount(windows.docs, windows.lengths * climbing, minlength=len(docs))
         useful = numpy.flatnonzero(known.any(axis=0) & (lengths > 0))
         totals = known[:, useful].sum(axis=1)
+        self.wordpieces += int(lengths[useful].sum())
         self.model.attrs["stage"] = self.stage
         sizes = (lengths + known.sum(axis=0))[useful].astype(int)  # an item counts as a wordpiece
         for rows in pack(sizes, most, call=most):  # only the size matters here

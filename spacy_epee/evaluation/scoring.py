@@ -64,7 +64,9 @@ class Scoring:
         self.counts = count_labels(self.examples, self.task, labels)
         self.annotated = any(map(self._is_annotated, self.examples))
         macro = self.task.assigns == "doc.cats" and "positive_label" not in component.task_cfg(self.name)
-        self.left_out = [label for label, count in self.counts.items() if macro and count < fewest]
+        # Where labels do not exclude each other, documents with a label are told from those without it.
+        enough = self.counts if self.task.exclusive else {x: min(n, self.n_docs - n) for x, n in self.counts.items()}
+        self.left_out = [label for label, count in enough.items() if macro and count < fewest]
         self.counted = [label for label in self.counts if label not in self.left_out]
         self.absent = [label for label, count in self.counts.items() if macro and not count and not fewest and self.annotated]
 
@@ -113,8 +115,7 @@ class Scoring:
         if self.task.exclusive:
             found = [(scores["cats_f_per_type"].get(label) or {"f": 0.0})["f"] for label in self.counted]
         else:
-            found = [scores["cats_auc_per_type"].get(label) for label in self.counted]
-        found = [score for score in found if score is not None]
+            found = [scores["cats_auc_per_type"].get(label) or 0.0 for label in self.counted]
         return float(numpy.mean(found)) if found else None
 
     def describe(self, scores: Dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import srsly
 from spacy.util import load_config
 
 from ..files import inside
-from ..saving import collecting
+from ..sealing import collecting
 
 ARCHITECTURES = (
     "spacy-transformers.TransformerModel.",

@@ -72,7 +72,7 @@ def test_project_trains_with_settings_that_there_are(name, backbone):
     # Functions and schemas refuse what they do not know; these two sections would take any name.
     for section, key in (setting.split(".", 1) for setting in settings):
         assert section not in ("paths", "vars") or key in written[section]
-    steps, every = settings["training.max_steps"], settings["training.eval_frequency"]
+    steps, every = settings["training.optimizer.learn_rate.total_steps"], settings["training.eval_frequency"]
     assert every <= steps
     assert settings.get("training.optimizer.learn_rate.warmup_steps", 0) < steps
 

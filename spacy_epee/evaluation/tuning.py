@@ -103,7 +103,7 @@ class Tuning:
             require_documents(len(examples), wish.max_disagreement, wish.confidence)
         self.nlp, self.component, self.wish, self.progress = nlp, component, wish, progress
         self.examples = list(examples)
-        self.stored = Stored(component, prepare(nlp, component, self.examples), task, fewest)
+        self.stored = Stored(component, prepare(nlp, component, self.examples), task, fewest, nlp)
         self.name = self.stored.name
         self.rule = component.exits[self.name]
         check_annotation(self.stored, missing_labels)

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from spacy.tokens import Doc, Span
 
+from ..annotation import annotate, spans_of
 from ..tasks import event_docs, relations
 from .checks import Align, Aligner, MakesDocs, annotated, check_label, check_tokens, make_doc, objects, require
 from .events import annotate_events
@@ -90,9 +91,9 @@ def annotate_doc(
     if joined is None:
         warn_joined(left)
     if "relations" in row:
-        doc._.relations = list(found.values())
+        annotate(doc, "relations", list(found.values()))
     if "events" in row:
-        doc._.events = annotate_events(row, where, characters, aligner)
+        annotate(doc, "events", annotate_events(row, where, characters, aligner))
     if expanded is not None and aligner.expanded:
         expanded[where] += len(aligner.expanded)
     return doc
@@ -179,5 +180,5 @@ def copy_entities(source: Doc, target: Doc) -> None:
     if source.has_annotation("SENT_START"):
         for before, after in zip(source, target):
             after.is_sent_start = bool(before.is_sent_start)
-    for key, group in source.spans.items():
-        target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in group]
+    for key in source.spans:
+        target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in spans_of(source, key)]

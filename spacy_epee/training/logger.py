@@ -1,7 +1,8 @@
 """The training table."""
 
+import warnings
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Dict, Optional, Union
 
 from spacy.training.loggers import console_logger_v3
 
@@ -19,6 +20,7 @@ def ConsoleLogger(
     setup = console_logger_v3(progress_bar=progress_bar, console_output=console_output, output_file=output_file)
 
     def setup_printer(nlp, *streams, **named):
+        check_steps(nlp.config.interpolate()["training"])
         log_step, finalize = setup(nlp, *streams, **named)
 
         def log(info):
@@ -30,3 +32,18 @@ def ConsoleLogger(
         return log, finalize
 
     return setup_printer
+
+
+def check_steps(training: Dict[str, Any]) -> None:
+    """Warn if the learning rate is 0 before training ends.
+
+    training (Dict[str, Any]): The block `training` of a config.
+    """
+    rate = training["optimizer"].get("learn_rate")
+    falls = rate.get("total_steps") if isinstance(rate, dict) else None
+    steps = training["max_steps"]
+    if falls and steps > falls:
+        warnings.warn(
+            f"The learning rate is 0 from step {falls} on, and training goes on to step {steps}. In place of "
+            "`training.max_steps` set `training.optimizer.learn_rate.total_steps`, which it follows in the configs here."
+        )

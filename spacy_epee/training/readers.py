@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Corpus, Example
 
-from ..annotation import annotation, set_place
+from ..annotation import annotate, annotation, set_place
 from ..errors import raise_alone
 from ..texts import find_files, parse_json, read_lines
 from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded, warn_joined
@@ -33,25 +33,25 @@ class Line(NamedTuple):
     file: Path
 
 
-def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
+def JsonlReader(path: Optional[Union[str, Path]], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
     """Read documents from a JSONL file, which may be compressed: one object a line with "text" and labels.
 
-    path (Union[str, Path]): The file, ending in .jsonl or .jsonl.gz, or a folder of such files, which are read in the order of
-        their names.
+    path (Optional[Union[str, Path]]): The file, ending in .jsonl or .jsonl.gz, or a folder of such files, which are read in
+        the order of their names. null in a config that is only checked or filled.
     cats (str): The field with the labels: an object {label: 0 or 1}; a list of the labels that are true; or one label.
     limit (int): The most documents to read; 0 for all.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
     """
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        for doc in make_docs(nlp, read_rows(path, cats, limit), cats):
+        for doc in make_docs(nlp, read_rows(need_path(path), cats, limit), cats):
             yield Example(nlp.make_doc(doc.text), doc)
 
     return corpus
 
 
 def EntityReader(
-    path: Union[str, Path],
+    path: Optional[Union[str, Path]],
     spans_key: Optional[str] = None,
     align: str = "expand",
     gold_entities: bool = True,
@@ -61,8 +61,8 @@ def EntityReader(
 ) -> Callable[[Language], Iterable[Example]]:
     """Read documents with entities, relations and events, from JSONL or from .spacy files.
 
-    path (Union[str, Path]): A file ending in .jsonl, .jsonl.gz or .spacy, or a folder of .spacy files or, if it has none, of the
-        others.
+    path (Optional[Union[str, Path]]): A file ending in .jsonl, .jsonl.gz or .spacy, or a folder of .spacy files or, if it has
+        none, of the others. null in a config that is only checked or filled.
     spans_key (Optional[str]): The span group for the entities of a JSONL file; null puts them into `doc.ents`.
     align (str): What to do with spans of a JSONL file that end inside a token: "expand" to whole tokens, with a warning that
         counts them, or "strict", an error.
@@ -83,7 +83,7 @@ def EntityReader(
     fields = [cats] if isinstance(cats, str) else list(cats or ())
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        for reference in _references(nlp, Path(path), spans_key, align, limit, fields):
+        for reference in _references(nlp, need_path(path), spans_key, align, limit, fields):
             words = [token.text for token in reference]
             predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
             if gold_entities:
@@ -95,6 +95,17 @@ def EntityReader(
             yield Example(predicted, reference)
 
     return corpus
+
+
+def need_path(path: Optional[Union[str, Path]]) -> Path:
+    """RETURNS (Path): The file of a reader.
+    RAISES ValueError: There is none."""
+    if path is None:
+        raise ValueError(
+            "The setting `path` of a reader is null: give a file, such as with `--paths.train FILE` and `--paths.dev FILE` for "
+            "the configs of spacy_epee."
+        )
+    return Path(path)
 
 
 def _references(
@@ -133,9 +144,10 @@ def _references(
     for where, eg in read_docs(nlp, path, limit):
         check_relations(eg.reference, where)
         check_events(eg.reference, where)
-        events = annotation(eg.reference, "events")
-        if events is not None:
-            eg.reference._.events = as_lists(events)
+        for name in ("relations", "events"):
+            found = annotation(eg.reference, name)
+            if found is not None:
+                annotate(eg.reference, name, as_lists(found))
         count_doubles(eg.reference, where, doubles)
         set_place(eg.reference, where)
         yield eg.reference

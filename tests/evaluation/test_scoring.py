@@ -9,7 +9,7 @@ from spacy_epee.evaluation.stored import Stored
 from spacy_epee.exits.rules import Entropy, FixedDepth
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
-KINDS = ["exclusive", "several", "positive", "relations", "events", "joint"]
+KINDS = ["exclusive", "several", "positive", "relations", "events", "joint", "images"]
 
 
 def make(kind, backbone):
@@ -24,6 +24,11 @@ def make(kind, backbone):
 
         nlp, task = make_events_nlp(backbone, steps=60), None
         examples = [make_example(nlp, text) for text in TEXTS]
+    elif kind == "images":
+        from images_util import make_image_backbone, make_image_examples, make_image_nlp
+
+        nlp, task = make_image_nlp(make_image_backbone(backbone.parent / "vit")), None
+        examples = make_image_examples(nlp, 12)
     elif kind == "joint":
         from test_joint import TEXTS, make_example, make_joint_nlp
 

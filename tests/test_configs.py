@@ -34,7 +34,8 @@ def write_rows(folder, kind):
         if kind in ("relations", "events", "joint"):
             words = [(text.index(word), word) for word in text.replace(".", "").replace(";", "").split()[:2] if word in text]
             row["ents"] = [
-                {"id": f"T{i}", "start": start, "end": start + len(word), "label": "WORD"} for i, (start, word) in enumerate(words)
+                {"id": f"T{i}", "start": start, "end": start + len(word), "label": "WORD"}
+                for i, (start, word) in enumerate(words)
             ]
             row["relations"] = [{"head": "T0", "child": "T1", "label": "NEXT"}] if len(words) > 1 else []
             row["events"] = [

@@ -61,6 +61,10 @@ class TrunkShim(HFShim, ScaledShim):
     _refused = False
     _windower: Optional[Windower] = None
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What is copied and pickled. Opened graphs cannot be; a copy opens its own when it answers."""
+        return {name: value for name, value in vars(self).items() if name != "_runner"}
+
     @property
     def stepper(self) -> LayerStepper:
         """RETURNS (LayerStepper): The backbone as something to climb. It is checked when it is first asked for."""

@@ -1,7 +1,6 @@
 """The pipeline component: a transformer that stops climbing when its answer is settled."""
 
 import json
-import os
 import time
 import warnings
 from contextlib import ExitStack
@@ -40,6 +39,7 @@ from .model import (
 from .part import Part
 from .tasks.base import Task, check_trunk
 from .tasks.textcat import TextCat
+from .threads import LOADING, no_fork
 from .training.losses import JointLoss, exit_weights, link_gradient
 from .trunk.onnx_stepper import undisturbed
 from .windows import UnreadableDocs, Windows, pack
@@ -59,10 +59,6 @@ CLIMB = 8
 AHEAD, TOGETHER = 4, 128
 """How many batches of a stream are answered together, as long as these are no more documents. Four of 32 take a fifth less time
 than one after the other (e5-small in int8, short sentences)."""
-
-# A forked worker inherits torch's thread pool without its threads and would wait for them forever.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class EarlyExitTransformer(TrainablePipe):
@@ -266,6 +262,7 @@ class EarlyExitTransformer(TrainablePipe):
         task = self._only(task)
         return self.run(docs, {task: rule})[task]
 
+    @no_fork
     def run(self, docs: Sequence[Doc], rules: Dict[str, Optional[ExitRule]]) -> Dict[str, Answers]:
         """Answer some Docs for some of the tasks, together.
 
@@ -327,8 +324,9 @@ class EarlyExitTransformer(TrainablePipe):
         """
         task = self._only(task)
         cfg = self.task_cfg(task)
-        cfg.pop("temperatures", None)
-        if temperatures is not None:
+        if temperatures is None:
+            cfg.pop("temperatures", None)
+        else:
             self._check_temperatures(temperatures, task)
             cfg["temperatures"] = [float(f"{number:.6g}") for number in temperatures]
 
@@ -753,6 +751,7 @@ class EarlyExitTransformer(TrainablePipe):
         if not is_initialized(self.model):
             raise ValueError(Errors.E109.format(name=self.name))
 
+    @LOADING
     def to_bytes(self, *, exclude: Iterable[str] = tuple()) -> bytes:
         """Serialize the component.
 
@@ -762,6 +761,7 @@ class EarlyExitTransformer(TrainablePipe):
         self._note_rules()
         return super().to_bytes(exclude=exclude)
 
+    @LOADING
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
         """Save the component.
 
@@ -968,4 +968,4 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
 def install_extensions() -> None:
     """Register `doc._.exits`. Workers call this too."""
     if not Doc.has_extension("exits"):
-        Doc.set_extension("exits", default={})
+        Doc.set_extension("exits", default={}, force=True)  # another thread may have been faster

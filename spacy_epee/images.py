@@ -1,13 +1,13 @@
 """From Docs to the pixels of their images."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc
 
+from .threads import cached_property
 from .windows import UnreadableDocs
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def need_pillow() -> None:
 def install_extension() -> None:
     """Register `doc._.image`: a path, a PIL image or an array, None by default."""
     if not Doc.has_extension("image"):
-        Doc.set_extension("image", getter=get_image, setter=set_image)
+        Doc.set_extension("image", getter=get_image, setter=set_image, force=True)  # another thread may have been faster
 
 
 def get_image(doc: Doc) -> Any:

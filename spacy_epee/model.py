@@ -12,6 +12,7 @@ from thinc.types import Floats2d, Floats3d
 from .heads.base import ExitHeads, build_heads
 from .items import Items
 from .loop import Links, all_exits
+from .threads import no_fork
 from .trunk.attention import PlainAttention
 from .trunk.loading import TrunkSettings, load_backbone, set_learning_rates
 from .trunk.onnx_stepper import Runner, undisturbed
@@ -107,7 +108,7 @@ def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutput
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
     runner = stepper if is_train else get_runner(model)
     precision = torch.autocast(stepper.device.type, torch.bfloat16, enabled=half)
-    with undisturbed(runner), torch.set_grad_enabled(is_train), precision, attention:
+    with no_fork, undisturbed(runner), torch.set_grad_enabled(is_train), precision, attention:
         said = all_exits(
             runner,
             get_heads(model),
@@ -128,7 +129,8 @@ def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutput
                     outputs.append(output)
                     wanted.append(xp2torch(own, device=output.device))
         if outputs:
-            torch.autograd.backward(outputs, wanted)
+            with no_fork:
+                torch.autograd.backward(outputs, wanted)
         return asked
 
     answers = []
@@ -206,7 +208,9 @@ def set_training(model: Model, training: bool) -> None:
     """
     for module in (get_stepper(model).model, *get_heads(model)):
         if module.training != training:
-            module.train(training)
+            # From the inside, so that another thread that sees a module switched finds its parts so, too.
+            for part in reversed([*module.modules()]):
+                part.train(training)
 
 
 def _set_stage(model: Model) -> None:

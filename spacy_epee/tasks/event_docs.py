@@ -76,4 +76,4 @@ class Event:
 def install_extensions() -> None:
     """Register `doc._.events`. Workers call this too."""
     if not Doc.has_extension("events"):
-        Doc.set_extension("events", default=[])
+        Doc.set_extension("events", default=[], force=True)  # another thread may have been faster

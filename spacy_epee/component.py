@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import time
 import warnings
 from contextlib import ExitStack
@@ -48,6 +47,7 @@ from .saving import save_whole
 from .sealing import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
 from .tasks.base import Task, check_trunk
 from .tasks.textcat import TextCat
+from .threads import LOADING, no_fork
 from .training.losses import JointLoss, exit_weights, link_gradient
 from .trunk.onnx_stepper import undisturbed
 from .windows import UnreadableDocs, Windows, pack
@@ -73,10 +73,6 @@ than one after the other (e5-small in int8, short sentences)."""
 
 UNREADABLE = (LookupError, TypeError, AttributeError, json.JSONDecodeError, RegistryError, ConfigValidationError)
 """What is raised where a `cfg` holds something else than was saved."""
-
-# A forked worker inherits torch's thread pool without its threads and would wait for them forever.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class EarlyExitTransformer(TrainablePipe):
@@ -287,6 +283,7 @@ class EarlyExitTransformer(TrainablePipe):
         task = self._only(task)
         return self.run(docs, {task: rule})[task]
 
+    @no_fork
     def run(self, docs: Sequence[Doc], rules: Dict[str, Optional[ExitRule]]) -> Dict[str, Answers]:
         """Answer some Docs for some of the tasks, together.
 
@@ -348,8 +345,9 @@ class EarlyExitTransformer(TrainablePipe):
         """
         task = self._only(task)
         cfg = self.task_cfg(task)
-        cfg.pop("temperatures", None)
-        if temperatures is not None:
+        if temperatures is None:
+            cfg.pop("temperatures", None)
+        else:
             self._check_temperatures(temperatures, task)
             cfg["temperatures"] = [float(f"{number:.6g}") for number in temperatures]
 
@@ -827,6 +825,7 @@ class EarlyExitTransformer(TrainablePipe):
         if not is_initialized(self.model):
             raise ValueError(Errors.E109.format(name=self.name))
 
+    @LOADING
     def to_bytes(self, *, exclude: Iterable[str] = tuple()) -> bytes:
         """Serialize the component.
 
@@ -837,6 +836,7 @@ class EarlyExitTransformer(TrainablePipe):
         writers: Dict[str, Callable[[], bytes]] = {name: partial(bytes, own) for name, own in parts.items()}
         return to_bytes({**writers, "vocab": partial(self.vocab.to_bytes, exclude=exclude)}, exclude)
 
+    @LOADING
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
         """Save the component: all of it or nothing.
 

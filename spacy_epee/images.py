@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
@@ -11,6 +10,7 @@ from spacy.tokens import Doc
 
 from .annotation import install
 from .errors import raise_alone
+from .threads import cached_property
 from .windows import UnreadableDocs
 
 if TYPE_CHECKING:

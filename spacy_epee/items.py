@@ -1,11 +1,11 @@
 """What a task asks about a batch."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import List
 
 import numpy
 
+from .threads import cached_property
 from .windows import Windows
 
 

@@ -1,7 +1,7 @@
 """The early-exit loop. Nothing else decides who leaves the batch."""
 
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Literal, Optional, Sequence, Tuple
 
 import numpy
@@ -14,6 +14,7 @@ from .exits.rules import ExitRule
 from .exits.structure import Graph
 from .heads.base import ExitHeads
 from .items import Items
+from .threads import cached_property
 from .trunk.onnx_stepper import Runner
 from .trunk.stepper import LayerState
 from .windows import Windows, pack

@@ -13,6 +13,7 @@ from torch import nn
 from .heads.base import ExitHeads, build_heads
 from .items import Items
 from .loop import Links, all_exits
+from .threads import no_fork
 from .trunk.attention import PlainAttention
 from .trunk.loading import TrunkSettings, load_backbone, set_learning_rates
 from .trunk.onnx_stepper import Runner, undisturbed
@@ -110,7 +111,7 @@ def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) ->
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
     runner = stepper if is_train else get_runner(model)
     precision = torch.autocast(stepper.device.type, torch.bfloat16, enabled=half)
-    with undisturbed(runner), torch.set_grad_enabled(is_train), precision, attention:
+    with no_fork, undisturbed(runner), torch.set_grad_enabled(is_train), precision, attention:
         said = all_exits(
             runner,
             get_heads(model),
@@ -131,7 +132,8 @@ def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) ->
                     outputs.append(output)
                     wanted.append(xp2torch(own, device=output.device))
         if outputs:
-            torch.autograd.backward(outputs, wanted)
+            with no_fork:
+                torch.autograd.backward(outputs, wanted)
         return asked
 
     answers = []
@@ -222,7 +224,9 @@ def set_training(model: Model, training: bool) -> None:
     """
     for module in (get_stepper(model).model, *get_heads(model)):
         if module.training != training:
-            module.train(training)
+            # From the inside, so that another thread that sees a module switched finds its parts so, too.
+            for part in reversed([*module.modules()]):
+                part.train(training)
 
 
 def _set_stage(stage: str, backbone: nn.Module, heads: Sequence[ExitHeads], settings: TrunkSettings) -> None:

@@ -1,12 +1,14 @@
 """From Docs to windows of wordpieces, and back to tokens."""
 
+import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import repeat
 from typing import List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc
+
+from .threads import cached_property
 
 
 class UnreadableDocs(ValueError):
@@ -204,8 +206,12 @@ class Windower:
                 "Name a backbone with a fast tokenizer (a `tokenizer.json`) in the setting `model.trunk.name`."
             )
         self.tokenizer = tokenizer
-        self.backend = tokenizer.backend_tokenizer
-        self._read_all()
+        self.mask: Optional[int] = tokenizer.mask_token_id
+        # Of its own, so that nobody changes it meanwhile. Some files come with truncation and padding switched on, and any call
+        # of the tokenizer elsewhere can do so: notes would be cut silently, and padding taken for text.
+        self.backend = copy.deepcopy(tokenizer.backend_tokenizer)
+        self.backend.no_truncation()
+        self.backend.no_padding()
         probe = self.backend.encode("a", add_special_tokens=True)
         text = numpy.flatnonzero(numpy.array(probe.special_tokens_mask) == 0)
         if not len(text):
@@ -223,12 +229,6 @@ class Windower:
                 f"overlap of {overlap}. Raise the setting `model.trunk.window` or lower `model.trunk.overlap`."
             )
 
-    def _read_all(self) -> None:
-        """Some files come with truncation and padding switched on, and any call of the tokenizer elsewhere can do so: notes
-        would be cut silently, and padding taken for text."""
-        self.backend.no_truncation()
-        self.backend.no_padding()
-
     def __call__(self, docs: Sequence[Doc], wanted: Optional[Sequence[bool]] = None) -> Windows:
         """Cut Docs into windows. No wordpiece is dropped.
 
@@ -236,7 +236,6 @@ class Windower:
         wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
         RETURNS (Windows): Their windows.
         """
-        self._read_all()
         texts = [doc.text if want else "" for doc, want in zip(docs, wanted or repeat(True))]
         if len(texts) == 1:  # a batch of one would wait for a thread of the library
             encodings = [self.backend.encode(texts[0], add_special_tokens=False)]
@@ -260,7 +259,7 @@ class Windower:
             offsets=offsets,
             n_prefix=len(self.prefix),
             n_suffix=len(self.suffix),
-            mask=self.tokenizer.mask_token_id,
+            mask=self.mask,
         )
 
 

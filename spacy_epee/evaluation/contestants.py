@@ -1,7 +1,6 @@
 """The same text classifier in our pipeline, spacy-transformers, PyTorch, ONNX Runtime and OpenVINO."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Type
@@ -15,6 +14,7 @@ from transformers import AutoTokenizer
 
 from ..component import EarlyExitTransformer
 from ..model import get_stepper, get_trunk_shim
+from ..threads import cached_property
 from ..trunk.loading import longest_window
 from ..trunk.onnx_export import Precision, quantize
 from ..trunk.pipelines import first_line

@@ -1,7 +1,7 @@
 """What rules would do, from the logits of all exits, without running the model."""
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, List, Optional, Sequence, Union
 
 import numpy
@@ -11,6 +11,7 @@ from ..exits.rules import ExitRule
 from ..exits.structure import Graph
 from ..items import Items
 from ..loop import Links, Reading
+from ..threads import cached_property
 
 
 class Replay:

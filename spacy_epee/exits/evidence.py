@@ -1,11 +1,12 @@
 """What an exit rule may look at after each exit."""
 
 import math
-from functools import cached_property
 from typing import Any, List, Literal, Optional, Protocol, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit, logit
+
+from ..threads import cached_property
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
 Reduction = Literal["mean", "max"]

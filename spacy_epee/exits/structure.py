@@ -1,12 +1,13 @@
 """What an exit rule may look at when the answer is a structure: spans, and links between them."""
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Set, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit
 
+from ..threads import cached_property
 from .evidence import Divergence, Evidence, Written, divergence_of
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 import warnings
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc
 
 from ..items import Items
+from ..threads import cached_property
 from ..windows import Windows
 from .event_schema import EventSchema
 

@@ -1,13 +1,13 @@
 """What kinds of spans and links there are in the events of a corpus."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc
 
 from ..annotation import annotation, spans_of
+from ..threads import cached_property
 
 KINDS = 12
 """Up to how many different strings an attribute's values are kinds, such as "start" and "stop". More are words of the text."""

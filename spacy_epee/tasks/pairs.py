@@ -1,13 +1,13 @@
 """Pairs of entities, and the window that each is read in."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Dict, Optional, Sequence
 
 import numpy
 from spacy.tokens import Doc
 
 from ..items import Items
+from ..threads import cached_property
 from ..windows import Windows
 from .candidates import EntityPairs
 

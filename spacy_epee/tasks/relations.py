@@ -283,14 +283,15 @@ class Relations(NoLinks):
 
     def _expect_entities(self, docs: Sequence[Doc]) -> None:
         """Warn once if the first documents have no entities: no answer on any document is not what anybody wants."""
-        if self._without_entities is None:
+        so_far = self._without_entities  # other threads count, too
+        if so_far is None:
             return
         if any(self.candidates.spans(doc) for doc in docs):
             self._without_entities = None
             return
-        self._without_entities += sum(len(doc) > 0 for doc in docs)
-        if self._without_entities >= EXPECTED:
-            self._without_entities = None
+        so_far += sum(len(doc) > 0 for doc in docs)
+        self._without_entities = so_far if so_far < EXPECTED else None
+        if so_far >= EXPECTED:
             key = self.candidates.spans_key
             where = "`doc.ents`" if key is None else f"`doc.spans['{key}']`"
             warnings.warn(

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, ViTImageProc
 from ..images import Imager, Preparation, need_pillow
 from ..settings import check_number
 from ..shims import ScaledShim, dump_module, load_module
+from ..threads import LOADING, kept
 from .loading import find_backbone, forward, not_loaded, refuse_code
 from .saved import build_config, plain_config
 from .stepper import LayerState, LayerStepper
@@ -86,17 +87,23 @@ class ImageTrunkShim(ScaledShim):
     @property
     def preparation(self) -> Preparation:
         """RETURNS (Preparation): What is done to an image. Made once for each backbone."""
-        if self._preparation is None or self._preparation.processor is not self.processor:
-            self._preparation = Preparation(self.processor, self._model.config, self.settings.image_size)
-        return self._preparation
+        processor = self.processor
+        return kept(
+            self,
+            "_preparation",
+            lambda made: made.processor is processor,
+            lambda: Preparation(processor, self._model.config, self.settings.image_size),
+        )
 
     @property
     def stepper(self) -> ImageStepper:
         """RETURNS (ImageStepper): The backbone as something to climb. It is checked when it is first asked for."""
-        if self._stepper is None or self._stepper.model is not self._model:
+
+        def make() -> ImageStepper:
             self._check_size()
-            self._stepper = ImageStepper(self._model, self.preparation.shape)
-        return self._stepper
+            return ImageStepper(self._model, self.preparation.shape)
+
+        return kept(self, "_stepper", lambda made: made.model is self._model, make)
 
     runner = stepper
     """What answers."""
@@ -104,10 +111,12 @@ class ImageTrunkShim(ScaledShim):
     @property
     def windower(self) -> Imager:
         """RETURNS (Imager): What reads the images of Docs. Made once for each backbone."""
-        if self._imager is None or self._imager.preparation is not self.preparation:
-            self._imager = Imager(self.preparation, self.stepper.length)
-        return self._imager
+        preparation = self.preparation
+        return kept(
+            self, "_imager", lambda made: made.preparation is preparation, lambda: Imager(preparation, self.stepper.length)
+        )
 
+    @LOADING
     def load(self) -> None:
         """Load what the settings name."""
         name = find_backbone(self.settings.name, "weights and, if the backbone has one, a preprocessor_config.json")
@@ -144,6 +153,7 @@ class ImageTrunkShim(ScaledShim):
         settings = {"config": self._model.config.to_dict(), "processor": json.loads(self.processor.to_json_string())}
         return dump_module(self._model, {name: json.dumps(plain_config(own), sort_keys=True) for name, own in settings.items()})
 
+    @LOADING
     def from_bytes(self, bytes_data: bytes) -> "ImageTrunkShim":
         self._model = load_module(bytes_data, self._build, get_torch_default_device())
         return self

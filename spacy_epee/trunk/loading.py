@@ -17,6 +17,7 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from ..settings import check_number
 from ..shims import ScaledShim
+from ..threads import LOADING, kept
 from ..windows import Windower
 from .onnx_check import check_answers, check_graphs
 from .onnx_export import Exported, export_trunk
@@ -68,9 +69,7 @@ class TrunkShim(HFShim, ScaledShim):
     @property
     def stepper(self) -> LayerStepper:
         """RETURNS (LayerStepper): The backbone as something to climb. It is checked when it is first asked for."""
-        if self._stepper is None or self._stepper.model is not self._model:
-            self._stepper = LayerStepper(self._model)
-        return self._stepper
+        return kept(self, "_stepper", lambda made: made.model is self._model, lambda: LayerStepper(self._model))
 
     @property
     def runner(self) -> Union[LayerStepper, OnnxStepper]:
@@ -80,25 +79,26 @@ class TrunkShim(HFShim, ScaledShim):
         runtime = self.settings.runtime
         if runtime == "torch" or (runtime == "auto" and (self.exported is None or self._refused)):
             return self._in_torch()
-        if self._runner is None or self._runner.exported is not self.exported:
-            try:
-                self._runner = self._open()
-            except ValueError as error:
-                if runtime == "onnx":
-                    raise
-                warnings.warn(f"This pipeline runs in torch, and not in the ONNX graphs that it has. {error}")
-                self._refused = True
-                return self._in_torch()
-        return self._runner
+        try:
+            return kept(self, "_runner", lambda made: made.exported is self.exported, self._open)
+        except ValueError as error:
+            if runtime == "onnx":
+                raise
+            warnings.warn(f"This pipeline runs in torch, and not in the ONNX graphs that it has. {error}")
+            self._refused = True
+            return self._in_torch()
 
     def _in_torch(self) -> LayerStepper:
         """The backbone in the precision of the settings."""
         stepper, precision = self.stepper, self.settings.precision
         if precision == "fp32":
             return stepper
-        if self._converted is None or self._converted[0] is not stepper or self._converted[1] != precision:
-            self._converted = stepper, precision, in_precision(stepper, precision)
-        return self._converted[2]
+        return kept(
+            self,
+            "_converted",
+            lambda made: made[0] is stepper and made[1] == precision,
+            lambda: (stepper, precision, in_precision(stepper, precision)),
+        )[2]
 
     def _open(self) -> OnnxStepper:
         if self.exported is None:
@@ -141,11 +141,14 @@ class TrunkShim(HFShim, ScaledShim):
     @property
     def windower(self) -> Windower:
         """RETURNS (Windower): What cuts Docs. Made once for each backbone."""
-        if self._windower is None or self._windower.tokenizer is not self._hfmodel.tokenizer:
-            size = min(self.settings.window, longest_window(self._model))
-            self._windower = Windower(self._hfmodel.tokenizer, size, self.settings.overlap)
-        return self._windower
+        tokenizer = self._hfmodel.tokenizer
 
+        def make() -> Windower:
+            return Windower(tokenizer, min(self.settings.window, longest_window(self._model)), self.settings.overlap)
+
+        return kept(self, "_windower", lambda made: made.tokenizer is tokenizer, make)
+
+    @LOADING
     def load(self) -> None:
         """Load what the settings name."""
         name, component = self.settings.name, self.settings.component
@@ -166,9 +169,10 @@ class TrunkShim(HFShim, ScaledShim):
         self._model = loaded.transformer
         self._hfmodel = loaded
 
+    @LOADING
     def to_bytes(self) -> bytes:
         if self._model is not None:
-            # Undo what tokenizing left in the tokenizer, so that a pipeline's bytes do not depend on its history.
+            # Undo what calls of the tokenizer elsewhere left in it, so that a pipeline's bytes do not depend on its history.
             backend = getattr(self._hfmodel.tokenizer, "backend_tokenizer", None)
             if backend is not None:
                 backend.no_truncation()
@@ -180,6 +184,7 @@ class TrunkShim(HFShim, ScaledShim):
             own = dump_trunk(objects.tokenizer, self._model, objects.vocab_file_contents)
         return own if self.exported is None else srsly.msgpack_dumps({"trunk": own, "onnx": asdict(self.exported)})
 
+    @LOADING
     def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
         message = srsly.msgpack_loads(bytes_data)
         exported = Exported.read(message["onnx"]) if "onnx" in message else None

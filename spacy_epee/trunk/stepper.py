@@ -1,18 +1,16 @@
 """Any Hugging Face encoder, one layer at a time, with rows leaving the batch at any depth.
 
-The model's own forward prepares embeddings, masks and position terms; a hook on the first layer keeps what that layer is
-called with and stops there. The layers are then called one by one on the rows that are still in the batch. Where layers are
-not all called with the same, the forward goes on through layers that only pass on what they are given. No modelling code is
-copied, so a family needs no class of its own, only to pass `verify`.
+The model's own forward prepares embeddings, masks and position terms, in a likeness of the model that shares all with it but
+the layers: in their place stands what keeps the arguments of the first one and stops there. The layers are then called one by one
+on the rows that are still in the batch. Where layers are not all called with the same, the forward goes on through layers that
+only pass on what they are given. No modelling code is copied, so a family needs no class of its own, only to pass `verify`.
 """
 
 import copy
 import inspect
 import threading
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +20,8 @@ from .families import find_family
 Inputs = Dict[str, Any]
 """What a model's forward takes."""
 
-# The hooks sit on the shared module while a batch is embedded: one thread at a time. They leave other threads' steps alone.
-_EMBEDDING = threading.Lock()
+_HERE = threading.local()
+"""What stands in place of the layers in the forward that a thread is in, as `instead`."""
 
 
 class StopForward(Exception):
@@ -111,7 +109,8 @@ class LayerStepper:
         self.layers = _find_layers(model) if family is None else list(family.layers)
         self.norm: Optional[nn.Module] = None if family is None else family.norm
         self._argument_names = list(inspect.signature(self.layers[0].forward).parameters)
-        # Found out in `_verify`.
+        # Made and found out in `_verify`.
+        self._hollow: nn.Module = model
         self._alike = True
         self._parts = 0
         self._row_args: FrozenSet[str] = frozenset()
@@ -168,39 +167,38 @@ class LayerStepper:
     def _prepare(self, inputs: Inputs) -> List[LayerCall]:
         """What the model's forward calls its layers with: the first one, if that stands for all, or each of them."""
         calls: List[LayerCall] = []
-        watched = self.layers[:1] if self._alike else self.layers
+        wanted = 1 if self._alike else self.depth
 
-        def stop(call: LayerCall) -> None:
+        def pass_on(call: LayerCall, *given: Any) -> Any:
             calls.append(call)
-            if len(calls) == len(watched):
+            if len(calls) == wanted:
                 raise StopForward
+            return (call.hidden, *[None] * (self._parts - 1)) if self._parts else call.hidden
 
-        with _EMBEDDING, self._before(watched, stop), _passing_on([] if self._alike else watched, self._parts):
-            try:
-                self._forward(inputs)
-            except StopForward:
-                pass
+        try:
+            self._forward(inputs, pass_on)
+        except StopForward:
+            pass
         return calls
 
-    def _forward(self, inputs: Inputs) -> Any:
-        """The model's own forward."""
-        return self.model(**inputs, output_hidden_states=False, output_attentions=False)
+    def _forward(self, inputs: Inputs, instead: Callable[..., Any]) -> Any:
+        """The model's own forward, with something in place of its layers.
 
-    @contextmanager
-    def _before(self, layers: Sequence[nn.Module], tell: Callable[[LayerCall], None]) -> Iterator[None]:
-        """Be told what layers are called with, in this thread."""
-        own = threading.get_ident()
+        inputs (Dict[str, Any]): What it takes.
+        instead (Callable): From the call of a layer, its arguments in order and those by name, to what it returns.
+        RETURNS (Any): What the forward returns.
+        """
         name = self._argument_names[0]
 
-        def record(layer, args, kwargs=None):  # torch may call it without, in a thread that sees it half registered
-            if threading.get_ident() == own:
-                arguments = {**dict(zip(self._argument_names, args)), **kwargs}
-                tell(LayerCall(layer, arguments.pop(name), arguments))
+        def note(layer: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+            arguments = {**dict(zip(self._argument_names, args)), **kwargs}
+            return instead(LayerCall(layer, arguments.pop(name), arguments), args, kwargs)
 
-        with ExitStack() as stack:
-            for layer in dict.fromkeys(layers):
-                stack.callback(layer.register_forward_pre_hook(record, with_kwargs=True).remove)
-            yield
+        _HERE.instead = note
+        try:
+            return self._hollow(**inputs, output_hidden_states=False, output_attentions=False)
+        finally:
+            del _HERE.instead
 
     def step(self, state: LayerState) -> None:
         """Run the next layer on a batch.
@@ -220,6 +218,13 @@ class LayerStepper:
         """
         return (state.hidden if self.norm is None else self.norm(state.hidden)).float()
 
+    def __getstate__(self) -> Dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_hollow"}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._hollow = _hollow(self.model, self.layers)
+
     def on(self, model: nn.Module) -> "LayerStepper":
         """The same for a copy of the model, without checking it again.
 
@@ -231,6 +236,7 @@ class LayerStepper:
         other.model = model
         other.layers = [model.get_submodule(names[id(layer)]) for layer in self.layers]
         other.norm = None if self.norm is None else model.get_submodule(names[id(self.norm)])
+        other._hollow = _hollow(model, other.layers)
         return other
 
     @torch.no_grad()
@@ -259,6 +265,7 @@ class LayerStepper:
         training = self.model.training
         self.model.eval()
         try:
+            self._hollow = _hollow(self.model, self.layers)
             missing = self._compare(*self._probe())
         except _UNFIT as error:
             missing = f"stepping through it raises {type(error).__name__}"
@@ -320,44 +327,49 @@ class LayerStepper:
         """How the model's own forward calls its layers, and its last hidden state."""
         calls: List[LayerCall] = []
 
-        def returned(layer, args, output):
-            calls[-1].output = output
+        def run(call: LayerCall, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+            calls.append(call)
+            call.output = call.layer(*args, **kwargs)
+            return call.output
 
-        with _EMBEDDING, self._before(self.layers, calls.append), ExitStack() as stack:
-            for layer in dict.fromkeys(self.layers):
-                stack.callback(layer.register_forward_hook(returned).remove)
-            return calls, self._forward(inputs).last_hidden_state
+        return calls, self._forward(inputs, run).last_hidden_state
 
 
 _UNFIT = (TypeError, ValueError, AttributeError, LookupError, RuntimeError, AssertionError)
 """What modules raise that are not made for what they are given."""
 
-@contextmanager
-def _passing_on(layers: Sequence[nn.Module], parts: int) -> Iterator[None]:
-    """Let layers return the states that they are given, in this thread.
 
+def _hollow(model: nn.Module, layers: Sequence[nn.Module]) -> nn.Module:
+    """Make what looks like a model, down to attributes that are set later, and calls `_HERE.instead` in place of its layers. So
+    the model itself stays as it is while it is looked into, whoever else runs it.
+
+    model (PreTrainedModel): The model.
     layers (Sequence[nn.Module]): The layers.
-    parts (int): The size of the tuple that they return, or 0 if they return the states alone.
+    RETURNS (PreTrainedModel): Its likeness.
     """
-    own = threading.get_ident()
+    found = set(layers)
 
-    def pass_on(forward, *args, **kwargs):
-        if threading.get_ident() != own:
-            return forward(*args, **kwargs)
-        hidden = args[0] if args else next(iter(kwargs.values()))
-        return (hidden, *[None] * (parts - 1)) if parts else hidden
+    def of(module: nn.Module) -> nn.Module:
+        if module in found:
+            return _like(module, __call__=lambda _, *args, **kwargs: _HERE.instead(module, args, kwargs))
+        if found.isdisjoint(module.modules()):
+            return module
+        parts = {name: None if part is None else of(part) for name, part in module._modules.items()}
+        return _like(
+            module,
+            _modules=property(lambda _: parts),
+            __getattr__=lambda own, name: parts[name] if name in parts else type(module).__getattr__(own, name),
+        )
 
-    kept = {layer: vars(layer).get("forward") for layer in layers}
-    try:
-        for layer in kept:
-            layer.forward = partial(pass_on, layer.forward)
-        yield
-    finally:
-        for layer, forward in kept.items():
-            if forward is not None:
-                layer.forward = forward
-            else:
-                vars(layer).pop("forward", None)
+    return of(model)
+
+
+def _like(module: nn.Module, **differences: Any) -> nn.Module:
+    """A module of the same class with some differences, which has all else of the module."""
+    kind = type(module)
+    like = object.__new__(type(kind.__name__, (kind,), differences))
+    like.__dict__ = module.__dict__
+    return like
 
 
 def _row_args(calls: Sequence[LayerCall], fewer: Sequence[LayerCall]) -> FrozenSet[str]:

@@ -223,7 +223,8 @@ def make_trainable(backbone: Path, folder: Path, steps: int = 8) -> Any:
         "training.max_steps": steps,
         "training.eval_frequency": 1,
         "training.before_to_disk": {"@callbacks": "test.mark"},
-        "training.score_weights": dict.fromkeys(("cats_score", "cats_full", "exit_layer"), 0.0),  # all are as good, so that each is copied to model-best
+        # All are as good, so that each is copied to model-best
+        "training.score_weights": dict.fromkeys(("cats_score", "cats_full", "exit_layer"), 0.0),
         "components.epee_textcat.model.trunk.window": 32,
         "components.epee_textcat.model.trunk.overlap": 8,
     }

@@ -50,7 +50,7 @@ def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int)
             "paths.backbone": backbone,
             f"components.{PIPE}.model.trunk.image_size": image_size,
             "training.batcher.size": BATCH,
-            "training.max_steps": steps,
+            "training.optimizer.learn_rate.total_steps": steps,
             "training.eval_frequency": max(steps // max(epochs, 2), 1),
             "training.optimizer.learn_rate.warmup_steps": steps // 10,
         },

@@ -65,7 +65,7 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
             "paths.dev": str(split(corpora, corpus, "dev")),
             "paths.backbone": str(backbone),
             "training.batcher.size": plan.batch,
-            "training.max_steps": steps,
+            "training.optimizer.learn_rate.total_steps": steps,
             "training.eval_frequency": max(steps // max(plan.epochs, 2), 1),
             "training.optimizer.learn_rate.warmup_steps": steps // 10,
             **({"training.optimizer.learn_rate.initial_rate": RATES[backbone.name]} if backbone.name in RATES else {}),

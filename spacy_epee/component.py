@@ -24,6 +24,8 @@ from spacy.util import ensure_path, minibatch, to_bytes, to_disk
 from spacy.vocab import Vocab
 from thinc.api import ConfigValidationError, Model, Optimizer, to_numpy, torch2xp, xp2torch
 
+from .annotation import EXITS, copy_doc, exits_of, install
+from .evaluation.unknown import Unknown, find_unknown, has_rivals, labels_elsewhere, showable, without_labels
 from .exits.coverage import flag
 from .exits.rules import NEEDS_DOUBT, ExitRule, check_kept, resolve_rule
 from .files import whole_folder
@@ -109,12 +111,15 @@ class EarlyExitTransformer(TrainablePipe):
             check_trunk(part.task, get_trunk_shim(model).reads, name)
         self.vocab = vocab
         self.model = model
+        self.model.attrs["ask"] = self._ask
         self.name = name
         self.parts = {task: parts[task] for task in sorted(parts)}
         self.loss = loss
         self.joint = self._config_joint = joint
         self.compare_full_depth = compare_full_depth
         self.stage = "joint"
+        self.wordpieces = 0
+        """How many wordpieces it has learned from since it was made, windows and special ones included."""
         own = {task: {"labels": [], "threshold": part.threshold} for task, part in self.parts.items()}
         self.cfg: Dict[str, Any] = {"tasks": own, "format": FORMAT} if named else {**own[self._only()], "format": FORMAT}
         self._config_rules = {task: part.exit for task, part in self.parts.items()}
@@ -401,7 +406,7 @@ class EarlyExitTransformer(TrainablePipe):
                 uncertain = bool(flagged[ran].any())
                 entry[task] = {"layer": layer, "depth": own.depth, "uncertain": uncertain, "units": found}
         for doc, entry in zip(docs, entries):
-            doc._.exits = {**doc._.exits, self.name: entry}
+            doc.user_data[EXITS] = {**exits_of(doc), self.name: entry}
 
     def update(
         self,
@@ -435,6 +440,7 @@ class EarlyExitTransformer(TrainablePipe):
         lengths = numpy.bincount(windows.docs, windows.lengths * climbing, minlength=len(docs))
         useful = numpy.flatnonzero(known.any(axis=0) & (lengths > 0))
         totals = known[:, useful].sum(axis=1)
+        self.wordpieces += int(lengths[useful].sum())
         self.model.attrs["stage"] = self.stage
         sizes = (lengths + known.sum(axis=0))[useful].astype(int)  # an item counts as a wordpiece
         for rows in pack(sizes, most, call=most):  # only the size matters here
@@ -689,12 +695,14 @@ class EarlyExitTransformer(TrainablePipe):
             full = self.run([eg.predicted for eg in examples], dict.fromkeys(self.parts))
         found: Dict[str, Dict[str, Any]] = {}
         for task, part in self.parts.items():
-            scores = self._score(task, examples, **kwargs)
-            taken = [eg.predicted._.exits.get(self.name, {}).get(task) for eg in examples]
+            unknown = self.find_unknown(examples, task)
+            unknown.warn(self._called(task))
+            scores = self._score(task, examples, unknown, **kwargs)
+            taken = [exits_of(eg.predicted).get(self.name, {}).get(task) for eg in examples]
             layers = [unit["layer"] for entry in taken if entry for unit in entry["units"]]
             scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
             if full:
-                scores[part.task.full] = self.score_answers(examples, full[task], task, **kwargs).get(part.task.main)
+                scores[part.task.full] = self.score_answers(examples, full[task], task, unknown, **kwargs).get(part.task.main)
             else:
                 scores[part.task.full] = scores.get(part.task.main) if part.exit is None else None
             found[task] = scores
@@ -708,32 +716,70 @@ class EarlyExitTransformer(TrainablePipe):
                 if scores.get(self.parts[task].task.main) is not None
             ]
             joint[name] = None if not means or None in means else float(numpy.mean(means))  # type: ignore[arg-type]
-        entries = [eg.predicted._.exits.get(self.name, {}).values() for eg in examples]
+        entries = [exits_of(eg.predicted).get(self.name, {}).values() for eg in examples]
         deepest = [max((unit["layer"] for entry in own for unit in entry["units"]), default=0) for own in entries]
         joint["exit_layer"] = float(numpy.mean(deepest)) if deepest else 0.0
         return joint
 
-    def _score(self, task: str, examples: Sequence[Example], **kwargs: Any) -> Dict[str, Any]:
-        """Run the scorer of a task."""
+    def find_unknown(
+        self, examples: Sequence[Example], task: Optional[str] = None, nlp: Optional[Language] = None
+    ) -> Unknown:
+        """Find what is annotated and no answer of a task can be: it is scored as missed. What other components have answered, or
+        may, is not among it.
+
+        examples (Sequence[Example]): The examples.
+        task (Optional[str]): The task; None if there is only one.
+        nlp (Optional[Language]): The pipeline, if its other components have not all run on the predicted Docs.
+        RETURNS (Unknown): What cannot be answered.
+        """
+        task = self._only(task)
+        own = self.parts[task].task
+        self._tell_others()
+        elsewhere = {label for eg in examples for label in own.answered_labels(eg.predicted)}
+        elsewhere.update(label for other, part in self.parts.items() if other != task for label in self.task_labels(other))
+        if nlp is not None:
+            elsewhere.update(labels_elsewhere(nlp, self, task))
+        elif own.assigns != "doc.cats" and has_rivals(examples, self.name, own.name):
+            elsewhere.update(label for eg in examples for label in own.true_labels(eg.reference))
+        return find_unknown(own, self.task_labels(task), examples, elsewhere)
+
+    def _score(self, task: str, examples: Sequence[Example], unknown: Unknown, **kwargs: Any) -> Dict[str, Any]:
+        """Run the scorer of a task. Labels that it does not know are scored with its own, as never given."""
         part, cfg = self.parts[task], self.task_cfg(task)
         if part.scorer is None:
             return {}
-        if "tasks" in self.cfg and part.task.assigns == "doc.cats":  # spaCy takes what is not annotated for wrong
-            examples = [eg for eg in examples if set(eg.reference.cats) & set(cfg["labels"])]
-        return dict(part.scorer(examples, **{**cfg, "labels": tuple(cfg["labels"]), **part.task.score_settings(), **kwargs}))
+        labels = (*cfg["labels"], *unknown.labels)
+        if part.task.assigns == "doc.cats":
+            rows = range(len(examples))
+            if "tasks" in self.cfg:  # spaCy takes what is not annotated for wrong
+                rows = [row for row in rows if set(examples[row].reference.cats) & set(labels)]  # type: ignore[assignment]
+            without = set(unknown.without)
+            examples = [without_labels(examples[row], labels) if row in without else examples[row] for row in rows]
+        scores = dict(part.scorer(examples, **{**cfg, "labels": labels, **part.task.score_settings(), **kwargs}))
+        positive = cfg.get("positive_label")
+        if unknown.labels and positive in (scores.get("cats_f_per_type") or {}):  # spaCy asks for it among two labels alone
+            scores.update(cats_score=scores["cats_f_per_type"][positive]["f"], cats_score_desc=f"F ({positive})")
+        return showable(scores) if unknown.labels else scores
 
     def score_answers(
-        self, examples: Sequence[Example], answers: Answers, task: Optional[str] = None, **kwargs: Any
+        self,
+        examples: Sequence[Example],
+        answers: Answers,
+        task: Optional[str] = None,
+        unknown: Optional[Unknown] = None,
+        **kwargs: Any,
     ) -> Dict[str, Any]:
         """Score answers that are not written on Docs.
 
         examples (Sequence[Example]): The examples.
         answers (Answers): An answer for each.
         task (Optional[str]): The task; None if there is only one.
+        unknown (Optional[Unknown]): What `find_unknown` found in them; None to look.
         RETURNS (Dict[str, Any]): The scorer's figures.
         """
         task = self._only(task)
-        return self._score(task, self.answered(examples, answers, task), **kwargs)
+        unknown = self.find_unknown(examples, task) if unknown is None else unknown
+        return self._score(task, self.answered(examples, answers, task), unknown, **kwargs)
 
     def answered(self, examples: Sequence[Example], answers: Answers, task: Optional[str] = None) -> List[Example]:
         """Write answers on copies of documents.
@@ -744,7 +790,7 @@ class EarlyExitTransformer(TrainablePipe):
         RETURNS (List[Example]): The examples with the answers.
         """
         task = self._only(task)
-        docs = [eg.predicted.copy() for eg in examples]
+        docs = [copy_doc(eg.predicted) for eg in examples]
         self.parts[task].task.annotate(docs, answers, self.task_labels(task))
         return [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
 
@@ -1022,7 +1068,7 @@ def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
 
 def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, docs: Sequence[Doc]) -> List[Doc]:
     """Copies of Docs, with sentence boundaries where a component before this one sets them and no gold ones are there."""
-    docs = [doc.copy() for doc in docs]
+    docs = [copy_doc(doc) for doc in docs]
     for name, pipe in [] if nlp is None else nlp.pipeline:
         if pipe is component:
             break
@@ -1076,5 +1122,4 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
 
 def install_extensions() -> None:
     """Register `doc._.exits`. Workers call this too."""
-    if not Doc.has_extension("exits"):
-        Doc.set_extension("exits", default={})
+    install("exits", default={})

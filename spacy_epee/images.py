@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 import numpy
 from spacy.tokens import Doc
 
+from .annotation import install
 from .errors import raise_alone
 from .windows import UnreadableDocs
 
@@ -34,8 +35,7 @@ def need_pillow() -> None:
 
 def install_extension() -> None:
     """Register `doc._.image`: a path, a PIL image or an array, None by default."""
-    if not Doc.has_extension("image"):
-        Doc.set_extension("image", getter=get_image, setter=set_image)
+    install("image", getter=get_image, setter=set_image)
 
 
 def get_image(doc: Doc) -> Any:

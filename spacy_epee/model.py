@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from spacy.tokens import Doc
@@ -98,7 +98,9 @@ def init(model: Model, X=None, Y=None) -> None:
     model.set_dim("nO", sum(heads.n_labels for heads in get_heads(model)))
 
 
-def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutputs], Callable]:
+def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) -> Tuple[List[ExitOutputs], Callable]:
+    if len(asked) and isinstance(asked[0], Doc):  # so do spaCy's tools, such as `debug model`
+        asked = list(model.attrs["ask"](asked).values())
     trunk, stepper = model.get_ref("trunk"), get_stepper(model)
     if is_train:
         set_learning_rates(trunk)

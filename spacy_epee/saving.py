@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Iterable, Set, Union
 
 from spacy.language import Language
+from spacy.strings import StringStore
 from spacy.training import loop
 from spacy.util import SimpleFrozenList
 
@@ -45,6 +46,18 @@ def save_whole(kind: type) -> None:
 
     Language.to_disk = to_disk  # type: ignore[method-assign]
     loop.shutil = _WholeCopies()  # type: ignore[assignment]
+
+
+def save_pipeline(nlp: Language, path: Path, strings: StringStore) -> None:
+    """Save a pipeline that has seen documents, without their words: spaCy keeps each word of each text in the vocabulary.
+
+    nlp (Language): The pipeline.
+    path (Path): The folder.
+    strings (StringStore): A copy of the strings that the vocabulary had before it saw them.
+    """
+    with whole_folder(path, keep=True, key=KEY) as part:
+        nlp.to_disk(part, exclude=["strings"])
+        strings.to_disk(part / "vocab" / "strings.json")
 
 
 class _WholeCopies:

@@ -148,18 +148,29 @@ class Windows:
         windows = numpy.flatnonzero(self.docs == index)
         starts = self.starts[windows]
         stops = starts + self.lengths[windows] - self.n_prefix - self.n_suffix
-        middle = (first + last) / 2
-        # The window where the token is farthest from an edge.
-        room = numpy.minimum(middle[:, None] - starts, stops - middle[:, None]) if len(windows) else numpy.zeros((len(doc), 1))
-        best = room.argmax(axis=1)
-        window = windows[best] if len(windows) else numpy.full(len(doc), -1)
         if len(windows):
+            best = farthest_from_edges((first + last) / 2, starts, stops)
+            window = windows[best]
             first_in = numpy.clip(first, starts[best], stops[best]) - starts[best] + self.n_prefix
             last_in = numpy.clip(last, starts[best], stops[best]) - starts[best] + self.n_prefix
         else:
-            first_in, last_in = first, last
+            window, first_in, last_in = numpy.full(len(doc), -1), first, last
         window = numpy.where(last_in > first_in, window, -1)
         return Alignment(window=window, first=first_in, last=last_in)
+
+
+def farthest_from_edges(places: numpy.ndarray, starts: numpy.ndarray, stops: numpy.ndarray) -> numpy.ndarray:
+    """Find the windows in which places are farthest from an edge. A matrix of places and windows would grow with their product.
+
+    places (ndarray): The places, (P,).
+    starts (ndarray): Where windows start, all as long, in rising order, (W,), at least one.
+    stops (ndarray): The places behind their ends, (W,).
+    RETURNS (ndarray): The window of each place, the first of two that are as good, (P,).
+    """
+    centres = (starts + stops) / 2
+    after = numpy.minimum(numpy.searchsorted(centres, places), len(centres) - 1)
+    before = numpy.maximum(after - 1, 0)
+    return numpy.where(numpy.abs(places - centres[before]) <= numpy.abs(centres[after] - places), before, after)
 
 
 @dataclass

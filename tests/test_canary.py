@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 
 from spacy_epee.cli import epee
-from spacy_epee.convert.rows import READERS
+from spacy_epee.convert.rows import READERS, WRITERS
 from spacy_epee.training.annotations import annotate_doc, install_extensions
 from spacy_epee.training.images import ImageReader
 from spacy_epee.training.readers import EntityReader, JsonlReader, check_cats
@@ -214,6 +214,15 @@ def test_converters_are_silent_about_what_is_wrong_in_an_object(folder, form):
 
         failed += assert_silent(run) is not None
     assert failed > 20
+
+
+@pytest.mark.parametrize("form", list(WRITERS))
+def test_writers_are_silent_about_what_is_wrong_in_a_row(folder, form):
+    failed = 0
+    for number, row in enumerate(spoilt(ROW["equivalent"])):
+        rows = [("row 1", {**ROW, "equivalent": row})]
+        failed += assert_silent(lambda: WRITERS[form](rows, folder / str(number))) is not None
+    assert failed > 10
 
 
 @pytest.mark.parametrize("form", list(FILES))

@@ -72,14 +72,14 @@ def test_project_trains_with_settings_that_there_are(name, backbone):
     # Functions and schemas refuse what they do not know; these two sections would take any name.
     for section, key in (setting.split(".", 1) for setting in settings):
         assert section not in ("paths", "vars") or key in written[section]
-    steps, every = settings["training.max_steps"], settings["training.eval_frequency"]
+    steps, every = settings["training.optimizer.learn_rate.total_steps"], settings["training.eval_frequency"]
     assert every <= steps
     assert settings.get("training.optimizer.learn_rate.warmup_steps", 0) < steps
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name.startswith("evaluate")])
 def test_project_evaluates_what_it_trains(name):
-    command = typer.main.get_command(epee).commands["evaluate"]
+    command = typer.main.get_command(epee).get_command(None, "evaluate")
     model, data = command.make_context("evaluate", words(name)[2:]).params["model"], words(name)[3]
     train = COMMANDS[name.replace("evaluate", "train")]
     assert model in train["outputs"] and model in COMMANDS[name]["deps"]

@@ -11,10 +11,12 @@ from wasabi import Printer
 
 from ..annotation import annotation
 from ..convert.rows import READERS, WRITERS, guess_format
+from ..convert.settings import ENTITIES, Settings
 from ..convert.tokenizer import Tokenizer
 from ..files import whole_file, whole_folder
-from ..training.annotations import annotate_doc, warn_expanded
+from ..training.annotations import annotate_doc, warn_expanded, warn_joined
 from ..training.checks import Align
+from ..training.events import count_doubles, warn_doubles
 from ..training.readers import check_cats, read_cats
 from . import epee
 
@@ -38,7 +40,8 @@ def convert_cli(
     try:
         form = check_options(source, target, form, to, align)
         tokenizer = Tokenizer(lang)
-        rows = Checked(READERS[form](source), tokenizer, spans_key, align)
+        # Only in a .spacy file are entities in a place that may be unable to hold them.
+        rows = Checked(READERS[form](source), tokenizer, spans_key, align, target.suffix == ".spacy")
         if to is not None:
             with whole_folder(target) as part:
                 WRITERS[to](((where, row) for where, row, _ in rows), part)
@@ -50,8 +53,12 @@ def convert_cli(
     except (ValueError, OSError, ImportError) as error:
         msg.fail(str(error), exits=1)
     warn_expanded(rows.expanded)
+    warn_doubles(rows.doubles)
+    warn_joined(rows.joined)
     *first, last = [f"{count} {what}" for what, count in rows.counts.items() if count or what != "labels"]
     msg.good(f"{rows.documents} documents with {', '.join(first)} and {last} in {target}")
+    for sentence in rows.settings.sentences():
+        msg.info(sentence)
 
 
 def check_options(source: Path, target: Path, form: Optional[str], to: Optional[str], align: str) -> str:
@@ -86,27 +93,40 @@ class Checked:
     documents (int): The rows so far.
     counts (Counter): What they have.
     expanded (Counter): See `warn_expanded`.
+    doubles (Counter): See `warn_doubles`.
+    joined (Counter): See `warn_joined`.
+    settings (Settings): What they want of what reads them.
     """
 
-    def __init__(self, rows: Iterable[Tuple[str, Row]], tokenizer: Tokenizer, spans_key: Optional[str], align: Align):
+    def __init__(
+        self, rows: Iterable[Tuple[str, Row]], tokenizer: Tokenizer, spans_key: Optional[str], align: Align, apart: bool
+    ):
         """
         rows (Iterable[Tuple[str, Dict[str, Any]]]): Places and rows.
         tokenizer (Tokenizer): The tokenizer.
         spans_key (Optional[str]): The span group for entities; None for `doc.ents`.
         align (str): "expand" or "strict".
+        apart (bool): Whether entities must not share tokens if no span group is named.
         """
-        self._rows, self._tokenizer, self._spans_key, self._align = rows, tokenizer, spans_key, align
+        self._rows, self._tokenizer, self._align = rows, tokenizer, align
+        self._spans_key = spans_key if apart else spans_key or ENTITIES
         self.documents = 0
         self.counts = Counter(dict.fromkeys(("entities", "relations", "events", "labels"), 0))
         self.expanded: Counter = Counter()
+        self.doubles: Counter = Counter()
+        self.joined: Counter = Counter()
+        self.settings = Settings(spans_key)
         self._stated = False
 
     def __iter__(self) -> Iterator[Tuple[str, Row, Doc]]:
         for where, row in self._rows:
             check_cats(row, "cats", where)
-            doc = annotate_doc(self._tokenizer, row, where, spans_key=self._spans_key, align=self._align, expanded=self.expanded)
+            key, told = self._spans_key, {"expanded": self.expanded, "joined": self.joined}
+            doc = annotate_doc(self._tokenizer, row, where, spans_key=key, align=self._align, **told)
+            self.settings.add(row, doc, key)
+            count_doubles(doc, where, self.doubles)
             self.documents += 1
-            self.counts["entities"] += len(doc.ents) if self._spans_key is None else len(doc.spans[self._spans_key])
+            self.counts["entities"] += len(doc.ents) if key is None else len(doc.spans[key])
             for name in ("relations", "events"):
                 self.counts[name] += len(annotation(doc, name) or ())
             self.counts["labels"] += len(row["cats"]) if isinstance(row.get("cats"), (list, dict)) else "cats" in row

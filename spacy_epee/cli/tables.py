@@ -2,15 +2,21 @@
 
 from itertools import zip_longest
 from textwrap import wrap
-from typing import List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from wasabi import Printer
+
+from ..cores import describe_slowdown
+from ..evaluation.sample import FEWEST
 
 WIDTH = 100
 """The most columns of characters."""
 
 SPACING = 3
 """Those between two columns of a table."""
+
+SPREAD = "± is half the 95 % interval of a difference, over the draw of the documents: a difference within it may be luck"
+"""What tables with differences say below."""
 
 LONGEST_WORD = 20
 """How long a word may be without being broken where there is no room."""
@@ -47,6 +53,37 @@ def fit(rows: Sequence[Sequence[str]], header: Sequence[str], left: int) -> List
 def percent(score: Optional[float]) -> str:
     """RETURNS (str): A share of 1 as one of 100, or "-" where nothing is annotated that it could be of."""
     return "-" if score is None else f"{100 * score:.2f}"
+
+
+def change(difference: Optional[float], spread: Optional[float]) -> str:
+    """RETURNS (str): The difference of two scores, and half the interval that it may come from."""
+    if difference is None:
+        return "-"
+    return f"{100 * difference:+.2f}" + ("" if spread is None else f" ± {100 * spread:.2f}")
+
+
+def tell(report: Dict[str, Any], msg: Printer) -> None:
+    """Print what must be known about the scores of a task.
+
+    report (Dict[str, Any]): What there is about it.
+    msg (Printer): Where to.
+    """
+    left_out, absent, name = report["left_out"], report["absent"], report["score_desc"]
+    if left_out:
+        msg.info(f"Labels in fewer than {FEWEST} of these documents are left out of the score ({name}): {len(left_out)}")
+    if absent:
+        msg.warn(f"Labels that none of these documents has count as 0 in the score ({name}): {len(absent)}")
+
+
+def tell_slowdown(gpu_id: int, msg: Printer) -> None:
+    """Print that several threads are slower than one, where seconds are measured.
+
+    gpu_id (int): The GPU; -1 for the CPU.
+    msg (Printer): Where to.
+    """
+    found = describe_slowdown() if gpu_id < 0 else None
+    if found is not None:
+        msg.warn(found)
 
 
 def times(ratio: Optional[float]) -> str:

@@ -42,8 +42,10 @@ def _row(document: Row, where: str, tally: Tally) -> Row:
     # An empty list does not say of what.
     spans = "entities" in document or "relations" in document
     for name in given:
-        values = document[name]
-        for value in [values] if isinstance(values, str) else values or []:
+        values = [document[name]] if isinstance(document[name], str) else document[name] or []
+        if not isinstance(values, list):
+            raise ValueError(f"{where}: the field '{name}' is not a list.")
+        for value in values:
             if isinstance(value, str):
                 labels.append(value)
                 continue

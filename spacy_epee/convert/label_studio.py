@@ -79,10 +79,8 @@ def _task(task: Row, annotation: Row, where: str, tally: Tally) -> Row:
         value, place = result.get("value"), f"{where}, result {number}"
         if result["type"] in SPANS:
             _add(value, result["type"], mentions, place, result.get("id"))
-        elif result["type"] == "choices" and result.get("id") not in regions and isinstance(value, dict):
-            chosen = value.get("choices")
-            if not isinstance(chosen, list) or not all(isinstance(choice, str) for choice in chosen):
-                raise ValueError(f"{place}: its choices are no list of strings.")
+        elif result["type"] == "choices" and str(result.get("id")) not in regions and isinstance(value, dict):
+            chosen = _choices(value, place)
             cats += chosen
             if isinstance(result.get("from_name"), str):
                 named.setdefault(result["from_name"], []).extend(chosen)
@@ -133,11 +131,21 @@ def _relations(result: Row, mentions: Mentions, where: str, tally: Tally) -> Ite
         return
     ends = mentions.find(result.get("from_id")), mentions.find(result.get("to_id"))
     direction = result.get("direction", "right")
-    for label in result.get("labels") or [None]:
+    labels = result.get("labels") or [None]
+    if not isinstance(labels, list):
+        raise ValueError(f"{where}: its labels are no list.")
+    for label in labels:
         if direction != "left":
             yield relation(*ends, label, where, tally)
         if direction in ("left", "bi"):
             yield relation(*reversed(ends), label, where, tally)
+
+
+def _choices(value: Row, where: str) -> List[str]:
+    chosen = value.get("choices")
+    if not isinstance(chosen, list) or not all(isinstance(choice, str) for choice in chosen):
+        raise ValueError(f"{where}: its choices are no list of strings.")
+    return chosen
 
 
 def _text(data: Row, mentions: Mentions, where: str) -> str:
@@ -166,8 +174,8 @@ def _minimal(task: Row, annotation: Row, where: str, tally: Tally) -> Row:
                 kind = next((kind for kind in SPANS if isinstance(part, dict) and kind in part), SPANS[0])
                 _add(part, kind, mentions, f"{where}, region {number}")
         elif isinstance(value, dict) and isinstance(value.get("choices"), list):
-            named[name] = value["choices"]
-            cats += value["choices"]
+            named[name] = _choices(value, where)
+            cats += named[name]
         else:
             rest[name] = value
     row = {"id": str(task.get("id", "")), "text": _text(rest, mentions, where), "ents": mentions.rows}

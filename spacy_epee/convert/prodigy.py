@@ -1,5 +1,6 @@
 """Prodigy: what `db-out` writes, one answer a line (https://prodi.gy/docs/api-interfaces)."""
 
+from bisect import bisect_left
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -82,10 +83,13 @@ def _annotate(answer: Row, row: Row, where: str, tally: Tally) -> None:
     for span in fields(answer, "spans", ("start", "end"), where):
         mentions.add(span["start"], span["end"], span.get("label"), span.get("text"), (span["start"], span["end"]))
     tokens = fields(answer, "tokens", ("start", "end"), where)
+    if not all(type(token[end]) is int for token in tokens for end in ("start", "end")):
+        raise ValueError(f"{where}: a token's 'start' or 'end' is not a whole number.")
+    owners = _owners(mentions.rows, tokens)
     relations: List[Dict[str, str]] = []
     for number, entry in enumerate(fields(answer, "relations", ("head", "child"), where), 1):
         place = f"{where}, relation {number}"
-        ends = [_end(entry, end, mentions, tokens, place) for end in ("head", "child")]
+        ends = [_end(entry, end, mentions, tokens, owners, place) for end in ("head", "child")]
         relations.append(relation(*ends, entry.get("label"), place, tally))
     mentions.fit(row["text"])
     row["ents"] = mentions.rows
@@ -93,22 +97,29 @@ def _annotate(answer: Row, row: Row, where: str, tally: Tally) -> None:
         row["relations"] = relations
 
 
-def _end(entry: Row, end: str, mentions: Mentions, tokens: List[Row], where: str) -> str:
+def _owners(ents: List[Row], tokens: List[Row]) -> Dict[int, str]:
+    """The entity that each token is in, if it is in one."""
+    starts = [token["start"] for token in tokens]
+    found: Dict[int, str] = {}
+    for ent in ents:
+        for number in range(bisect_left(starts, ent["start"]), bisect_left(starts, ent["end"])):
+            found.setdefault(number, ent["id"])
+    return found
+
+
+def _end(entry: Row, end: str, mentions: Mentions, tokens: List[Row], owners: Dict[int, str], where: str) -> str:
     """The entity that a relation begins or ends at. Relations can be between words that are no spans."""
     span = entry.get(f"{end}_span")
     if isinstance(span, dict):
         start, stop = span.get("start"), span.get("end")
-        if not isinstance(start, int) or not isinstance(stop, int):
+        if type(start) is not int or type(stop) is not int:
             raise ValueError(f"{where}: its '{end}_span' has no 'start' or no 'end'.")
         return mentions.find((start, stop)) or mentions.add(start, stop, span.get("label"), None, (start, stop))
     number = entry[end]
     if type(number) is not int or not 0 <= number < len(tokens):
         raise ValueError(f"{where}: it has no '{end}_span', and its '{end}' is no token of this text.")
-    start, stop = tokens[number]["start"], tokens[number]["end"]
-    for ent in mentions.rows:
-        if ent["start"] <= start and stop <= ent["end"]:
-            return ent["id"]
-    return mentions.add(start, stop, None, None, (start, stop))
+    place = tokens[number]["start"], tokens[number]["end"]
+    return owners.get(number) or mentions.find(place) or mentions.add(*place, None, None, place)
 
 
 def _unite(known: Row, more: Row, binary: bool, tally: Tally) -> None:

@@ -22,7 +22,7 @@ class Remarks:
         topic (str): The sentence that it belongs to.
         what (str): What it is: a kind, and nothing of a file.
         where (str): The file, and the line if it is one.
-        count (int): How many there are.
+        count (int): How many there are; nothing is said of none.
         """
         if count:
             self.counts.setdefault(topic, Counter())[what] += count

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 from ..errors import raise_alone
 from ..texts import find_files
 from ..training.readers import JSONL, iterate_rows
+from . import bioc, pubtator
 from .bioc import read_bioc
 from .bionlp import read_bionlp
 from .brat import read_brat
@@ -36,20 +37,10 @@ SUFFIXES: Dict[str, List[str]] = {
     "json": [".json"],
     "brat": [".ann"],
     "bionlp": [".a1", ".a2"],
-    "bioc": [".xml"],
-    "pubtator": [".pubtator", ".pubtator.txt"],
+    "bioc": bioc.SUFFIXES,
+    "pubtator": pubtator.SUFFIXES,
 }
 """What names end in, in small or capital letters. Those of annotation tools are told apart by what is in them."""
-
-
-def _each(reader: Reader, form: str) -> Reader:
-    """A reader of a folder, from one of a file."""
-
-    def read(path: Path) -> Iterator[Tuple[str, Row]]:
-        for file in find_files(path, SUFFIXES[form]):
-            yield from reader(file)
-
-    return read
 
 
 def _alone(reader: Reader) -> Reader:
@@ -68,8 +59,8 @@ READERS: Dict[str, Reader] = {
     "jsonl": _alone(read_rows),
     "brat": _alone(read_brat),
     "bionlp": _alone(read_bionlp),
-    "bioc": _alone(_each(read_bioc, "bioc")),
-    "pubtator": _alone(_each(read_pubtator, "pubtator")),
+    "bioc": _alone(read_bioc),
+    "pubtator": _alone(read_pubtator),
     "prodigy": _alone(read_prodigy),
     "doccano": _alone(read_doccano),
     "label-studio": _alone(read_label_studio),

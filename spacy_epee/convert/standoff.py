@@ -36,7 +36,7 @@ KINDS = {
     "#": f"a note of the type '{NOTE}'",
 }
 
-ID = re.compile(r"([TERAMN])[A-Za-z]*[0-9]\S*|(#)\S*|(\*)(?!\S)")
+ID = re.compile(r"[TERAMN][0-9]\S*|#\S*|\*(?!\S)")
 """What a line begins with."""
 
 OFFSET = "([0-9]{1,18}) +([0-9]{1,18})"
@@ -137,10 +137,10 @@ class Standoff:
             if unfinished is not None and (word is None or line[word.end() : word.end() + 1] != "\t"):
                 # Some tools write line ends of the text as they are.
                 unfinished.text = f"{unfinished.text}\n{whole}"
-            elif word is None:
-                self.remarks.add(LEFT_OUT, "lines of no known kind", place, count=bool(line.strip()))
-            else:
+            elif word is not None:
                 unfinished = self._read_line(line, word.group(), place, given)
+            elif line.strip():
+                self.remarks.add(LEFT_OUT, "lines of no known kind", place)
             if unfinished is not None and not len(unfinished.text or "") < unfinished.length:
                 unfinished = None
 
@@ -223,7 +223,9 @@ class Standoff:
         parts = [(int(start), int(end)) for start, end in re.findall(OFFSET, found.group(2))]
         if not all(start < end for start, end in parts) and not (len(parts) == 1 and parts[0][0] == parts[0][1]):
             return False
-        mention = Mention(found.group(1), parts, text if text.strip() else None, f"{place}, {number}")
+        # What stands behind the number of an id may be anything.
+        where = f"{place}, {number}" if number[1:].isdecimal() else place
+        mention = Mention(found.group(1), parts, text if text.strip() else None, where)
         if text[mention.length : mention.length + 1] == "\t":
             mention.text = text[: mention.length]
             self.remarks.add(LEFT_OUT, "comments behind annotations", place)

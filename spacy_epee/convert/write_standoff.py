@@ -94,7 +94,10 @@ class _Lines:
         for place, ent in enumerate(ents, 1):
             name = f"{where}, entity {place}"
             self._note(self.ids[ent["id"]], self._flags(self.ids[ent["id"]], read_flags(ent, len(self.text), name), name))
-        for members in row.get("equivalent", []):
+        sets = row.get("equivalent", [])
+        if not isinstance(sets, list) or not all(isinstance(members, list) for members in sets):
+            raise ValueError(f"{where}: the field 'equivalent' is not a list of lists.")
+        for members in sets:
             self.rest.append("*\tEquiv " + " ".join(self._entity(member, f"{where}, 'equivalent'") for member in members))
 
     def notes(self) -> List[str]:
@@ -160,7 +163,7 @@ class _Lines:
     def _entity_at(self, entry: Dict[str, Any], place: Place) -> Any:
         """The entity that a trigger or argument is; None if it is somewhere else than the one that it names."""
         entity = entry.get("ent")
-        return entity if entity is not None and self.places.get(entity) == place else None
+        return entity if isinstance(entity, (str, int)) and self.places.get(entity) == place else None
 
     def _span(self, label: str, parts: List[Part], where: str, note: Optional[Dict[str, Any]] = None) -> str:
         """A T line that is no entity."""

@@ -16,6 +16,7 @@ from spacy.training import Example
 from spacy.util import load_model, make_tempdir
 
 from ..component import EarlyExitTransformer
+from ..exits.written import make_rule
 from ..loop import Answers
 from ..trunk.pipelines import first_line
 from .contestants import CONTESTANTS, Contestant, Unavailable, Workplace
@@ -117,17 +118,28 @@ def benchmark(
                         timed["realised"] = faster / report["contestants"][name]["fewer_layers"]
                     report["contestants"][name]["batches"][str(size)] = timed
         for name in tqdm.tqdm(list(found) if memory else [], desc="Memory", disable=not progress, leave=False):
-            asked = (name, model, component.name, Path(folder), texts, max(batch_sizes))
+            rule = component.exit.to_config() if hasattr(component.exit, "to_config") else None  # type: ignore[union-attr]
+            asked = (name, model, component.name, rule, Path(folder), texts, max(batch_sizes))
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 report["contestants"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()
     return report
 
 
-def _measure_memory(name: str, model: str, component: str, folder: Path, texts: Sequence[str], size: int) -> Optional[float]:
+def _measure_memory(
+    name: str,
+    model: str,
+    component: str,
+    rule: Optional[Dict[str, Any]],
+    folder: Path,
+    texts: Sequence[str],
+    size: int,
+) -> Optional[float]:
     """The megabytes that a contestant takes to answer, whose files are there. None if that cannot be told."""
     try:
-        nlp = load_model(model)
-        contestant = CONTESTANTS[name](Workplace(model, nlp.get_pipe(component), folder))  # type: ignore[arg-type]
+        pipe: EarlyExitTransformer = load_model(model).get_pipe(component)  # type: ignore[assignment]
+        if rule is not None:
+            pipe.set_exit(make_rule(rule))
+        contestant = CONTESTANTS[name](Workplace(model, pipe, folder))
         contestant.load()
         contestant.run([FIRST], 1)
         with watch_memory() as peak:

@@ -68,7 +68,8 @@ def compare(
     ready = prepare(nlp, component, examples)
     docs = [eg.predicted for eg in ready]
     answers = {name: component.run(docs, contestant) for name, contestant in contestants.items()}
-    tasks = {task: _compare(Scoring(component, ready, task, fewest), answers) for task in component.parts}
+    scorings = {task: Scoring(component, ready, task, fewest, nlp) for task in component.parts}
+    tasks = {task: _compare(scoring, answers) for task, scoring in scorings.items()}
     for name, own in answers.items():
         report[name] = _climbed(list(own.values())) if len(tasks) > 1 else {}
     report["depth"] = next(iter(tasks.values()))["depth"]
@@ -145,7 +146,10 @@ def milliseconds(
 
 def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Answers]]) -> Dict[str, Any]:
     """Scores and layers of a task by the names of those who answered, and how they differ."""
+    rule = scoring.component.exits[scoring.name]
     found: Dict[str, Any] = {"unit": scoring.task.unit, "left_out": scoring.left_out, "absent": scoring.absent}
+    config = rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
+    found["rule"] = None if rule is None else config or type(rule).__name__
     answered = {name: scoring.answered(own[scoring.name]) for name, own in answers.items()}
     for name, by_task in answers.items():
         own, scores = by_task[scoring.name], scoring.scores(answered[name])

@@ -160,8 +160,8 @@ class Exits(Pipeline):
 
     def load(self) -> None:
         self.nlp = self.open(self.place.component.name)
-        if self.full:
-            self.nlp.get_pipe(self.place.component.name).set_exit(None)  # type: ignore[attr-defined]
+        rule = None if self.full else self.place.component.exit
+        self.nlp.get_pipe(self.place.component.name).set_exit(rule)  # type: ignore[attr-defined]
 
     def open(self, name: str) -> Language:
         """RETURNS (Language): The pipeline, with the component of this name alone."""

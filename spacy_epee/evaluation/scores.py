@@ -6,7 +6,7 @@ import numpy
 from scipy.stats import rankdata
 from spacy.scorer import PRFScore
 
-from ..annotation import annotation
+from ..annotation import annotate, annotation, copy_doc
 from ..tasks.event_answers import write_events
 from .events import facts_of
 from .simulate import Replay, Simulation
@@ -26,31 +26,33 @@ def label_score(stored: "Stored") -> Score:
     """For the labels of documents: the F-score of the positive label if there is one, macro F of exclusive labels, macro AUC of
     others."""
     labels, cfg = stored.labels, stored.component.task_cfg(stored.name)
-    truths, given = (numpy.zeros((stored.n_docs, len(labels)), dtype="float32") for _ in range(2))
+    every = [*labels, *stored.unknown.labels]
+    truths, given = (numpy.zeros((stored.n_docs, len(every)), dtype="float32") for _ in range(2))
     for doc, eg in enumerate(stored.examples):
         cats = eg.reference.cats
-        for column, label in enumerate(labels):
+        for column, label in enumerate(every):
             truths[doc, column] = cats.get(label, 0) > 0
             given[doc, column] = label in cats
     known = given.any(axis=1)
-    probabilities = numpy.zeros_like(truths)
-    counted = [labels.index(label) for label in stored.scoring.counted]
+    probabilities = numpy.zeros_like(truths)  # labels that are not known have none
+    counted = [every.index(label) for label in stored.scoring.counted]
+    gold = truths.argmax(axis=1)
+    gold[~truths.any(axis=1)] = len(every)  # none of them, so that every answer is wrong
 
     def of_exclusive(simulation: Simulation, docs: Optional[numpy.ndarray] = None) -> float:
-        gold = truths.argmax(axis=1)
         # Without an image all scores are 0, and no label is right; without a wordpiece the first one is the answer.
         said = (truths > 0).argmin(axis=1) if stored.task.name == "imagecat" else numpy.zeros(stored.n_docs, dtype=int)
         said[stored.docs] = simulation.logits.argmax(axis=1)
-        counts = numpy.zeros((len(labels), len(labels)))
+        counts = numpy.zeros((len(every) + 1, len(every)))
         rows = known if docs is None else known & docs
         numpy.add.at(counts, (gold[rows], said[rows]), 1)
         hits = counts.diagonal()
-        scores = 2 * hits / numpy.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1)
+        scores = 2 * hits / numpy.maximum(counts.sum(axis=0) + counts[:-1].sum(axis=1), 1)
         positive = cfg.get("positive_label")
         return float(scores[counted].mean() if positive is None else scores[labels.index(positive)])
 
     def of_others(simulation: Simulation, docs: Optional[numpy.ndarray] = None) -> float:
-        probabilities[stored.docs] = simulation.probabilities
+        probabilities[stored.docs, : len(labels)] = simulation.probabilities
         total = 0.0
         for column in counted:
             rows = given[:, column] > 0 if docs is None else (given[:, column] > 0) & docs
@@ -67,9 +69,10 @@ def pair_score(stored: "Stored") -> Score:
     """For relations: micro F."""
     first = int(stored.task.exclusive)  # the first logit of exclusive labels is "not related"
     annotated = numpy.array([annotation(eg.reference, "relations") is not None for eg in stored.examples], dtype=bool)
+    counted = {*stored.labels, *stored.unknown.labels}
     gold = numpy.array(
         [
-            sum(len(given & set(stored.labels)) for given in stored.task.gold(eg.reference).values())  # type: ignore[attr-defined]
+            sum(len(given & counted) for given in stored.task.gold(eg.reference).values())  # type: ignore[attr-defined]
             for eg in stored.examples
         ]
     )
@@ -119,17 +122,18 @@ def count_events(
     RETURNS (Tuple[ndarray, ndarray, ndarray]): What is found and what of it is right, (E, U, names) each, and what is annotated
         in each document, (D, names). Documents without annotation count nothing.
     """
-    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, stored.labels) for eg in stored.examples]
+    counted = [*stored.labels, *stored.unknown.labels]
+    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, counted) for eg in stored.examples]
     annotated = [annotation(eg.reference, "events") is not None for eg in stored.examples]
     gold = numpy.array([[len(own[name]) for name in names] for own in facts])
     found = numpy.zeros((len(replay.evidence), replay.n_units, len(names)))
     right = numpy.zeros_like(found)
-    docs = [eg.predicted.copy() for eg in stored.examples]
+    docs = [copy_doc(eg.predicted) for eg in stored.examples]
     for exit, evidence in enumerate(replay.evidence):
         for unit, index in enumerate(stored.docs.tolist()):
             if not annotated[index]:
                 continue
-            docs[index]._.events = []
+            annotate(docs[index], "events", [])
             write_events(docs[index], [evidence.graph(unit)], stored.outputs.items, stored.labels)  # type: ignore
             said = facts_of(docs[index], stored.examples[index].reference, stored.labels)
             for column, name in enumerate(names):

@@ -4,6 +4,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import numpy
+from spacy.language import Language
 from spacy.training import Example
 
 from ..annotation import annotation
@@ -30,6 +31,7 @@ def describe_main(component: "EarlyExitTransformer", task: str) -> str:
 class Scoring:
     """Scores of the answers of a task to some documents.
 
+    unknown (Unknown): What no answer can be.
     counts (Dict[str, int]): In how many documents each label is annotated.
     annotated (bool): Whether there is anything to score against.
     counted (List[str]): The labels that count in a mean over labels.
@@ -37,7 +39,12 @@ class Scoring:
     """
 
     def __init__(
-        self, component: "EarlyExitTransformer", examples: Sequence[Example], task: Optional[str] = None, fewest: int = 0
+        self,
+        component: "EarlyExitTransformer",
+        examples: Sequence[Example],
+        task: Optional[str] = None,
+        fewest: int = 0,
+        nlp: Optional[Language] = None,
     ):
         """
         component (EarlyExitTransformer): The component.
@@ -45,15 +52,21 @@ class Scoring:
         task (Optional[str]): The task; None if there is only one.
         fewest (int): In how many of the documents a label must be to count in a mean over labels. 0: the figures are the
             scorer's own.
+        nlp (Optional[Language]): The pipeline, to know the labels of its other components.
         """
         self.component = component
         self.examples = list(examples)
         self.name = component._only(task)
         self.task = component.parts[self.name].task
-        self.counts = count_labels(self.examples, self.task, component.task_labels(self.name))
+        self.unknown = component.find_unknown(self.examples, self.name, nlp)
+        self.unknown.warn(component._called(self.name))
+        labels = [*component.task_labels(self.name), *self.unknown.labels]
+        self.counts = count_labels(self.examples, self.task, labels)
         self.annotated = any(map(self._is_annotated, self.examples))
         macro = self.task.assigns == "doc.cats" and "positive_label" not in component.task_cfg(self.name)
-        self.left_out = [label for label, count in self.counts.items() if macro and count < fewest]
+        # Where labels do not exclude each other, documents with a label are told from those without it.
+        enough = self.counts if self.task.exclusive else {x: min(n, self.n_docs - n) for x, n in self.counts.items()}
+        self.left_out = [label for label, count in enough.items() if macro and count < fewest]
         self.counted = [label for label in self.counts if label not in self.left_out]
         self.absent = [label for label, count in self.counts.items() if macro and not count and not fewest and self.annotated]
 
@@ -76,7 +89,7 @@ class Scoring:
     def scores(self, answered: Answered) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): The figures of the scorer. None for all numbers if nothing is annotated; of labels that are
         in no document there are none."""
-        scores = self.component._score(self.name, answered)
+        scores = self.component._score(self.name, answered, self.unknown)
         if not self.annotated:
             return {name: None if isinstance(score, float) else score for name, score in scores.items()}
         return scores
@@ -91,7 +104,7 @@ class Scoring:
         some = answered if docs is None else [eg for eg, kept in zip(answered, docs) if kept]
         if not self.annotated or not any(map(self._is_annotated, some)):
             return None
-        return self.main_of(self.component._score(self.name, some))
+        return self.main_of(self.component._score(self.name, some, self.unknown if docs is None else self.unknown.of(docs)))
 
     def main_of(self, scores: Dict[str, Any]) -> Optional[float]:
         """RETURNS (Optional[float]): The main one of the scorer's figures."""
@@ -100,10 +113,9 @@ class Scoring:
         if not self.left_out:
             return scores.get(self.task.main)
         if self.task.exclusive:
-            found = [scores["cats_f_per_type"][label]["f"] for label in self.counted]
+            found = [(scores["cats_f_per_type"].get(label) or {"f": 0.0})["f"] for label in self.counted]
         else:
-            found = [scores["cats_auc_per_type"][label] for label in self.counted]
-        found = [score for score in found if score is not None]
+            found = [scores["cats_auc_per_type"].get(label) or 0.0 for label in self.counted]
         return float(numpy.mean(found)) if found else None
 
     def describe(self, scores: Dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from scipy.special import expit
+from spacy.language import Language
 from spacy.training import Example
 
 from ..exits.calibration import calibration_report, fit_temperatures, reliability, said_and_hits
@@ -11,7 +12,7 @@ from ..model import get_exit_layers
 from .sample import labels_in
 from .scores import Score, event_score, label_score, pair_score
 from .scoring import Scoring, describe_main
-from .simulate import Replay, Simulation
+from .simulate import Replay
 
 if TYPE_CHECKING:
     from ..component import EarlyExitTransformer
@@ -31,6 +32,7 @@ class Stored:
     given (ndarray): 0 where nothing is known, (N, K).
     items_docs (ndarray): The document of each item, (N,).
     places (Optional[ndarray]): Of pairs the document, and the tokens of head and child, (N, 5).
+    unknown (Unknown): What is annotated and no answer can be.
     """
 
     def __init__(
@@ -39,19 +41,22 @@ class Stored:
         examples: Sequence[Example],
         task: Optional[str] = None,
         fewest: int = 0,
+        nlp: Optional[Language] = None,
     ):
         """
         component (EarlyExitTransformer): The component.
         examples (Sequence[Example]): The documents, as they come to the component.
         task (Optional[str]): The task; None if there is only one.
         fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 counts all.
+        nlp (Optional[Language]): The pipeline, to know the labels of its other components.
         """
         self.component = component
         self.examples = list(examples)
         self.name = component._only(task)
         self.task = component.parts[self.name].task
         self.labels = component.task_labels(self.name)
-        self.scoring = Scoring(component, self.examples, self.name, fewest)
+        self.scoring = Scoring(component, self.examples, self.name, fewest, nlp)
+        self.unknown = self.scoring.unknown
         self.layers = get_exit_layers(component.model)
         size = max(len(self.examples), 1) if self.task.name == "events" else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
@@ -69,7 +74,7 @@ class Stored:
             if self.task.name == "relations":
                 tokens = numpy.hstack((items.head_tokens, items.child_tokens))[rows]
                 places.append(numpy.column_stack((items.docs[rows] + number * size, tokens)))
-            for part, whole in zip(self.task.targets(batch, self.labels, items), (truths, given)):
+            for part, whole in zip(self.task.targets(batch, self.labels, items, strict=False), (truths, given)):
                 whole.append(part[rows])
         if not batches:
             raise ValueError("There are no documents.")

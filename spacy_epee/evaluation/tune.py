@@ -11,7 +11,6 @@ from ..exits.rules import ExitRule
 from .grids import rule_grids
 from .simulate import Replay, Simulation
 
-
 NEAR = 0.05
 """By what share of the fewest layers another setting may run more and is still as fast."""
 

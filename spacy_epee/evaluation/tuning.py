@@ -1,7 +1,7 @@
 """From what a user asks for to an exit rule in the pipeline."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy
 from spacy.language import Language
@@ -42,7 +42,7 @@ class Wish:
         if len(given) > 1:
             raise ValueError(f"Give one of {', '.join('--' + name.replace('_', '-') for name in given)}, not several.")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise ValueError(f"--max-drop is {self.max_drop}; give points from 0 to 100, such as 0.5.")
+            raise ValueError(f"--max-drop is {self.max_drop}; give points from 0 to 100, and begin with 0.")
         if self.min_speedup is not None and not self.min_speedup >= 1:
             raise ValueError(f"--min-speedup is {self.min_speedup}; give a number from 1 on, such as 2.")
         if self.max_disagreement is not None and not 0 < self.max_disagreement <= 1:
@@ -103,7 +103,7 @@ class Tuning:
             require_documents(len(examples), wish.max_disagreement, wish.confidence)
         self.nlp, self.component, self.wish, self.progress = nlp, component, wish, progress
         self.examples = list(examples)
-        self.stored = Stored(component, prepare(nlp, component, self.examples), task, fewest)
+        self.stored = Stored(component, prepare(nlp, component, self.examples), task, fewest, nlp)
         self.name = self.stored.name
         self.rule = component.exits[self.name]
         check_annotation(self.stored, missing_labels)
@@ -270,11 +270,22 @@ def describe_rule(rule: Optional[Dict[str, Any]]) -> str:
     for name, value in rule.items():
         if name == "rules":
             parts += [f"{key}: {describe_rule(part)}" for key, part in value.items()]
+        elif name == "rule":
+            parts.append(name_rule(value))
         elif isinstance(value, (list, tuple)):
             parts.append(f"{name} {' '.join(f'{number:.3g}' for number in value)}")
         elif not name.startswith("@"):
             parts.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
     return ", ".join(parts)
+
+
+def name_rule(rule: Union[Dict[str, Any], str, None]) -> str:
+    """RETURNS (str): A rule with its settings, on a line."""
+    if rule is None:
+        return "none, the full depth"
+    if isinstance(rule, str):  # it does not tell its settings
+        return rule
+    return f"{rule['@misc'].split('.')[-2]} ({describe_rule(rule)})"
 
 
 def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:

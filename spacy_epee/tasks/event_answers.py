@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
 import numpy
 from spacy.tokens import Doc, Span
 
-from ..annotation import annotation
+from ..annotation import annotate, annotation
 from ..exits.structure import Graph
 from .event_items import KIND, START, STOP, EventItems
 
@@ -51,7 +51,7 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: EventItems, labels: S
                 _add_argument(events[number], graph, child, role, score, None, items)
         _add_attributes(events[number], graph, place, items, doc)
     _add_nested(events, nested)
-    doc._.events = events
+    annotate(doc, "events", events)
     doc.spans[GROUP] = [Span(doc, *event["trigger"], label=event["label"]) for event in events]
     doc.spans[GROUP].attrs["scores"] = numpy.array([event["score"] for event in events], dtype="float32")
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import numpy
 from spacy.tokens import Doc
 
-from ..annotation import annotation
+from ..annotation import annotation, spans_of
 
 KINDS = 12
 """Up to how many different strings an attribute's values are kinds, such as "start" and "stop". More are words of the text."""
@@ -111,13 +111,14 @@ class SchemaBuilder:
 
         doc (Doc): The Doc.
         """
-        for event in annotation(doc, "events") or ():
+        events = annotation(doc, "events") or ()
+        for event in events:
             self.events[event["label"]] = None
             own: Kind = ("event", event["label"])
             for argument in event["arguments"]:
-                child = argument_kind(doc, argument, self.entities)
+                child = argument_kind(doc, events, argument, self.entities)
                 head = own if argument.get("parent") is None else argument_kind(
-                    doc, event["arguments"][argument["parent"]], self.entities
+                    doc, events, event["arguments"][argument["parent"]], self.entities
                 )
                 if head is not None and child is not None:
                     self.links.add((head, child, argument["role"]))
@@ -162,23 +163,26 @@ class EntityKinds:
 
     def spans(self, doc: Doc) -> List[Any]:
         """RETURNS (List[Span]): The entities of a Doc."""
-        return list(doc.ents if self.spans_key is None else doc.spans.get(self.spans_key, ()))
+        return spans_of(doc, self.spans_key)
 
     def label(self, doc: Doc, start: int, end: int) -> Optional[str]:
         """RETURNS (Optional[str]): The label of the entity of some tokens; None if there is none."""
         return next((span.label_ for span in self.spans(doc) if (span.start, span.end) == (start, end)), None)
 
 
-def argument_kind(doc: Doc, argument: Dict[str, Any], entities: Optional[EntityKinds]) -> Optional[Kind]:
+def argument_kind(
+    doc: Doc, events: Sequence[Dict[str, Any]], argument: Dict[str, Any], entities: Optional[EntityKinds]
+) -> Optional[Kind]:
     """Find the kind of span that an argument is.
 
-    doc (Doc): The Doc, with the event.
+    doc (Doc): The Doc.
+    events (Sequence[Dict[str, Any]]): Its events.
     argument (Dict[str, Any]): The argument.
     entities (Optional[EntityKinds]): The given entities; None if arguments are found in the text.
     RETURNS (Optional[Kind]): The kind; None if the argument is no given entity.
     """
     if argument.get("event") is not None:
-        return "event", doc._.events[argument["event"]]["label"]
+        return "event", events[argument["event"]]["label"]
     if entities is None:
         return "role", argument["role"]
     label = entities.label(doc, *argument["span"])

@@ -11,6 +11,9 @@ from .checks import NO_LABEL, check_label, check_place, is_short_line, may_be_la
 
 Place = Tuple[int, int]
 
+MOST_NAMED = 10_000
+"""The most arguments of an event of which a parent is looked for by its role: each is compared with all others."""
+
 
 @dataclass
 class ArgumentRow:
@@ -126,7 +129,8 @@ def check_circles(links: Sequence[Sequence[int]], where: str, what: str = "event
         TopologicalSorter(dict(enumerate(links))).prepare()
     except CycleError as error:
         # The last one of the circle is the first one again.
-        circle = ", ".join(str(number + 1) for number in sorted(set(error.args[1])))
+        numbers = sorted(set(error.args[1]))
+        circle = ", ".join(str(number + 1) for number in numbers[:5]) + ", ..." * (len(numbers) > 5)
         link = "is, by way of arguments, an argument" if what == "event" else "is, by way of its parents, a part"
         raise_alone(ValueError(f"{where}, {what} {circle}: it {link} of itself."))
 
@@ -146,12 +150,12 @@ def _read_arguments(
             check_index(event, len(triggers), f"{name}: its event", "events of this document")
             place = triggers[event]
         found.append(ArgumentRow(entry["role"], place, None, event))
-    roles = _by_role(found)
+    parents = _Parents(found)
     for number, (entry, argument) in enumerate(zip(entries, found)):
         name = f"{where}, argument {number + 1}"
         parent = entry.get("parent")
         if isinstance(parent, str):
-            parent = _find_parent(roles.get(parent), number, argument.place, name)
+            parent = parents.find(number, parent, name)
         elif parent is not None:
             check_index(parent, len(found), f"{name}: its parent", "arguments of this event")
         argument.parent = parent
@@ -185,21 +189,38 @@ def _place(entry: Dict[str, Any], entities: Dict[Any, Place], length: int, where
     return entry["start"], entry["end"]
 
 
-def _by_role(arguments: Sequence[ArgumentRow]) -> Dict[str, numpy.ndarray]:
-    """The arguments of each role: their numbers, first characters and the ones behind the last, (N, 3)."""
-    found: Dict[str, List[Tuple[int, int, int]]] = {}
-    for number, argument in enumerate(arguments):
-        found.setdefault(argument.role, []).append((number, *argument.place))
-    return {role: numpy.array(places, dtype="int64") for role, places in found.items()}
+class _Parents:
+    """Finds the arguments of an event that others are a part of."""
 
+    def __init__(self, arguments: Sequence[ArgumentRow]):
+        self.places = numpy.array([argument.place for argument in arguments], dtype="int64").reshape(-1, 2)
+        numbers: Dict[str, List[int]] = {}
+        for number, argument in enumerate(arguments):
+            numbers.setdefault(argument.role, []).append(number)
+        self.numbers = {role: numpy.array(found) for role, found in numbers.items()}
 
-def _find_parent(same: Optional[numpy.ndarray], number: int, place: Place, where: str) -> int:
-    """The argument of a role that an argument is a part of: the shortest that holds it, or else the nearest."""
-    others = None if same is None else same[same[:, 0] != number]
-    if others is None or not len(others):
-        raise ValueError(f"{where}: its parent is a string, and no other argument of this event has that role.")
-    numbers, first, last = others.T
-    holds = (first <= place[0]) & (place[1] <= last)
-    if holds.any():
-        return int(numbers[holds][(last - first)[holds].argmin()])
-    return int(numbers[numpy.maximum(numpy.maximum(first - place[1], place[0] - last), 0).argmin()])
+    def find(self, number: int, role: str, where: str) -> int:
+        """Find the argument of a role that an argument is a part of: the shortest that holds it, or else the nearest.
+
+        number (int): The argument.
+        role (str): The role.
+        where (str): What to call the argument in errors.
+        RETURNS (int): The other argument.
+        """
+        if len(self.places) > MOST_NAMED:
+            raise ValueError(
+                f"{where}: its parent is a string, and the event has over {MOST_NAMED} arguments. Give the parent's place in "
+                "the list of arguments, counted from 0."
+            )
+        others = self.numbers.get(role, numpy.empty(0, dtype="int64"))
+        others = others[others != number]
+        if not len(others):
+            raise ValueError(f"{where}: its parent is a string, and no other argument of this event has that role.")
+        start, end = self.places[number]
+        first, last = self.places[others].T
+        holds = (first <= start) & (end <= last)
+        if holds.any():
+            others, far = others[holds], (last - first)[holds]
+        else:
+            far = numpy.maximum(numpy.maximum(first - end, start - last), 0)
+        return int(others[numpy.argmin(far)])

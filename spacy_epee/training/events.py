@@ -1,10 +1,14 @@
 """Events of a row or of a .spacy file as they are on a Doc."""
 
+import warnings
+from collections import Counter
 from graphlib import TopologicalSorter
 from typing import Any, Dict, List, Optional, Tuple
 
+import srsly
 from spacy.tokens import Doc
 
+from ..annotation import annotation
 from .checks import Aligner, annotated, check_label, check_tokens, is_short_line, may_be_label, objects, require
 from .event_rows import ArgumentRow, Place, check_circles, check_index, read_events
 
@@ -95,11 +99,36 @@ def check_events(doc: Doc, where: str) -> None:
     check_circles([[entry["event"] for entry in event["arguments"] if entry["event"] is not None] for event in events], where)
 
 
+def count_doubles(doc: Doc, where: str, doubles: Counter) -> None:
+    """Take down how many events of a Doc have the trigger and the label of an earlier one.
+
+    doc (Doc): The Doc.
+    where (str): What to call it in the warning.
+    doubles (Counter): Takes down the number, see `warn_doubles`.
+    """
+    events = annotation(doc, "events") or ()
+    count = len(events) - len({(*event["trigger"], event["label"]) for event in events})
+    if count:
+        doubles[where] += count
+
+
+def warn_doubles(doubles: Counter) -> None:
+    """Say once how many events a component cannot tell from others.
+
+    doubles (Counter): The number of each document that has such events.
+    """
+    if doubles:
+        warnings.warn(
+            f"{sum(doubles.values())} events of {len(doubles)} documents have the trigger and the label of another one, the "
+            f"first in {next(iter(doubles))}. `epee_events` takes them for one event that has the arguments of all, and scores "
+            "count them once."
+        )
+
+
 def as_lists(value: Any) -> Any:
     """RETURNS (Any): The same with lists for tuples, which .spacy files have in their place."""
-    if isinstance(value, dict):
-        return {key: as_lists(part) for key, part in value.items()}
-    return [as_lists(part) for part in value] if isinstance(value, (list, tuple)) else value
+    # spaCy has them read as tuples; this goes as deep as they do.
+    return srsly.msgpack_loads(srsly.msgpack_dumps(value))
 
 
 def _tokens(place: Place, where: str, align: Aligner) -> List[int]:

@@ -9,12 +9,12 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Corpus, Example
 
-from ..annotation import annotation
+from ..annotation import annotate, annotation, set_place
 from ..errors import raise_alone
 from ..texts import find_files, parse_json, read_lines
-from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded
+from .annotations import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded, warn_joined
 from .checks import LONGEST_LABEL, make_doc, may_be_label
-from .events import as_lists, check_events
+from .events import as_lists, check_events, count_doubles, warn_doubles
 
 JSONL = (".jsonl", ".jsonl.gz")
 """What the names of our own files end in."""
@@ -33,25 +33,25 @@ class Line(NamedTuple):
     file: Path
 
 
-def JsonlReader(path: Union[str, Path], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
+def JsonlReader(path: Optional[Union[str, Path]], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
     """Read documents from a JSONL file, which may be compressed: one object a line with "text" and labels.
 
-    path (Union[str, Path]): The file, ending in .jsonl or .jsonl.gz, or a folder of such files, which are read in the order of
-        their names.
+    path (Optional[Union[str, Path]]): The file, ending in .jsonl or .jsonl.gz, or a folder of such files, which are read in
+        the order of their names. null in a config that is only checked or filled.
     cats (str): The field with the labels: an object {label: 0 or 1}; a list of the labels that are true; or one label.
     limit (int): The most documents to read; 0 for all.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
     """
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        for doc in make_docs(nlp, read_rows(path, cats, limit), cats):
+        for doc in make_docs(nlp, read_rows(need_path(path), cats, limit), cats):
             yield Example(nlp.make_doc(doc.text), doc)
 
     return corpus
 
 
 def EntityReader(
-    path: Union[str, Path],
+    path: Optional[Union[str, Path]],
     spans_key: Optional[str] = None,
     align: str = "expand",
     gold_entities: bool = True,
@@ -61,8 +61,8 @@ def EntityReader(
 ) -> Callable[[Language], Iterable[Example]]:
     """Read documents with entities, relations and events, from JSONL or from .spacy files.
 
-    path (Union[str, Path]): A file ending in .jsonl, .jsonl.gz or .spacy, or a folder of .spacy files or, if it has none, of the
-        others.
+    path (Optional[Union[str, Path]]): A file ending in .jsonl, .jsonl.gz or .spacy, or a folder of .spacy files or, if it has
+        none, of the others. null in a config that is only checked or filled.
     spans_key (Optional[str]): The span group for the entities of a JSONL file; null puts them into `doc.ents`.
     align (str): What to do with spans of a JSONL file that end inside a token: "expand" to whole tokens, with a warning that
         counts them, or "strict", an error.
@@ -83,7 +83,7 @@ def EntityReader(
     fields = [cats] if isinstance(cats, str) else list(cats or ())
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        for reference in _references(nlp, Path(path), spans_key, align, limit, fields):
+        for reference in _references(nlp, need_path(path), spans_key, align, limit, fields):
             words = [token.text for token in reference]
             predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
             if gold_entities:
@@ -97,11 +97,24 @@ def EntityReader(
     return corpus
 
 
+def need_path(path: Optional[Union[str, Path]]) -> Path:
+    """RETURNS (Path): The file of a reader.
+    RAISES ValueError: There is none."""
+    if path is None:
+        raise ValueError(
+            "The setting `path` of a reader is null: give a file, such as with `--paths.train FILE` and `--paths.dev FILE` for "
+            "the configs of spacy_epee."
+        )
+    return Path(path)
+
+
 def _references(
     nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int, fields: List[str]
 ) -> Iterator[Doc]:
+    doubles: Counter = Counter()
     if is_jsonl(path):
         expanded: Counter = Counter()
+        joined: Counter = Counter()
         rows = read_rows(path, limit=limit)
         for line in rows:
             for field in fields:
@@ -115,20 +128,30 @@ def _references(
                     "a label once. Rename them in the data, or read one of the fields."
                 )
         for place, line in enumerate(rows):
-            doc = annotate_doc(nlp, line.row, line.where, spans_key=spans_key, align=align, expanded=expanded)
+            doc = annotate_doc(
+                nlp, line.row, line.where, spans_key=spans_key, align=align, expanded=expanded, joined=joined
+            )
+            set_place(doc, line.where)
             for found in every:
                 doc.cats.update(found[place])
+            count_doubles(doc, line.where, doubles)
             yield doc
         warn_expanded(expanded)
+        warn_doubles(doubles)
+        warn_joined(joined)
         return
     install_extensions()
     for where, eg in read_docs(nlp, path, limit):
         check_relations(eg.reference, where)
         check_events(eg.reference, where)
-        events = annotation(eg.reference, "events")
-        if events is not None:
-            eg.reference._.events = as_lists(events)
+        for name in ("relations", "events"):
+            found = annotation(eg.reference, name)
+            if found is not None:
+                annotate(eg.reference, name, as_lists(found))
+        count_doubles(eg.reference, where, doubles)
+        set_place(eg.reference, where)
         yield eg.reference
+    warn_doubles(doubles)
 
 
 def is_jsonl(path: Path) -> bool:
@@ -147,9 +170,9 @@ def read_docs(nlp: Language, path: Path, limit: int = 0) -> Iterator[Tuple[str, 
     YIELDS (Tuple[str, Example]): What to call the document in errors, and the document.
     RAISES ValueError: There are none, or a file is no such file.
     """
-    files = find_files(path, [".spacy"])
+    files = [file for file in find_files(path, [".spacy"]) if file.suffix == ".spacy"]
     if not files:
-        raise ValueError(f"There are no files ending in .spacy or .jsonl in '{path}'.")
+        raise ValueError(f"'{path}' is, and has, no file ending in .spacy or .jsonl.")
     yield from islice((found for file in files for found in _read_docbin(nlp, file)), limit or None)
 
 
@@ -169,6 +192,7 @@ def _read_docbin(nlp: Language, file: Path) -> Iterator[Tuple[str, Example]]:
             raise_alone(ValueError(f"{where}: {cause} ({type(error).__name__})."))
         if eg is None:
             return
+        check_cats({"cats": eg.reference.cats}, "cats", where)
         yield where, eg
 
 

@@ -162,7 +162,7 @@ class ImageTrunkShim(ScaledShim):
 
 
 def ImageTrunk(
-    name: str,
+    name: Optional[str],
     image_size: Optional[int] = None,
     freeze_embeddings: bool = True,
     lr_decay: float = 1.0,
@@ -174,8 +174,8 @@ def ImageTrunk(
     """Build a trunk from a Hugging Face encoder of images. It is loaded when the component is initialized, or with the
     pipeline.
 
-    name (str): A local folder, or the name of a model on a hub, which is then downloaded. Weights are read from safetensors
-        alone.
+    name (Optional[str]): A local folder, or the name of a model on a hub, which is then downloaded. Weights are read from
+        safetensors alone. null until it is known.
     image_size (Optional[int]): The side in pixels that images are brought to, without cropping; positions are fitted to it.
         Smaller ones are faster. null for what the backbone's own image processor does.
     freeze_embeddings (bool): Whether to leave the projection of patches as it is.
@@ -194,7 +194,9 @@ def ImageTrunk(
     if image_size is not None and image_size < 1:
         raise ValueError(f"The setting `model.trunk.image_size` is {image_size}; give a number of pixels, or null.")
     shim = ImageTrunkShim(None)
-    shim.settings = ImageTrunkSettings(name, image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen)
+    shim.settings = ImageTrunkSettings(
+        name or "", image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen
+    )
     shim.transformer_config = dict(transformer_config)
     return Model("epee-image-trunk", forward, shims=[shim])
 

@@ -61,6 +61,10 @@ class TrunkShim(HFShim, ScaledShim):
     _refused = False
     _windower: Optional[Windower] = None
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What is copied and pickled. Opened graphs cannot be; a copy opens its own when it answers."""
+        return {name: value for name, value in vars(self).items() if name != "_runner"}
+
     @property
     def stepper(self) -> LayerStepper:
         """RETURNS (LayerStepper): The backbone as something to climb. It is checked when it is first asked for."""
@@ -193,7 +197,7 @@ class TrunkShim(HFShim, ScaledShim):
 
 
 def TransformerTrunk(
-    name: str,
+    name: Optional[str],
     window: int = 256,
     overlap: int = 32,
     freeze_embeddings: bool = True,
@@ -209,8 +213,9 @@ def TransformerTrunk(
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
-    name (str): A local folder with such an encoder or with a trained spaCy pipeline, the name of an installed package with such
-        a pipeline, or the name of a model on a hub, which is then downloaded.
+    name (Optional[str]): A local folder with such an encoder or with a trained spaCy pipeline, the name of an installed package
+        with such a pipeline, or the name of a model on a hub, which is then downloaded. null until it is known, as in a config
+        that is only checked or filled.
     window (int): The most wordpieces in a window, special ones included; cut to what the backbone can take.
     overlap (int): The fewest wordpieces that neighbouring windows share.
     freeze_embeddings (bool): Whether to leave the word embeddings as they are: faster training, far fewer weights to keep
@@ -240,7 +245,7 @@ def TransformerTrunk(
     if precision not in PRECISIONS:
         raise ValueError(f"The setting `model.trunk.precision` is '{precision}'; give 'fp32', 'bf16', 'int8' or 'auto'.")
     shim.settings = TrunkSettings(
-        name=name,
+        name=name or "",
         window=window,
         overlap=overlap,
         freeze_embeddings=freeze_embeddings,

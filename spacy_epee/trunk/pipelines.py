@@ -8,6 +8,7 @@ import srsly
 from spacy.util import load_config
 
 from ..files import inside
+from ..sealing import collecting
 
 ARCHITECTURES = (
     "spacy-transformers.TransformerModel.",
@@ -70,7 +71,8 @@ def take_trunk(name: str, folder: Path, component: Optional[str]) -> Dict[str, A
     chosen = component or having[0]
     try:
         saved = inside(folder / chosen / "model", folder).read_bytes() if chosen in having else b""
-        found = _find_trunk(srsly.msgpack_loads(saved)) if saved else None
+        with collecting():
+            found = _find_trunk(srsly.msgpack_loads(saved)) if saved else None
     except Exception as error:  # whatever is made of a damaged file
         raise ValueError(
             f"The component '{chosen}' of the pipeline '{name}' (setting `model.trunk.name`) could not be loaded "

@@ -58,6 +58,9 @@ FOREIGN = frozenset(
 )
 """Settings that name code, files elsewhere, or the machine that a model comes from. No answer depends on them."""
 
+CLASSES = ("Tokenizer", "TokenizerFast", "Backend")
+"""How the names of tokenizers' classes end."""
+
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 
 
@@ -171,5 +174,5 @@ def check_class(name: Optional[str]) -> None:
     name (Optional[str]): The class.
     RAISES ValueError: It is none of a tokenizer.
     """
-    if name is not None and (name.startswith("Auto") or not name.removesuffix("Fast").endswith("Tokenizer")):
+    if name is not None and (name.startswith("Auto") or not name.endswith(CLASSES)):
         raise ValueError("The class that is named for the tokenizer is none of a tokenizer.")

@@ -49,9 +49,10 @@ def test_auto_takes_int8_if_the_score_is_kept(folder, tmp_path):
 def test_auto_falls_back_to_fp32(folder, tmp_path, monkeypatch):
     from spacy_epee.evaluation import exporting
 
-    def compare(pipe, examples, base, found):
-        worse = pipe.model.get_ref("trunk").shims[0].exported.precision == "int8"
-        return [{"task": "textcat", "depth": "full", "torch": 0.9, "found": 0.8 if worse else 0.9, "differs": 0.1}]
+    def compare(scorings, base, found):
+        worse = scorings["textcat"].component.model.get_ref("trunk").shims[0].exported.precision == "int8"
+        scores = {"torch": 0.9, "found": 0.8 if worse else 0.9, "difference": -0.1 if worse else 0.0, "spread": 0.05}
+        return [{"task": "textcat", "depth": "full", **scores, "differs": 0.1}]
 
     monkeypatch.setattr(exporting, "_compare", compare)
     output = run(folder, tmp_path / "new", "--data", folder / "dev.spacy")
@@ -91,9 +92,10 @@ def test_torch_in_another_precision(folder, tmp_path, precision):
 def test_torch_auto_goes_on_where_there_is_no_bf16(folder, tmp_path, monkeypatch):
     from spacy_epee.evaluation import exporting
 
-    def compare(pipe, examples, base, found):
-        worse = exporting.get_trunk_shim(pipe.model).settings.precision == "int8"
-        return [{"task": "textcat", "depth": "full", "torch": 0.9, "found": 0.8 if worse else 0.9, "differs": 0.1}]
+    def compare(scorings, base, found):
+        worse = exporting.get_trunk_shim(scorings["textcat"].component.model).settings.precision == "int8"
+        scores = {"torch": 0.9, "found": 0.8 if worse else 0.9, "difference": -0.1 if worse else 0.0, "spread": 0.05}
+        return [{"task": "textcat", "depth": "full", **scores, "differs": 0.1}]
 
     monkeypatch.setattr(exporting, "_compare", compare)
     monkeypatch.setattr("spacy_epee.trunk.precision.computes_in_bfloat16", lambda device: False)

@@ -123,7 +123,7 @@ def test_convert_puts_entities_of_several_parts_together(tmp_path):
         ("pubtator", "1\t17\t21\trash\tProblem\tD002", "1\tx\t21\tSECRETNAME\tProblem\tD002", "line 4"),
         ("pubtator", "1|t|Aspirin", "1|x|SECRETNAME", "line 1"),
         ("pubtator", "\tCAUSES\tD001\tD002", "\tSECRETNAME", "line 6"),
-        ("bioc", "</collection>", "</SECRETNAME>", "not BioC XML"),
+        ("bioc", "</collection>", "</SECRETNAME>", "line 11: not XML"),
         ("bioc", '<location offset="17" length="4"/>', "", "document 1"),
         ("jsonl", '"label": "Problem"', '"lab": "Problem"', "line 1, entity 2"),
         ("jsonl", '{"text"', '{"text', "line 1"),
@@ -169,7 +169,7 @@ def test_convert_pubtator_without_blank_lines(tmp_path):
 def test_convert_pubtator_mentions_without_a_concept(tmp_path):
     path = tmp_path / "in.pubtator"
     path.write_text(PUBTATOR.replace("Problem\tD002", "Problem"))
-    with pytest.warns(UserWarning, match="1 of 1 relations between concepts"):
+    with pytest.warns(UserWarning, match="Relations of concepts that have no mention.* relations: 1,"):
         row = rows_of("pubtator", path)[0]
     assert len(row["ents"]) == 3 and row["relations"] == []
 
@@ -203,15 +203,6 @@ def test_convert_bioc_numbers_that_begin_anew(tmp_path):
     path.write_text(path.read_text().replace('annotation id="T3"', 'annotation id="T1"'))
     row = rows_of("bioc", path)[0]
     assert len({ent["id"] for ent in row["ents"]}) == 3 and len(row["relations"]) == 2
-
-
-@pytest.mark.parametrize("more", ['<node refid="T3" role="other"/>', ""], ids=["three", "doubtful"])
-def test_convert_bioc_relations_that_are_not_of_two_are_refused(tmp_path, more):
-    path = write(tmp_path, "bioc-mentions")
-    text = path.read_text().replace("</relation>", more + "</relation>")
-    path.write_text(text if more else text.replace('annotation id="T3"', 'annotation id="T1"'))
-    with pytest.raises(ValueError, match="in.xml, document 1"):
-        rows_of("bioc", path)
 
 
 def test_convert_refuses_other_encodings(tmp_path):
@@ -343,10 +334,34 @@ def test_convert_imports_nothing_that_runs_a_model(tmp_path):
     assert found.stdout.strip().endswith("[]") and (tmp_path / "o.jsonl").exists()
 
 
-def test_convert_without_the_library_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bioc.biocxml", None)
-    found = run(write(tmp_path, "bioc"), tmp_path / "out.jsonl")
-    assert found.exit_code == 1 and "spacy_epee[convert]" in "".join(found.output.split())
+SEVERAL = """1|t|Liver or kidney damage by aspirin.
+1\t0\t22\tLiver or kidney damage\tProblem\tD1
+1\t9\t22\tkidney damage\tProblem\tD2
+1\t26\t33\taspirin\tDrug\tC1
+1\tCAUSES\tC1\tD1
+1\tCAUSES\tC1\tD2
+"""
+
+
+@pytest.mark.parametrize("more,exclusive", [("", "true"), ("1\tWORSENS\tD2\tC1\n", "false")])
+def test_convert_keeps_entities_that_overlap_and_says_what_they_want(tmp_path, more, exclusive):
+    (tmp_path / "in.PubTator").write_text(SEVERAL + more)
+    found = run(tmp_path / "in.PubTator", tmp_path / "out.jsonl")
+    output = " ".join(found.output.split())
+    assert found.exit_code == 0 and "3 entities" in output
+    overrides = "--vars.spans_key entities --components.epee_relations.candidates.symmetric true "
+    assert overrides + f"--components.epee_relations.exclusive {exclusive}" in output
+    again = run(tmp_path / "out.jsonl", tmp_path / "out.spacy")
+    assert again.exit_code == 1 and "--spans-key" in again.output and not (tmp_path / "out.spacy").exists()
+    again = run(tmp_path / "out.jsonl", tmp_path / "out.spacy", "--spans-key", "problems")
+    assert again.exit_code == 0 and overrides.replace("entities", "problems") in " ".join(again.output.split())
+
+
+def test_convert_says_that_usual_settings_do(tmp_path):
+    output = " ".join(run(write(tmp_path, "jsonl"), tmp_path / "out.jsonl").output.split())
+    assert "spans_key = null (no entities share tokens); candidates.symmetric = false" in output and "exclusive = true" in output
+    (tmp_path / "notes.jsonl").write_text('{"text": "Fever.", "ents": []}\n')
+    assert "Settings" not in run(tmp_path / "notes.jsonl", tmp_path / "none.jsonl").output
 
 
 def test_convert_keeps_what_is_not_annotated_apart_from_what_is_not_there(tmp_path):

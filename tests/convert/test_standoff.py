@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from growth_util import growth
 
 from spacy_epee.convert.rows import READERS, WRITERS
 
@@ -36,6 +37,12 @@ def test_a_span_with_the_text_of_another_place_is_refused_without_a_text(tmp_pat
     with pytest.raises(ValueError, match="note.ann, line 2, T2: .* at 10 to 15 ") as caught:
         read(tmp_path, "T1\tProblem 0 5\tFever\nT2\tProblem 10 15\trash\n")
     assert not any(word in str(caught.value) for word in ("Fever", "cough", "rash", "today"))
+
+
+def test_ids_that_may_be_text_are_not_shown(tmp_path):
+    with pytest.raises(ValueError, match="note.ann, line 1: ") as caught:
+        read(tmp_path, "T1SECRETNAME\tProblem 10 15\trash\n")
+    assert "SECRETNAME" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +248,11 @@ def test_a_trigger_has_the_label_of_its_event_and_nothing_else_refers_to_it(tmp_
     assert again["events"][0]["trigger"] == span(0, 5, ent="T1") and again["ents"] == ents and again["relations"] == relations
 
 
+def test_an_entity_of_an_event_that_is_no_id_is_none(tmp_path):
+    event = {"ent": ["T1"], "trigger": span(0, 5), "label": "Onset"}
+    assert written(tmp_path, {"text": TEXT, "events": [event]})[1]["events"][0]["trigger"] == span(0, 5)
+
+
 @pytest.mark.parametrize("text, label, place", [("a\ud800", "A", "its text, character 2,"), ("ab", "\ud800", "its annotation")])
 @pytest.mark.parametrize("form", ["brat", "bionlp"])
 def test_half_a_character_is_refused_with_its_row_and_nothing_is_written(tmp_path, text, label, place, form):
@@ -275,20 +287,6 @@ def test_spans_that_would_make_files_without_end_are_refused(tmp_path, monkeypat
     ents = [span(0, len(TEXT), id=number, label="Problem") for number in range(4)]
     with pytest.raises(ValueError, match="row 1: its spans have over 99 characters together"):
         WRITERS["brat"]([("row 1", {"text": TEXT, "ents": ents})], tmp_path / "out")
-
-
-def growth(work, count):
-    """How much longer four times as much takes."""
-
-    def seconds(number):
-        found = []
-        for _ in range(2):
-            began = time.process_time()
-            work(number)
-            found.append(time.process_time() - began)
-        return min(found)
-
-    return seconds(4 * count) / seconds(count)
 
 
 def many(what, count):

@@ -124,7 +124,7 @@ def test_readers_read_all_files_of_a_folder_in_order(tmp_path, reader, name):
 
 @BOTH
 def test_readers_refuse_a_folder_without_files(tmp_path, reader):
-    with pytest.raises(ValueError, match="no files ending in"):
+    with pytest.raises(ValueError, match="no files? ending in"):
         labels_of(tmp_path, reader)
 
 
@@ -144,6 +144,21 @@ def test_readers_name_the_spacy_file_and_the_document(tmp_path):
     DocBin(docs=[nlp("fever"), nlp("fever " * 170_000)]).to_disk(tmp_path / "data.spacy")
     with pytest.raises(ValueError, match="data.spacy, document 2: the text is longer than `nlp.max_length`"):
         labels_of(tmp_path / "data.spacy", EntityReader)
+
+
+@pytest.mark.parametrize("cats", [{"a": float("nan")}, {" ": 1.0}, {"Secretname\nhas a rash": 1.0}])
+def test_readers_name_the_document_of_a_spacy_file_with_junk_for_labels(tmp_path, cats):
+    docs = [spacy.blank("en")("fever") for _ in range(2)]
+    docs[1].cats = cats
+    DocBin(docs=docs).to_disk(tmp_path / "data.spacy")
+    with pytest.raises(ValueError, match="data.spacy, document 2: the field 'cats' holds no labels"):
+        labels_of(tmp_path / "data.spacy", EntityReader)
+
+
+def test_readers_refuse_a_file_of_another_name(tmp_path):
+    (tmp_path / "data.csv").write_text("fever,a")
+    with pytest.raises(ValueError, match="no file ending in .spacy or .jsonl"):
+        labels_of(tmp_path / "data.csv", EntityReader)
 
 
 def test_readers_take_true_and_false_for_labels_in_an_object(tmp_path):

@@ -1,5 +1,6 @@
 """Starting from the transformer of an existing pipeline."""
 
+import gc
 import re
 import shutil
 import subprocess
@@ -159,6 +160,7 @@ def test_loading_says_why_a_pipeline_cannot_be_loaded(pipeline):
     model.write_bytes(model.read_bytes()[:-100])
     with pytest.raises(ValueError, match="'transformer' of the pipeline.*could not be loaded.*incomplete"):
         load(pipeline[1])
+    assert gc.isenabled()
 
 
 def test_loading_takes_the_transformer_of_an_installed_package(backbone, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Backbones in ONNX Runtime"""
 
+import copy
+import pickle
 import warnings
 import weakref
 from dataclasses import replace
@@ -253,3 +255,20 @@ def test_missing_extra(monkeypatch, exported):
 def test_unknown_runtime(backbone):
     with pytest.raises(ValueError, match="runtime"):
         make_nlp(backbone, LABELS, model={"trunk": {"runtime": "tensorrt"}})
+
+
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda pipe: pickle.loads(pickle.dumps(pipe))], ids=["copy", "pickle"])
+def test_onnx_pipelines_are_copied_and_pickled_after_they_have_answered(exported, make):
+    """As `n_process` does where processes are spawned."""
+    nlp = spacy.load(exported)
+    pipe = nlp.get_pipe("epee_textcat")
+    docs = list(nlp.pipe(make_texts(8)))
+    assert trunk(nlp)._runner is not None
+    for other in (make(nlp).get_pipe("epee_textcat"), make(pipe)):
+        found = list(other.pipe([nlp.make_doc(doc.text) for doc in docs]))
+        runner = other.model.get_ref("trunk").shims[0].runner
+        assert isinstance(runner, OnnxStepper) and runner is not trunk(nlp)._runner
+        for doc, expected in zip(found, docs):
+            assert doc.cats == pytest.approx(expected.cats, abs=1e-5)
+    assert trunk(nlp)._runner is trunk(nlp).runner
+    assert isinstance(pipe.model.copy().layers[0].shims[0].runner, OnnxStepper)

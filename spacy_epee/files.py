@@ -33,6 +33,9 @@ LONG_AGO = 24 * 3600
 """Seconds after which something unfinished counts as left behind, where the system cannot tell whether its writer lives."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_WORDS = (*map(os.strerror, FULL), "free space", "requested and")
+"""What errors without a number say of a full disk: those of `shutil.copytree`, which gathers them, and of numpy."""
+
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -155,8 +158,7 @@ def inside(path: Path, folder: Path) -> Path:
 def _tell(error: OSError, path: Path, place: Path) -> Optional[OSError]:
     """RETURNS (Optional[OSError]): What did not happen, where the disk is full or the folder cannot be written to."""
     named = error.filename if isinstance(error.filename, str) else ""
-    # numpy has its own words for a full disk, and no number
-    if error.errno in FULL or (error.errno is None and ("free space" in str(error) or "requested and" in str(error))):
+    if error.errno in FULL or (error.errno is None and any(words in str(error) for words in FULL_WORDS)):
         reason = "the disk is full"
     elif error.errno in REFUSED and (named == str(path) or _is_part(Path(named).name)):
         reason = "it cannot be written to" if named == str(path) else f"the folder '{place}' cannot be written to"

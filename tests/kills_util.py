@@ -1,17 +1,20 @@
 """Processes that are killed while they write, and what they leave."""
 
 import hashlib
+import json
 import os
 import random
 import signal
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional
 
 import spacy
 import torch
-from util import DEPTH
+from spacy.training.initialize import init_nlp
+from util import DEPTH, SENTENCES
 
 from spacy_epee.model import get_heads
 
@@ -191,3 +194,39 @@ class Marks:
         if digest not in self._seen:
             self._seen[digest] = read_mark(path)
         return self._seen[digest]
+
+
+def make_trainable(backbone: Path, folder: Path, steps: int = 8) -> Any:
+    """Make a pipeline that spaCy's training loop saves after each step, as `model-best` too, with marks from 1 on.
+
+    backbone (Path): The folder of the backbone.
+    folder (Path): Where to put the documents.
+    steps (int): The number of steps.
+    RETURNS (Language): The pipeline.
+    """
+
+    @spacy.registry.callbacks("test.mark")
+    def make_marker():
+        numbers = count(1)
+
+        def mark_next(nlp):
+            mark(nlp, next(numbers))
+            return nlp
+
+        return mark_next
+
+    rows = [{"text": text, "cats": {"A": int("a" in text[:12]), "B": int("a" not in text[:12])}} for text in SENTENCES]
+    (folder / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    overrides = {
+        **{f"paths.{name}": str(folder / "notes.jsonl") for name in ("train", "dev")},
+        "paths.backbone": str(backbone),
+        "training.max_steps": steps,
+        "training.eval_frequency": 1,
+        "training.before_to_disk": {"@callbacks": "test.mark"},
+        # All are as good, so that each is copied to model-best
+        "training.score_weights": dict.fromkeys(("cats_score", "cats_full", "exit_layer"), 0.0),
+        "components.epee_textcat.model.trunk.window": 32,
+        "components.epee_textcat.model.trunk.overlap": 8,
+    }
+    config = Path(__file__).parent.parent / "configs" / "textcat.cfg"
+    return init_nlp(spacy.util.load_config(config, overrides=overrides, interpolate=False))

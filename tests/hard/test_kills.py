@@ -4,16 +4,14 @@ hundred. Processes are copies of this one, so that nothing has to be started and
 import json
 import os
 import shutil
-from itertools import count
 from pathlib import Path
 
 import pytest
 import spacy
-from kills_util import Marks, contents, kills_at_random, mark
+from kills_util import Marks, contents, kills_at_random, make_trainable, mark
 from spacy.language import Language
 from spacy.tokens import DocBin
 from spacy.training import loop
-from spacy.training.initialize import init_nlp
 from typer.testing import CliRunner
 from util import SENTENCES, make_nlp, make_texts
 
@@ -21,7 +19,6 @@ from spacy_epee.cli import epee
 
 pytestmark = [pytest.mark.hard, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a POSIX system")]
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
 KILLS = 100
 
@@ -128,31 +125,7 @@ def test_convert(target, tmp_path):
 
 
 def test_spacy_train(backbone, tmp_path):
-    rows = [{"text": text, "cats": {"A": int("a" in text[:12]), "B": int("a" not in text[:12])}} for text in SENTENCES]
-    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    @spacy.registry.callbacks("test.mark")
-    def make_marker():
-        numbers = count(1)
-
-        def mark_next(nlp):
-            mark(nlp, next(numbers))
-            return nlp
-
-        return mark_next
-
-    overrides = {
-        **{f"paths.{name}": str(tmp_path / "notes.jsonl") for name in ("train", "dev")},
-        "paths.backbone": str(backbone),
-        "training.max_steps": 8,
-        "training.eval_frequency": 1,
-        "training.before_to_disk": {"@callbacks": "test.mark"},
-        "training.score_weights": {"exit_layer": 0.0},  # all are as good, so that each is copied to model-best
-        "components.epee_textcat.model.trunk.window": 32,
-        "components.epee_textcat.model.trunk.overlap": 8,
-    }
-    config = spacy.util.load_config(CONFIGS / "textcat.cfg", overrides=overrides, interpolate=False)
-    nlp, out = init_nlp(config), tmp_path / "out"
+    nlp, out = make_trainable(backbone, tmp_path), tmp_path / "out"
     out.mkdir()
     with open(os.devnull, "w") as nothing:
         found, marks, unfinished = [], Marks(), 0

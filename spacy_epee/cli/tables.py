@@ -59,7 +59,8 @@ def change(difference: Optional[float], spread: Optional[float]) -> str:
     """RETURNS (str): The difference of two scores, and half the interval that it may come from."""
     if difference is None:
         return "-"
-    return f"{100 * difference:+.2f}" + ("" if spread is None else f" ± {100 * spread:.2f}")
+    points = round(100 * difference, 2) + 0.0  # never "-0.00"
+    return f"{points:+.2f}" + ("" if spread is None else f" ± {100 * spread:.2f}")
 
 
 def tell(report: Dict[str, Any], msg: Printer) -> None:

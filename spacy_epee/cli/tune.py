@@ -183,7 +183,7 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
         lines.append(
             f"Chosen: {chosen['name']} ({describe_rule(chosen['rule'])}), {change(-chosen['drop'], chosen['spread'])} points, "
             f"{100 * chosen['disagreement']:.2f} % of the documents with other answers, {chosen['speedup']:.2f} times "
-            " fewer layers. Of settings about as good or as fast it has the fewest other answers."
+            "fewer layers. Of settings about as good or as fast it has the fewest other answers."
         )
     if promise and promise["kept"]:
         lines.append(

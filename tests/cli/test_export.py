@@ -101,3 +101,12 @@ def test_torch_auto_goes_on_where_there_is_no_bf16(folder, tmp_path, monkeypatch
     monkeypatch.setattr("spacy_epee.trunk.precision.computes_in_bfloat16", lambda device: False)
     output = run(folder, tmp_path / "new", "--runtime", "torch", "--data", folder / "dev.spacy")
     assert "Without bf16" in output and shim(tmp_path / "new").settings.precision == "fp32"
+
+
+def test_precision_is_not_chosen_by_documents_without_annotation(folder, tmp_path):
+    nlp = spacy.load(folder / "model")
+    DocBin(docs=[nlp.make_doc(sentence) for sentence in SENTENCES]).to_disk(tmp_path / "bare.spacy")
+    refused = run(folder, tmp_path / "new", "--data", tmp_path / "bare.spacy", code=1)
+    assert "there is no score to choose the precision by" in refused and not (tmp_path / "new").exists()
+    named = run(folder, tmp_path / "new", "--data", tmp_path / "bare.spacy", "--precision", "int8")
+    assert " 0.00 " not in named.replace("0.00 %", "") and "Saved" in named

@@ -53,7 +53,9 @@ def test_percent(value, shown):
 
 
 @pytest.mark.parametrize("difference,spread,shown", [
-    (None, None, "-"), (0.003, 0.0081, "+0.30 ± 0.81"), (-0.01, None, "-1.00"), (0.0, 0.0, "+0.00 ± 0.00"),
+    (None, None, "-"), (0.003, 0.0081, "+0.30 ± 0.81"), (-0.01, None, "-1.00"),
+    (0.0, 0.0, "+0.00 ± 0.00"), (-0.0, 0.0, "+0.00 ± 0.00"),
+    (-0.00001, None, "+0.00"),
 ])
 def test_change(difference, spread, shown):
     assert change(difference, spread) == shown

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from util import SENTENCES, make_examples, make_nlp, make_texts
 
 from spacy_epee.cli import epee
+from spacy_epee.cli.tables import change
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
 FAST = ["--steps", "3", "--rounds", "1", "--timed", "4", "--batch-sizes", "4"]
@@ -83,7 +84,7 @@ def test_tune_shows_other_answers_and_luck_beside_scores(folder, tmp_path):
     report = json.loads((tmp_path / "figures.json").read_text())
     for row in [report["full"], *report["front"]]:
         assert f"{100 * row['disagreement']:.2f} %" in output
-        assert f"{-100 * row['drop']:+.2f} ± {100 * row['spread']:.2f}" in output
+        assert change(-row["drop"], row["spread"]) in output
     assert report["full"]["spread"] == 0 and any(row["spread"] > 0 for row in report["front"])
     assert "of the documents with other answers" in " ".join(output.split())
 

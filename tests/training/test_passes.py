@@ -81,3 +81,10 @@ def test_training_by_passes_ends_after_them_with_a_learning_rate_of_nothing(name
     assert [words[1] for words in map(str.split, printed.splitlines()) if words and words[0].isdecimal()] == ["0", "1", "2"]
     config = spacy.load(tmp_path / "out" / "model-last").config["training"]
     assert config["max_steps"] == 3 and config["optimizer"]["learn_rate"]["total_steps"] == 3
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.cfg")), ids=lambda path: path.stem)
+def test_every_config_takes_passes(path):
+    config = Config().from_disk(path, interpolate=False)
+    assert config["initialize"]["before_init"] == {"@callbacks": "spacy-epee.steps_from_passes.v1"}
+    assert config["training"]["logger"]["progress_bar"] == "train"

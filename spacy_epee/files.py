@@ -8,6 +8,7 @@ to again.
 import ctypes
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -52,6 +53,9 @@ def whole_file(path: Union[str, Path]) -> Iterator[Path]:
         yield Path(path)  # a device or a pipe, such as /dev/null: not to be replaced
         return
     path = _real(path)
+    if _is_within_part(path):
+        yield path
+        return
     if path.is_dir():
         raise IsADirectoryError(f"'{path}' is a folder, and a file is to be written there; give another name")
     with _part(path, path.parent, folder=False) as part:
@@ -77,6 +81,10 @@ def whole_folder(path: Union[str, Path], *, keep: bool = False, key: Optional[st
     RAISES OSError: It cannot be written; where the disk is full it says so.
     """
     path = _real(path)
+    if _is_within_part(path):
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+        return
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"'{path}' is a file, and a folder is to be written there; give another name")
     within = path.is_dir() and not _is_replaceable(path)
@@ -175,7 +183,12 @@ def _prefix(name: str) -> str:
 
 
 def _is_part(name: str) -> bool:
-    return name.startswith(".") and name.endswith(PART)
+    return re.fullmatch(rf"\..+\.[0-9a-f]{{8}}({re.escape(OLD)}|{re.escape(PART)})", name) is not None
+
+
+def _is_within_part(path: Path) -> bool:
+    """Whether something is in what is being written whole, so that it need not be whole itself."""
+    return any(map(_is_part, path.parts))
 
 
 def _make(place: Path, path: Path, folder: bool) -> Tuple[Path, Optional[int]]:

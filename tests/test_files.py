@@ -284,6 +284,19 @@ def test_what_killed_processes_leave_does_not_pile_up(whole, tmp_path):
 
 
 @pytest.mark.parametrize("whole", WHOLE)
+def test_what_is_within_something_unfinished_is_written_there(whole, tmp_path, monkeypatch):
+    with whole_folder(tmp_path / "out") as part:
+        inside = os.stat(part).st_ino
+        with whole(part / "deep" / "inner" if whole is whole_folder else part / "inner") as inner:
+            assert not files._is_part(inner.name)
+            (inner if whole is whole_file else inner / "file").write_text("new")
+        with whole_folder(part):
+            pass
+        assert os.stat(part).st_ino == inside  # other processes still see that it has a writer
+    assert [file.read_text() for file in (tmp_path / "out").rglob("*") if file.is_file()] == ["new"]
+
+
+@pytest.mark.parametrize("whole", WHOLE)
 def test_what_has_a_writer_is_left_alone(whole, tmp_path):
     path = tmp_path / "out"
     with whole(path) as part:

@@ -4,18 +4,17 @@ hundred. Processes are copies of this one, so that nothing has to be started and
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 import spacy
 from kills_util import Marks, contents, kills_at_random, make_trainable, mark
-from spacy.language import Language
 from spacy.tokens import DocBin
 from spacy.training import loop
 from typer.testing import CliRunner
 from util import SENTENCES, make_nlp, make_texts
 
-from spacy_epee.cli import epee
+from spacy_epee.cli import epee, export, tune
+from spacy_epee.saving import save_pipeline
 
 pytestmark = [pytest.mark.hard, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a POSIX system")]
 
@@ -71,14 +70,15 @@ def folder(backbone, tmp_path):
 @pytest.fixture
 def saves(monkeypatch):
     """Have what saves a pipeline killed again and again, before it does so. RETURNS (List): The digests of what was there."""
-    found, save = [], Language.to_disk
+    found = []
 
-    def to_disk(nlp, path, **settings):
-        path = Path(path)
-        found.extend(kill(lambda: save(nlp, path, **settings), path, path.parent / "kept" if path.exists() else path / "none"))
-        save(nlp, path, **settings)
+    def save(nlp, path, *settings):
+        kept = path.parent / "kept" if path.exists() else path / "none"
+        found.extend(kill(lambda: save_pipeline(nlp, path, *settings), path, kept))
+        save_pipeline(nlp, path, *settings)
 
-    monkeypatch.setattr(Language, "to_disk", to_disk)
+    for command in (export, tune):
+        monkeypatch.setattr(command, "save_pipeline", save)
     return found
 
 

@@ -101,6 +101,7 @@ class Answers:
     reasons (List[str]): Why each left: a reason of the rule, or "depth".
     depth (int): The number of layers.
     reading (Reading): How the logits are to be read.
+    broken (ndarray): Which units left with logits that are NaN or infinite, (U,) bool.
     graphs (Optional[List[Optional[Graph]]]): What each unit says where that is a structure, and logits and probabilities are
         zeros. None for units that did not climb.
     """
@@ -113,6 +114,7 @@ class Answers:
     reasons: List[str]
     depth: int
     reading: Reading
+    broken: numpy.ndarray
     graphs: Optional[List[Optional[Graph]]] = None
 
     @classmethod
@@ -127,6 +129,7 @@ class Answers:
             reasons=[""] * items.n_units,
             depth=depth,
             reading=reading,
+            broken=numpy.zeros(items.n_units, dtype=bool),
         )
 
     def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:
@@ -148,6 +151,7 @@ class Answers:
             items = evidence.items[rows]
             self.logits[items] = evidence.logits[rows]
             self.probabilities[items] = evidence.probabilities[rows]
+        self.broken[units] = ~evidence.finite[done]
         self.layers[units] = evidence.layer
         self.entropy[units] = evidence.entropy[done]
         for unit, reason in zip(units, reasons):

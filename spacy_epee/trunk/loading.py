@@ -49,6 +49,8 @@ class TrunkShim(HFShim, ScaledShim):
 
     reads = "text"
     settings: TrunkSettings
+    blank: HFObjects
+    """What there is before the backbone is loaded: the settings for its tokenizer and its configuration."""
     exported: Optional[Exported] = None
     """The backbone as ONNX graphs, if it was exported."""
     _stepper: Optional[LayerStepper] = None
@@ -159,6 +161,12 @@ class TrunkShim(HFShim, ScaledShim):
         self._model = loaded.transformer
         self._hfmodel = loaded
 
+    def forget(self) -> None:
+        super().forget()
+        self._hfmodel = self.blank
+        for name in ("exported", "scale", "_stepper", "_runner", "_converted", "_refused", "_windower"):
+            vars(self).pop(name, None)
+
     def to_bytes(self) -> bytes:
         if self._model is not None:
             # Undo what tokenizing left in the tokenizer, so that a pipeline's bytes do not depend on its history.
@@ -217,7 +225,9 @@ def TransformerTrunk(
     refuse_code(tokenizer_config, transformer_config)
     if max_wordpieces < 1:
         raise ValueError(f"The setting `model.trunk.max_wordpieces` is {max_wordpieces}; give a number from 1 on.")
-    shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
+    blank = HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config))
+    shim = TrunkShim(blank)
+    shim.blank = blank
     if runtime not in ("auto", "torch", "onnx"):
         raise ValueError(f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto', 'torch' or 'onnx'.")
     if precision not in PRECISIONS:

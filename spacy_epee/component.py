@@ -4,7 +4,7 @@ import copy
 import json
 import time
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import combinations, islice
@@ -593,7 +593,9 @@ class EarlyExitTransformer(TrainablePipe):
         labels: Optional[Union[Dict[str, List[str]], Iterable[str]]] = None,
         positive_label: Optional[Union[Dict[str, str], str]] = None,
     ) -> None:
-        """Load the backbone, learn the labels and make the classifiers.
+        """Load the backbone, learn the labels and make the classifiers. What has been trained is made new, as spaCy's own
+        components do: labels, weights and all that was fitted to them. Only settings stay: exit rules, `joint` and thresholds.
+        If this fails, all is as it was. To train a pipeline further, call `nlp.resume_training`.
 
         get_examples (Callable[[], Iterable[Example]]): Returns some representative examples.
         nlp (Optional[Language]): The pipeline.
@@ -603,13 +605,20 @@ class EarlyExitTransformer(TrainablePipe):
             tasks that of some of them by name.
         """
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
+        with self._restored():
+            if is_initialized(self.model):
+                self._forget()
+            self._initialize(get_examples, nlp, labels, positive_label)
+
+    def _initialize(
+        self, get_examples: Callable[[], Iterable[Example]], nlp: Optional[Language], labels: Any, positive_label: Any
+    ) -> None:
+        """As `initialize`, of a component without weights."""
         wanted = self._given_labels(labels)
-        fresh = not is_initialized(self.model)
         for task, part in self.parts.items():
             found, facts = part.task.learn(get_examples())
             self._tell_others()
-            if fresh:  # classifiers that are there already were made for what was found then
-                self.task_cfg(task).update(facts)
+            self.task_cfg(task).update(facts)
             for label in wanted.get(task, found):
                 self.add_label(label, task)
             part.task.check_labels(self.task_labels(task), self._title(task))
@@ -634,6 +643,37 @@ class EarlyExitTransformer(TrainablePipe):
             _, given = self.parts[task].task.targets(sample, self.task_labels(task), items)
             self.parts[task].task.check_data(sample, items, self._title(task))
         self._standardize(nlp, docs, sample)
+
+    def _forget(self) -> None:
+        """Give up weights, labels, and what was found out about data or fitted to the weights."""
+        for task in self.parts:
+            own = self.task_cfg(task)
+            for name in own.keys() - {"labels", "threshold", "format"}:
+                del own[name]
+            own["labels"] = []
+        self.stage = self.model.attrs["stage"] = "joint"
+        for layer in self.model.layers:
+            layer.shims[0].forget()
+
+    @contextmanager
+    def _restored(self) -> Iterator[None]:
+        """Undo what is done in this context if it ends with an error."""
+        cfg, stage = copy.deepcopy(self.cfg), self.stage
+        attrs = {name: self.model.attrs[name] for name in ("sizes", "stage")}
+        shims = [(vars(layer.shims[0]), dict(vars(layer.shims[0]))) for layer in self.model.layers]
+        outputs = self.model.get_dim("nO") if self.model.has_dim("nO") else None
+        try:
+            yield
+        except BaseException:
+            self.cfg.clear()
+            self.cfg.update(cfg)
+            self.stage = stage
+            self.model.attrs.update(attrs)
+            for now, before in shims:
+                now.clear()
+                now.update(before)
+            self.model.set_dim("nO", outputs, force=True)
+            raise
 
     def _given_labels(self, labels: Any) -> Dict[str, List[str]]:
         """The labels that `initialize` was given, by task."""

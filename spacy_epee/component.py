@@ -4,12 +4,12 @@ import copy
 import json
 import time
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import combinations, islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Sequence, Tuple, Union
 
 import numpy
 import torch
@@ -50,7 +50,7 @@ from .tasks.textcat import TextCat
 from .threads import LOADING, no_fork
 from .training.losses import JointLoss, exit_weights, link_gradient
 from .trunk.onnx_stepper import undisturbed
-from .windows import UnreadableDocs, Windows, pack
+from .windows import FailedDocs, NotFinite, Windows, pack
 
 FORMAT = 1
 """The layout of saved components. Raise it when an older version could not read a newer one."""
@@ -245,24 +245,45 @@ class EarlyExitTransformer(TrainablePipe):
         alone = batch_size == 1 or any(getattr(rule, "timed", False) for rule in self.exits.values())
         together = batch_size if alone else max(batch_size, min(AHEAD * batch_size, TOGETHER))
         for docs in minibatch(stream, size=together):
-            yield from self._answer_or_handle(docs, batch_size)
+            yield from self._answer_or_handle(docs)
 
-    def _answer_or_handle(self, docs: List[Doc], size: int) -> List[Doc]:
-        """Answer some Docs. As with spaCy's own components all of a batch goes to the error handler if something is wrong, but
-        what cannot be read goes there alone."""
-        handler = self.get_error_handler()
+    def __call__(self, doc: Doc) -> Doc:
+        """Answer a Doc.
+
+        doc (Doc): The Doc.
+        RETURNS (Doc): The same. If it cannot be answered and the error handler goes on, it is flagged as uncertain.
+        """
+        self._answer_or_handle([doc])
+        return doc
+
+    def _answer_or_handle(self, docs: List[Doc]) -> List[Doc]:
+        """Answer some Docs. What is wrong with one of them is found by trying halves, so that it goes to the error handler alone
+        and the others are answered.
+
+        docs (List[Doc]): The Docs.
+        RETURNS (List[Doc]): Those that are answered.
+        """
         try:
             self.set_annotations(docs, self.predict(docs))
             return docs
-        except UnreadableDocs as error:
-            handler(self.name, self, [docs[i] for i in error.docs], error)
-            rest = [doc for i, doc in enumerate(docs) if i not in error.docs]
+        except FailedDocs as error:
+            failed = set(error.docs)
+            self._hand_over([doc for i, doc in enumerate(docs) if i in failed], error)
+            parts = [[doc for i, doc in enumerate(docs) if i not in failed]]
         except Exception as error:
-            if len(docs) > size:
-                return [doc for batch in minibatch(docs, size=size) for doc in self._answer_or_handle(batch, size)]
-            handler(self.name, self, docs, error)
-            rest = []
-        return self._answer_or_handle(rest, size) if rest else []
+            if len(docs) == 1:
+                self._hand_over(docs, error)
+            half = len(docs) // 2
+            parts = [docs[:half], docs[half:]] if half else []
+        return [doc for part in parts if part for doc in self._answer_or_handle(part)]
+
+    def _hand_over(self, docs: List[Doc], error: Exception) -> None:
+        """Give Docs to the error handler. If it goes on, those that hold them see that there is no answer."""
+        self.get_error_handler()(self.name, self, docs, error)
+        for doc in docs:
+            if isinstance(doc, Doc):
+                none = {"layer": 0.0, "depth": 0, "uncertain": True, "units": []}
+                doc.user_data[EXITS] = {**exits_of(doc), self.name: {task: dict(none) for task in self.parts}}
 
     def predict(self, docs: Iterable[Doc]) -> Dict[str, Answers]:
         """Answer some Docs without changing them.
@@ -306,7 +327,27 @@ class EarlyExitTransformer(TrainablePipe):
         with undisturbed(stepper):
             for rows in _climbs([run.items for run in runs.values()], most * CLIMB):
                 run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=self.joint)
-        return {task: run.answers for task, run in runs.items()}
+        answers = {task: run.answers for task, run in runs.items()}
+        for task, own in answers.items():
+            self._refuse_nan(task, own.items.unit_docs[own.broken], len(docs))
+        return answers
+
+    def _refuse_nan(self, task: str, docs: numpy.ndarray, of: int) -> None:
+        """Refuse answers that are no numbers: they would read as "none found", or as settled.
+
+        task (str): The task.
+        docs (ndarray): The Docs with such answers.
+        of (int): How many Docs there are.
+        RAISES NotFinite: There are some.
+        """
+        if len(docs):
+            failed = numpy.unique(docs).tolist()
+            raise NotFinite(
+                f"{self._called(task).capitalize()} gives NaN or infinity for {len(failed)} of {of} documents: its weights are "
+                "damaged or were spoilt in training, or numbers get too large in a lower precision. Load an intact copy, train "
+                "again with a lower learning rate, or set `model.trunk.precision` to 'fp32'.",
+                failed,
+            )
 
     def reading(self, task: Optional[str] = None) -> Any:
         """Say how the logits of a task are to be read: by its threshold, and by its temperatures if it has any.
@@ -454,6 +495,8 @@ class EarlyExitTransformer(TrainablePipe):
             scores, backprop = self.model.begin_update(list(here.values()))
             shares = known[:, part].sum(axis=1) / numpy.maximum(totals, 1)
             loss, gradients = self.get_loss(taught, scores, shares)
+            if not numpy.isfinite(loss):
+                self._stop_training("loss")
             backprop(gradients)
             losses[self.name] += loss
         if sgd is not None and len(useful):
@@ -464,11 +507,31 @@ class EarlyExitTransformer(TrainablePipe):
         """Change the weights by the gradients, and drop what was fitted to the weights as they were.
 
         sgd (Optimizer): The optimizer.
+        RAISES ValueError: A gradient is NaN or infinite. The weights are then as they were.
         """
+        gradients = [parameter.grad for parameter in self._parameters() if parameter.grad is not None]
+        if gradients and not torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all():
+            self._stop_training("gradient")
         super().finish_update(sgd)
         for task in self.parts:
             for name in FITTED_LATER:
                 self.task_cfg(task).pop(name, None)
+
+    def _parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The weights of backbone and classifiers."""
+        for layer in self.model.layers:
+            yield from layer.shims[0]._model.parameters()
+
+    def _stop_training(self, what: str) -> NoReturn:
+        """Stop before NaN or infinity gets into the weights."""
+        for parameter in self._parameters():
+            parameter.grad = None
+        raise ValueError(
+            f"The {what} of the component '{self.name}' is NaN or infinite, so training stops; the weights are those before this "
+            "update. Lower the learning rate (`training.optimizer.learn_rate`) or warm up for longer, keep `grad_clip` at 1.0, "
+            "set `model.trunk.mixed_precision` to false, or lower `label_weights` and `weight` if they are far above 1. If this "
+            "is the first update, the backbone itself may be damaged."
+        )
 
     def _known(self, task: str, examples: Sequence[Example], items: Items) -> numpy.ndarray:
         """How many items of a task have an annotation in each example."""
@@ -530,7 +593,9 @@ class EarlyExitTransformer(TrainablePipe):
         labels: Optional[Union[Dict[str, List[str]], Iterable[str]]] = None,
         positive_label: Optional[Union[Dict[str, str], str]] = None,
     ) -> None:
-        """Load the backbone, learn the labels and make the classifiers.
+        """Load the backbone, learn the labels and make the classifiers. What has been trained is made new, as spaCy's own
+        components do: labels, weights and all that was fitted to them. Only settings stay: exit rules, `joint` and thresholds.
+        If this fails, all is as it was. To train a pipeline further, call `nlp.resume_training`.
 
         get_examples (Callable[[], Iterable[Example]]): Returns some representative examples.
         nlp (Optional[Language]): The pipeline.
@@ -540,13 +605,20 @@ class EarlyExitTransformer(TrainablePipe):
             tasks that of some of them by name.
         """
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
+        with self._restored():
+            if is_initialized(self.model):
+                self._forget()
+            self._initialize(get_examples, nlp, labels, positive_label)
+
+    def _initialize(
+        self, get_examples: Callable[[], Iterable[Example]], nlp: Optional[Language], labels: Any, positive_label: Any
+    ) -> None:
+        """As `initialize`, of a component without weights."""
         wanted = self._given_labels(labels)
-        fresh = not is_initialized(self.model)
         for task, part in self.parts.items():
             found, facts = part.task.learn(get_examples())
             self._tell_others()
-            if fresh:  # classifiers that are there already were made for what was found then
-                self.task_cfg(task).update(facts)
+            self.task_cfg(task).update(facts)
             for label in wanted.get(task, found):
                 self.add_label(label, task)
             part.task.check_labels(self.task_labels(task), self._title(task))
@@ -571,6 +643,37 @@ class EarlyExitTransformer(TrainablePipe):
             _, given = self.parts[task].task.targets(sample, self.task_labels(task), items)
             self.parts[task].task.check_data(sample, items, self._title(task))
         self._standardize(nlp, docs, sample)
+
+    def _forget(self) -> None:
+        """Give up weights, labels, and what was found out about data or fitted to the weights."""
+        for task in self.parts:
+            own = self.task_cfg(task)
+            for name in own.keys() - {"labels", "threshold", "format"}:
+                del own[name]
+            own["labels"] = []
+        self.stage = self.model.attrs["stage"] = "joint"
+        for layer in self.model.layers:
+            layer.shims[0].forget()
+
+    @contextmanager
+    def _restored(self) -> Iterator[None]:
+        """Undo what is done in this context if it ends with an error."""
+        cfg, stage = copy.deepcopy(self.cfg), self.stage
+        attrs = {name: self.model.attrs[name] for name in ("sizes", "stage")}
+        shims = [(vars(layer.shims[0]), dict(vars(layer.shims[0]))) for layer in self.model.layers]
+        outputs = self.model.get_dim("nO") if self.model.has_dim("nO") else None
+        try:
+            yield
+        except BaseException:
+            self.cfg.clear()
+            self.cfg.update(cfg)
+            self.stage = stage
+            self.model.attrs.update(attrs)
+            for now, before in shims:
+                now.clear()
+                now.update(before)
+            self.model.set_dim("nO", outputs, force=True)
+            raise
 
     def _given_labels(self, labels: Any) -> Dict[str, List[str]]:
         """The labels that `initialize` was given, by task."""
@@ -814,9 +917,11 @@ class EarlyExitTransformer(TrainablePipe):
         self._require_model()
         docs = list(docs)
         for start in range(0, len(docs), batch_size):
-            asked = self._ask(docs[start : start + batch_size])
+            batch = docs[start : start + batch_size]
+            asked = self._ask(batch)
             said = {}
             for task, found in zip(asked, self.model.predict(list(asked.values()))):
+                self._refuse_nan(task, _not_finite(found), len(batch))
                 links = [replace(part, logits=to_numpy(part.logits)) for part in found.links]
                 said[task] = ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items, links)
             yield said
@@ -1085,6 +1190,15 @@ def _leave_out(asked: Dict[str, Items], known: numpy.ndarray) -> None:
     """
     for items, own in zip(asked.values(), known):
         items.wanted = own[items.unit_docs] > 0  # type: ignore[assignment]
+
+
+def _not_finite(found: ExitOutputs) -> numpy.ndarray:
+    """The Docs of which an exit says something that is no number."""
+    items = found.items
+    rows = ~numpy.isfinite(to_numpy(found.logits)).all(axis=(0, 2))
+    units = [items.units[rows]]
+    units += [links.heads[~numpy.isfinite(to_numpy(links.logits)).all(axis=1), 0] for links in found.links]
+    return items.unit_docs[numpy.concatenate(units)]
 
 
 def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:

@@ -102,6 +102,7 @@ class Answers:
     reasons (List[str]): Why each left: a reason of the rule, or "depth".
     depth (int): The number of layers.
     reading (Reading): How the logits are to be read.
+    broken (ndarray): Which units left with logits that are NaN or infinite, (U,) bool.
     graphs (Optional[List[Optional[Graph]]]): What each unit says where that is a structure, and logits and probabilities are
         zeros. None for units that did not climb.
     """
@@ -114,6 +115,7 @@ class Answers:
     reasons: List[str]
     depth: int
     reading: Reading
+    broken: numpy.ndarray
     graphs: Optional[List[Optional[Graph]]] = None
 
     @classmethod
@@ -128,6 +130,7 @@ class Answers:
             reasons=[""] * items.n_units,
             depth=depth,
             reading=reading,
+            broken=numpy.zeros(items.n_units, dtype=bool),
         )
 
     def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:
@@ -139,6 +142,7 @@ class Answers:
         """
         evidence.write_to(self, done)
         units = evidence.units[done]
+        self.broken[units] = ~evidence.finite[done]
         self.layers[units] = evidence.layer
         self.entropy[units] = evidence.entropy[done]
         for unit, reason in zip(units, reasons):

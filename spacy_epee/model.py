@@ -96,7 +96,7 @@ def init(model: Model, X=None, Y=None) -> None:
     for head, sizes in zip(model.layers[1:], model.attrs["sizes"]):
         if head.shims[0]._model is None:
             build_heads(head, width=get_stepper(model).width, exits=len(layers), **sizes)
-    model.set_dim("nO", sum(heads.n_labels for heads in get_heads(model)))
+    model.set_dim("nO", sum(heads.n_labels for heads in get_heads(model)), force=True)
 
 
 def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) -> Tuple[List[ExitOutputs], Callable]:

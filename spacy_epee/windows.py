@@ -11,8 +11,8 @@ from spacy.tokens import Doc
 from .threads import cached_property
 
 
-class UnreadableDocs(ValueError):
-    """Some Docs of a batch hold something that cannot be read. The others can still be answered.
+class FailedDocs(ValueError):
+    """Some Docs of a batch cannot be answered. The others still can.
 
     docs (List[int]): Which ones.
     """
@@ -24,6 +24,14 @@ class UnreadableDocs(ValueError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class UnreadableDocs(FailedDocs):
+    """They hold something that cannot be read."""
+
+
+class NotFinite(FailedDocs):
+    """What the model says about them is NaN or infinite."""
 
 
 @dataclass

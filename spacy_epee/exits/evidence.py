@@ -128,6 +128,11 @@ class Evidence:
         return self.least((self.decision == other.decision).all(axis=1))
 
     @cached_property
+    def finite(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Whether no logit of a unit is NaN or infinite, (U,) bool."""
+        return self.least(numpy.isfinite(self.logits).all(axis=1))
+
+    @cached_property
     def scaled(self) -> numpy.ndarray:
         """RETURNS (ndarray): The logits that probabilities are made of, (N, K)."""
         return scale(self.logits, self.temperature, exclusive=self.exclusive, threshold=self.threshold)

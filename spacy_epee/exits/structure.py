@@ -258,6 +258,14 @@ class StructureEvidence(Evidence):
         return numpy.array([one == other for one, other in zip(self.keys, self.previous.keys)], dtype=bool)  # type: ignore
 
     @cached_property
+    def finite(self) -> numpy.ndarray:
+        finite = super().finite.copy()
+        if "links" in vars(self):
+            pairs, _, logits, _ = self.links
+            finite[self.places[self.nodes[pairs[~numpy.isfinite(logits).all(axis=1), 0], 0]]] = False
+        return finite
+
+    @cached_property
     def decision(self) -> numpy.ndarray:
         """RETURNS (ndarray): The best tag of each layer, (N, K) bool."""
         return (numpy.arange(3) == self.tags[:, :, None]).reshape(len(self.logits), -1)

@@ -38,6 +38,7 @@ class EventItems(Items):
     gold (ndarray): In training the annotated nodes, (G, 4).
     gold_links (ndarray): In training the annotated links: two rows of `gold` and an output, (L, 3).
     known (Optional[ndarray]): In training which windows are annotated, (U,) bool. Nothing is linked in the others.
+    warned (bool): Whether it was said that a window has too many pairs.
     """
 
     schema: EventSchema
@@ -53,6 +54,7 @@ class EventItems(Items):
     gold: numpy.ndarray = field(default_factory=NO_NODES.copy)
     gold_links: numpy.ndarray = field(default_factory=lambda: numpy.zeros((0, 3), dtype="int64"))
     known: Optional[numpy.ndarray] = None
+    warned: bool = False
 
     def nodes(self, tags: numpy.ndarray, rows: numpy.ndarray, layers: numpy.ndarray) -> numpy.ndarray:
         """Read spans off tags.
@@ -97,16 +99,21 @@ class EventItems(Items):
             wanted = self._linkable(kinds)
             if wanted.sum() > self.max_pairs:
                 most = int(self.max_pairs**0.5)
-                warnings.warn(
-                    f"A window has {len(members)} spans that make up {wanted.sum()} pairs; the {most} surest are linked (the "
-                    "setting `max_pairs`)."
-                )
+                self._warn(len(members), int(wanted.sum()), most)
                 sure = numpy.ones(len(members)) if scores is None else scores(members)
                 members = numpy.sort(members[numpy.argsort(-sure, kind="stable")[:most]])
                 wanted = self._linkable(nodes[members, KIND])
             heads, children = numpy.nonzero(wanted)
             found.append(numpy.column_stack((members[heads], members[children])))
         return numpy.concatenate(found) if found else numpy.zeros((0, 2), dtype="int64")
+
+    def _warn(self, spans: int, pairs: int, most: int) -> None:
+        """Say once a batch, and not at each exit and window, that not all pairs are looked at."""
+        if not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"A window has {spans} spans that make up {pairs} pairs; the {most} surest are linked (the setting `max_pairs`)."
+            )
 
     def _linkable(self, kinds: numpy.ndarray) -> numpy.ndarray:
         """Which spans of a window may be linked to which, (M, M) bool."""

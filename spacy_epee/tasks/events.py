@@ -213,7 +213,7 @@ class Events:
         RAISES ValueError: Events, roles or attributes that are not known.
         """
         tags, _ = self._tags(examples, items, strict)
-        truths = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), -1).astype("float32")
+        truths = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), TAGS * items.schema.n_layers).astype("float32")
         if not items.find_triggers:
             truths[:, : TAGS * len(labels)] = 0
         return truths, numpy.ones_like(truths) * self._known(examples, items)[items.units][:, None]

@@ -147,6 +147,11 @@ class ImageTrunkShim(ScaledShim):
                 "pixels. Give a multiple of that, or null."
             )
 
+    def forget(self) -> None:
+        super().forget()
+        for name in ("processor", "scale", "_preparation", "_stepper", "_imager"):
+            vars(self).pop(name, None)
+
     def to_bytes(self) -> bytes:
         if self._model is None:
             return b""

@@ -54,6 +54,8 @@ class TrunkShim(HFShim, ScaledShim):
 
     reads = "text"
     settings: TrunkSettings
+    blank: HFObjects
+    """What there is before the backbone is loaded: the settings for its tokenizer and its configuration."""
     exported: Optional[Exported] = None
     """The backbone as ONNX graphs, if it was exported."""
     _stepper: Optional[LayerStepper] = None
@@ -169,6 +171,12 @@ class TrunkShim(HFShim, ScaledShim):
         self._model = loaded.transformer
         self._hfmodel = loaded
 
+    def forget(self) -> None:
+        super().forget()
+        self._hfmodel = self.blank
+        for name in ("exported", "scale", "_stepper", "_runner", "_converted", "_refused", "_windower"):
+            vars(self).pop(name, None)
+
     @LOADING
     def to_bytes(self) -> bytes:
         if self._model is not None:
@@ -244,7 +252,9 @@ def TransformerTrunk(
     check_number("model.trunk.overlap", overlap, 0, whole=True)
     check_number("model.trunk.lr_decay", lr_decay, 0, 1)
     check_number("model.trunk.max_wordpieces", max_wordpieces, 1, whole=True)
-    shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
+    blank = HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config))
+    shim = TrunkShim(blank)
+    shim.blank = blank
     if runtime not in ("auto", "torch", "onnx"):
         raise ValueError(f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto', 'torch' or 'onnx'.")
     if precision not in PRECISIONS:

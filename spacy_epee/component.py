@@ -631,7 +631,7 @@ class EarlyExitTransformer(TrainablePipe):
         """Give up weights, labels, and what was found out about data or fitted to the weights."""
         for task in self.parts:
             own = self.task_cfg(task)
-            for name in own.keys() - {"threshold", "format"}:
+            for name in own.keys() - {"labels", "threshold", "format"}:
                 del own[name]
             own["labels"] = []
         self.stage = self.model.attrs["stage"] = "joint"

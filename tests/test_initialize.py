@@ -92,7 +92,8 @@ def test_initialize_that_fails_changes_nothing(problem, backbone, tmp_path):
 
 def test_initialize_that_failed_can_be_tried_again(backbone):
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("epee_textcat", config={"model": {"trunk": {"name": str(backbone), "window": 32, "overlap": 8}}, "exit": None})
+    trunk = {"name": str(backbone), "window": 32, "overlap": 8}
+    pipe = nlp.add_pipe("epee_textcat", config={"model": {"trunk": trunk}, "exit": None})
     pipe.add_label("OTHER")
     with pytest.raises(ValueError):
         nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("a"), {"cats": {"WRONG": 0.5}})])

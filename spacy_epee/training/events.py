@@ -1,6 +1,6 @@
 """Events of a row or of a .spacy file as they are on a Doc."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from spacy.tokens import Doc
 
@@ -105,18 +105,31 @@ def _tokens(place: Place, where: str, align: Aligner) -> List[int]:
 def _unite(arguments: List[ArgumentRow], spans: List[List[int]]) -> List[Dict[str, Any]]:
     """The arguments that differ, with parents counted among those."""
 
-    def key(number: int) -> Tuple[Any, ...]:
-        argument = arguments[number]
-        parent = None if argument.parent is None else key(argument.parent)
-        return argument.role, tuple(spans[number]), argument.event, parent
-
-    keys = [key(number) for number in range(len(arguments))]
-    places = {found: place for place, found in enumerate(dict.fromkeys(keys))}
-    united = []
-    for role, span, event, parent in places:
-        above = None if parent is None else places[parent]
-        united.append({"role": role, "span": list(span), "score": 1.0, "parent": above, "event": event})
-    return united
+    first: Dict[Tuple[Any, ...], int] = {}
+    same: Dict[Optional[int], Optional[int]] = {None: None}  # the first argument that is the same as each
+    for number in range(len(arguments)):
+        path: List[int] = []
+        above: Optional[int] = number
+        while above not in same:
+            path.append(above)  # type: ignore[arg-type]
+            above = arguments[above].parent  # type: ignore[index]
+        for one in reversed(path):  # parents first
+            argument = arguments[one]
+            key = (argument.role, tuple(spans[one]), argument.event, same[argument.parent])
+            same[one] = first.setdefault(key, one)
+    kept = list(dict.fromkeys(same[number] for number in range(len(arguments))))
+    places = {number: place for place, number in enumerate(kept)}
+    places[None] = None  # type: ignore[index,assignment]
+    return [
+        {
+            "role": arguments[number].role,  # type: ignore[index]
+            "span": list(spans[number]),  # type: ignore[index]
+            "score": 1.0,
+            "parent": places[same[arguments[number].parent]],  # type: ignore[index]
+            "event": arguments[number].event,  # type: ignore[index]
+        }
+        for number in kept
+    ]
 
 
 def _check_tokens(span: Any, length: int, what: str) -> None:

@@ -124,7 +124,7 @@ def make(kind, backbone, tmp_path):
         nlp = make_relations_nlp(backbone, exit=EPEE)
         return nlp, lambda: [make_example(nlp, text).predicted for text in TEXTS]
     if kind in ("events", "links"):
-        nlp = make_events_nlp(backbone, exit=EPEE, steps=110)
+        nlp = make_events_nlp(backbone, exit=EPEE, steps=110 if kind == "links" else 0)
         return nlp, lambda: [nlp.make_doc(text) for text in EVENT_TEXTS]
     if kind == "images":
         nlp = make_image_nlp(make_image_backbone(tmp_path / "vit"), exit=EPEE)

@@ -67,9 +67,13 @@ class EntityPairs:
         found: List[Tuple[numpy.ndarray, numpy.ndarray]] = []
         total = 0
         rows = max(BLOCK // max(len(spans), 1), 1)
+        reach = numpy.maximum.accumulate(last) if len(last) else last
         for begin in range(0, len(spans), rows):
-            head = numpy.arange(begin, min(begin + rows, len(spans)))[:, None]
-            child = numpy.arange(len(spans))[None]
+            stop = min(begin + rows, len(spans))
+            # Spans are in order, and so are their first windows: only those around can be in one window with these.
+            low = numpy.searchsorted(reach, first[begin])
+            high = numpy.searchsorted(first, last[begin:stop].max(), side="right")
+            head, child = numpy.arange(begin, stop)[:, None], numpy.arange(low, high)[None]
             # In one window, and not the same place under two labels.
             wanted = numpy.maximum(first[head], first[child]) <= numpy.minimum(last[head], last[child])
             wanted &= (starts[head] != starts[child]) | (ends[head] != ends[child])
@@ -93,7 +97,7 @@ class EntityPairs:
                     "setting `candidates.max_pairs`). Allow fewer with `candidates.labels`, `candidates.max_distance` or "
                     "`candidates.same_sentence`, cut the document, or raise the limit."
                 )
-            found.append((heads + begin, children))
+            found.append((heads + begin, children + low))
         if not found:
             return numpy.zeros(0, dtype=int), numpy.zeros(0, dtype=int)
         return numpy.concatenate([heads for heads, _ in found]), numpy.concatenate([children for _, children in found])

@@ -96,14 +96,13 @@ class EventItems(Items):
             kinds = nodes[members, KIND]
             if not (kinds < len(self.schema.events)).any():
                 continue
-            wanted = self._linkable(kinds)
-            if wanted.sum() > self.max_pairs:
+            pairs = self._count(kinds)
+            if pairs > self.max_pairs:
                 most = int(self.max_pairs**0.5)
-                self._warn(len(members), int(wanted.sum()), most)
+                self._warn(len(members), pairs, most)
                 sure = numpy.ones(len(members)) if scores is None else scores(members)
                 members = numpy.sort(members[numpy.argsort(-sure, kind="stable")[:most]])
-                wanted = self._linkable(nodes[members, KIND])
-            heads, children = numpy.nonzero(wanted)
+            heads, children = numpy.nonzero(self._linkable(nodes[members, KIND]))
             found.append(numpy.column_stack((members[heads], members[children])))
         return numpy.concatenate(found) if found else numpy.zeros((0, 2), dtype="int64")
 
@@ -114,6 +113,12 @@ class EventItems(Items):
             warnings.warn(
                 f"A window has {spans} spans that make up {pairs} pairs; the {most} surest are linked (the setting `max_pairs`)."
             )
+
+    def _count(self, kinds: numpy.ndarray) -> int:
+        """How many of the spans of a window may be linked, without a table of all pairs."""
+        counts = numpy.bincount(kinds, minlength=len(self.schema.kinds))
+        table = self.schema.of_spans.astype("int64")
+        return int(counts @ table @ counts - counts @ table.diagonal() + counts @ self.schema.of_triggers)
 
     def _linkable(self, kinds: numpy.ndarray) -> numpy.ndarray:
         """Which spans of a window may be linked to which, (M, M) bool."""

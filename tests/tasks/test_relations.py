@@ -430,7 +430,7 @@ def test_relations_learn_the_labels_of_entities_anew_when_initialized_again(back
         doc.set_ents([spacy.tokens.Span(doc, ent.start, ent.end, label=f"NEW_{ent.label_}") for ent in doc.ents])
     nlp.get_pipe("epee_relations").initialize(lambda: [eg])
     assert nlp.get_pipe("epee_relations").cfg["types"] == ["NEW_Drug", "NEW_Problem"]
-    assert nlp.update([eg])["epee_relations"] > 0
+    assert nlp.update([make_example(nlp, TEXTS[0])])["epee_relations"] > 0
 
 
 def test_relations_standardize_without_predicted_entities(backbone):

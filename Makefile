@@ -17,8 +17,9 @@ bench: $(VENV)/bench
 	test -d training/notes/model-best || $(RUN) -m spacy project run all
 	$(RUN) -m spacy project run benchmark
 
+# A process for each core, with a thread each
 test: $(VENV)/ready
-	$(RUN) -m pytest -q
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto
 
 # spacy-transformers does not take this version, so that only what runs without it can be tested
 test-newest: $(NEWEST)/ready

@@ -17,7 +17,7 @@ from .threads import no_fork
 from .trunk.attention import PlainAttention
 from .trunk.loading import TrunkSettings, load_backbone, set_learning_rates
 from .trunk.onnx_stepper import Runner, undisturbed
-from .trunk.precision import computes_in_bfloat16
+from .trunk.precision import bound_kernels, computes_in_bfloat16
 from .trunk.stepper import LayerStepper
 from .windows import Windows
 
@@ -91,6 +91,8 @@ def _build(trunk: Model, heads: List[Model], names: Optional[List[str]], exit_la
 
 def init(model: Model, X=None, Y=None) -> None:
     """Load the backbone and make the classifiers. What depends on the data is in the attribute `sizes`, for each task."""
+    if get_settings(model).mixed_precision:
+        bound_kernels()  # before the first one is made
     load_backbone(model.get_ref("trunk"))
     layers = get_exit_layers(model)
     for head, sizes in zip(model.layers[1:], model.attrs["sizes"]):

@@ -147,21 +147,21 @@ class Windows:
         begins = numpy.array([token.idx for token in doc], dtype="int64")
         first, last = self.pieces(index, begins, begins + [len(token) for token in doc]).T
         last = numpy.maximum(first, last)
-        windows = numpy.flatnonzero(self.docs == index)
+        windows = numpy.arange(*numpy.searchsorted(self.docs, (index, index + 1)))
         starts = self.starts[windows]
         stops = starts + self.lengths[windows] - self.n_prefix - self.n_suffix
-        middle = (first + last) / 2
-        # The window where the token is farthest from an edge.
-        room = numpy.minimum(middle[:, None] - starts, stops - middle[:, None]) if len(windows) else numpy.zeros((len(doc), 1))
-        best = room.argmax(axis=1)
-        window = windows[best] if len(windows) else numpy.full(len(doc), -1)
-        if len(windows):
-            first_in = numpy.clip(first, starts[best], stops[best]) - starts[best] + self.n_prefix
-            last_in = numpy.clip(last, starts[best], stops[best]) - starts[best] + self.n_prefix
-        else:
-            first_in, last_in = first, last
-        window = numpy.where(last_in > first_in, window, -1)
-        return Alignment(window=window, first=first_in, last=last_in)
+        if not len(windows):
+            return Alignment(window=numpy.full(len(doc), -1), first=first, last=last)
+        # The window where the token is farthest from an edge. The later a window, the nearer is its left edge: of those with the
+        # middle of the token in their left half the first one, or the one before it.
+        twice = first + last
+        after = numpy.minimum(numpy.searchsorted(starts + stops, twice), len(windows) - 1)
+        before = numpy.maximum(after - 1, 0)
+        room = [numpy.minimum(twice - 2 * starts[which], 2 * stops[which] - twice) for which in (before, after)]
+        best = numpy.where(room[0] >= room[1], before, after)
+        first_in = numpy.clip(first, starts[best], stops[best]) - starts[best] + self.n_prefix
+        last_in = numpy.clip(last, starts[best], stops[best]) - starts[best] + self.n_prefix
+        return Alignment(window=numpy.where(last_in > first_in, windows[best], -1), first=first_in, last=last_in)
 
 
 @dataclass

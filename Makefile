@@ -7,7 +7,7 @@ VENV ?= .venv
 NEWEST ?= .venv-newest
 RUN = $(VENV)/bin/python
 
-.PHONY: demo bench test test-newest slow lint clean
+.PHONY: demo bench test test-newest slow hard lint clean
 
 demo: $(VENV)/ready
 	$(RUN) -m spacy project run all
@@ -17,8 +17,9 @@ bench: $(VENV)/bench
 	test -d training/notes/model-best || $(RUN) -m spacy project run all
 	$(RUN) -m spacy project run benchmark
 
+# A process for each core, with a thread each
 test: $(VENV)/ready
-	$(RUN) -m pytest -q
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto
 
 # spacy-transformers does not take this version, so that only what runs without it can be tested
 test-newest: $(NEWEST)/ready
@@ -27,6 +28,10 @@ test-newest: $(NEWEST)/ready
 # Real backbones and corpora, from ../shared where it is there
 slow: $(VENV)/ready
 	$(RUN) -m pytest -q -m slow
+
+# Kills, full disks and other rough treatment
+hard: $(VENV)/ready
+	$(RUN) -m pytest -q -m hard
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .

@@ -66,7 +66,7 @@ def saved_models(folder: Path) -> Iterator[Tuple[str, torch.nn.Module]]:
     """The models in the folders of a folder."""
     for path in sorted(folder.glob("*/config.json")):
         if "vocab_size" in srsly.read_json(path) or (path.parent / "tokenizer.json").exists():
-            yield path.parent.name, transformers.AutoModel.from_pretrained(path.parent)
+            yield path.parent.name, transformers.AutoModel.from_pretrained(path.parent, trust_remote_code=False)
 
 
 def measure(name: str, model: torch.nn.Module, sizes: List[int], longest: int, seconds: float) -> Dict[str, Any]:

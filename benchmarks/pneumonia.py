@@ -29,7 +29,7 @@ from spacy_epee.evaluation.simulate import Replay
 from spacy_epee.exits.rules import EntropyPatience
 from spacy_epee.model import get_exit_layers
 from spacy_epee.training.images import ImageReader
-from spacy_epee.training.readers import numbered_rows
+from spacy_epee.training.readers import read_rows
 
 CONFIG = Path(__file__).parent.parent / "configs" / "imagecat.cfg"
 RESULTS = Path(__file__).parent / "results"
@@ -40,7 +40,7 @@ RUNS = [*range(1, 11), None]
 
 def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int):
     """The configuration of the training."""
-    rows = numbered_rows(data / "train.jsonl", needs=("image",))
+    rows = read_rows(data / "train.jsonl", needs=("image",))
     steps = epochs * -(-len(rows) // BATCH)
     return load_config(
         CONFIG,
@@ -50,7 +50,7 @@ def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int)
             "paths.backbone": backbone,
             f"components.{PIPE}.model.trunk.image_size": image_size,
             "training.batcher.size": BATCH,
-            "training.max_steps": steps,
+            "training.optimizer.learn_rate.total_steps": steps,
             "training.eval_frequency": max(steps // max(epochs, 2), 1),
             "training.optimizer.learn_rate.warmup_steps": steps // 10,
         },

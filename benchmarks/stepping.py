@@ -45,7 +45,7 @@ def load_whole(folder: Path, precision: str, target: Path) -> Callable[[numpy.nd
     """The whole network as a session."""
     import onnxruntime
 
-    model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    model = AutoModel.from_pretrained(folder, attn_implementation="eager", trust_remote_code=False).eval()
     ids = torch.tensor([[1, 5, 6, 7, 2], [1, 5, 2, 0, 0]])
     axes = {0: "rows", 1: "length"}
     path = target / "whole.onnx"
@@ -64,7 +64,7 @@ def load_whole(folder: Path, precision: str, target: Path) -> Callable[[numpy.nd
 
 def load_steps(folder: Path, precision: Any) -> Callable[[numpy.ndarray, numpy.ndarray], Any]:
     """The layers one by one."""
-    stepper = LayerStepper(AutoModel.from_pretrained(folder).eval())
+    stepper = LayerStepper(AutoModel.from_pretrained(folder, trust_remote_code=False).eval())
     runner = OnnxStepper(export_trunk(stepper, precision), stepper.model)
 
     def call(ids: numpy.ndarray, mask: numpy.ndarray) -> Any:

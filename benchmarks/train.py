@@ -65,7 +65,7 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
             "paths.dev": str(split(corpora, corpus, "dev")),
             "paths.backbone": str(backbone),
             "training.batcher.size": plan.batch,
-            "training.max_steps": steps,
+            "training.optimizer.learn_rate.total_steps": steps,
             "training.eval_frequency": max(steps // max(plan.epochs, 2), 1),
             "training.optimizer.learn_rate.warmup_steps": steps // 10,
             **({"training.optimizer.learn_rate.initial_rate": RATES[backbone.name]} if backbone.name in RATES else {}),
@@ -96,7 +96,7 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
 def depth(backbone: Path) -> int:
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(backbone).num_hidden_layers
+    return AutoConfig.from_pretrained(backbone, trust_remote_code=False).num_hidden_layers
 
 
 def main(

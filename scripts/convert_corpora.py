@@ -16,6 +16,8 @@ from sources import events, relations, textcat
 from sources.files import Rows
 from wasabi import msg
 
+from spacy_epee.files import whole_folder
+
 # The folder of each source, the folder in it that is written, and the reader
 SOURCES: List[Tuple[str, str, Callable[[Path], Rows]]] = [
     ("health_advice", "normalised", textcat.health_advice),
@@ -43,10 +45,13 @@ def main(corpora: Path = typer.Argument(..., help="Folder with the fetched corpo
         except FileNotFoundError as error:
             msg.warn(f"There is no file {error.filename}; fetch it with `python -m spacy project assets --extra`")
             continue
-        target.mkdir(parents=True, exist_ok=True)
-        for split, rows in splits.items():
-            with (target / f"{split}.jsonl").open("w", encoding="utf-8") as out:
-                out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        try:
+            with whole_folder(target, keep=True) as part:
+                for split, rows in splits.items():
+                    with (part / f"{split}.jsonl").open("w", encoding="utf-8") as out:
+                        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        except OSError as error:
+            msg.fail(str(error), exits=1)
         msg.good(f"{target}: " + ", ".join(f"{split} {len(rows)}" for split, rows in sorted(splits.items())))
 
 

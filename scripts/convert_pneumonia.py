@@ -9,12 +9,14 @@ pneumonia; the second has all the normal ones. Where they are put together alrea
 import json
 import random
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, Tuple
 
 import numpy
 import typer
 from PIL import Image
 from wasabi import msg
+
+from spacy_epee.files import whole_folder
 
 LABELS = ("normal", "pneumonia")
 SPLITS = {"train": "train", "dev": "val", "test": "test"}
@@ -50,20 +52,34 @@ def main(
             "Fetch it with `python -m spacy project assets --extra`, or name the folder of the corpora: --vars.corpora FOLDER",
             exits=1,
         )
-    counts: List[str] = []
-    for split, (images, labels) in found.items():
-        (target / "images" / split).mkdir(parents=True, exist_ok=True)
-        rows = []
-        for number, (image, label) in enumerate(zip(images, labels)):
-            name = f"images/{split}/{number}.png"
-            Image.fromarray(image).save(target / name)
-            cats = {key: int(label == i) for i, key in enumerate(LABELS)}
-            rows.append({"id": f"{split}-{number}", "image": name, "cats": cats})
-        # All of one class come first. Initializing looks at the first rows.
-        random.Random(0).shuffle(rows)
-        (target / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        counts.append(f"{split} {len(rows)}")
+    try:
+        with whole_folder(target, keep=True) as part:
+            counts = [f"{split} {write(part, split, *images)}" for split, images in found.items()]
+    except OSError as error:
+        msg.fail(str(error), exits=1)
     msg.good(f"{target}: " + ", ".join(counts))
+
+
+def write(target: Path, split: str, images: numpy.ndarray, labels: numpy.ndarray) -> int:
+    """Write the images of a split.
+
+    target (Path): The folder to write to.
+    split (str): The split.
+    images (ndarray): Its images.
+    labels (ndarray): Their labels.
+    RETURNS (int): How many there are.
+    """
+    (target / "images" / split).mkdir(parents=True)
+    rows = []
+    for number, (image, label) in enumerate(zip(images, labels)):
+        name = f"images/{split}/{number}.png"
+        Image.fromarray(image).save(target / name)
+        cats = {key: int(label == i) for i, key in enumerate(LABELS)}
+        rows.append({"id": f"{split}-{number}", "image": name, "cats": cats})
+    # All of one class come first. Initializing looks at the first rows.
+    random.Random(0).shuffle(rows)
+    (target / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return len(rows)
 
 
 if __name__ == "__main__":

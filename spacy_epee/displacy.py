@@ -6,6 +6,7 @@ from spacy import displacy
 from spacy.tokens import Doc, Span
 from spacy.util import escape_html, filter_spans
 
+from .annotation import spans_of
 from .tasks.event_docs import Event
 from .tasks.relations import Relation
 
@@ -40,7 +41,7 @@ def parse_relations(
         for relation in Relation.of(doc)
         if (labels is None or relation.label in labels) and all(_inside(one, shown) for one in (relation.head, relation.child))
     ]
-    entities = doc.ents if spans_key is None else doc.spans.get(spans_key, ())
+    entities = spans_of(doc, spans_key)
     ends = [span for relation in relations for span in (relation.head, relation.child)]
     merged = filter_spans([span for span in [*entities, *ends] if _inside(span, shown)])
     words, places = _words(shown, [_piece(span) for span in merged])

@@ -1,5 +1,6 @@
 """From Docs to the pixels of their images."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 import numpy
 from spacy.tokens import Doc
 
+from .annotation import install
+from .errors import raise_alone
 from .threads import cached_property
 from .windows import UnreadableDocs
 
@@ -32,8 +35,7 @@ def need_pillow() -> None:
 
 def install_extension() -> None:
     """Register `doc._.image`: a path, a PIL image or an array, None by default."""
-    if not Doc.has_extension("image"):
-        Doc.set_extension("image", getter=get_image, setter=set_image, force=True)  # another thread may have been faster
+    install("image", getter=get_image, setter=set_image)
 
 
 def get_image(doc: Doc) -> Any:
@@ -67,24 +69,92 @@ def open_image(image: Any) -> "Image":
         return as_rgb(Image.fromarray(_as_bytes(image)))
     if not isinstance(image, (str, Path)):
         raise ValueError(f"is of the type {type(image).__name__}; give a path, a PIL image or an array")
-    path = Path(image)
-    if not path.exists():
+    if not os.path.exists(image):  # unlike that of `Path`, it raises nothing for what cannot be a name
         raise ValueError("names a file that does not exist (a relative path starts at the current folder)")
     try:
-        with Image.open(path) as file:
+        with Image.open(image) as file:
             return as_rgb(file)
     except Exception as error:  # Pillow raises a dozen kinds, and some of their messages name the file
-        raise ValueError(f"names a file that cannot be read as an image ({type(error).__name__})") from None
+        raise_alone(ValueError(f"names a file that cannot be read as an image ({type(error).__name__})"))
 
 
 def as_rgb(image: "Image") -> "Image":
-    """RETURNS (Image): The image upright, in three bands of bytes."""
+    """Bring an image into the form that image processors take.
+
+    image (Image): An image of any mode. Gray of more than 8 bits, as X-rays often have, is scaled, see `gray_range`. Transparency
+        is left out.
+    RETURNS (Image): The image upright, in three bands of bytes.
+    RAISES ValueError: It holds values that are no numbers.
+    """
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, as X-rays often have; PIL would cut them off at 255
-        image = Image.fromarray((numpy.asarray(image).clip(0, 65535) // 257).astype("uint8"))
-    return image.convert("RGB")
+    upright = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":  # PIL would cut them off at 255
+        values = numpy.asarray(upright)
+        values = values.astype("float64" if image.mode == "F" else "int64")
+        low, high = gray_range(image, values)
+        if _tag(image, 262) == 0:  # white is zero, which PIL heeds in images of 8 bits alone
+            low, high, values = -high, -low, -values
+        upright = Image.fromarray(_scaled(values, low, high))
+    elif "transparency" in upright.info or upright.mode == "La":
+        upright = upright.convert("RGBA" if upright.mode != "La" else "LA")
+    return upright.convert("RGB")
+
+
+DEPTHS = (255, 1023, 4095, 16383, 65535)
+"""White in images of 8, 10, 12, 14 and 16 bits."""
+
+
+def gray_range(image: "Image", values: numpy.ndarray) -> Tuple[float, float]:
+    """Find out which values are black and white in gray of more than 8 bits. Films of 12 bits usually come in files of 16.
+
+    image (Image): The image.
+    values (ndarray): Its values.
+    RETURNS (Tuple[float, float]): What the file says of its range or of its bits, if it holds all values, else the range of the
+        fewest bits that do (8, 10, 12, 14, 16, or 0 to 1 for fractions), else the lowest value and the highest.
+    RAISES ValueError: There are values that are no numbers.
+    """
+    if not numpy.isfinite(values).all():
+        raise ValueError("holds values that are no numbers")
+    lowest, highest = values.min(), values.max()
+    said = [(_tag(image, 340), _tag(image, 341)), (_tag(image, 280), _tag(image, 281))]
+    said += [(0, 2**bits - 1) for bits in (_tag(image, 258), _significant_bits(image)) if bits and bits < 16]
+    tops = (1, *DEPTHS) if values.dtype.kind == "f" else DEPTHS
+    for low, high in [*said, *((0, top) for top in tops)]:
+        if low is not None and high is not None and low < high and low <= lowest and highest <= high:
+            return low, high
+    return lowest, highest
+
+
+def _scaled(values: numpy.ndarray, low: float, high: float) -> numpy.ndarray:
+    """The bytes of gray from black to white."""
+    if not low < high:
+        return numpy.zeros(values.shape, dtype="uint8")
+    if values.dtype.kind == "f":
+        return ((values - low) * (255 / (high - low))).round().astype("uint8")
+    return ((values - int(low)) * 255 // (int(high) - int(low))).astype("uint8")
+
+
+def _tag(image: "Image", number: int) -> Any:
+    """The first value of a tag of a TIFF file; None if there is none."""
+    value = getattr(image, "tag_v2", {}).get(number)
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _significant_bits(image: "Image") -> Optional[int]:
+    """The chunk sBIT of a PNG file, which PIL does not read: how many bits the values had before they were brought to 16."""
+    name = getattr(image, "filename", "")
+    if getattr(image, "format", None) != "PNG" or not os.path.isfile(name):
+        return None
+    with open(name, "rb") as file:
+        file.seek(8)
+        while True:
+            head = file.read(8)
+            if len(head) < 8 or head[4:] == b"IDAT":
+                return None
+            if head[4:] == b"sBIT":
+                return file.read(1)[0]
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
 
 
 def _as_bytes(array: numpy.ndarray) -> numpy.ndarray:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .exits.evidence import Evidence, Reduction
 from .exits.rules import ExitRule
-from .exits.structure import Graph, StructureEvidence
+from .exits.structure import Graph
 from .heads.base import ExitHeads
 from .items import Items, ranges
 from .threads import cached_property
@@ -102,6 +102,7 @@ class Answers:
     reasons (List[str]): Why each left: a reason of the rule, or "depth".
     depth (int): The number of layers.
     reading (Reading): How the logits are to be read.
+    broken (ndarray): Which units left with logits that are NaN or infinite, (U,) bool.
     graphs (Optional[List[Optional[Graph]]]): What each unit says where that is a structure, and logits and probabilities are
         zeros. None for units that did not climb.
     """
@@ -114,6 +115,7 @@ class Answers:
     reasons: List[str]
     depth: int
     reading: Reading
+    broken: numpy.ndarray
     graphs: Optional[List[Optional[Graph]]] = None
 
     @classmethod
@@ -128,6 +130,7 @@ class Answers:
             reasons=[""] * items.n_units,
             depth=depth,
             reading=reading,
+            broken=numpy.zeros(items.n_units, dtype=bool),
         )
 
     def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:
@@ -137,18 +140,9 @@ class Answers:
         done (ndarray): Which of its units leave, (U,) bool.
         reasons (Sequence[str]): Why each of them does.
         """
+        evidence.write_to(self, done)
         units = evidence.units[done]
-        if isinstance(evidence, StructureEvidence):
-            if "links" not in vars(evidence):  # those that stay need none
-                evidence, done = evidence.only(done), numpy.ones(int(done.sum()), dtype=bool)
-            self.graphs = self.graphs or [None] * self.items.n_units
-            for place in numpy.flatnonzero(done):
-                self.graphs[evidence.units[place]] = evidence.graph(place)
-        else:
-            rows = evidence.rows(done)
-            items = evidence.items[rows]
-            self.logits[items] = evidence.logits[rows]
-            self.probabilities[items] = evidence.probabilities[rows]
+        self.broken[units] = ~evidence.finite[done]
         self.layers[units] = evidence.layer
         self.entropy[units] = evidence.entropy[done]
         for unit, reason in zip(units, reasons):

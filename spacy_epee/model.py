@@ -2,12 +2,13 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, Floats3d
+from torch import nn
 
 from .heads.base import ExitHeads, build_heads
 from .items import Items
@@ -95,14 +96,16 @@ def init(model: Model, X=None, Y=None) -> None:
     for head, sizes in zip(model.layers[1:], model.attrs["sizes"]):
         if head.shims[0]._model is None:
             build_heads(head, width=get_stepper(model).width, exits=len(layers), **sizes)
-    model.set_dim("nO", sum(heads.n_labels for heads in get_heads(model)))
+    model.set_dim("nO", sum(heads.n_labels for heads in get_heads(model)), force=True)
 
 
-def forward(model: Model, asked: Asked, is_train: bool) -> Tuple[List[ExitOutputs], Callable]:
+def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) -> Tuple[List[ExitOutputs], Callable]:
+    if len(asked) and isinstance(asked[0], Doc):  # so do spaCy's tools, such as `debug model`
+        asked = list(model.attrs["ask"](asked).values())
     trunk, stepper = model.get_ref("trunk"), get_stepper(model)
     if is_train:
         set_learning_rates(trunk)
-        _set_stage(model)
+        _set_stage(model.attrs["stage"], stepper.model, get_heads(model), get_settings(model))
     set_training(model, is_train)
     half = is_train and get_settings(model).mixed_precision and computes_in_bfloat16(stepper.device)
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
@@ -165,6 +168,19 @@ def get_heads(model: Model) -> List[ExitHeads]:
     return [head.shims[0]._model for head in model.layers[1:]]
 
 
+def trained_settings(model: Model) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The settings that cannot be changed once a model is trained, by their place in its config: those
+    that it was trained with, or those of the config before."""
+    found = {"exit_layers": model.attrs["exit_layers"]}
+    names = model.attrs["tasks"]
+    for number, head in enumerate(model.layers[1:]):
+        shim, place = head.shims[0], "head" if names is None else f"heads.{names[number]}"
+        asked = shim.build.keywords
+        now = asked if shim._model is None else {name: shim._model.settings.get(name, asked[name]) for name in asked}
+        found.update({f"{place}.{name}": value for name, value in now.items()})
+    return found
+
+
 def is_initialized(model: Model) -> bool:
     """RETURNS (bool): Whether there are a backbone and classifiers."""
     return all(layer.shims[0]._model is not None for layer in model.layers)
@@ -213,22 +229,25 @@ def set_training(model: Model, training: bool) -> None:
                 part.train(training)
 
 
-def _set_stage(model: Model) -> None:
-    """Freeze what the training stage leaves alone (see training/callbacks.py)."""
-    stage = model.attrs["stage"]
-    stepper = get_stepper(model)
-    words = {id(p) for p in stepper.model.get_input_embeddings().parameters()}
-    settings = get_settings(model)
-    for parameter in stepper.model.parameters():
+def _set_stage(stage: str, backbone: nn.Module, heads: Sequence[ExitHeads], settings: TrunkSettings) -> None:
+    """Freeze what the training stage leaves alone (see training/callbacks.py).
+
+    stage (str): "joint", "trunk" or "exits".
+    backbone (nn.Module): The backbone.
+    heads (Sequence[ExitHeads]): The classifiers of each task.
+    settings (TrunkSettings): What of the backbone is never trained.
+    """
+    words = {id(p) for p in backbone.get_input_embeddings().parameters()}  # type: ignore[operator]
+    for parameter in backbone.parameters():
         frozen = settings.frozen or (settings.freeze_embeddings and id(parameter) in words)
         _train_or_freeze(parameter, stage != "exits" and not frozen)
-    for heads in get_heads(model):
-        last = {id(p) for module in heads.of_last_exit() for p in module.parameters()}
-        for parameter in heads.parameters():
+    for own in heads:
+        last = {id(p) for module in own.of_last_exit() for p in module.parameters()}
+        for parameter in own.parameters():
             _train_or_freeze(parameter, {"joint": True, "trunk": id(parameter) in last}.get(stage, id(parameter) not in last))
 
 
-def _train_or_freeze(parameter, train: bool) -> None:
+def _train_or_freeze(parameter: nn.Parameter, train: bool) -> None:
     if parameter.requires_grad != train:
         parameter.requires_grad_(train)
     if not train:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Union
 
 from .exits.rules import ExitRule
+from .settings import check_number
 from .tasks.base import Task
 from .tasks.events import Events
 from .tasks.relations import Relations
@@ -31,10 +32,8 @@ class Part:
     priority: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"The setting `threshold` is {self.threshold}; give a number from 0 to 1.")
-        if self.weight < 0:
-            raise ValueError(f"The setting `weight` is {self.weight}; give a number from 0 on.")
+        check_number("threshold", self.threshold, 0, 1)
+        check_number("weight", self.weight, 0)
 
 
 def TextCatTask(

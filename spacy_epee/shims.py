@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple
 import safetensors.torch
 import srsly
 import torch
-from thinc.api import Optimizer, PyTorchShim, torch2xp, xp2torch
+from thinc.api import Optimizer, PyTorchShim, Shim, torch2xp, xp2torch
 from torch import nn
 
 
@@ -37,6 +37,13 @@ class ScaledShim(PyTorchShim):
                 torch.autograd.graph.increment_version(parameter)
             # A gradient of zeros would go on moving what a batch has nothing about, through Adam's momentum.
             parameter.grad = None
+
+    def forget(self) -> None:
+        """Give up the module, so that a new one is made. To an optimizer that is another one, with moments of its own."""
+        self._model = None
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            self.id = Shim.global_id
 
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:

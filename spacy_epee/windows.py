@@ -11,8 +11,8 @@ from spacy.tokens import Doc
 from .threads import cached_property
 
 
-class UnreadableDocs(ValueError):
-    """Some Docs of a batch hold something that cannot be read. The others can still be answered.
+class FailedDocs(ValueError):
+    """Some Docs of a batch cannot be answered. The others still can.
 
     docs (List[int]): Which ones.
     """
@@ -24,6 +24,14 @@ class UnreadableDocs(ValueError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class UnreadableDocs(FailedDocs):
+    """They hold something that cannot be read."""
+
+
+class NotFinite(FailedDocs):
+    """What the model says about them is NaN or infinite."""
 
 
 @dataclass
@@ -150,18 +158,29 @@ class Windows:
         windows = numpy.arange(*numpy.searchsorted(self.docs, (index, index + 1)))
         starts = self.starts[windows]
         stops = starts + self.lengths[windows] - self.n_prefix - self.n_suffix
-        if not len(windows):
-            return Alignment(window=numpy.full(len(doc), -1), first=first, last=last)
-        # The window where the token is farthest from an edge. The later a window, the nearer is its left edge: of those with the
-        # middle of the token in their left half the first one, or the one before it.
-        twice = first + last
-        after = numpy.minimum(numpy.searchsorted(starts + stops, twice), len(windows) - 1)
-        before = numpy.maximum(after - 1, 0)
-        room = [numpy.minimum(twice - 2 * starts[which], 2 * stops[which] - twice) for which in (before, after)]
-        best = numpy.where(room[0] >= room[1], before, after)
-        first_in = numpy.clip(first, starts[best], stops[best]) - starts[best] + self.n_prefix
-        last_in = numpy.clip(last, starts[best], stops[best]) - starts[best] + self.n_prefix
-        return Alignment(window=numpy.where(last_in > first_in, windows[best], -1), first=first_in, last=last_in)
+        if len(windows):
+            best = farthest_from_edges((first + last) / 2, starts, stops)
+            window = windows[best]
+            first_in = numpy.clip(first, starts[best], stops[best]) - starts[best] + self.n_prefix
+            last_in = numpy.clip(last, starts[best], stops[best]) - starts[best] + self.n_prefix
+        else:
+            window, first_in, last_in = numpy.full(len(doc), -1), first, last
+        window = numpy.where(last_in > first_in, window, -1)
+        return Alignment(window=window, first=first_in, last=last_in)
+
+
+def farthest_from_edges(places: numpy.ndarray, starts: numpy.ndarray, stops: numpy.ndarray) -> numpy.ndarray:
+    """Find the windows in which places are farthest from an edge. A matrix of places and windows would grow with their product.
+
+    places (ndarray): The places, (P,).
+    starts (ndarray): Where windows start, all as long, in rising order, (W,), at least one.
+    stops (ndarray): The places behind their ends, (W,).
+    RETURNS (ndarray): The window of each place, the first of two that are as good, (P,).
+    """
+    centres = (starts + stops) / 2
+    after = numpy.minimum(numpy.searchsorted(centres, places), len(centres) - 1)
+    before = numpy.maximum(after - 1, 0)
+    return numpy.where(numpy.abs(places - centres[before]) <= numpy.abs(centres[after] - places), before, after)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import srsly
 from spacy.training import Example
 from util import make_backbone, make_examples, make_nlp
 
-from spacy_epee.exits.rules import FixedDepth, Patience
+from spacy_epee.exits.rules import AllOf, AnyOf, FixedDepth, FromLayer, Learned, Patience
 
 
 def start(backbone, factory="epee_textcat", cats=({"A": 1.0, "B": 0.0}, {"A": 0.0, "B": 1.0}), **config):
@@ -133,9 +133,14 @@ def test_bad_input_rule_of_another_kind(backbone):
 
 
 def test_bad_input_learned_rule_without_learned_exit(backbone):
-    nlp = make_nlp(backbone, exit={"@misc": "spacy-epee.Learned.v1", "doubt": 0.2})
+    learned = {"@misc": "spacy-epee.Learned.v1", "doubt": 0.2}
     with pytest.raises(ValueError, match="model.head.learned_exit"):
-        nlp("fever")
+        make_nlp(backbone, exit=learned)
+    pipe = make_nlp(backbone).get_pipe("epee_textcat")
+    for rule in (Learned(0.2), FromLayer(2, Learned(0.2)), AnyOf({"one": Patience(1), "two": AllOf({"inner": Learned(0.2)})})):
+        with pytest.raises(ValueError, match="model.head.learned_exit"):
+            pipe.exit = rule
+    make_nlp(backbone, exit=learned, model={"head": {"learned_exit": True}})("fever")
 
 
 @pytest.mark.parametrize("layers", [[2, 7], [0, 2], [3, 1], [2, 2], []])
@@ -213,6 +218,10 @@ def test_bad_input_pipeline_without_cfg_or_with_that_of_another(backbone, tmp_pa
     make_nlp(backbone).to_disk(tmp_path)
     cfg = tmp_path / "epee_textcat" / "cfg"
     saved = srsly.read_json(cfg)
+    srsly.write_json(cfg, {**saved, "labels": ["A"]})
+    with pytest.raises(ValueError, match="epee_textcat.*not what was saved together"):
+        spacy.load(tmp_path)
+    del saved["digest"]  # as before there was one
     srsly.write_json(cfg, {**saved, "labels": ["A"]})
     with pytest.raises(ValueError, match="1 labels.*trained with 3"):
         spacy.load(tmp_path)

@@ -456,7 +456,7 @@ def test_component_trains_classifiers_alone_on_a_frozen_trunk(backbone):
     assert same == [True, False]
 
 
-def test_component_reads_ahead_but_loses_one_batch_at_most(backbone, monkeypatch):
+def test_component_reads_ahead_and_loses_one_document_alone(backbone, monkeypatch):
     nlp = make_nlp(backbone)
     pipe, asked, failed = pipe_of(nlp), [], []
     docs = [nlp.make_doc(text) for text in make_texts(20)]
@@ -471,8 +471,8 @@ def test_component_reads_ahead_but_loses_one_batch_at_most(backbone, monkeypatch
     monkeypatch.setattr(pipe, "predict", refuse)
     pipe.set_error_handler(lambda name, proc, batch, error: failed.append(batch))
     found = list(pipe.pipe(docs, batch_size=3))
-    assert asked[0] == 12 and max(asked) == 12
-    assert failed == [docs[6:9]] and found == docs[:6] + docs[9:]
+    assert asked[0] == 12 and max(asked) == 12 and len(asked) < 12
+    assert failed == [[docs[7]]] and found == docs[:7] + docs[8:]
 
 
 def test_component_reads_nothing_ahead_in_batches_of_one_or_many(backbone, monkeypatch):

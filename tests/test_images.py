@@ -8,9 +8,11 @@ import pytest
 import spacy
 import transformers
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from spacy.tokens import Doc, DocBin
 
-from spacy_epee.images import Imager, Preparation, install_extension, open_image
+from spacy_epee.images import Imager, Preparation, as_rgb, install_extension, open_image
 from spacy_epee.windows import UnreadableDocs
 
 GRAY = numpy.arange(12 * 10, dtype="uint8").reshape(12, 10)
@@ -60,6 +62,99 @@ def test_images_files_and_pil(tmp_path, mode, kind):
 def test_images_of_16_bits_are_not_cut_off(tmp_path):
     Image.fromarray(GRAY.astype("uint16") * 257).save(tmp_path / "film.png")
     assert numpy.array_equal(numpy.asarray(open_image(tmp_path / "film.png")), in_three(GRAY))
+
+
+def gray(image, path, **save):
+    """The gray of an image that was saved and read."""
+    image.save(path, **save)
+    return numpy.asarray(open_image(path))[:, :, 0]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("name", ["film.png", "film.tiff"])
+def test_images_of_fewer_bits_in_files_of_16_keep_their_contrast(tmp_path, bits, name):
+    values = numpy.linspace(0, 2**bits - 1, 120).reshape(12, 10).astype("uint16")
+    found = gray(Image.fromarray(values), tmp_path / name)
+    assert found.max() == 255 and numpy.abs(found - values * (255 / (2**bits - 1))).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "I;16B", "I;16L", "F"])
+def test_images_of_every_deep_mode_are_scaled_alike(tmp_path, mode):
+    values = GRAY.astype("uint16") * 16
+    kinds = {"I": "<i4", "I;16": "<u2", "I;16L": "<u2", "I;16B": ">u2", "F": "<f4"}
+    image = Image.frombytes(mode, (10, 12), values.astype(kinds[mode]).tobytes())
+    found = numpy.asarray(as_rgb(image))[:, :, 0]
+    assert numpy.abs(found - values * (255 / 4095)).max() <= 1
+    assert numpy.array_equal(found, numpy.asarray(open_image(make_doc(image)._.image))[:, :, 0])
+
+
+def test_images_of_fractions_keep_all_their_values(tmp_path):
+    assert numpy.array_equal(gray(Image.fromarray((GRAY / 255).astype("float32")), tmp_path / "film.tiff"), GRAY)
+
+
+@pytest.mark.parametrize("low,high", [(-1024, 3071), (-0.5, 0.75), (0, 10**6)])
+def test_images_of_other_ranges_go_from_their_lowest_value_to_their_highest(low, high):
+    kind = "float32" if isinstance(high, float) else "int32"
+    found = numpy.asarray(as_rgb(Image.fromarray(numpy.linspace(low, high, 120).reshape(12, 10).astype(kind))))
+    assert found.min() == 0 and found.max() == 255 and len(numpy.unique(found)) == 120
+
+
+@pytest.mark.parametrize("tags", [{281: 4095}, {280: 0, 281: 4095}, {340: 0, 341: 4095}])
+def test_images_are_scaled_by_what_a_tiff_file_says(tmp_path, tags):
+    info = ImageFileDirectory_v2()
+    for number, value in {280: 0, **tags}.items():
+        info[number] = value
+    found = gray(Image.fromarray(GRAY.astype("uint16")), tmp_path / "film.tiff", tiffinfo=info)
+    assert numpy.array_equal(found, GRAY.astype(int) * 255 // 4095)
+
+
+def test_images_are_scaled_by_what_a_png_file_says(tmp_path):
+    info = PngInfo()
+    info.add(b"sBIT", bytes([12]))
+    found = gray(Image.fromarray(GRAY.astype("uint16")), tmp_path / "film.png", pnginfo=info)
+    assert numpy.array_equal(found, GRAY.astype(int) * 255 // 4095)
+    assert gray(Image.fromarray(GRAY.astype("uint16") * 257), tmp_path / "film.png", pnginfo=info).max() == GRAY.max()
+
+
+def test_images_where_white_is_zero_are_turned_round(tmp_path):
+    values = numpy.linspace(0, 65535, 120).reshape(12, 10).astype("uint16")
+    path = tmp_path / "film.tiff"
+    Image.fromarray(values).save(path)
+    data = bytearray(path.read_bytes())
+    place = data.index(bytes([6, 1, 3, 0, 1, 0, 0, 0]))  # the photometric interpretation
+    data[place + 8] = 0
+    path.write_bytes(data)
+    found = numpy.asarray(open_image(path))[:, :, 0]
+    assert found[0, 0] == 255 and found[-1, -1] == 0
+
+
+@pytest.mark.parametrize("value", [numpy.nan, numpy.inf])
+def test_images_of_what_is_no_number_are_refused(tmp_path, value):
+    Image.fromarray(numpy.full((4, 4), value, dtype="float32")).save(tmp_path / "film.tiff")
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        open_image(tmp_path / "film.tiff")
+
+
+def test_images_of_one_value_are_black_or_as_they_are():
+    assert not numpy.asarray(as_rgb(Image.new("I", (4, 4), -5))).any()
+    assert not numpy.asarray(as_rgb(Image.new("F", (4, 4), -0.5))).any()
+    assert (numpy.asarray(as_rgb(Image.new("F", (4, 4), 1.0))) == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["LA", "La", "PA", "P", "RGBA", "1", "CMYK", "YCbCr"])
+def test_images_of_every_mode_become_colour_without_a_warning(tmp_path, mode, recwarn):
+    image = Image.fromarray(COLOUR).convert("LA" if mode == "La" else mode).convert(mode)
+    if mode == "P":
+        image.info["transparency"] = bytes(range(0, 256))
+    assert as_rgb(image).mode == "RGB" and numpy.asarray(as_rgb(image)).std() > 10
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "\0", "\ud800"])
+def test_images_that_no_file_can_be_called_do_not_exist(name):
+    with pytest.raises(ValueError, match="does not exist") as error:
+        open_image(name)
+    assert error.value.__context__ is None
 
 
 def test_images_are_turned_upright(tmp_path):

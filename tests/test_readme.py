@@ -89,13 +89,16 @@ def test_readme_configs_exist(name):
     assert (Path(__file__).parent.parent / name).exists()
 
 
-@pytest.mark.parametrize("command,others", [("tune", ["--examples"]), ("report", []), ("benchmark", [])])
+@pytest.mark.parametrize("command,others", [
+    ("tune", ["--examples"]), ("report", []), ("benchmark", []), ("evaluate", []),
+])
 def test_readme_options_exist(command, others):
     from typer.testing import CliRunner
 
     from spacy_epee.cli import epee
 
-    title = "Against other libraries" if command == "benchmark" else "Choosing where to stop"
+    titles = {"benchmark": "Against other libraries", "evaluate": "Choosing an exit rule"}
+    title = titles.get(command, "Choosing where to stop")
     section = README.split(f"## {title}")[1].split("\n## ")[0]
     lines = section.split("python -m spacy epee report")[1] if command == "report" else section
     known = CliRunner().invoke(epee, [command, "--help"], env={"COLUMNS": "300"}).output

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, BertTokenizer
 from util import POSITIONS, SENTENCES, make_nlp, make_texts, make_tokenizer, make_words
 
 from spacy_epee.model import get_stepper, get_windows
-from spacy_epee.windows import Windower, Windows, cut, pack
+from spacy_epee.windows import Windower, Windows, cut, farthest_from_edges, pack
 
 KINDS = [("bert", "wordpiece"), ("roberta", "bytes"), ("gpt2", "bytes"), ("bert", "metaspace")]
 quick = settings(deadline=None, max_examples=40)
@@ -405,3 +405,15 @@ def test_windows_sample_is_random():
     numpy.random.seed(0)
     assert len({tuple(windows.sample(40).starts) for _ in range(10)}) > 1
     assert windows.sample(10_000) is windows
+
+
+@given(length=st.integers(1, 3000), room=st.integers(1, 300), data=st.data())
+@settings(deadline=None)
+def test_windows_the_window_of_a_place_is_the_one_where_it_is_farthest_from_an_edge(length, room, data):
+    overlap = data.draw(st.integers(0, room - 1))
+    every = numpy.array(cut(length, room, overlap))
+    kept = numpy.array(data.draw(st.lists(st.booleans(), min_size=len(every), max_size=len(every))))
+    starts, stops = (every[kept] if kept.any() else every).T
+    places = numpy.arange(2 * length + 1) / 2
+    farthest = numpy.minimum(places[:, None] - starts, stops - places[:, None]).argmax(axis=1)
+    assert (farthest_from_edges(places, starts, stops) == farthest).all()

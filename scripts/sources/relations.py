@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 
 from spacy_epee.convert.bioc import read_bioc
 from spacy_epee.convert.concepts import relate_mentions
-from spacy_epee.convert.library import need_bioc
 
 from .files import Rows, by_abstract
 
@@ -113,10 +112,9 @@ def bc5cdr(folder: Path) -> Rows:
     """
     for part, split in (("Training", "train"), ("Development", "dev"), ("Test", "test")):
         file = folder / f"CDR_{part}Set.BioC.xml"
-        with file.open("rb") as source:
-            documents = need_bioc("bioc.biocxml").load(source).documents
+        documents = ElementTree.parse(file).getroot().iter("document")
         for document, (_, row) in zip(documents, read_bioc(file)):
-            facts = [relation.infons for relation in document.relations]
+            facts = [{infon.get("key"): infon.text for infon in relation} for relation in document.iter("relation")]
             concepts = [{"head": fact["Chemical"], "child": fact["Disease"], "label": fact["relation"]} for fact in facts]
             ents = _one_a_place(row["ents"])
             relations = relate_mentions(ents, [(pair["head"], pair["child"], pair["label"]) for pair in concepts])

@@ -1,9 +1,8 @@
 """`python -m spacy epee benchmark`"""
 
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
-import srsly
 from spacy.cli._util import import_code, setup_gpu
 from spacy.util import load_model
 from typer import Argument, Option
@@ -14,7 +13,10 @@ from ..evaluation.compare import find_component
 from ..evaluation.contestants import CONTESTANTS, choose
 from ..evaluation.networks import pooled_heads
 from . import epee
-from .data import read_data, read_sizes
+from .data import LIMIT, SEED, read_data, read_sizes
+from .outputs import check_file, write_figures
+from .rules import RULE, THRESHOLD, set_rules
+from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown, times
 
 
 @epee.command("benchmark")
@@ -29,7 +31,10 @@ def benchmark_cli(
     batch_sizes: str = Option("1,8,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(5, "--rounds", "-r", min=1, help="How often each is timed, in turns"),
     memory: bool = Option(False, "--memory", help="Measure memory too, each contestant in a process of its own (Linux)"),
-    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    rule: Optional[List[str]] = Option(None, "--rule", help=RULE),
+    threshold: Optional[str] = Option(None, "--threshold", help=THRESHOLD),
+    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
+    seed: int = Option(0, "--seed", help=SEED),
     output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
     code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
@@ -39,20 +44,20 @@ def benchmark_cli(
     try:
         sizes = read_sizes(batch_sizes)
         names = choose(contestants, compiled)
+        check_file("--output", output)
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)
         pipe = find_component(nlp, component)
         pooled_heads(pipe)
-        examples = read_data(nlp, pipe, data, cats, limit=limit)
-        report = benchmark(model, pipe, examples, names, base or names[0], sizes, rounds, memory, progress=True)
+        set_rules(pipe, rule, threshold)
+        examples, fewest = read_data(nlp, pipe, data, cats, limit=limit, seed=seed)
+        tell_slowdown(gpu_id, msg)
+        report = benchmark(model, pipe, examples, names, base or names[0], sizes, rounds, memory, progress=True, fewest=fewest)
+        show(report, msg)
+        write_figures(output, report, msg)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
-    show(report, msg)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(output, report)
-        msg.good(f"Saved the figures to {output}")
 
 
 def show(report: Dict[str, Any], msg: Printer) -> None:
@@ -68,42 +73,38 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     rows = [
         [
             own["title"],
-            _percent(own["score"]),
-            _percent(own["same_answers"]),
-            _times(own.get("fewer_layers")),
+            percent(own["score"]),
+            change(own["difference"], own["spread"]),
+            percent(1 - own["same_answers"]) + " %",
+            times(own.get("fewer_layers")),
             f"{own['load_seconds']:.2f}",
         ]
         for own in found.values()
     ]
-    header = ["", f"Score ({desc})", "Answers as at full depth", "Fewer layers", "Seconds to load"]
-    msg.table(rows, header=header, divider=True, aligns=["l", "r", "r", "r", "r"])
+    title = found[report["base"]]["title"]
+    header = ["", f"Score ({desc})", f"Against '{title}'", "Other answers than at full depth", "Fewer layers", "Seconds to load"]
+    print_table(msg, rows, header)
     for size in found[report["base"]]["batches"]:
         rows = []
         for own in found.values():
             timed = own["batches"][size]
             spread = f"{timed['fastest']:.2f} to {timed['slowest']:.2f}"
-            speed = [f"{timed['docs_per_second']:.1f}", f"{timed['milliseconds']:.2f}", spread, _times(timed["speedup"])]
+            speed = [f"{timed['docs_per_second']:.1f}", f"{timed['milliseconds']:.2f}", spread, times(timed["speedup"])]
             realised = "-" if "realised" not in timed else f"{timed['realised']:.2f}"
-            rows.append([own["title"], _percent(own["score"]), *speed, realised])
+            rows.append([own["title"], percent(own["score"]), *speed, realised])
         header = [f"Batch {size}", "Score", "Docs/s", "Ms a document", "Fastest to slowest round", "Speed-up", "Of fewer layers"]
-        msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * 6)
+        print_table(msg, rows, header)
     if any("memory_mb" in own for own in found.values()):
         rows = [[own["title"], "-" if own["memory_mb"] is None else f"{own['memory_mb']:.0f}"] for own in found.values()]
-        msg.table(rows, header=["", "MB at the peak, above the loaded model"], divider=True, aligns=["l", "r"])
+        print_table(msg, rows, ["", "MB at the peak, above the loaded model"])
     machine = report["machine"]
     msg.info(
         f"{report['documents']} documents, medians of {report['rounds']} rounds in turns, tokenization included; speed-ups "
-        f"relative to '{found[report['base']]['title']}'"
+        f"relative to '{title}'"
     )
+    msg.info(SPREAD)
+    tell({**report, "score_desc": desc}, msg)
     msg.info(f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads")
     for own in found.values():
         if own["note"]:
             msg.text(own["note"])
-
-
-def _times(ratio: Optional[float]) -> str:
-    return "-" if ratio is None else f"{ratio:.2f}x"
-
-
-def _percent(score: Optional[float]) -> str:
-    return "-" if score is None else f"{100 * score:.2f}"

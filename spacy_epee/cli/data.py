@@ -1,16 +1,17 @@
 """The data that commands are given."""
 
 from pathlib import Path
-from typing import List, Optional
+from typing import List, NamedTuple, Optional
 
 from spacy.language import Language
-from spacy.training import Corpus, Example
+from spacy.training import Example
 
 from ..component import EarlyExitTransformer
+from ..evaluation.sample import FEWEST, sample
 from ..tasks.base import Task
 from ..tasks.events import Events
 from ..training.images import ImageReader
-from ..training.readers import EntityReader, JsonlReader
+from ..training.readers import EntityReader, JsonlReader, is_jsonl, read_docs
 
 UNREAD_ENTITIES = "unread_entities"
 """The span group of annotated entities that the component does not look at."""
@@ -32,6 +33,24 @@ def read_sizes(batch_sizes: str) -> List[int]:
     return [int(size) for size in sizes]
 
 
+SEED = "Seed of the draw of documents, with --limit"
+"""Help of the option `--seed`."""
+
+LIMIT = "The most documents, drawn by chance with their labels in about the same shares; 0 for all"
+"""Help of the option `--limit`."""
+
+
+class Data(NamedTuple):
+    """Annotated documents.
+
+    examples (List[Example]): The documents.
+    fewest (int): In how many of them a label must be to count in a mean over labels; 0 where these are all that there are.
+    """
+
+    examples: List[Example]
+    fewest: int
+
+
 def read_data(
     nlp: Language,
     component: EarlyExitTransformer,
@@ -41,18 +60,20 @@ def read_data(
     triggers: str = "predicted",
     spans_key: Optional[str] = None,
     limit: int = 0,
-) -> List[Example]:
+    seed: int = 0,
+) -> Data:
     """Read annotated documents for a component.
 
     nlp (Language): The pipeline.
     component (EarlyExitTransformer): The component.
-    path (Path): The file or, for .spacy, a folder of files.
+    path (Path): The file, or a folder of files.
     cats (Optional[str]): The fields with the labels, in a JSONL file, with commas between them.
     entities (str): "gold" or "predicted".
     triggers (str): "predicted" or "gold".
     spans_key (Optional[str]): The span group of the entities, if not the component's.
-    limit (int): The most documents; 0 for all.
-    RETURNS (List[Example]): The documents, at least one.
+    limit (int): The most documents, of which some are drawn; 0 for all.
+    seed (int): The seed of the draw.
+    RETURNS (Data): The documents, at least one.
     RAISES ValueError: There are none, or an option means nothing.
     """
     for option, value, default in (("--entities", entities, "gold"), ("--triggers", triggers, "predicted")):
@@ -60,30 +81,28 @@ def read_data(
             raise ValueError(f"{option} is '{value}'; give 'gold' or 'predicted' (default: '{default}')")
     tasks = [part.task for part in component.parts.values()]
     if any(task.name == "imagecat" for task in tasks):
-        examples = list(ImageReader(path, cats or "cats", limit)(nlp))
+        examples = list(ImageReader(path, cats or "cats")(nlp))
     elif all(task.name == "textcat" for task in tasks) and "," not in (cats or ""):
-        examples = read_examples(nlp, path, cats or "cats", limit)
+        examples = read_examples(nlp, path, cats or "cats")
     else:
-        examples = read_structures(nlp, path, tasks, component.name, cats, entities, triggers, spans_key, limit)
+        examples = read_structures(nlp, path, tasks, component.name, cats, entities, triggers, spans_key)
     if not examples:
         raise ValueError(f"There are no documents in {path}")
-    return examples
+    some = sample(examples, tasks, limit, seed)
+    return Data(some, FEWEST if len(some) < len(examples) else 0)
 
 
-def read_examples(nlp, path: Path, cats: str, limit: int) -> List[Example]:
+def read_examples(nlp, path: Path, cats: str) -> List[Example]:
     """Read annotated documents in either format.
 
     nlp (Language): The pipeline.
-    path (Path): The file or, for .spacy, a folder of files.
+    path (Path): The file, or a folder of files.
     cats (str): The field with the labels, in a JSONL file.
-    limit (int): The most documents; 0 for all.
     RETURNS (List[Example]): The documents.
     """
-    if ".jsonl" in path.suffixes:
-        return list(JsonlReader(path, cats, limit)(nlp))
-    if not path.exists():
-        raise ValueError(f"There is no file '{path}'.")
-    return list(Corpus(path, limit=limit)(nlp))
+    if is_jsonl(path):
+        return list(JsonlReader(path, cats)(nlp))
+    return [eg for _, eg in read_docs(nlp, path)]
 
 
 def read_structures(
@@ -95,19 +114,17 @@ def read_structures(
     entities: str,
     triggers: str,
     spans_key: Optional[str],
-    limit: int,
 ) -> List[Example]:
     """Read documents with relations and events, and labels if a task needs them.
 
     nlp (Language): The pipeline.
-    path (Path): The file or, for .spacy, a folder of files.
+    path (Path): The file, or a folder of files.
     tasks (List[Task]): The tasks of the component. Those that find triggers are told to take them where they are given.
     name (str): The component.
     cats (Optional[str]): The fields with the labels, in a JSONL file, with commas between them.
     entities (str): "gold" or "predicted".
     triggers (str): "predicted" or "gold".
     spans_key (Optional[str]): The span group of the entities, if not the component's.
-    limit (int): The most documents; 0 for all.
     RETURNS (List[Example]): The documents.
     """
     given = None
@@ -130,4 +147,4 @@ def read_structures(
         key = UNREAD_ENTITIES  # a span group holds any
     fields = (cats or "cats").split(",") if any(task.name == "textcat" for task in tasks) else None
     gold = entities == "gold" and bool(readers)
-    return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=fields, limit=limit)(nlp))
+    return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=fields)(nlp))

@@ -1,17 +1,20 @@
 """`python -m spacy epee evaluate`"""
 
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
-import srsly
 from spacy.cli._util import import_code, setup_gpu
 from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import compare, find_component
+from ..evaluation.tuning import name_rule
 from . import epee
-from .data import read_data, read_sizes
+from .data import LIMIT, SEED, read_data, read_sizes
+from .outputs import check_file, write_figures
+from .rules import RULE, THRESHOLD, set_rules
+from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown
 
 
 @epee.command("evaluate")
@@ -25,7 +28,10 @@ def evaluate_cli(
     component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
     batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
-    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    rule: Optional[List[str]] = Option(None, "--rule", help=RULE),
+    threshold: Optional[str] = Option(None, "--threshold", help=THRESHOLD),
+    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
+    seed: int = Option(0, "--seed", help=SEED),
     output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
     code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
@@ -34,13 +40,16 @@ def evaluate_cli(
     msg = Printer()
     try:
         sizes = read_sizes(batch_sizes)
+        check_file("--output", output)
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)
         pipe = find_component(nlp, component)
+        set_rules(pipe, rule, threshold)
         tasks = [part.task for part in pipe.parts.values()]
-        examples = read_data(nlp, pipe, data, cats, entities, triggers, spans_key, limit)
-        report = compare(nlp, examples, pipe, sizes, rounds, progress=True)
+        examples, fewest = read_data(nlp, pipe, data, cats, entities, triggers, spans_key, limit, seed)
+        tell_slowdown(gpu_id, msg)
+        report = compare(nlp, examples, pipe, sizes, rounds, progress=True, fewest=fewest)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
     if any(task.reads_entities for task in tasks):
@@ -50,10 +59,10 @@ def evaluate_cli(
         report["triggers"] = triggers
         msg.info(f"With {triggers} triggers")
     show(report, msg)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(output, report)
-        msg.good(f"Saved the figures to {output}")
+    try:
+        write_figures(output, report, msg)
+    except OSError as error:
+        msg.fail(str(error), exits=1)
 
 
 def show(report: Dict[str, Any], msg: Printer) -> None:
@@ -65,40 +74,50 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     tasks = report.get("tasks", {})
     titles = {"full": "Full depth", "exits": "Early exit"}
     depth = report["depth"]
+    compared = ["Against full depth", "Other answers", "Mean exit layer"]
+    parts = tasks or {"": report}
     if tasks:
         scores = [
-            [task, part["full"]["score_desc"], title, _percent(part[name]["score"]), f"{part[name]['layers']:.2f} of {depth}"]
+            [task, part[name]["score_desc"], title, *_scored(part, name), f"{part[name]['layers']:.2f} of {depth}"]
             for task, part in tasks.items()
             for name, title in titles.items()
         ]
-        msg.table(scores, header=["Task", "Score", "", "", "Mean exit layer"], divider=True, aligns=["l", "l", "l", "r", "r"])
+        print_table(msg, scores, ["Task", "Score", "", "", *compared], left=3)
     sizes = list(report["speedup_seconds"])
-    header = ["", "Layers run" if tasks else f"Score ({report['full']['score_desc']})", *([] if tasks else ["Mean exit layer"])]
+    header = ["", "Layers run"] if tasks else ["", f"Score ({report['full']['score_desc']})", *compared]
     header += [f"Docs/s, batch {size}" for size in sizes] + [f"Speed-up, batch {size}" for size in sizes]
     rows = []
     for name, title in titles.items():
         part = report[name]
-        row = [title, *([] if tasks else [_percent(part["score"])]), f"{part['layers']:.2f} of {depth}"]
+        row = [title, *([] if tasks else _scored(report, name)), f"{part['layers']:.2f} of {depth}"]
         row += [f"{part['docs_per_second'][size]:.1f}" for size in sizes]
         row += [f"{report['speedup_seconds'][size]:.2f}x" if name == "exits" else "1.00x" for size in sizes]
         rows.append(row)
-    msg.table(rows, header=header, divider=True, aligns=["l"] + ["r"] * (len(header) - 1))
+    print_table(msg, rows, header)
     labels = []
-    for task, part in (tasks or {"": report}).items():
+    for task, part in parts.items():
         for label in part["full"]["per_label"]:
             found = [part[name]["per_label"].get(label, {}) for name in titles]
-            labels.append([*([task] if task else []), label, *(_percent(own.get(key)) for own in found for key in "prf")])
+            labels.append([*([task] if task else []), label, *(percent(own.get(key)) for own in found for key in "prf")])
     if labels:
         figures = [f"{key.upper()}, {title.lower()}" for title in titles.values() for key in "prf"]
-        header = [*(["Task"] if tasks else []), "Label", *figures]
-        msg.table(labels, header=header, divider=True, aligns=["l"] * (len(header) - 6) + ["r"] * 6)
+        print_table(msg, labels, [*(["Task"] if tasks else []), "Label", *figures], left=2 if tasks else 1)
     saved = f"{100 * report['layers_saved']:.0f} % of the layers saved ({report['speedup_layers']:.2f} times fewer"
     saved += f"; {report['speedup_wordpieces']:.2f} times, counted by wordpieces)"
     msg.info(f"{report['documents']} documents, {saved}; speed-ups in seconds of the whole pipeline")
-    for task, part in (tasks or {"": report}).items():
+    msg.info(SPREAD)
+    for task, part in parts.items():
+        name = f"Task {task}: " if task else ""
+        if part["full"]["score"] is None:
+            msg.warn(f"{name}nothing is annotated in these documents, so that there is no score")
+        tell({**part, "score_desc": part["full"]["score_desc"]}, msg)
+        msg.text(f"{name}exit rule: {name_rule(part['rule'])}")
         counts = ", ".join(f"{layer}: {count}" for layer, count in enumerate(part["exits"]["histogram"], 1) if count)
-        msg.text(f"{part['unit'].capitalize()}s by exit layer{f', {task}' if task else ''}: {counts}")
+        msg.text(f"{name}{part['unit']}s by exit layer: {counts}")
 
 
-def _percent(score: Optional[float]) -> str:
-    return "-" if score is None else f"{100 * score:.2f}"
+def _scored(part: Dict[str, Any], name: str) -> List[str]:
+    """The score, how it differs from that of the full depth, and how many documents have other answers."""
+    if name == "full":
+        return [percent(part[name]["score"]), "", ""]
+    return [percent(part[name]["score"]), change(part["difference"], part["spread"]), f"{100 * part['disagreement']:.2f} %"]

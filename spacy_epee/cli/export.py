@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from spacy.cli._util import import_code
+from spacy.strings import StringStore
 from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import find_component
 from ..evaluation.exporting import CHOICES, export
+from ..saving import save_pipeline
 from . import epee
-from .data import read_data
+from .data import LIMIT, SEED, read_data
+from .outputs import check_place
+from .tables import SPREAD, change, percent, print_table
 
 
 @epee.command("export")
@@ -21,12 +25,13 @@ def export_cli(
     data: Optional[Path] = Option(None, "--data", "-d", help="Documents to compare scores on: .spacy, .jsonl or .jsonl.gz"),
     runtime: str = Option("onnx", "--runtime", help="'onnx', ONNX Runtime on a CPU; or 'torch', in another precision"),
     precision: str = Option("auto", "--precision", help="'int8', 'bf16' (torch), 'fp32'; 'auto': what keeps the score on --data"),
-    max_drop: float = Option(0.3, "--max-drop", min=0, help="Lose at most so many points of the score"),
+    max_drop: float = Option(0.3, "--max-drop", min=0, help="Lose at most so many points of the score on --data"),
     cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
     entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
     spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
     component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
-    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
+    seed: int = Option(0, "--seed", help=SEED),
     code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
 ):
     """Write a faster copy of a pipeline: its transformer in ONNX Runtime, or in a lower precision of torch."""
@@ -34,18 +39,20 @@ def export_cli(
     try:
         if runtime not in CHOICES:
             raise ValueError(f"--runtime is '{runtime}'; give one of {list(CHOICES)}")
-        if output_model.exists():
-            raise ValueError(f"The path '{output_model}' exists already; give another one, or remove it")
+        check_place("the folder", output_model)
         import_code(code)
         nlp = load_model(model)
+        strings = StringStore(nlp.vocab.strings)
         pipe = find_component(nlp, component)
         if data is None and precision == "auto":
             msg.info("Without --data no score can be compared: the precision is fp32")
             precision = "fp32"
-        examples = None if data is None else read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit)
-        report = export(nlp, pipe, precision, examples, max_drop, runtime)
+        examples, fewest = None, 0
+        if data is not None:
+            examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
+        report = export(nlp, pipe, precision, examples, max_drop, runtime, fewest)
         show(report, msg)
-        nlp.to_disk(output_model)
+        save_pipeline(nlp, output_model, strings)
         where = "ONNX Runtime" if runtime == "onnx" else "torch"
         msg.good(f"Saved the pipeline, which runs in {where} in {report['precision']}, to {output_model}")
         if report["precision"] != "fp32" and data is None:
@@ -63,18 +70,22 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     for tried in report["tried"]:
         if "refused" in tried:
             msg.warn(f"Without {tried['precision']}: {tried['refused']}")
-    header = ["Precision", "Task", "", "Score in fp32", "So", "Other answers"]
+    header = ["Precision", "Task", "", "Score in fp32", "So", "Difference", "Other answers"]
     rows = [
         [
             tried["precision"],
             row["task"],
             "full depth" if row["depth"] == "full" else "with exits",
-            f"{100 * row['torch']:.2f}",
-            f"{100 * row['found']:.2f}",
+            percent(row["torch"]),
+            percent(row["found"]),
+            change(row["difference"], row["spread"]),
             f"{100 * row['differs']:.2f} %",
         ]
         for tried in report["tried"]
         for row in tried["rows"]
     ]
     if rows:
-        msg.table(rows, header=header, divider=True, aligns=["l", "l", "l", "r", "r", "r"])
+        print_table(msg, rows, header, left=3)
+        msg.info(SPREAD)
+    for task, labels in report["left_out"].items():
+        msg.info(f"Labels in too few of these documents are left out of the score of {task}: {len(labels)}")

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import srsly
 from spacy.cli._util import import_code, setup_gpu
@@ -13,8 +13,12 @@ from wasabi import Printer
 from ..evaluation.compare import find_component
 from ..evaluation.report import make_report
 from ..evaluation.tuning import Tuning, check_component, describe_rule
+from ..files import whole_folder
 from . import epee
-from .data import read_data, read_sizes
+from .data import LIMIT, SEED, read_data, read_sizes
+from .outputs import check_place
+from .rules import RULE, THRESHOLD, set_rules
+from .tables import tell, tell_slowdown
 
 
 @epee.command("report")
@@ -34,15 +38,17 @@ def report_cli(
     batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
     steps: int = Option(16, "--steps", min=2, help="How many values of each threshold are tried"),
-    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    rule: Optional[List[str]] = Option(None, "--rule", help=RULE),
+    threshold: Optional[str] = Option(None, "--threshold", help=THRESHOLD),
+    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
+    seed: int = Option(0, "--seed", help=SEED),
     code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
 ):
     """Picture what a pipeline's exits cost and save, beside all other rules, in one HTML file."""
     msg = Printer()
     try:
-        if folder.exists():
-            raise ValueError(f"The path '{folder}' exists already; give another one, or remove it")
+        check_place("the folder", folder)
         timing = {"batch_sizes": read_sizes(batch_sizes), "documents": timed, "rounds": rounds} if time else None
         draw, template = load_drawing()
         import_code(code)
@@ -50,17 +56,30 @@ def report_cli(
         nlp = load_model(model)
         pipe = find_component(nlp, component)
         check_component(pipe, task)
-        found = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit)
-        tuning = Tuning(nlp, pipe, found, task, calibrate=False, missing_labels=missing_labels, steps=steps, progress=True)
+        set_rules(pipe, rule, threshold, task)
+        found, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
+        tell_slowdown(gpu_id, msg)
+        tuning = Tuning(
+            nlp,
+            pipe,
+            found,
+            task,
+            calibrate=False,
+            missing_labels=missing_labels,
+            steps=steps,
+            progress=True,
+            fewest=fewest,
+        )
         report = make_report(tuning, examples, timing)
+        tell(report, msg)
+        pictures = draw(report)
+        with whole_folder(folder) as part:
+            for name, picture in pictures.items():
+                (part / f"{name}.png").write_bytes(picture)
+            (part / "report.html").write_text(render(template, report, pictures), encoding="utf-8")
+            srsly.write_json(part / "report.json", {name: value for name, value in report.items() if name != "examples"})
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
-    folder.mkdir(parents=True)
-    pictures = draw(report)
-    for name, picture in pictures.items():
-        (folder / f"{name}.png").write_bytes(picture)
-    (folder / "report.html").write_text(render(template, report, pictures), encoding="utf-8")
-    srsly.write_json(folder / "report.json", {name: value for name, value in report.items() if name != "examples"})
     msg.good(f"Saved the report to {folder / 'report.html'}")
 
 

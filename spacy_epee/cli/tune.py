@@ -3,23 +3,28 @@
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-import srsly
 from spacy.cli._util import import_code, setup_gpu
+from spacy.strings import StringStore
 from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import find_component
 from ..evaluation.tuning import Tuning, Wish, check_component, describe_rule
+from ..saving import save_pipeline
 from . import epee
-from .data import read_data, read_sizes
+from .data import LIMIT, read_data, read_sizes
+from .outputs import check_file, check_place, write_figures
+from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown
 
 
 @epee.command("tune")
 def tune_cli(
     model: str = Argument(..., help="Pipeline: a folder or an installed package"),
     data: Path = Argument(..., help="Annotated documents that were not trained on: .spacy, .jsonl or .jsonl.gz; images: .jsonl"),
-    max_drop: Optional[float] = Option(None, "--max-drop", help="Lose at most so many points of the score: 0.5 is half a point"),
+    max_drop: Optional[float] = Option(
+        None, "--max-drop", help="Lose at most so many points of the score on these documents, of 100; begin with 0"
+    ),
     min_speedup: Optional[float] = Option(None, "--min-speedup", help="Run at least so many times fewer layers, by wordpieces"),
     max_disagreement: Optional[float] = Option(
         None, "--max-disagreement", help="At most this share of documents gets another answer than at full depth: 0.01"
@@ -45,8 +50,8 @@ def tune_cli(
     batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
     steps: int = Option(16, "--steps", min=2, help="How many values of each threshold are tried"),
-    seed: int = Option(0, "--seed", help="Seed of the split of the documents"),
-    limit: int = Option(0, "--limit", "-n", min=0, help="The most documents; 0 for all"),
+    seed: int = Option(0, "--seed", help="Seed of the split of the documents and of the draw with --limit"),
+    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
     code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
 ):
@@ -59,9 +64,11 @@ def tune_cli(
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)
+        strings = StringStore(nlp.vocab.strings)
         pipe = find_component(nlp, component)
         check_component(pipe, task)
-        examples = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit)
+        examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
+        tell_slowdown(gpu_id, msg)
         tuning = Tuning(
             nlp,
             pipe,
@@ -73,6 +80,7 @@ def tune_cli(
             steps=steps,
             seed=seed,
             progress=True,
+            fewest=fewest,
         )
         if not wish.empty:
             tuning.choose()
@@ -84,14 +92,11 @@ def tune_cli(
         target = Path(model) if in_place else output_model
         if target is not None:
             tuning.write()
-            nlp.to_disk(target)
+            save_pipeline(nlp, target, strings)
             msg.good(f"Saved the pipeline to {target}")
+        write_figures(output, tuning.report, msg)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(output, tuning.report)
-        msg.good(f"Saved the figures to {output}")
 
 
 def check_paths(
@@ -112,9 +117,10 @@ def check_paths(
         )
     if in_place and not Path(model).is_dir():
         raise ValueError(f"--in-place needs a folder, and '{model}' is none; give --output-model FOLDER")
-    for option, path in (("--output-model", output_model), ("--output", output)):
-        if path is not None and path.exists():
-            raise ValueError(f"The path '{path}' exists already; give another one as {option}, or remove it")
+    check_place("--output-model", output_model)
+    check_file("--output", output, replace=False)
+    if output is not None and output_model is not None and output.absolute() == output_model.absolute():
+        raise ValueError(f"--output and --output-model are both '{output}'; give each a place of its own")
 
 
 def show(report: Dict[str, Any], msg: Printer) -> None:
@@ -133,26 +139,29 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         for exit in calibration["exits"]
     ]
     header = ["Layer", "Temperature", "NLL", "Calibration error", "AUROC of errors", "AUROC of changes"]
-    msg.table(rows, header=header, divider=True, aligns=["r"] * len(header))
+    print_table(msg, rows, header, left=0)
     if calibration["fitted"]:
         msg.info(f"Temperatures are fitted to {calibration['documents']} of these documents; before -> after")
     else:
         msg.info("Temperatures are those that were there" if calibration["kept"] else "No temperatures")
     sizes = list(report["full"].get("ms", {}))
-    header = ["Rule", "Settings", report["score_desc"], "Disagrees", "Layers", "Fewer", *(f"ms, batch {size}" for size in sizes)]
+    header = ["Rule", "Settings", report["score_desc"], "Against full depth", "Other answers", "Layers", "Fewer"]
+    header += [f"ms, batch {size}" for size in sizes]
     chosen = report.get("chosen", {}).get("rule", "none")
     rows = []
     others = [row for row in report["front"] if row["rule"] is not None]
     for row in [report["full"], *others]:
         mark = "> " if row["rule"] == chosen else ""
-        cells = [mark + row["name"], describe_rule(row["rule"]), f"{100 * row['score']:.2f}"]
+        cells = [mark + row["name"], describe_rule(row["rule"]), percent(row["score"]), change(-row["drop"], row["spread"])]
         cells += [f"{100 * row['disagreement']:.2f} %", f"{row['wordpiece_layers']:.2f}", f"{row['speedup']:.2f}x"]
         cells += [f"{row['ms'][size]:.2f}{'*' if row['on_time_front'][size] else ' '}" for size in sizes]
         rows.append(cells)
-    msg.table(rows, header=header, divider=True, aligns=["l", "l"] + ["r"] * (len(header) - 2))
+    print_table(msg, rows, header, left=2)
     text = f"{report['documents']} documents, {report['settings']} settings, of which {report['front_settings']} have the best "
     text += "score for their layers (by wordpieces); at most 8 of these are shown"
     msg.info(text + (f". * also has the best score for its time, on {report['timed_documents']} documents" if sizes else ""))
+    msg.info(SPREAD)
+    tell(report, msg)
     for line in conclusions(report):
         msg.text(line)
 
@@ -172,8 +181,9 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
         lines.append("No rule does what was asked for; the full depth stays.")
     else:
         lines.append(
-            f"Chosen: {chosen['name']} ({describe_rule(chosen['rule'])}), {100 * chosen['drop']:+.2f} points lost, "
-            f"{chosen['speedup']:.2f} times fewer layers."
+            f"Chosen: {chosen['name']} ({describe_rule(chosen['rule'])}), {change(-chosen['drop'], chosen['spread'])} points, "
+            f"{100 * chosen['disagreement']:.2f} % of the documents with other answers, {chosen['speedup']:.2f} times "
+            "fewer layers. Of settings about as good or as fast it has the fewest other answers."
         )
     if promise and promise["kept"]:
         lines.append(
@@ -183,7 +193,10 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
             "and only if they were used neither for training nor for choosing the checkpoint."
         )
     elif not promise:
-        lines.append("Scores are those of the documents that the rule was chosen on; evaluate it on test data, once.")
+        lines.append(
+            "Scores are those of the documents that the rule was chosen on, and the best of many settings are better on these "
+            "than on others; evaluate it on test data, once."
+        )
     uncertain = report.get("uncertain")
     if uncertain:
         lines.append(

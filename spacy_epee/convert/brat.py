@@ -3,25 +3,18 @@
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
-from .library import read_text
-from .standoff import Standoff
+from .standoff import read_documents
 
 
 def read_brat(path: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:
-    """Read entities, relations, events, attributes of both, and equivalences. Other notes and normalizations are left out.
+    """Read entities, relations, events, attributes of both, and equivalences. A warning counts what else there is, and documents
+    whose offsets count something other than characters.
 
     path (Path): An .ann file beside its .txt, or a folder of them, in which subfolders are looked through too.
     YIELDS (Tuple[str, Dict[str, Any]]): The place and the row of each document. An entity of several parts reaches from its
         first to its last, and has the "parts". A trigger is an entity if not only events refer to it. Numbers of roles, as in
-        Theme2, are an argument's "number".
-    RAISES ValueError: A line that is not brat's form, or no .txt. It names file and line and shows nothing of either.
+        Theme2, are an argument's "number". The head of a relation is its Arg1.
+    RAISES ValueError: A line that is not brat's form, a span whose text there is not the document's, or no .txt. It names file
+        and line and shows nothing of either.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*.ann"))
-    for file in files:
-        source = file.with_suffix(".txt")
-        if not source.exists():
-            raise ValueError(f"{file}: there is no '{source.name}' beside it.")
-        lines = Standoff()
-        lines.read(file)
-        name = file.stem if path.is_file() else file.relative_to(path).with_suffix("").as_posix()
-        yield str(file), lines.row(name, read_text(source))
+    yield from read_documents(path, [".ann"])

@@ -3,9 +3,14 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy
+
+from ..training.checks import shown
+
+MARK = "\ufeff"
+"""What a byte order mark is as a character."""
 
 
 @dataclass(frozen=True)
@@ -16,69 +21,93 @@ class Quote:
     end (int): The one behind its last.
     text (Optional[str]): Its text in the file; None if the file gives none.
     where (str): What to call it in errors: file, line and id.
+    parts (Tuple[Tuple[int, int], ...]): Its parts, in the order of the text in the file, if there are several.
     """
 
     start: int
     end: int
     text: Optional[str]
     where: str
+    parts: Tuple[Tuple[int, int], ...] = ()
 
 
-def _units(text: str, width: Callable[[str], int]) -> numpy.ndarray:
-    return numpy.cumsum([0, *map(width, text)])
+Widths = numpy.ndarray
+"""What each character of a text counts, (n,)."""
 
 
-def _utf16(text: str) -> numpy.ndarray:
-    return _units(text, lambda sign: 1 + (ord(sign) > 0xFFFF))
+def _signs(text: str) -> numpy.ndarray:
+    return numpy.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
-def _utf8(text: str) -> numpy.ndarray:
-    return _units(text, lambda sign: len(sign.encode("utf-8", "surrogatepass")))
+def _characters(text: str) -> Widths:
+    return numpy.ones(len(text), dtype="int64")
 
 
-def _ends_as_two(text: str) -> numpy.ndarray:
-    ends = [i for i, sign in enumerate(text) if sign == "\n" and text[i - 1 : i] != "\r"]
-    found = numpy.ones(len(text), dtype="int64")
-    found[ends] = 2
-    return numpy.concatenate(([0], numpy.cumsum(found)))
+def _utf16(text: str) -> Widths:
+    return _characters(text) + (_signs(text) > 0xFFFF)
 
 
-def _ends_as_one(text: str) -> numpy.ndarray:
-    found = numpy.ones(len(text), dtype="int64")
-    found[[match.start() for match in re.finditer("\r\n", text)]] = 0
-    return numpy.concatenate(([0], numpy.cumsum(found)))
+def _utf8(text: str) -> Widths:
+    signs = _signs(text)
+    return _characters(text) + (signs > 0x7F) + (signs > 0x7FF) + (signs > 0xFFFF)
 
 
-COUNTINGS: Dict[str, Callable[[str], numpy.ndarray]] = {
-    "characters": lambda text: numpy.arange(len(text) + 1),
+def _ends_as_two(text: str) -> Widths:
+    signs = _signs(text)
+    alone = signs == ord("\n")
+    alone[1:] &= signs[:-1] != ord("\r")
+    return _characters(text) + alone
+
+
+def _ends_as_one(text: str) -> Widths:
+    signs = _signs(text)
+    pairs = numpy.append((signs[:-1] == ord("\r")) & (signs[1:] == ord("\n")), False)[: len(text)]
+    return _characters(text) - pairs
+
+
+COUNTINGS: Dict[str, Callable[[str], Widths]] = {
+    "characters": _characters,
     "line ends as two characters": _ends_as_two,
     "line ends as one character": _ends_as_one,
     "UTF-16 units": _utf16,
+    "UTF-16 units, line ends as two": lambda text: _utf16(text) + _ends_as_two(text) - 1,
+    "UTF-16 units, line ends as one": lambda text: _utf16(text) + _ends_as_one(text) - 1,
     "bytes of UTF-8": _utf8,
+    "bytes of UTF-8, line ends as two": lambda text: _utf8(text) + _ends_as_two(text) - 1,
+    "bytes of UTF-8, line ends as one": lambda text: _utf8(text) + _ends_as_one(text) - 1,
 }
-"""For each counting what stands before each character of a text, and before its end, (n + 1,)."""
 
 
-def find_counting(text: str, quotes: Sequence[Quote]) -> Tuple[str, Callable[[int], Optional[int]]]:
+def find_counting(text: str, quotes: Sequence[Quote], marked: bool = False) -> Tuple[str, Callable[[int], Optional[int]]]:
     """Find out what the offsets of a document count.
 
-    text (str): The text of the document.
+    text (str): The text of the document, without a byte order mark.
     quotes (Sequence[Quote]): Its spans.
+    marked (bool): Whether the text has a byte order mark in its file, so that offsets may count that too.
     RETURNS (Tuple[str, Callable[[int], Optional[int]]]): The first of `COUNTINGS` in which all spans that have a text fit, and
         what turns its offsets into characters: None for one that is inside a character or outside the text.
     RAISES ValueError: There is none. It names the first span that does not fit when characters are counted, and no text.
     """
     given = [quote for quote in quotes if quote.text is not None]
-    for name, count in COUNTINGS.items():
-        places = _Places(count(text))
-        if all(fits(text, places(quote.start), places(quote.end), quote.text) for quote in given):
-            return name, places
-    wrong = next(quote for quote in given if not fits(text, quote.start, quote.end, quote.text))
+    for name, place in _countings(text, marked):
+        if all(_fits(text, quote, place) for quote in given):
+            return name, place
+    _, place = next(_countings(text, marked))
+    wrong = next(quote for quote in given if not _fits(text, quote, place))
     raise ValueError(
-        f"{wrong.where}: the text of the document at {wrong.start} to {wrong.end} is not the one that this span is given, "
-        f"nor do all spans of the document fit if the offsets count {', '.join(list(COUNTINGS)[1:])}. The annotation belongs to "
-        "another version of the text: correct the offsets, or get the text that they were made for."
+        f"{wrong.where}: the text of the document at {shown(wrong.start)} to {shown(wrong.end)} is not the one that this span is "
+        "given, nor do all spans of the document fit if the offsets count bytes of UTF-8 or UTF-16 units, or line ends as one or "
+        "two characters. The annotation belongs to another version of the text: correct the offsets, or get the text that they "
+        "were made for."
     )
+
+
+def _countings(text: str, marked: bool) -> Iterator[Tuple[str, "_Places"]]:
+    for mark in (0, len(MARK))[: 1 + marked]:
+        for name, count in COUNTINGS.items():
+            widths = count(MARK[:mark] + text)
+            before = numpy.concatenate(([0], numpy.cumsum(widths)))
+            yield name + ", and the byte order mark" * mark, _Places(before[mark:])
 
 
 class _Places:
@@ -88,8 +117,18 @@ class _Places:
         self.before = before
 
     def __call__(self, offset: int) -> Optional[int]:
-        place = int(numpy.searchsorted(self.before, offset)) if 0 <= offset <= self.before[-1] else -1
-        return place if place >= 0 and self.before[place] == offset else None
+        if not self.before[0] <= offset <= self.before[-1]:
+            return None
+        # A line end that counts as one is two characters, and nothing begins between them.
+        place = int(numpy.searchsorted(self.before, offset))
+        return place if self.before[place] == offset else None
+
+
+def _fits(text: str, quote: Quote, place: Callable[[int], Optional[int]]) -> bool:
+    parts = [(place(start), place(end)) for start, end in quote.parts or ((quote.start, quote.end),)]
+    if not all(_inside(text, *part) for part in parts):
+        return False
+    return _same([text[start:end] for start, end in parts], quote.text or "")
 
 
 def fits(text: str, start: Optional[int], end: Optional[int], quoted: Optional[str]) -> bool:
@@ -102,10 +141,19 @@ def fits(text: str, start: Optional[int], end: Optional[int], quoted: Optional[s
     quoted (Optional[str]): The text in the file.
     RETURNS (bool): Whether they are the same.
     """
-    if start is None or end is None or not 0 <= start < end <= len(text):
+    return _inside(text, start, end) and (quoted is None or _same([text[start:end]], quoted))
+
+
+def _inside(text: str, start: Optional[int], end: Optional[int]) -> bool:
+    return start is not None and end is not None and 0 <= start < end <= len(text)
+
+
+def _same(parts: Sequence[str], quoted: str) -> bool:
+    # No sign stands for more than 18 others. Without a bound, short quotes for long runs of spaces would take very long.
+    if sum(map(len, parts)) > 20 * len(quoted) + 100:
         return False
-    return quoted is None or _plain(text[start:end]) == _plain(quoted)
+    return _plain(" ".join(parts)) == _plain(quoted)
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold()
+    return re.sub(r"\s+", "", unicodedata.normalize("NFKC", text)).casefold()

@@ -3,13 +3,18 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
+from ..errors import raise_alone
+from ..files import whole_folder
 from ..training.checks import check_place, objects
 from ..training.event_rows import EventRow, FlagRow, Place, read_events, read_flags
-from .standoff import NOTE, as_word
+from .standoff import LONGEST_NUMBER, NOTE, Part, as_place, as_word, fragments, free_name
 
 Row = Dict[str, Any]
+
+MOST_QUOTED = 50_000_000
+"""The most characters of T lines of a document: spans that all reach over a long text would make files without end."""
 
 
 def write_brat(rows: Iterable[Tuple[str, Row]], folder: Path) -> int:
@@ -17,16 +22,17 @@ def write_brat(rows: Iterable[Tuple[str, Row]], folder: Path) -> int:
 
     rows (Iterable[Tuple[str, Dict[str, Any]]]): Places, for errors, and rows, which `annotate_doc` accepts. Their text, entities,
         relations, events and "equivalent" are kept, and what else they have is not. A row's id is the name of its files.
-    folder (Path): Where to.
+    folder (Path): Where to. If it is there, it must be empty.
     RETURNS (int): The number of documents.
-    RAISES ValueError: Labels that have whitespace (or, in events, a colon), or ids that two rows share. Nothing is written then.
+    RAISES ValueError: Labels that have whitespace (or, in events, a colon), ids that two rows share, or text that UTF-8 cannot
+        hold. Nothing is written then.
     """
-    files = {}
+    files: Dict[str, bytes] = {}
     count = 0
     for name, lines, row in _documents(rows, flag="A"):
-        files[f"{name}.txt"] = row["text"]
-        triggers = [(number, {"entity": True}) for number in sorted(lines.triggers & set(lines.ids.values()))]
-        files[f"{name}.ann"] = _join([*lines.entities, *lines.spans, *lines.rest, *lines.notes(triggers)])
+        files[f"{name}.txt"] = _encode(row["text"], lines.where, "text")
+        parts = [*lines.entities, *lines.spans, *lines.rest, *lines.notes()]
+        files[f"{name}.ann"] = _encode(_join(parts), lines.where, "annotation")
         count += 1
     _write(files, folder)
     return count
@@ -40,12 +46,12 @@ def write_bionlp(rows: Iterable[Tuple[str, Row]], folder: Path) -> int:
     RETURNS (int): The number of documents.
     RAISES ValueError: As `write_brat`.
     """
-    files = {}
+    files: Dict[str, bytes] = {}
     count = 0
     for name, lines, row in _documents(rows, flag="M"):
-        files[f"{name}.txt"] = row["text"]
-        files[f"{name}.a1"] = _join(lines.entities)
-        files[f"{name}.a2"] = _join([*lines.spans, *lines.rest, *lines.notes()])
+        files[f"{name}.txt"] = _encode(row["text"], lines.where, "text")
+        files[f"{name}.a1"] = _encode(_join(lines.entities), lines.where, "annotation")
+        files[f"{name}.a2"] = _encode(_join([*lines.spans, *lines.rest, *lines.notes()]), lines.where, "annotation")
         count += 1
     _write(files, folder)
     return count
@@ -55,27 +61,29 @@ class _Lines:
     """The lines of a row.
 
     ids: The T line of each entity.
-    triggers: The T lines of triggers.
     entities, spans, rest: The lines themselves: of entities, of triggers and arguments that are none, and all others.
     """
 
     def __init__(self, row: Row, where: str, flag: str):
         self.text, self.where, self.flag = row["text"], where, flag
-        self.triggers: Set[str] = set()
         self.entities: List[str] = []
         self.spans: List[str] = []
         self.rest: List[str] = []
         self._notes: List[Tuple[str, Dict[str, Any]]] = []
-        self._made: Dict[Tuple[str, ...], str] = {}
+        self._made: Dict[Tuple[Any, ...], str] = {}
         self._n_flags = 0
+        self._n_quoted = 0
         ents = objects(row, "ents", where)
-        kept = {ent["id"] for ent in ents if isinstance(ent["id"], str) and re.fullmatch("T[0-9]+", ent["id"])}
+        kept = {ent["id"] for ent in ents if isinstance(ent["id"], str) and re.fullmatch("T[0-9]{1,9}", ent["id"])}
         self._next = max((int(number[1:]) for number in kept), default=0) + 1
         self.ids = {ent["id"]: ent["id"] if ent["id"] in kept else self._new() for ent in ents}
         self.places = {ent["id"]: (ent["start"], ent["end"]) for ent in ents}
+        self._ents = {ent["id"]: ent for ent in ents}
         for place, ent in enumerate(ents, 1):
             name = f"{where}, entity {place}"
-            self.entities.append(self._line(self.ids[ent["id"]], ent["label"], ent, self.places[ent["id"]], name))
+            parts = self._parts(ent, self.places[ent["id"]], name)
+            self.entities.append(self.ids[ent["id"]] + self._line(ent["label"], parts, name))
+            self._note(self.ids[ent["id"]], self._place(parts))
         for place, relation in enumerate(objects(row, "relations", where), 1):
             name = f"{where}, relation {place}"
             head, child = (self._entity(relation[end], name) for end in ("head", "child"))
@@ -86,33 +94,41 @@ class _Lines:
         for place, ent in enumerate(ents, 1):
             name = f"{where}, entity {place}"
             self._note(self.ids[ent["id"]], self._flags(self.ids[ent["id"]], read_flags(ent, len(self.text), name), name))
-        for members in row.get("equivalent", []):
+        sets = row.get("equivalent", [])
+        if not isinstance(sets, list) or not all(isinstance(members, list) for members in sets):
+            raise ValueError(f"{where}: the field 'equivalent' is not a list of lists.")
+        for members in sets:
             self.rest.append("*\tEquiv " + " ".join(self._entity(member, f"{where}, 'equivalent'") for member in members))
 
-    def notes(self, more: Sequence[Tuple[str, Dict[str, Any]]] = ()) -> List[str]:
+    def notes(self) -> List[str]:
         """RETURNS (List[str]): The lines of notes."""
         found: Dict[str, Dict[str, Any]] = {}
-        for number, note in [*self._notes, *more]:
+        for number, note in self._notes:
             found.setdefault(number, {}).update(note)
         lines = enumerate(found.items(), 1)
-        return [f"#{i}\t{NOTE} {number}\t{json.dumps(note, ensure_ascii=False)}" for i, (number, note) in lines]
+        # In ASCII there is no sign that ends a line.
+        return [f"#{i}\t{NOTE} {number}\t{json.dumps(note)}" for i, (number, note) in lines]
 
     def _event(self, number: int, entry: Dict[str, Any], event: EventRow) -> None:
         where = f"{self.where}, event {number}"
         label = _word(event.label, where, colon=False)
         # In some corpora the event itself names the entity that its trigger is.
-        trigger = self._span({"ent": entry.get("ent"), **entry["trigger"]}, event.trigger, label, where, trigger=True)
-        self.triggers.add(trigger)
+        given = {"ent": entry.get("ent"), **entry["trigger"]}
+        entity = self._entity_at(given, event.trigger)
+        # In brat a trigger has the label of its event, and nothing but events and relations refers to it.
+        trigger = self._parts(given if entity is None else self._ents[entity], event.trigger, where)
+        parts = [f"{label}:{self._span(label, trigger, where)}"]
+        note: Dict[str, Any] = {**self._place(trigger), "parents": {}, "roles": {}}
+        if entity is not None:
+            note["ent"] = self.ids[entity]
         entries = entry.get("arguments", [])
         names = _number(entries)
-        parts = [f"{label}:{trigger}"]
-        note: Dict[str, Any] = {"parents": {}, "roles": {}}
         for name, given, argument in zip(names, entries, event.arguments):
             _word(argument.role, where, "role", colon=False)
             if argument.event is not None:
                 end = f"E{argument.event + 1}"
             else:
-                end = self._span(given, argument.place, argument.role, where, trigger=False)
+                end = self._argument(given, argument.place, argument.role, where)
             parts.append(f"{name}:{end}")
             if argument.parent is not None:
                 note["parents"][name] = names[argument.parent]
@@ -136,29 +152,52 @@ class _Lines:
                 more[name] = {"value": flag.value, "spans": [{"start": start, "end": end} for start, end in flag.places]}
         return {"flags": more} if more else {}
 
-    def _span(self, entry: Dict[str, Any], place: Place, label: str, where: str, trigger: bool) -> str:
-        """The T line of a trigger or argument: an entity's, if it is one, or one of its own."""
-        entity = entry.get("ent")
-        if entity is not None and self.places.get(entity) == place:
+    def _argument(self, entry: Dict[str, Any], place: Place, role: str, where: str) -> str:
+        """The T line of an argument: an entity's, if it is one, or one of its own."""
+        entity = self._entity_at(entry, place)
+        if entity is not None:
             return self.ids[entity]
-        line = self._line("", label, entry, place, where)
-        key = ("trigger" if trigger else "argument", line)
+        parts = self._parts(entry, place, where)
+        return self._span(role, parts, where, {"entity": False, **self._place(parts)})
+
+    def _entity_at(self, entry: Dict[str, Any], place: Place) -> Any:
+        """The entity that a trigger or argument is; None if it is somewhere else than the one that it names."""
+        entity = entry.get("ent")
+        return entity if isinstance(entity, (str, int)) and self.places.get(entity) == place else None
+
+    def _span(self, label: str, parts: List[Part], where: str, note: Optional[Dict[str, Any]] = None) -> str:
+        """A T line that is no entity."""
+        # A trigger's note stands at its event.
+        key = (label, note is None, *(fragments(self.text, parts) if note is None else parts))
         if key not in self._made:
             self._made[key] = self._new()
-            self.spans.append(self._made[key] + line)
-            if not trigger:
-                self._note(self._made[key], {"entity": False})
+            self.spans.append(self._made[key] + self._line(label, parts, where))
+            self._note(self._made[key], note or {})
         return self._made[key]
 
-    def _line(self, number: str, label: str, entry: Dict[str, Any], place: Place, where: str) -> str:
-        parts = [(part.get("start"), part.get("end")) for part in objects(entry, "parts", where)]
+    def _parts(self, entry: Dict[str, Any], place: Place, where: str) -> List[Part]:
+        """The parts of a span; itself if there are none that fit."""
+        parts: List[Any] = [(part.get("start"), part.get("end")) for part in objects(entry, "parts", where)]
         for start, end in parts:
             check_place(start, end, len(self.text), f"{where}, 'parts'")
-        if (min(parts, default=place)[0], max(end for _, end in parts or [place])) != place or not parts:
-            parts = [place]
-        offsets = ";".join(f"{start} {end}" for start, end in sorted(parts))
-        text = " ".join(self.text[start:end] for start, end in sorted(parts))
-        return f"{number}\t{_word(label, where)} {offsets}\t" + re.sub(r"[\t\r\n]", " ", text)
+        fit = parts and (min(parts)[0], max(end for _, end in parts)) == place
+        return sorted(parts) if fit else [place]
+
+    def _place(self, parts: List[Part]) -> Dict[str, Any]:
+        """What must go into a note since the fragments do not say it."""
+        place = as_place(parts)
+        return {} if as_place(fragments(self.text, parts)) == place else {"place": place}
+
+    def _line(self, label: str, parts: List[Part], where: str) -> str:
+        found = fragments(self.text, parts)
+        text = " ".join(self.text[start:end] for start, end in found)
+        self._n_quoted += len(text)
+        if self._n_quoted > MOST_QUOTED:
+            raise ValueError(
+                f"{self.where}: its spans have over {MOST_QUOTED} characters together, and standoff holds the text of each. "
+                "Correct spans that are too long, or split the document."
+            )
+        return f"\t{_word(label, where)} {';'.join(f'{start} {end}' for start, end in found)}\t{text}"
 
     def _entity(self, number: Any, where: str) -> str:
         if not isinstance(number, (str, int)) or number not in self.ids:
@@ -192,19 +231,19 @@ def _documents(rows: Iterable[Tuple[str, Row]], flag: str) -> Iterable[Tuple[str
 def _number(arguments: List[Dict[str, Any]]) -> List[str]:
     """What arguments are called on an E line: roles that repeat have numbers, those that are given if there are any."""
     names: Dict[int, str] = {}
+    taken: Set[str] = set()
     for place, argument in enumerate(arguments):
         number = argument.get("number")
-        name = f"{argument['role']}{number}"
-        if type(number) is int and number >= 0 and name not in names.values():
-            names[place] = name
+        if type(number) is int and 0 <= number < 10**LONGEST_NUMBER:
+            name = f"{argument['role']}{number}"
+            if name not in taken:
+                names[place] = name
+                taken.add(name)
+    counts: Dict[str, int] = {}
     for place, argument in enumerate(arguments):
-        if place in names:
-            continue
-        name, count = argument["role"], 1
-        while name in names.values():
-            count += 1
-            name = f"{argument['role']}{count}"
-        names[place] = name
+        if place not in names:
+            names[place] = free_name(argument["role"], taken, counts)
+            taken.add(names[place])
     return [names[place] for place in range(len(arguments))]
 
 
@@ -212,7 +251,8 @@ def _word(value: str, where: str, field: str = "label", colon: bool = True) -> s
     """Refuse what standoff cannot hold: its fields end at spaces, and those of events at colons."""
     if re.search(r"\s", value) or (":" in value and not colon):
         what = "whitespace" if colon else "whitespace or a colon"
-        raise ValueError(f"{where}: '{value}' in the field '{field}' has {what}, for which standoff has no place. Rename it.")
+        # The value may be a text that was taken for a label.
+        raise ValueError(f"{where}: what it has in the field '{field}' has {what}, for which standoff has no place. Rename it.")
     return value
 
 
@@ -220,9 +260,21 @@ def _join(lines: Iterable[str]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _write(files: Dict[str, str], folder: Path) -> None:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # As bytes: offsets count line ends as they are.
-        path.write_bytes(text.encode("utf-8"))
+def _encode(text: str, where: str, what: str) -> bytes:
+    """As bytes: offsets count line ends as they are."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        place = f", character {error.start + 1}," if what == "text" else ""
+        half = "half of a character (a lone surrogate), for which UTF-8 has no place"
+        raise_alone(ValueError(f"{where}: its {what}{place} holds {half}. Remove it."))
+
+
+def _write(files: Dict[str, bytes], folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"The folder '{folder}' is not empty. Name another one, or remove it.")
+    with whole_folder(folder) as part:
+        for name, content in files.items():
+            path = part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)

@@ -16,11 +16,13 @@ from spacy.training import Example
 from spacy.util import load_model, make_tempdir
 
 from ..component import EarlyExitTransformer
+from ..exits.written import make_rule
 from ..loop import Answers
 from ..trunk.pipelines import first_line
 from .contestants import CONTESTANTS, Contestant, Unavailable, Workplace
 from .memory import watch_memory
 from .networks import pooled_heads
+from .scoring import Scoring
 
 PACKAGES = ("spacy_epee", "spacy", "spacy-transformers", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "openvino")
 """The packages whose versions matter."""
@@ -39,6 +41,7 @@ def benchmark(
     rounds: int = 5,
     memory: bool = False,
     progress: bool = False,
+    fewest: int = 0,
 ) -> Dict[str, Any]:
     """Run contestants in turns.
 
@@ -51,8 +54,10 @@ def benchmark(
     rounds (int): How often each is timed, after a round that only warms up.
     memory (bool): Whether to measure memory too, each contestant in a process of its own.
     progress (bool): Whether to show a progress bar.
-    RETURNS (Dict[str, Any]): Of each contestant the figures of the component's own scorer and the share of documents with the
-        answer of our full depth, both at the largest batch size; seconds to load; for each batch size documents per second,
+    fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 leaves all to the scorer.
+    RETURNS (Dict[str, Any]): Of each contestant the figures of the component's own scorer, None where nothing is annotated, how
+        the main one differs from that of the base with half the 95 % interval of that, and the share of documents with the
+        answer of our full depth, all at the largest batch size; seconds to load; for each batch size documents per second,
         milliseconds per document and the speed-up; of those that exit early how many times fewer layers they run, by
         wordpieces, and which share of that their speed-up is over their twin at full depth; and with `memory` the megabytes
         that answering all at the largest batch size takes at its peak, above the loaded model. Beside them who was left out and
@@ -65,7 +70,10 @@ def benchmark(
     texts = [eg.reference.text for eg in examples]
     expected = component.answer([eg.predicted for eg in examples], None)
     report: Dict[str, Any] = {"documents": len(texts), "base": base, "rounds": rounds}
+    scoring = Scoring(component, examples, fewest=fewest)
+    answered: Dict[str, List[Example]] = {}
     report.update(depth=expected.depth, contestants={}, skipped={}, machine=describe_machine())
+    report.update(left_out=scoring.left_out, absent=scoring.absent)
     with make_tempdir() as folder:
         place = Workplace(model, component, Path(folder))
         found: Dict[str, Contestant] = {}
@@ -73,17 +81,22 @@ def benchmark(
             contestant = CONTESTANTS[name](place)
             try:
                 seconds = _load(contestant)
-                answered, layers = _answer(contestant, texts, max(batch_sizes))
+                probabilities, layers = _answer(contestant, texts, max(batch_sizes))
             except Unavailable as error:
                 report["skipped"][name] = str(error)
                 continue
             found[name] = contestant
             report["contestants"][name] = {"title": contestant.title, "note": contestant.note, **seconds, "batches": {}}
-            report["contestants"][name].update(_score(component, examples, expected, answered))
+            answered[name] = scoring.answered(_as_answers(expected, probabilities))
+            report["contestants"][name].update(_score(scoring, answered[name], expected, probabilities))
             if layers is not None:
                 report["contestants"][name]["fewer_layers"] = _fewer(layers, expected)
         if base not in found:
             raise ValueError(f"--base is '{base}', which cannot take part: {report['skipped'][base]}")
+        for name, own in report["contestants"].items():
+            score, other = own["score"], report["contestants"][base]["score"]
+            own["difference"] = None if score is None or other is None else score - other
+            own["spread"] = scoring.spread(answered[base], answered[name])
         with tqdm.tqdm(total=len(batch_sizes) * (rounds + 1), desc="Timing", disable=not progress, leave=False) as bar:
             for size in batch_sizes:
                 seconds_of: Dict[str, List[float]] = {name: [] for name in found}
@@ -105,17 +118,28 @@ def benchmark(
                         timed["realised"] = faster / report["contestants"][name]["fewer_layers"]
                     report["contestants"][name]["batches"][str(size)] = timed
         for name in tqdm.tqdm(list(found) if memory else [], desc="Memory", disable=not progress, leave=False):
-            asked = (name, model, component.name, Path(folder), texts, max(batch_sizes))
+            rule = component.exit.to_config() if hasattr(component.exit, "to_config") else None  # type: ignore[union-attr]
+            asked = (name, model, component.name, rule, Path(folder), texts, max(batch_sizes))
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 report["contestants"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()
     return report
 
 
-def _measure_memory(name: str, model: str, component: str, folder: Path, texts: Sequence[str], size: int) -> Optional[float]:
+def _measure_memory(
+    name: str,
+    model: str,
+    component: str,
+    rule: Optional[Dict[str, Any]],
+    folder: Path,
+    texts: Sequence[str],
+    size: int,
+) -> Optional[float]:
     """The megabytes that a contestant takes to answer, whose files are there. None if that cannot be told."""
     try:
-        nlp = load_model(model)
-        contestant = CONTESTANTS[name](Workplace(model, nlp.get_pipe(component), folder))  # type: ignore[arg-type]
+        pipe: EarlyExitTransformer = load_model(model).get_pipe(component)  # type: ignore[assignment]
+        if rule is not None:
+            pipe.set_exit(make_rule(rule))
+        contestant = CONTESTANTS[name](Workplace(model, pipe, folder))
         contestant.load()
         contestant.run([FIRST], 1)
         with watch_memory() as peak:
@@ -201,22 +225,24 @@ def _times(own: Sequence[float], base: Sequence[float], documents: int) -> Dict[
     }
 
 
-def _score(
-    component: EarlyExitTransformer, examples: Sequence[Example], expected: Answers, probabilities: numpy.ndarray
-) -> Dict[str, Any]:
-    """The figures of the component's own scorer, and the share of documents that are answered as at our full depth."""
-    [part] = component.parts.values()
+def _as_answers(expected: Answers, probabilities: numpy.ndarray) -> Answers:
+    """What others say of the documents that ours answered."""
     answers = Answers.empty(expected.items, probabilities.shape[1], expected.depth, expected.reading)
     answers.probabilities = probabilities
-    scores = component.score_answers(examples, answers)
+    return answers
+
+
+def _score(scoring: Scoring, answered: List[Example], expected: Answers, probabilities: numpy.ndarray) -> Dict[str, Any]:
+    """The figures of the component's own scorer, and the share of documents that are answered as at our full depth."""
+    scores = scoring.scores(answered)
     if expected.reading.exclusive:
         same = probabilities.argmax(axis=1) == expected.probabilities.argmax(axis=1)
     else:
         threshold = expected.reading.threshold
         same = ((probabilities >= threshold) == (expected.probabilities >= threshold)).all(axis=1)
     return {
-        "score": scores.get(part.task.main),
-        "score_desc": part.task.describe(scores),
-        "scores": {name: score for name, score in scores.items() if isinstance(score, float)},
+        "score": scoring.main_of(scores),
+        "score_desc": scoring.describe(scores),
+        "scores": {name: score for name, score in scores.items() if score is None or isinstance(score, float)},
         "same_answers": float(same.mean()),
     }

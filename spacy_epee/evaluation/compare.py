@@ -14,6 +14,7 @@ from ..exits.rules import ExitRule
 from ..images import get_image, set_image
 from ..loop import Answers
 from ..training.annotations import copy_entities
+from .scoring import Scoring, differing_docs
 
 
 def find_component(nlp: Language, name: Optional[str] = None) -> EarlyExitTransformer:
@@ -43,6 +44,7 @@ def compare(
     batch_sizes: Iterable[int] = (1, 32),
     rounds: int = 3,
     progress: bool = False,
+    fewest: int = 0,
 ) -> Dict[str, Any]:
     """Run a pipeline with its exit rule and at full depth, in turns.
 
@@ -52,9 +54,12 @@ def compare(
     batch_sizes (Iterable[int]): Batch sizes to time the whole pipeline at; 1 calls it on each text.
     rounds (int): How often each is timed; medians are reported.
     progress (bool): Whether to show a progress bar.
-    RETURNS (Dict[str, Any]): Scores, mean layers over units (documents or windows) and over wordpieces, layers saved,
-        documents per second, and speed-ups in layers and seconds. With several tasks the scores and layers of each are in
-        "tasks", and the layers beside it are those that windows ran for the last task that needs them.
+    fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 leaves all to the scorer.
+    RETURNS (Dict[str, Any]): Scores, None where nothing is annotated; the difference of the main ones and its "spread", half the
+        95 % interval; "disagreement", the share of documents with another answer than at full depth; mean layers over units
+        (documents or windows) and over wordpieces, layers saved, documents per second, and speed-ups in layers and seconds. With
+        several tasks the scores and layers of each are in "tasks", and the layers beside it are those that windows ran for the
+        last task that needs them.
     """
     rules = component.exits
     contestants: Dict[str, Rules] = {"full": dict.fromkeys(rules), "exits": rules}
@@ -62,15 +67,12 @@ def compare(
     sources = sources_of(examples)
     ready = prepare(nlp, component, examples)
     docs = [eg.predicted for eg in ready]
-    tasks: Dict[str, Dict[str, Any]] = {task: {"unit": part.task.unit} for task, part in component.parts.items()}
-    for name, contestant in contestants.items():
-        answers = component.run(docs, contestant)
-        report[name] = {}
-        for task, own in answers.items():
-            tasks[task][name] = _figures(component, task, ready, own)
-            tasks[task]["depth"] = report["depth"] = own.depth
-        if len(tasks) > 1:
-            report[name].update(_climbed(list(answers.values())))
+    answers = {name: component.run(docs, contestant) for name, contestant in contestants.items()}
+    scorings = {task: Scoring(component, ready, task, fewest, nlp) for task in component.parts}
+    tasks = {task: _compare(scoring, answers) for task, scoring in scorings.items()}
+    for name, own in answers.items():
+        report[name] = _climbed(list(own.values())) if len(tasks) > 1 else {}
+    report["depth"] = next(iter(tasks.values()))["depth"]
     if len(tasks) == 1:
         report.update(next(iter(tasks.values())))
     else:
@@ -142,17 +144,28 @@ def milliseconds(
     return (1000 * numpy.median(seconds, axis=0) / len(sources)).tolist()
 
 
-def _figures(component: EarlyExitTransformer, task: str, examples: Sequence[Example], answers: Answers) -> Dict[str, Any]:
-    """Scores and layers of a task."""
-    kind = component.parts[task].task
-    scores = component.score_answers(examples, answers, task)
-    return {
-        "score": scores.get(kind.main),
-        "score_desc": kind.describe(scores),
-        "per_label": {label: dict(found) for label, found in (scores.get(kind.per_label) or {}).items()},
-        "scores": {name: score for name, score in scores.items() if isinstance(score, float)},
-        **_layers(answers.layers, answers.items.lengths, answers.depth),
-    }
+def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Answers]]) -> Dict[str, Any]:
+    """Scores and layers of a task by the names of those who answered, and how they differ."""
+    rule = scoring.component.exits[scoring.name]
+    found: Dict[str, Any] = {"unit": scoring.task.unit, "left_out": scoring.left_out, "absent": scoring.absent}
+    config = rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
+    found["rule"] = None if rule is None else config or type(rule).__name__
+    answered = {name: scoring.answered(own[scoring.name]) for name, own in answers.items()}
+    for name, by_task in answers.items():
+        own, scores = by_task[scoring.name], scoring.scores(answered[name])
+        found["depth"] = own.depth
+        found[name] = {
+            "score": scoring.main_of(scores),
+            "score_desc": scoring.describe(scores),
+            "per_label": scoring.per_label(scores),
+            "scores": {key: score for key, score in scores.items() if score is None or isinstance(score, float)},
+            **_layers(own.layers, own.items.lengths, own.depth),
+        }
+    full, exits = (found[name]["score"] for name in ("full", "exits"))
+    found["difference"] = None if full is None or exits is None else exits - full
+    found["spread"] = scoring.spread(answered["full"], answered["exits"])
+    found["disagreement"] = float(differing_docs(*(own[scoring.name] for own in answers.values())).mean())
+    return found
 
 
 def _layers(layers: numpy.ndarray, wordpieces: numpy.ndarray, depth: int) -> Dict[str, Any]:

@@ -18,6 +18,7 @@ from ..threads import cached_property
 from ..trunk.loading import longest_window
 from ..trunk.onnx_export import Precision, quantize
 from ..trunk.pipelines import first_line
+from ..trunk.saved import ALONE
 from ..windows import Windower
 from .networks import (
     Network,
@@ -68,7 +69,7 @@ class Workplace:
 
     def windower(self) -> Windower:
         """RETURNS (Windower): What cuts texts, loaded from files."""
-        return Windower(AutoTokenizer.from_pretrained(self.trunk), self.plan.size, self.plan.overlap)
+        return Windower(AutoTokenizer.from_pretrained(self.trunk, **ALONE), self.plan.size, self.plan.overlap)
 
     @property
     def onnx(self) -> Path:
@@ -159,8 +160,8 @@ class Exits(Pipeline):
 
     def load(self) -> None:
         self.nlp = self.open(self.place.component.name)
-        if self.full:
-            self.nlp.get_pipe(self.place.component.name).set_exit(None)  # type: ignore[attr-defined]
+        rule = None if self.full else self.place.component.exit
+        self.nlp.get_pipe(self.place.component.name).set_exit(rule)  # type: ignore[attr-defined]
 
     def open(self, name: str) -> Language:
         """RETURNS (Language): The pipeline, with the component of this name alone."""
@@ -269,7 +270,8 @@ class SpacyTransformers(Pipeline):
         name = "textcat" if exclusive else "textcat_multilabel"
         nlp = spacy.blank(place.component.vocab.lang or "xx")
         # Published tokenizers know how much their model takes, and cut off what is beyond it.
-        settings = {"use_fast": True, "model_max_length": longest_window(get_stepper(place.component.model).model)}
+        longest = longest_window(get_stepper(place.component.model).model)
+        settings = {"use_fast": True, "trust_remote_code": False, "model_max_length": longest}
         nlp.add_pipe("transformer", config={"model": {"name": str(place.trunk), "tokenizer_config": settings}})
         textcat = nlp.add_pipe(name, config={"model": self._model(exclusive, place.plan.pooling)})
         labels = place.component.task_labels()

@@ -34,7 +34,8 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..annotation import annotation
+from ..annotation import annotation, characters, entries_of
+from ..training.checks import name_labels
 
 Place = Tuple[int, int]
 """The characters of a span."""
@@ -93,7 +94,9 @@ def score_events(
                 parts = [{fact for fact in part[name] if fact[0] == kind} for part in (found, gold)]
                 by_type[key].setdefault(kind, PRFScore()).score_set(*parts)
     if strange:
-        warnings.warn(f"Events with the labels {sorted(strange)} are annotated and not scored: only {list(labels or ())} are.")
+        warnings.warn(
+            f"Events with the labels {name_labels(strange)} are annotated and not scored: only {list(labels or ())} are."
+        )
     scores: Dict[str, Any] = {**dict.fromkeys(KEYS), "ev_triggers": triggers}
     if not len(totals["ev_trigger"]):
         return scores
@@ -111,12 +114,13 @@ def facts_of(doc: Doc, reference: Doc, labels: Optional[Sequence[str]]) -> Dict[
     facts: Dict[str, Set[Tuple]] = {name: set() for name in NAMES}
     starts = [token.idx for token in reference]
     stops = [token.idx + len(token) for token in reference]
-    events = annotation(doc, "events") or []
+    events = entries_of(doc, "events") or []
+    where = characters(doc, "events")
     for event in events:
         label = event["label"]
         if labels is not None and label not in labels:
             continue
-        trigger = _place(doc, event["trigger"])
+        trigger = where(event["trigger"])
         facts["ev_trigger_id"].add(trigger)
         facts["ev_trigger"].add((label, trigger))
         facts["ev_token_trigger"].update((label, token) for token in _tokens(trigger, starts, stops))
@@ -124,7 +128,7 @@ def facts_of(doc: Doc, reference: Doc, labels: Optional[Sequence[str]]) -> Dict[
             value = attribute["value"]
             facts["ev_attr"].add((label, trigger, name, value if isinstance(value, str) else None))
         for argument in event.get("arguments", ()):
-            place, parent, inner = _place(doc, argument["span"]), argument.get("parent"), argument.get("event")
+            place, parent, inner = where(argument["span"]), argument.get("parent"), argument.get("event")
             filler = (place, None if inner is None else events[inner]["label"])
             role = (argument["role"], None if parent is None else event["arguments"][parent]["role"])
             facts["ev_arg_id"].add((label, trigger, filler))
@@ -134,10 +138,6 @@ def facts_of(doc: Doc, reference: Doc, labels: Optional[Sequence[str]]) -> Dict[
                 facts["ev_main"].add((*role, label, trigger, filler))
                 facts["ev_role"].add((*role, label, filler))
     return facts
-
-
-def _place(doc: Doc, span: Sequence[int]) -> Place:
-    return (doc[slice(*span)].start_char, doc[slice(*span)].end_char)
 
 
 def _tokens(place: Place, starts: Sequence[int], stops: Sequence[int]) -> Sequence[int]:

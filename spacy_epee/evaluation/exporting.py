@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, cast
 
-import numpy
 from spacy.language import Language
 from spacy.training import Example
 
@@ -12,6 +11,7 @@ from ..loop import Answers
 from ..model import get_trunk_shim
 from ..trunk.loading import TrunkShim
 from .compare import prepare
+from .scoring import Scoring, differing_docs
 
 CHOICES: Dict[str, List[str]] = {"onnx": ["int8", "fp32"], "torch": ["int8", "bf16", "fp32"]}
 """The precisions of each runtime, from the fastest."""
@@ -24,6 +24,7 @@ def export(
     examples: Optional[Sequence[Example]],
     max_drop: float,
     runtime: str = "onnx",
+    fewest: int = 0,
 ) -> Dict[str, Any]:
     """Make a pipeline's trunk run in the first precision that keeps the scores.
 
@@ -34,8 +35,10 @@ def export(
     max_drop (float): By how many points the score of a task may be below that of torch in float32, with its rule and at full
         depth.
     runtime (str): "onnx", or "torch".
-    RETURNS (Dict[str, Any]): The precision, and what was tried: scores, and the share of other answers.
-    RAISES ValueError: No precision keeps the scores, or none can be run.
+    fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 leaves all to the scorer.
+    RETURNS (Dict[str, Any]): The precision, and what was tried: scores, None where nothing is annotated; half the 95 % interval
+        of their difference; and the share of documents with other answers.
+    RAISES ValueError: No precision keeps the scores, none can be run, or there is no score to choose by.
     """
     if precision not in ("auto", *CHOICES[runtime]):
         raise ValueError(f"--precision is '{precision}'; for the runtime '{runtime}' give 'auto' or one of {CHOICES[runtime]}")
@@ -50,6 +53,12 @@ def export(
         )
     shim.settings = replace(shim.settings, runtime="torch", precision="fp32")
     ready = None if examples is None else prepare(nlp, pipe, examples)
+    scorings = {} if ready is None else {task: Scoring(pipe, ready, task, fewest) for task in pipe.parts}
+    if precision == "auto" and ready is not None and not any(scoring.annotated for scoring in scorings.values()):
+        raise ValueError(
+            f"None of the {len(ready)} documents is annotated for the component '{pipe.name}', so that there is no score to "
+            "choose the precision by. Give annotated documents, or name the --precision."
+        )
     base = {} if ready is None else _answers(pipe, ready)
     tried: List[Dict[str, Any]] = []
     for choice in CHOICES[runtime] if precision == "auto" else [precision]:
@@ -60,12 +69,13 @@ def export(
                 raise
             tried.append({"precision": choice, "rows": [], "refused": str(error)})
             continue
-        tried.append({"precision": choice, "rows": [] if ready is None else _compare(pipe, ready, base, _answers(pipe, ready))})
-        if all(row["torch"] - row["found"] <= max_drop / 100 + 1e-9 for row in tried[-1]["rows"]):
+        tried.append({"precision": choice, "rows": [] if ready is None else _compare(scorings, base, _answers(pipe, ready))})
+        if all(row["difference"] is None or -row["difference"] <= max_drop / 100 + 1e-9 for row in tried[-1]["rows"]):
             if runtime == "torch":
                 nlp.get_pipe_config(pipe.name)["model"]["trunk"].update(runtime="torch", precision=choice)
-            return {"precision": choice, "tried": tried}
-    worst = max(100 * (row["torch"] - row["found"]) for row in tried[-1]["rows"])
+            left_out = {task: scoring.left_out for task, scoring in scorings.items() if scoring.left_out}
+            return {"precision": choice, "tried": tried, "left_out": left_out}
+    worst = max(-100 * (row["difference"] or 0.0) for row in tried[-1]["rows"])
     raise ValueError(
         f"The score falls by {worst:.2f} points in {tried[-1]['precision']}, more than the {max_drop:g} that --max-drop allows. "
         "Allow more, or give another --precision."
@@ -89,24 +99,15 @@ def _answers(pipe: EarlyExitTransformer, examples: Sequence[Example]) -> Dict[st
     return {"exits": pipe.run(docs, pipe.exits), "full": pipe.run(docs, dict.fromkeys(pipe.exits))}
 
 
-def _compare(pipe: EarlyExitTransformer, examples: Sequence[Example], base: Any, found: Any) -> List[Dict[str, Any]]:
+def _compare(scorings: Dict[str, Scoring], base: Any, found: Any) -> List[Dict[str, Any]]:
+    """Each task with the rule and at full depth, before and now."""
     rows = []
     for name, answers in found.items():
-        for task, own in answers.items():
-            kind = pipe.parts[task].task
-            torch, here = (pipe.score_answers(examples, part, task).get(kind.main) or 0.0 for part in (base[name][task], own))
-            differs = _differ(base[name][task], own)
-            rows.append({"task": task, "depth": name, "torch": torch, "found": here, "differs": float(differs.mean())})
+        for task, scoring in scorings.items():
+            first, second = (scoring.answered(part[task]) for part in (base[name], answers))
+            torch, here = scoring.main(first), scoring.main(second)
+            row = {"task": task, "depth": name, "torch": torch, "found": here}
+            row["difference"] = None if torch is None or here is None else here - torch
+            row["spread"] = scoring.spread(first, second)
+            rows.append({**row, "differs": float(differing_docs(base[name][task], answers[task]).mean())})
     return rows
-
-
-def _differ(one: Answers, other: Answers) -> numpy.ndarray:
-    """Which units, or items if they have no structure, have other answers, (N,) bool."""
-    if one.graphs is not None and other.graphs is not None:
-        pairs = zip(one.graphs, other.graphs)
-        return numpy.array([(a is None) != (b is None) or (a is not None and not a.same(b)) for a, b in pairs], dtype=bool)
-    first, second = (
-        own.reading.evidence(own.logits, layer=0, units=numpy.arange(len(own.logits))).decision for own in (one, other)
-    )
-    differ = first != second
-    return differ if differ.ndim == 1 else differ.any(axis=1)

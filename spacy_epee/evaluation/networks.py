@@ -16,6 +16,7 @@ from ..heads.pooled import PooledHeads
 from ..loop import CALL, CALL_GPU, Reading
 from ..model import get_heads, get_settings, get_stepper, get_trunk_shim
 from ..trunk.onnx_export import write
+from ..trunk.saved import ALONE
 from ..windows import Windower, pack
 
 
@@ -171,7 +172,7 @@ def load_network(component: EarlyExitTransformer, folder: Path, **settings: Any)
     """
     trunk = get_stepper(component.model).model
     heads = pooled_heads(component)
-    loaded = type(trunk).from_pretrained(folder, **settings)
+    loaded = type(trunk).from_pretrained(folder, **ALONE, **settings)
     if getattr(loaded.config, "use_cache", False):
         loaded.config.use_cache = False
     return Network(loaded, fold(heads), heads.pooling).to(trunk.device).eval()

@@ -8,7 +8,8 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..annotation import annotation
+from ..annotation import annotation, characters, entries_of
+from ..training.checks import name_labels
 
 Place = Tuple[int, int, int, int]
 """The characters of a head and a child."""
@@ -42,7 +43,7 @@ def score_relations(
     for eg in examples:
         if annotation(eg.reference, "relations") is None:
             continue
-        found, gold = (_places(doc, symmetric) for doc in (eg.predicted, eg.reference))
+        found, gold = (places(doc, symmetric) for doc in (eg.predicted, eg.reference))
         if labels is not None:
             strange |= {one[1] for one in gold} - set(by_label)
             found, gold = ({one for one in part if one[1] in by_label} for part in (found, gold))
@@ -51,7 +52,9 @@ def score_relations(
             score = by_label.setdefault(label, PRFScore())
             score.score_set({one for one in found if one[1] == label}, {one for one in gold if one[1] == label})
     if strange:
-        warnings.warn(f"Relations with the labels {sorted(strange)} are annotated and not scored: only {list(labels or ())} are.")
+        warnings.warn(
+            f"Relations with the labels {name_labels(strange)} are annotated and not scored: only {list(labels or ())} are."
+        )
     if not len(micro):
         return dict.fromkeys([*KEYS, "rel_f_per_type"])
     per_label = {label: score.to_dict() for label, score in sorted(by_label.items())}
@@ -63,18 +66,17 @@ def score_relations(
 KEYS = ("rel_micro_p", "rel_micro_r", "rel_micro_f", "rel_macro_p", "rel_macro_r", "rel_macro_f")
 
 
-def place(doc: Doc, relation: Dict[str, Any], symmetric: bool) -> Place:
-    """Find the characters of a relation.
+def places(doc: Doc, symmetric: bool) -> Set[Tuple[Place, str]]:
+    """Find the characters of relations.
 
-    doc (Doc): The Doc.
-    relation (Dict[str, Any]): An entry of `doc._.relations`.
+    doc (Doc): The Doc, with `doc._.relations`.
     symmetric (bool): Whether head and child may be exchanged: then the first of the two comes first.
-    RETURNS (Place): Those of the head and of the child.
+    RETURNS (Set[Tuple[Place, str]]): Those of the head and of the child of each, and its label.
     """
-    ends = [(span.start_char, span.end_char) for span in (doc[slice(*relation[end])] for end in ("head", "child"))]
-    first, second = sorted(ends) if symmetric else ends
-    return (*first, *second)
-
-
-def _places(doc: Doc, symmetric: bool) -> Set[Tuple[Place, str]]:
-    return {(place(doc, relation, symmetric), relation["label"]) for relation in annotation(doc, "relations") or ()}
+    where = characters(doc, "relations")
+    found = set()
+    for entry in entries_of(doc, "relations") or ():
+        ends = [where(entry["head"]), where(entry["child"])]
+        first, second = sorted(ends) if symmetric else ends
+        found.add(((*first, *second), entry["label"]))
+    return found

@@ -4,6 +4,9 @@ from typing import Any, Dict, List, Optional
 
 import numpy
 
+from ..annotation import copy_doc
+from ..tasks.event_docs import Event
+from ..tasks.relations import Relation
 from .tune import Trial
 from .tuning import Tuning
 
@@ -69,7 +72,7 @@ def _examples(tuning: Tuning, layers: numpy.ndarray, count: int) -> List[Dict[st
     numpy.maximum.at(deepest, stored.docs, layers)
     order = numpy.argsort(deepest, kind="stable")
     chosen = numpy.unique(numpy.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
-    docs = [stored.examples[order[place]].predicted.copy() for place in chosen]
+    docs = [copy_doc(stored.examples[order[place]].predicted) for place in chosen]
     component.set_annotations(docs, {stored.name: component.answer(docs, tuning.rule, stored.name)})
     shown = []
     for doc in docs:
@@ -78,9 +81,9 @@ def _examples(tuning: Tuning, layers: numpy.ndarray, count: int) -> List[Dict[st
             best = sorted(stored.labels, key=lambda label: -doc.cats[label])[:3]
             answer = ", ".join(f"{label} {doc.cats[label]:.2f}" for label in best)
         elif stored.task.name == "relations":
-            answer = "; ".join(f"{doc[slice(*r['head'])]} {r['label']} {doc[slice(*r['child'])]}" for r in doc._.relations)
+            answer = "; ".join(f"{found.head} {found.label} {found.child}" for found in Relation.of(doc))
         else:
-            answer = "; ".join(f"{event['label']}: {doc[slice(*event['trigger'])]}" for event in doc._.events)
+            answer = "; ".join(f"{event.label}: {event.trigger}" for event in Event.of(doc))
         units = [f"{unit['layer']} ({unit['reason']})" for unit in entry["units"]]
         shown.append({"text": doc.text, "answer": answer, "units": ", ".join(units), "uncertain": entry["uncertain"]})
     return shown

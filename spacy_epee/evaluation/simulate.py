@@ -8,7 +8,7 @@ import numpy
 
 from ..exits.evidence import Divergence, Evidence
 from ..exits.rules import ExitRule
-from ..exits.structure import Graph, StructureEvidence
+from ..exits.structure import Graph
 from ..items import Items
 from ..loop import Links, Reading
 from ..threads import cached_property
@@ -69,10 +69,7 @@ class Replay:
         last = self.evidence[-1]
         differs = numpy.zeros((len(self.evidence), self.n_units), dtype=bool)
         for exit, evidence in enumerate(self.evidence[:-1]):
-            if isinstance(evidence, StructureEvidence):
-                differs[exit] = [one != other for one, other in zip(evidence.keys, last.keys)]  # type: ignore[attr-defined]
-            else:
-                differs[exit] = ~evidence.least((evidence.decision == last.decision).all(axis=1))
+            differs[exit] = ~evidence.same_answer(last)
         return differs
 
     @cached_property
@@ -158,8 +155,7 @@ class Simulation:
     @property
     def graphs(self) -> List[Graph]:
         """RETURNS (List[Graph]): Where the answer is a structure, what each unit says there, U of them."""
-        evidence: Sequence[StructureEvidence] = self.replay.evidence  # type: ignore[assignment]
-        return [evidence[exit].graph(unit) for unit, exit in enumerate(self.exits)]
+        return [self.replay.evidence[exit].graph(unit) for unit, exit in enumerate(self.exits)]  # type: ignore[attr-defined]
 
 
 def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -> Simulation:

@@ -1,16 +1,18 @@
 """What all exits say about annotated documents, from one run of the full depth: to try rules on, and to fit temperatures to."""
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from scipy.special import expit
+from spacy.language import Language
 from spacy.training import Example
 
-from ..annotation import annotation
 from ..exits.calibration import calibration_report, fit_temperatures, reliability, said_and_hits
 from ..model import get_exit_layers
-from .scores import event_score, label_score, pair_score
-from .simulate import Replay, Simulation
+from .sample import labels_in
+from .scores import Score, event_score, label_score, pair_score
+from .scoring import Scoring, describe_main
+from .simulate import Replay
 
 if TYPE_CHECKING:
     from ..component import EarlyExitTransformer
@@ -30,19 +32,31 @@ class Stored:
     given (ndarray): 0 where nothing is known, (N, K).
     items_docs (ndarray): The document of each item, (N,).
     places (Optional[ndarray]): Of pairs the document, and the tokens of head and child, (N, 5).
+    unknown (Unknown): What is annotated and no answer can be.
     """
 
-    def __init__(self, component: "EarlyExitTransformer", examples: Sequence[Example], task: Optional[str] = None):
+    def __init__(
+        self,
+        component: "EarlyExitTransformer",
+        examples: Sequence[Example],
+        task: Optional[str] = None,
+        fewest: int = 0,
+        nlp: Optional[Language] = None,
+    ):
         """
         component (EarlyExitTransformer): The component.
         examples (Sequence[Example]): The documents, as they come to the component.
         task (Optional[str]): The task; None if there is only one.
+        fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 counts all.
+        nlp (Optional[Language]): The pipeline, to know the labels of its other components.
         """
         self.component = component
         self.examples = list(examples)
         self.name = component._only(task)
         self.task = component.parts[self.name].task
         self.labels = component.task_labels(self.name)
+        self.scoring = Scoring(component, self.examples, self.name, fewest, nlp)
+        self.unknown = self.scoring.unknown
         self.layers = get_exit_layers(component.model)
         size = max(len(self.examples), 1) if self.task.name == "events" else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
@@ -60,7 +74,7 @@ class Stored:
             if self.task.name == "relations":
                 tokens = numpy.hstack((items.head_tokens, items.child_tokens))[rows]
                 places.append(numpy.column_stack((items.docs[rows] + number * size, tokens)))
-            for part, whole in zip(self.task.targets(batch, self.labels, items), (truths, given)):
+            for part, whole in zip(self.task.targets(batch, self.labels, items, strict=False), (truths, given)):
                 whole.append(part[rows])
         if not batches:
             raise ValueError("There are no documents.")
@@ -82,11 +96,7 @@ class Stored:
         """RETURNS (Dict[str, ndarray]): In which documents each label is annotated, (D,) bool; of events, those of triggers."""
         found = {label: numpy.zeros(self.n_docs, dtype=bool) for label in self.labels}
         for doc, eg in enumerate(self.examples):
-            if self.task.assigns == "doc.cats":
-                here = {label for label, value in eg.reference.cats.items() if value}
-            else:
-                here = {entry["label"] for entry in annotation(eg.reference, self.task.name) or ()}
-            for label in here & set(found):
+            for label in labels_in(self.task, eg.reference) & set(found):
                 found[label][doc] = True
         return found
 
@@ -109,7 +119,7 @@ class Stored:
             links=self.outputs.links if structure else None,
         )
 
-    def scorer(self, replay: Replay) -> Callable[[Simulation], float]:
+    def scorer(self, replay: Replay) -> Score:
         """Make what scores the answers that a rule gives, by the main figure of the task's scorer.
 
         replay (Replay): Where rules are run.
@@ -121,12 +131,7 @@ class Stored:
 
     def describe(self) -> str:
         """RETURNS (str): What that figure is."""
-        if self.task.name == "relations":
-            return "micro F"
-        if self.task.name == "events":
-            return self.task.describe({"ev_triggers": self.task.score_settings()["triggers"]})
-        positive = self.component.task_cfg(self.name).get("positive_label")
-        return (f"F ({positive})" if positive else "macro F") if self.task.exclusive else "macro AUC"
+        return self.scoring.describe_counted(describe_main(self.component, self.name))
 
     def fit(self, docs: Optional[numpy.ndarray] = None) -> List[float]:
         """Fit temperatures.

@@ -11,6 +11,12 @@ from ..exits.rules import ExitRule
 from .grids import rule_grids
 from .simulate import Replay, Simulation
 
+NEAR = 0.05
+"""By what share of the fewest layers another setting may run more and is still as fast."""
+
+NEAR_SCORE = 0.002
+"""By what share of the score of the full depth another setting may be worse and is still as good."""
+
 
 @dataclass
 class Trial:
@@ -66,23 +72,22 @@ class Trials:
         return [everything[place] for place in places]
 
     def within_drop(self, max_drop: float) -> Trial:
-        """The fastest setting that loses little.
+        """A fast setting that loses little.
 
         max_drop (float): By how much the score may be below that of the full depth, in its own unit. The search is among
             many, so on new documents it will be somewhat more.
-        RETURNS (Trial): The one with the fewest layers by wordpieces, of equals the one with the best score.
+        RETURNS (Trial): Of those that are as fast as the fastest (see `NEAR`) the one with the fewest other answers than the
+            full depth; of equals the fastest, of these the one with the best score.
         """
         floor = self.full.score - max_drop - 1e-9
-        return min(
-            (trial for trial in (self.full, *self.trials) if trial.score >= floor or trial is self.full),
-            key=lambda trial: (trial.wordpiece_layers, -trial.score),
-        )
+        return _calmest([trial for trial in (self.full, *self.trials) if trial.score >= floor or trial is self.full])
 
     def at_speedup(self, min_speedup: float) -> Trial:
-        """The best setting that is fast enough.
+        """A good setting that is fast enough. To be better than the full depth counts for nothing: that is luck.
 
         min_speedup (float): The layers of the full depth over those of the setting, both over wordpieces.
-        RETURNS (Trial): The one with the best score, of equals the one with the fewest layers.
+        RETURNS (Trial): Of those that are as good as the best (see `NEAR_SCORE`) the one with the fewest other answers than the
+            full depth; of equals the one with the best score, of these the one with the fewest layers.
         RAISES ValueError: None is as fast as that.
         """
         depth = self.full.wordpiece_layers
@@ -93,17 +98,20 @@ class Trials:
                 f"No exit rule runs {min_speedup} times fewer layers than the full depth; {most:.2f} times is the most here. "
                 "Lower `min_speedup`, or train with exits after earlier layers."
             )
-        return min(fast, key=lambda trial: (-trial.score, trial.wordpiece_layers))
+        best = min(max(trial.score for trial in fast), self.full.score) - NEAR_SCORE * abs(self.full.score) - 1e-9
+        good = [trial for trial in fast if trial.score >= best]
+        return min(good, key=lambda trial: (trial.disagreement, -trial.score, trial.wordpiece_layers))
 
     def certified(self, max_disagreement: float, confidence: float = 0.9) -> Tuple[Trial, Certificate]:
-        """The fastest setting that comes with a promise: on documents like these at most this share of answers is not that of
+        """A fast setting that comes with a promise: on documents like these at most this share of answers is not that of
         the full depth, and with the stated confidence this is true.
 
         Settings of several numbers have no natural order, so the documents are split (Pareto Testing, Laufer-Goldshtein et al.
         2023): on the first half, from which the thresholds came too, the settings are found that are fastest for how much they
         disagree, and put in order of that. On the second half they are tested in this order up to the first that fails
         (`exits.guarantee.certify`). This is valid because nothing about the order comes from the second half, and because all
-        that passed keep the promise at once, so that the fastest of them may be taken by any figure. It needs no annotation.
+        that passed keep the promise at once, so that one of them may be taken by any figure: of those that are as fast as the
+        fastest (see `NEAR`) the one with the fewest other answers. It needs no annotation.
 
         The promise covers documents drawn as these were, and only if they were not used in training, nor to choose the
         checkpoint.
@@ -120,7 +128,7 @@ class Trials:
         order = pareto_front(risks, self.first_layers)
         certificate = certify(self.differs[order][:, second], max_disagreement, confidence)
         passed = [] if certificate.chosen is None else order[: certificate.chosen + 1]
-        return min((self.full, *(self.trials[place] for place in passed)), key=lambda t: t.wordpiece_layers), certificate
+        return _calmest([self.full, *(self.trials[place] for place in passed)]), certificate
 
     def pick(
         self,
@@ -241,6 +249,14 @@ def pareto_front(first: Sequence[float], second: Sequence[float]) -> List[int]:
         if not front or second[place] < second[front[-1]]:
             front.append(place)
     return front
+
+
+def _calmest(trials: Sequence[Trial]) -> Trial:
+    """Of the settings that are about as fast as the fastest the one with the fewest other answers. A score can be kept by luck,
+    as much being lost as gained; other answers cannot."""
+    most = (1 + NEAR) * min(trial.wordpiece_layers for trial in trials) + 1e-9
+    near = [trial for trial in trials if trial.wordpiece_layers <= most]
+    return min(near, key=lambda trial: (trial.disagreement, trial.wordpiece_layers, -trial.score))
 
 
 def _mean(layers: numpy.ndarray, wordpieces: numpy.ndarray) -> float:

@@ -1,7 +1,7 @@
 """From what a user asks for to an exit rule in the pipeline."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy
 from spacy.language import Language
@@ -12,7 +12,9 @@ from ..exits.coverage import flag, flag_threshold
 from ..exits.rules import ExitRule
 from ..model import get_exit_layers, is_initialized
 from .compare import milliseconds, prepare
+from .sample import FEWEST
 from .simulate import Replay, Simulation
+from .spread import spread
 from .stored import Stored
 from .tune import Trial, Trials, first_half, pareto_front, require_documents, search
 
@@ -40,7 +42,7 @@ class Wish:
         if len(given) > 1:
             raise ValueError(f"Give one of {', '.join('--' + name.replace('_', '-') for name in given)}, not several.")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise ValueError(f"--max-drop is {self.max_drop}; give points from 0 to 100, such as 0.5.")
+            raise ValueError(f"--max-drop is {self.max_drop}; give points from 0 to 100, and begin with 0.")
         if self.min_speedup is not None and not self.min_speedup >= 1:
             raise ValueError(f"--min-speedup is {self.min_speedup}; give a number from 1 on, such as 2.")
         if self.max_disagreement is not None and not 0 < self.max_disagreement <= 1:
@@ -78,6 +80,7 @@ class Tuning:
         steps: int = 16,
         seed: int = 0,
         progress: bool = False,
+        fewest: int = 0,
     ):
         """Try all rules. The component gets temperatures, and keeps its rule until `choose`.
 
@@ -92,6 +95,7 @@ class Tuning:
         steps (int): How many values of each threshold are tried.
         seed (int): The seed of the split into halves.
         progress (bool): Whether to show a progress bar.
+        fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 counts all.
         RAISES ValueError: No exits, no annotation, labels without an example, or too few documents for the promise.
         """
         check_component(component, task)
@@ -99,7 +103,7 @@ class Tuning:
             require_documents(len(examples), wish.max_disagreement, wish.confidence)
         self.nlp, self.component, self.wish, self.progress = nlp, component, wish, progress
         self.examples = list(examples)
-        self.stored = Stored(component, prepare(nlp, component, self.examples), task)
+        self.stored = Stored(component, prepare(nlp, component, self.examples), task, fewest, nlp)
         self.name = self.stored.name
         self.rule = component.exits[self.name]
         check_annotation(self.stored, missing_labels)
@@ -112,6 +116,8 @@ class Tuning:
             "unit": self.stored.task.unit,
             "depth": self.stored.layers[-1],
             "score_desc": self.stored.describe(),
+            "left_out": self.stored.scoring.left_out,
+            "absent": self.stored.scoring.absent,
             "calibration": self._calibrate(calibrate, half, seed),
         }
         self.replay: Replay = self.stored.replay()
@@ -136,10 +142,12 @@ class Tuning:
         self.report["curves"] = self._curves()
 
     def row(self, trial: Trial) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): What a setting does."""
+        """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""
         full = self.trials.full
         speedup = full.wordpiece_layers / max(trial.wordpiece_layers, 1e-9)
-        return {**trial.row(), "speedup": speedup, "drop": full.score - trial.score}
+        own, base = self.replay.run(trial.rule), self.replay.run(None)
+        width = spread(lambda docs: self.score(own, docs) - self.score(base, docs), self.stored.n_docs)
+        return {**trial.row(), "speedup": speedup, "drop": full.score - trial.score, "spread": width}
 
     def _calibrate(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
         """Fit temperatures, to some of the documents."""
@@ -262,11 +270,22 @@ def describe_rule(rule: Optional[Dict[str, Any]]) -> str:
     for name, value in rule.items():
         if name == "rules":
             parts += [f"{key}: {describe_rule(part)}" for key, part in value.items()]
+        elif name == "rule":
+            parts.append(name_rule(value))
         elif isinstance(value, (list, tuple)):
             parts.append(f"{name} {' '.join(f'{number:.3g}' for number in value)}")
         elif not name.startswith("@"):
             parts.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
     return ", ".join(parts)
+
+
+def name_rule(rule: Union[Dict[str, Any], str, None]) -> str:
+    """RETURNS (str): A rule with its settings, on a line."""
+    if rule is None:
+        return "none, the full depth"
+    if isinstance(rule, str):  # it does not tell its settings
+        return rule
+    return f"{rule['@misc'].split('.')[-2]} ({describe_rule(rule)})"
 
 
 def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:
@@ -313,4 +332,9 @@ def check_annotation(stored: Stored, missing_labels: bool) -> None:
         raise ValueError(
             f"The documents have no example of the labels {absent}, so that a rule chosen on them could lose these unseen. "
             "Give documents that have them, or `--missing-labels` to choose without."
+        )
+    if not stored.scoring.counted:
+        raise ValueError(
+            f"None of the labels of the task '{stored.name}' is in {FEWEST} of the {stored.n_docs} documents, too few for a mean "
+            "over labels. Raise --limit."
         )

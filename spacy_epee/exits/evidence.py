@@ -1,7 +1,7 @@
 """What an exit rule may look at after each exit."""
 
 import math
-from typing import List, Literal, Optional, Tuple, Union
+from typing import Any, List, Literal, Optional, Protocol, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit, logit
@@ -14,6 +14,19 @@ Reduction = Literal["mean", "max"]
 
 FEW = 16
 """How many logits are so few that arrays cost more than numbers one by one: those of a document alone."""
+
+
+class Written(Protocol):
+    """What is written down of the units of a batch.
+
+    logits (ndarray): The logits of the exit that each item took, (N, K).
+    probabilities (ndarray): The same as probabilities, (N, K).
+    graphs (Optional[List[Any]]): What each unit says where that is a structure, (U,).
+    """
+
+    logits: numpy.ndarray
+    probabilities: numpy.ndarray
+    graphs: Optional[List[Any]]
 
 
 class Evidence:
@@ -94,6 +107,30 @@ class Evidence:
         RETURNS (ndarray): Which of the rows, (N,) bool.
         """
         return units if self.counts is None else numpy.repeat(units, self.counts)
+
+    def write_to(self, predictions: "Written", done: numpy.ndarray) -> None:
+        """Write down what units leave with.
+
+        predictions (Written): Where to.
+        done (ndarray): Which of the units leave, (U,) bool.
+        """
+        rows = self.rows(done)
+        items = self.items[rows]
+        predictions.logits[items] = self.logits[rows]
+        predictions.probabilities[items] = self.probabilities[rows]
+
+    def same_answer(self, other: "Evidence") -> numpy.ndarray:
+        """Compare the answers of two exits.
+
+        other (Evidence): That of the same units at another exit.
+        RETURNS (ndarray): Whether each unit's answer is the same there, (U,) bool.
+        """
+        return self.least((self.decision == other.decision).all(axis=1))
+
+    @cached_property
+    def finite(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Whether no logit of a unit is NaN or infinite, (U,) bool."""
+        return self.least(numpy.isfinite(self.logits).all(axis=1))
 
     @cached_property
     def scaled(self) -> numpy.ndarray:

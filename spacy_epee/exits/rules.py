@@ -4,13 +4,23 @@ A rule holds its settings and no state: `start` makes the counters of a batch, `
 the counters of the units in it and says which of them leave, and why.
 """
 
+import math
 import time
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Dict, List, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
+from typing import Any, ClassVar, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
 
 import numpy
+from spacy.util import registry
+from thinc.api import Config
 
 from .evidence import Divergence, Evidence
+
+DEEPEST = 20
+"""How deep rules can lie in rules. A config of more cannot be read."""
+
+NEEDS_DOUBT = (
+    "needs a model with a learned exit. Train with the setting `model.head.learned_exit = true`, or take another rule."
+)
 
 
 @runtime_checkable
@@ -52,6 +62,16 @@ class Rule:
     registered: ClassVar[str] = ""
     reason: ClassVar[str] = ""
 
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, (int, float)) and not math.isfinite(number):
+                    raise ValueError(
+                        f"The exit rule {self.registered} has {setting.name} = {number}; give a number. To run the full depth, "
+                        "set `exit = null`."
+                    )
+
     @property
     def first_layer(self) -> int:
         """RETURNS (int): The layer from which on the rule wants to look. The loop asks for it where a rule has it, and saves the
@@ -61,6 +81,11 @@ class Rule:
     @property
     def timed(self) -> bool:
         """RETURNS (bool): Whether the rule looks at the time spent on a batch. No more are read ahead then."""
+        return False
+
+    @property
+    def learned(self) -> bool:
+        """RETURNS (bool): Whether the rule needs a model with a learned exit."""
         return False
 
     @property
@@ -93,6 +118,11 @@ def _patience(rule: Rule, value: Optional[int]) -> None:
         )
 
 
+def _layer(rule: Rule, value: int) -> None:
+    if value != int(value) or value < 1:
+        raise ValueError(f"The exit rule {rule.registered} has layer = {value}; give a layer from 1 on.")
+
+
 def _count(counters: numpy.ndarray, evidence: Evidence, goes_on: numpy.ndarray) -> numpy.ndarray:
     """Lengthen or break the run of each unit."""
     runs = numpy.where(goes_on, counters[evidence.units] + 1, 0)
@@ -110,6 +140,7 @@ class _PerExit(Rule):
         value = getattr(self, self.setting)
         if numpy.ndim(value):
             object.__setattr__(self, self.setting, tuple(map(float, value)))  # so that nobody changes it later
+        super().__post_init__()
 
     def start(self, units: int, began: float) -> Optional[numpy.ndarray]:
         """RETURNS (Optional[ndarray]): How many exits each unit has seen, if they have thresholds of their own."""
@@ -200,6 +231,7 @@ class Margin(Rule):
     reason: ClassVar[str] = "margin"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _within(self, "margin", 0.0, 1.0)
 
     def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
@@ -221,6 +253,7 @@ class Patience(Rule):
     reason: ClassVar[str] = "patience"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _patience(self, self.patience)
 
     def start(self, units: int, began: float) -> numpy.ndarray:
@@ -249,6 +282,7 @@ class FlexiblePatience(Rule):
     reason: ClassVar[str] = "flexible_patience"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _patience(self, self.patience)
         if self.measure not in ("KD", "ReKD", "SymKD", "JSKD"):
             raise ValueError(
@@ -280,6 +314,7 @@ class ConfidentPatience(Rule):
     reason: ClassVar[str] = "confident_patience"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _patience(self, self.patience)
 
     def start(self, units: int, began: float) -> numpy.ndarray:
@@ -305,6 +340,7 @@ class EntropyPatience(Rule):
     registered: ClassVar[str] = "spacy-epee.EntropyPatience.v1"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.patience is not None:
             _patience(self, self.patience)
 
@@ -344,6 +380,7 @@ class Voting(Rule):
     reason: ClassVar[str] = "voting"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _within(self, "power", 0.0, 1.0)
 
     def start(self, units: int, began: float) -> Dict[str, Any]:
@@ -381,12 +418,13 @@ class Learned(Rule):
     registered: ClassVar[str] = "spacy-epee.Learned.v1"
     reason: ClassVar[str] = "learned"
 
+    @property
+    def learned(self) -> bool:
+        return True
+
     def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
         if evidence.doubt is None:
-            raise ValueError(
-                f"The exit rule {self.registered} needs a model with a learned exit. Train with the setting "
-                "`model.head.learned_exit = true`, or take another rule."
-            )
+            raise ValueError(f"The exit rule {self.registered} {NEEDS_DOUBT}")
         return (evidence.doubt < self.doubt).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
@@ -405,8 +443,8 @@ class FixedDepth(Rule):
     reason: ClassVar[str] = "fixed_depth"
 
     def __post_init__(self) -> None:
-        if self.layer < 1:
-            raise ValueError(f"The exit rule {self.registered} has layer = {self.layer}; give a layer from 1 on.")
+        super().__post_init__()
+        _layer(self, self.layer)
 
     @property
     def first_layer(self) -> int:
@@ -433,6 +471,7 @@ class Deadline(Rule):
     reason: ClassVar[str] = "deadline"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.deadline_ms < 0:
             raise ValueError(
                 f"The exit rule {self.registered} has deadline_ms = {self.deadline_ms}; give milliseconds from 0 on."
@@ -466,8 +505,8 @@ class FromLayer(Rule):
     registered: ClassVar[str] = "spacy-epee.FromLayer.v1"
 
     def __post_init__(self) -> None:
-        if self.layer < 1:
-            raise ValueError(f"The exit rule {self.registered} has layer = {self.layer}; give a layer from 1 on.")
+        super().__post_init__()
+        _layer(self, self.layer)
         if not isinstance(self.rule, ExitRule):
             raise ValueError(f"The exit rule {self.registered} needs another rule; give one in the block `exit.rule`.")
 
@@ -478,6 +517,10 @@ class FromLayer(Rule):
     @property
     def timed(self) -> bool:
         return getattr(self.rule, "timed", False)
+
+    @property
+    def learned(self) -> bool:
+        return getattr(self.rule, "learned", False)
 
     @property
     def reasons(self) -> Tuple[str, ...]:
@@ -537,9 +580,16 @@ class _Joined(Rule):
     def timed(self) -> bool:
         return any(getattr(rule, "timed", False) for rule in self.rules.values())
 
+    @property
+    def learned(self) -> bool:
+        return any(getattr(rule, "learned", False) for rule in self.rules.values())
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.rules:
             raise ValueError(f"The exit rule {self.registered} joins no rules; name at least one under `exit.rules`.")
+        if not all(isinstance(rule, ExitRule) for rule in self.rules.values()):
+            raise ValueError(f"The exit rule {self.registered} joins something else than rules; give rules under `exit.rules`.")
 
     def start(self, units: int, began: float) -> List[Any]:
         return [rule.start(units, began) for rule in self.rules.values()]
@@ -596,3 +646,57 @@ class AllOf(_Joined):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return all([rule.can_fire(layers) for rule in self.rules.values()])
+
+
+def check_kept(rule: ExitRule) -> None:
+    """Refuse a rule that would be saved with a pipeline, which then could not be loaded.
+
+    rule (ExitRule): The rule. One without `to_config` is not saved.
+    RAISES ValueError: It cannot be made again of its config.
+    """
+    try:
+        block = rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[attr-defined]
+        if block is None:
+            return
+        written = Config({"exit": block}).to_str() if _depth(block) <= DEEPEST else ""
+        kept = _shape(resolve_rule(Config().from_str(written)["exit"]).to_config()) == _shape(block)
+    except Exception:  # RecursionError, and what config parsers make of names
+        kept = False
+    if not kept:
+        raise ValueError(
+            f"The exit rule {type(rule).__name__} cannot be saved: a pipeline with it could not be loaded. Rules can lie "
+            f"{DEEPEST} deep in rules, the names of joined rules are plain words, without dots, brackets and '@', and each rule "
+            "is registered as '@misc' under its name."
+        )
+
+
+def _depth(block: Any) -> int:
+    """How deep blocks lie in a block."""
+    parts = list(block.values()) if isinstance(block, dict) else block if isinstance(block, list) else []
+    return int(isinstance(block, dict) and "@misc" in block) + max(map(_depth, parts), default=0)
+
+
+def _shape(block: Any) -> Any:
+    """The names in a block. Numbers may be read back as their neighbours."""
+    return {name: _shape(own) for name, own in block.items()} if isinstance(block, dict) else None
+
+
+def resolve_rule(block: Any) -> Any:
+    """Make a rule of its config block.
+
+    block (Dict[str, Any]): The block.
+    RETURNS (ExitRule): The rule.
+    RAISES ValueError: It names functions of another kind than rules are.
+    """
+    kinds = {name for part in _blocks(block) for name in part if name.startswith("@")}
+    if kinds - {"@misc"}:
+        raise ValueError(f"The block of an exit rule names {sorted(kinds)}; rules are registered as '@misc' alone.")
+    return registry.resolve({"exit": block})["exit"]
+
+
+def _blocks(value: Any) -> Iterator[Dict[str, Any]]:
+    """The blocks in a block, itself included."""
+    if isinstance(value, dict):
+        yield value
+    for own in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _blocks(own)

@@ -8,7 +8,7 @@ import numpy
 from scipy.special import entr, expit
 
 from ..threads import cached_property
-from .evidence import Divergence, Evidence, divergence_of
+from .evidence import Divergence, Evidence, Written, divergence_of
 
 if TYPE_CHECKING:
     from ..tasks.event_items import EventItems
@@ -98,6 +98,23 @@ class StructureEvidence(Evidence):
         kept = self.keep(units)
         kept.link = self.link
         return kept
+
+    def write_to(self, predictions: Written, done: numpy.ndarray) -> None:
+        """Write down the spans and links that units leave with.
+
+        predictions (Written): Where to.
+        done (ndarray): Which of the units leave, (U,) bool.
+        """
+        evidence = self
+        if "links" not in vars(self):  # those that stay need none
+            evidence, done = self.only(done), numpy.ones(int(done.sum()), dtype=bool)
+        predictions.graphs = predictions.graphs or [None] * self.asked.n_units
+        for place in numpy.flatnonzero(done):
+            predictions.graphs[evidence.units[place]] = evidence.graph(place)
+
+    def same_answer(self, other: "StructureEvidence") -> numpy.ndarray:  # type: ignore[override]
+        """RETURNS (ndarray): Whether each unit has the same spans and links at another exit, (U,) bool."""
+        return numpy.array([one == another for one, another in zip(self.keys, other.keys)], dtype=bool)
 
     @property
     def row_counts(self) -> numpy.ndarray:
@@ -245,6 +262,14 @@ class StructureEvidence(Evidence):
         if self.previous is None:
             return numpy.zeros(len(self), dtype=bool)
         return numpy.array([one == other for one, other in zip(self.keys, self.previous.keys)], dtype=bool)  # type: ignore
+
+    @cached_property
+    def finite(self) -> numpy.ndarray:
+        finite = super().finite.copy()
+        if "links" in vars(self):
+            pairs, _, logits, _ = self.links
+            finite[self.places[self.nodes[pairs[~numpy.isfinite(logits).all(axis=1), 0], 0]]] = False
+        return finite
 
     @cached_property
     def decision(self) -> numpy.ndarray:

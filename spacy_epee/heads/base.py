@@ -10,6 +10,7 @@ from thinc.api import Model, get_torch_default_device
 from torch import Tensor, nn
 
 from ..items import Items
+from ..settings import check_number
 from ..shims import ScaledShim, constant, dump_module, load_module
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ def head_model(kind: Type[ExitHeads], settings: Dict[str, Any], lr_scale: float)
     lr_scale (float): Times the learning rate of the trunk. Classifiers start from nothing.
     RETURNS (Model): The model.
     """
+    check_number("model.head.dropout", settings["dropout"], 0, 1, below=True)
+    check_number("model.head.lr_scale", lr_scale, 0, above=True)
     shim = ScaledShim(None, serialize_model=dump_heads, deserialize_model=partial(load_heads, kind))
     shim.scale = partial(constant, lr_scale)
     shim.kind, shim.build = kind, partial(kind, **settings)

@@ -1,6 +1,6 @@
 """What the component asks of a task."""
 
-from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc
@@ -9,6 +9,7 @@ from spacy.training import Example
 from ..exits.evidence import Reduction
 from ..items import Items
 from ..loop import Answers, Links, Reading
+from ..settings import check_number
 from ..windows import Windows
 
 
@@ -21,9 +22,8 @@ def check_settings(reduce: str, label_weights: Dict[str, float]) -> None:
     """
     if reduce not in ("mean", "max"):
         raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
-    negative = {label: weight for label, weight in label_weights.items() if weight < 0}
-    if negative:
-        raise ValueError(f"The setting `label_weights` has weights below 0: {negative}. Give numbers from 0 on.")
+    for label, weight in label_weights.items():
+        check_number(f"label_weights.{label}", weight, 0)
 
 
 def check_weighted(label_weights: Dict[str, float], labels: Sequence[str], name: str) -> None:
@@ -160,12 +160,21 @@ class Task(Protocol):
         name (str): The component.
         """
 
-    def targets(self, examples: Sequence[Example], labels: Sequence[str], items: Any) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
+
+    def answered_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""
+
+    def targets(
+        self, examples: Sequence[Example], labels: Sequence[str], items: Any, strict: bool = True
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
         items (Items): What was asked.
+        strict (bool): Whether to refuse what is not known. Otherwise it says nothing.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known (N, K), both float32.
         """
 

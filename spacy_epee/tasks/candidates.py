@@ -6,6 +6,7 @@ from typing import Iterator, List, Optional, Tuple
 import numpy
 from spacy.tokens import Doc, Span
 
+from ..annotation import spans_of
 from ..items import ranges
 
 BLOCK = 1_000_000
@@ -46,7 +47,7 @@ class EntityPairs:
 
     def spans(self, doc: Doc) -> List[Span]:
         """RETURNS (List[Span]): The entities of a Doc, in order. Two with the same bounds and label are one."""
-        found = doc.ents if self.spans_key is None else doc.spans.get(self.spans_key, ())
+        found = spans_of(doc, self.spans_key)
         return list({(span.start, span.end, span.label): span for span in sorted(found, key=_order)}.values())
 
     def pairs(

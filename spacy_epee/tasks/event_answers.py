@@ -1,16 +1,20 @@
 """From the spans and links of windows to the events of a Doc."""
 
-from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc, Span
 
-from ..annotation import annotation
+from ..annotation import annotate, annotation
 from ..exits.structure import Graph
 from .event_items import KIND, START, STOP, EventItems
 
 GROUP = "events"
 """The span group of the triggers."""
+
+MOST_ARGUMENTS = 1_000
+"""From how many arguments of an event on no more parts of them are looked for."""
 
 
 def write_events(doc: Doc, graphs: Sequence[Graph], items: EventItems, labels: Sequence[str]) -> None:
@@ -22,6 +26,7 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: EventItems, labels: S
     labels (Sequence[str]): The labels of the component.
     """
     events = _others(doc, set(labels))
+    links = {id(graph): _by_head(graph) for graph in graphs}
     numbers: Dict[Tuple[int, int, str], int] = {}
     members: List[Tuple[int, Graph, int]] = []
     triggers = [
@@ -39,19 +44,20 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: EventItems, labels: S
             events.append({"trigger": list(key[:2]), "label": key[2], "score": score, "arguments": [], "attributes": {}})
     nested: List[Tuple[float, int, int, str]] = []
     for number, graph, place in members:
-        for role, child, score in _roles(graph, place, items):
-            if child < 0:
-                continue
+        own = links[id(graph)]
+        arguments: List[Part] = []
+        for role, child, score in _roles(graph, own, place, items):
             node = graph.nodes[child]
             if node[KIND] < len(labels):
                 other = numbers.get((*_tokens(node, items), _label(node, items)))
                 if other is not None:
                     nested.append((score, number, other, role))
             else:
-                _add_argument(events[number], graph, child, role, score, None, items)
-        _add_attributes(events[number], graph, place, items, doc)
+                arguments.append(Part(role, child, score, None))
+        _add_arguments(events[number], graph, own, arguments, items)
+        _add_attributes(events[number], graph, own.get(place, []), items, doc)
     _add_nested(events, nested)
-    doc._.events = events
+    annotate(doc, "events", events)
     doc.spans[GROUP] = [Span(doc, *event["trigger"], label=event["label"]) for event in events]
     doc.spans[GROUP].attrs["scores"] = numpy.array([event["score"] for event in events], dtype="float32")
 
@@ -87,35 +93,81 @@ def _label(node: numpy.ndarray, items: EventItems) -> str:
     return items.schema.kinds[node[KIND]][1]
 
 
-def _roles(graph: Graph, head: int, items: EventItems) -> Iterator[Tuple[str, int, float]]:
+def _by_head(graph: Graph) -> Dict[int, List[int]]:
+    """The places of the links of each head, in order."""
+    found: Dict[int, List[int]] = {}
+    for place, head in enumerate(graph.links[:, 0].tolist()):
+        found.setdefault(head, []).append(place)
+    return found
+
+
+def _roles(graph: Graph, links: Dict[int, List[int]], head: int, items: EventItems) -> Iterator[Tuple[str, int, float]]:
     """The role, the node and the score of what a node is linked to, in order."""
-    for place in numpy.flatnonzero(graph.links[:, 0] == head):
+    for place in links.get(head, ()):
         _, child, output = graph.links[place]
         what, name, _ = items.schema.outputs[output]
         if what == "role":
             yield name, int(child), float(graph.link_scores[place])
 
 
-def _add_argument(
-    event: Dict[str, Any], graph: Graph, node: int, role: str, score: float, parent: Any, items: EventItems
+@dataclass(eq=False)
+class Part:
+    """An argument, or a part of one.
+
+    role (str): Its role.
+    node (int): Its place among the nodes of its graph.
+    score (float): How sure it is.
+    parent (Optional[Part]): What it is a part of.
+    parts (List[Part]): Its own parts.
+    """
+
+    role: str
+    node: int
+    score: float
+    parent: Optional["Part"]
+    parts: List["Part"] = field(default_factory=list)
+
+
+def _add_arguments(
+    event: Dict[str, Any], graph: Graph, links: Dict[int, List[int]], arguments: List[Part], items: EventItems
 ) -> None:
-    number = len(event["arguments"])
-    span = list(_tokens(graph.nodes[node], items))
-    event["arguments"].append({"role": role, "span": span, "score": score, "parent": parent, "event": None})
-    above = set()  # what it is a part of: two spans can be linked both ways
-    while parent is not None:
-        above.add(tuple(event["arguments"][parent]["span"]))
-        parent = event["arguments"][parent]["parent"]
-    for part, child, part_score in _roles(graph, node, items):
-        if graph.nodes[child][KIND] >= len(items.schema.events) and _tokens(graph.nodes[child], items) not in above:
-            _add_argument(event, graph, child, part, part_score, number, items)
+    """Add arguments with their parts. Spans that are all linked to each other make up more paths than can be walked: parts are
+    found level by level, up to so many."""
+    level, count = arguments, len(arguments)
+    while level and count < MOST_ARGUMENTS:
+        for whole in level:
+            above = {_tokens(graph.nodes[one.node], items) for one in _up(whole.parent)}  # spans can be linked both ways
+            for role, child, score in _roles(graph, links, whole.node, items):
+                if graph.nodes[child][KIND] >= len(items.schema.events) and _tokens(graph.nodes[child], items) not in above:
+                    whole.parts.append(Part(role, child, score, whole))
+                    count += 1
+            if count >= MOST_ARGUMENTS:
+                break
+        level = [part for whole in level for part in whole.parts]
+    numbers: Dict[Optional[Part], Optional[int]] = {None: None}
+    left = arguments[::-1]
+    while left:
+        part = left.pop()
+        numbers[part] = len(event["arguments"])
+        span = list(_tokens(graph.nodes[part.node], items))
+        event["arguments"].append(
+            {"role": part.role, "span": span, "score": part.score, "parent": numbers[part.parent], "event": None}
+        )
+        left.extend(part.parts[::-1])
 
 
-def _add_attributes(event: Dict[str, Any], graph: Graph, trigger: int, items: EventItems, doc: Doc) -> None:
-    for place in numpy.argsort(-graph.link_scores, kind="stable"):
-        head, child, output = graph.links[place]
+def _up(part: Optional[Part]) -> Iterator[Part]:
+    """A part, and what it is a part of."""
+    while part is not None:
+        yield part
+        part = part.parent
+
+
+def _add_attributes(event: Dict[str, Any], graph: Graph, links: List[int], items: EventItems, doc: Doc) -> None:
+    for place in sorted(links, key=lambda place: -graph.link_scores[place]):
+        _, child, output = graph.links[place]
         what, name, value = items.schema.outputs[output]
-        if head != trigger or what == "role":
+        if what == "role":
             continue
         spans: List[List[int]] = []
         if what == "cue":

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from spacy.tokens import Doc, Span
 
-from ..annotation import annotation
+from ..annotation import annotation, install_annotation
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,4 @@ class Event:
 
 def install_extensions() -> None:
     """Register `doc._.events`. Workers call this too."""
-    if not Doc.has_extension("events"):
-        Doc.set_extension("events", default=[], force=True)  # another thread may have been faster
+    install_annotation("events")

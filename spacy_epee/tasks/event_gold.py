@@ -6,6 +6,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..annotation import annotation
+from ..training.checks import name_labels
 from .event_schema import EntityKinds, EntityLabels, EventSchema, Kind, argument_kind
 
 Node = Tuple[int, int, int]
@@ -20,15 +21,17 @@ class Annotation:
     without_entity (int): How many arguments are none of the given entities.
     """
 
-    def __init__(self, example: Example, schema: EventSchema, entities: Optional[EntityKinds]):
+    def __init__(self, example: Example, schema: EventSchema, entities: Optional[EntityKinds], strict: bool = True):
         """
         example (Example): The example.
         schema (EventSchema): The kinds of spans and links that the component knows.
         entities (Optional[EntityKinds]): The given entities; None if arguments are found in the text.
+        strict (bool): Whether to refuse what it does not know. Otherwise that is left out.
         RAISES ValueError: Events, roles or attributes that it does not know.
         """
         self.example = example
         self.schema = schema
+        self.strict = strict
         self.numbers = {output: number for number, output in enumerate(schema.outputs)}
         self.places: Dict[Node, int] = {}
         self.links: List[Tuple[int, int, int]] = []
@@ -36,8 +39,9 @@ class Annotation:
         doc = example.reference
         known = None if entities is None else entities.labels(doc)
         self.same = len(doc) == len(example.predicted) and all(a.idx == b.idx for a, b in zip(doc, example.predicted))
-        for event in annotation(doc, "events") or ():
-            self._add(doc, event, known)
+        events = annotation(doc, "events") or ()
+        for event in events:
+            self._add(doc, events, event, known)
         self.nodes = list(self.places)
 
     def linked(self) -> Dict[int, Set[Tuple[int, int]]]:
@@ -47,9 +51,13 @@ class Annotation:
             found.setdefault(head, set()).add((child, output))
         return found
 
-    def _add(self, doc: Doc, event: Dict[str, Any], entities: Optional[EntityLabels]) -> None:
+    def _add(
+        self, doc: Doc, events: Sequence[Dict[str, Any]], event: Dict[str, Any], entities: Optional[EntityLabels]
+    ) -> None:
         trigger = self._node(doc, event["trigger"], ("event", event["label"]))
-        kinds = [argument_kind(doc, argument, entities) for argument in event["arguments"]]
+        if trigger is None:
+            return
+        kinds = [argument_kind(doc, events, argument, entities) for argument in event["arguments"]]
         self.without_entity += sum(kind is None for kind in kinds)
         nodes = [
             None if kind is None else self._node(doc, argument["span"], kind)
@@ -59,19 +67,22 @@ class Annotation:
             parent = argument.get("parent")
             head = trigger if parent is None else nodes[parent]
             if head is not None and child is not None:
-                self.links.append((head, child, self._output("role", argument["role"], None)))
+                self._link(head, child, "role", argument["role"], None)
         for name, attribute in event.get("attributes", {}).items():
             if ("cue", name, None) in self.numbers:
                 for span in attribute["spans"]:
                     cue = self._node(doc, span, ("cue", name))
-                    self.links.append((trigger, cue, self._output("cue", name, None)))
+                    if cue is not None:
+                        self._link(trigger, cue, "cue", name, None)
             else:
-                self.links.append((trigger, trigger, self._output("attribute", name, attribute["value"])))
+                self._link(trigger, trigger, "attribute", name, attribute["value"])
 
-    def _node(self, doc: Doc, span: Sequence[int], kind: Kind) -> int:
+    def _node(self, doc: Doc, span: Sequence[int], kind: Kind) -> Optional[int]:
         if kind not in self.schema.numbers:
+            if not self.strict:
+                return None
             raise ValueError(
-                f"An example has the {kind[0]} '{kind[1]}', and the component knows only "
+                f"An example has the {kind[0]} {name_labels([kind[1]])}, and the component knows only "
                 f"{[name for what, name in self.schema.kinds if what == kind[0]]}. Add what is missing when initializing (data "
                 "that have it), or correct the data."
             )
@@ -82,12 +93,13 @@ class Annotation:
             start, end = other.start, other.end
         return self.places.setdefault((start, end, self.schema.numbers[kind]), len(self.places))
 
-    def _output(self, what: str, name: str, value: Any) -> int:
-        try:
-            return self.numbers[what, name, value]
-        except KeyError:
-            shown = name if value is None or value is True else f"{name} = {value}"
+    def _link(self, head: int, child: int, what: str, name: str, value: Any) -> None:
+        output = self.numbers.get((what, name, value))
+        if output is not None:
+            self.links.append((head, child, output))
+        elif self.strict:
+            shown = name_labels([name] if value is None or value is True else [f"{name} = {value}"])
             raise ValueError(
-                f"An example has the {what} '{shown}', which no data had when the component was initialized. Initialize it with "
+                f"An example has the {what} {shown}, which no data had when the component was initialized. Initialize it with "
                 "data that have it, or correct the data."
-            ) from None
+            )

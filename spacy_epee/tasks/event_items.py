@@ -38,6 +38,7 @@ class EventItems(Items):
     gold (ndarray): In training the annotated nodes, (G, 4).
     gold_links (ndarray): In training the annotated links: two rows of `gold` and an output, (L, 3).
     known (Optional[ndarray]): In training which windows are annotated, (U,) bool. Nothing is linked in the others.
+    warned (bool): Whether it was said that a window has too many pairs.
     """
 
     schema: EventSchema
@@ -53,6 +54,7 @@ class EventItems(Items):
     gold: numpy.ndarray = field(default_factory=NO_NODES.copy)
     gold_links: numpy.ndarray = field(default_factory=lambda: numpy.zeros((0, 3), dtype="int64"))
     known: Optional[numpy.ndarray] = None
+    warned: bool = False
 
     def nodes(self, tags: numpy.ndarray, rows: numpy.ndarray, layers: numpy.ndarray) -> numpy.ndarray:
         """Read spans off tags.
@@ -98,10 +100,7 @@ class EventItems(Items):
             total, partners = self._count_pairs(kinds)
             if total > self.max_pairs:
                 most = int(self.max_pairs**0.5)
-                warnings.warn(
-                    f"A window has {len(members)} spans that make up {total} pairs; the {most} surest are linked (the setting "
-                    "`max_pairs`)."
-                )
+                self._warn(len(members), total, most)
                 sure = numpy.ones(len(members)) if scores is None else scores(members)
                 members = numpy.sort(members[numpy.argsort(-sure, kind="stable")[:most]])
             else:
@@ -110,12 +109,21 @@ class EventItems(Items):
             found.append(numpy.column_stack((members[heads], members[children])))
         return numpy.concatenate(found) if found else numpy.zeros((0, 2), dtype="int64")
 
+    def _warn(self, spans: int, pairs: int, most: int) -> None:
+        """Say once a batch, and not at each exit and window, that not all pairs are looked at."""
+        if not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"A window has {spans} spans that make up {pairs} pairs; the {most} surest are linked (the setting `max_pairs`)."
+            )
+
     def _count_pairs(self, kinds: numpy.ndarray) -> Tuple[int, numpy.ndarray]:
         """How many pairs spans of a window make up that may be linked, and which spans are in any, (M,) bool."""
         counts = numpy.bincount(kinds, minlength=len(self.schema.kinds))
         spans, alone = self.schema.of_spans, self.schema.of_triggers
         # Of a span itself only attributes are asked.
-        total = counts @ spans @ counts - counts @ spans.diagonal() + counts @ alone
+        table = spans.astype("int64")
+        total = counts @ table @ counts - counts @ table.diagonal() + counts @ alone
         return int(total), (alone | (spans | spans.T)[:, counts > 0].any(axis=1))[kinds]
 
     def _linkable(self, kinds: numpy.ndarray) -> numpy.ndarray:

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import numpy
 from spacy.tokens import Doc
 
-from ..annotation import annotation
+from ..annotation import annotation, spans_of
 from ..threads import cached_property
 
 KINDS = 12
@@ -115,13 +115,14 @@ class SchemaBuilder:
         doc (Doc): The Doc.
         """
         entities = None if self.entities is None else self.entities.labels(doc)
-        for event in annotation(doc, "events") or ():
+        events = annotation(doc, "events") or ()
+        for event in events:
             self.events[event["label"]] = None
             own: Kind = ("event", event["label"])
             for argument in event["arguments"]:
-                child = argument_kind(doc, argument, entities)
+                child = argument_kind(doc, events, argument, entities)
                 head = own if argument.get("parent") is None else argument_kind(
-                    doc, event["arguments"][argument["parent"]], entities
+                    doc, events, event["arguments"][argument["parent"]], entities
                 )
                 if head is not None and child is not None:
                     self.links.add((head, child, argument["role"]))
@@ -166,23 +167,26 @@ class EntityKinds:
 
     def spans(self, doc: Doc) -> List[Any]:
         """RETURNS (List[Span]): The entities of a Doc."""
-        return list(doc.ents if self.spans_key is None else doc.spans.get(self.spans_key, ()))
+        return spans_of(doc, self.spans_key)
 
     def labels(self, doc: Doc) -> EntityLabels:
         """RETURNS (Dict[Tuple[int, int], str]): The label of the entity of some tokens, the first one of several."""
         return {(span.start, span.end): span.label_ for span in reversed(self.spans(doc))}
 
 
-def argument_kind(doc: Doc, argument: Dict[str, Any], entities: Optional[EntityLabels]) -> Optional[Kind]:
+def argument_kind(
+    doc: Doc, events: Sequence[Dict[str, Any]], argument: Dict[str, Any], entities: Optional[EntityLabels]
+) -> Optional[Kind]:
     """Find the kind of span that an argument is.
 
-    doc (Doc): The Doc, with the event.
+    doc (Doc): The Doc.
+    events (Sequence[Dict[str, Any]]): Its events.
     argument (Dict[str, Any]): The argument.
     entities (Optional[Dict[Tuple[int, int], str]]): The given entities; None if arguments are found in the text.
     RETURNS (Optional[Kind]): The kind; None if the argument is no given entity.
     """
     if argument.get("event") is not None:
-        return "event", doc._.events[argument["event"]]["label"]
+        return "event", events[argument["event"]]["label"]
     if entities is None:
         return "role", argument["role"]
     label = entities.get((*argument["span"],))

@@ -2,14 +2,14 @@
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy
 from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..annotation import annotation
+from ..annotation import annotation, entries_of, spans_of
 from ..exits.structure import StructureEvidence
 from ..loop import Answers, Links
 from ..windows import Windows
@@ -158,7 +158,7 @@ class Events:
         nodes = []
         for index, doc in enumerate(docs):
             spans = [("entity", span) for span in (self.entities.spans(doc) if self.entities else ())]
-            spans += [("event", span) for span in (doc.spans.get(self.triggers_key, ()) if self.triggers_key else ())]
+            spans += [("event", span) for span in (spans_of(doc, self.triggers_key) if self.triggers_key else ())]
             known = [
                 (span.start, span.end, schema.numbers[kind, span.label_])
                 for kind, span in spans
@@ -199,19 +199,26 @@ class Events:
         if links:
             items.gold_links = numpy.array(sorted(set(links)), dtype="int64")
 
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc, known or not."""
+        return {entry["label"] for entry in entries_of(doc, "events") or ()}
+
+    answered_labels = true_labels
+
     def targets(
-        self, examples: Sequence[Example], labels: Sequence[str], items: EventItems
+        self, examples: Sequence[Example], labels: Sequence[str], items: EventItems, strict: bool = True
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about the tags of tokens.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
         items (EventItems): What was asked.
+        strict (bool): Whether to refuse events, roles or attributes that are not known. Otherwise they are left out.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true tags (N, K), and 0 where nothing is known, which is all of a Doc without
             `doc._.events` (N, K), both float32.
         RAISES ValueError: Events, roles or attributes that are not known.
         """
-        tags, _ = self._tags(examples, items)
+        tags, _ = self._tags(examples, items, strict)
         truths = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), TAGS * items.schema.n_layers).astype("float32")
         if not items.find_triggers:
             truths[:, : TAGS * len(labels)] = 0
@@ -222,10 +229,10 @@ class Events:
         known = numpy.array([annotation(eg.reference, "events") is not None for eg in examples], dtype=bool)
         return known[items.unit_docs]
 
-    def _tags(self, examples: Sequence[Example], items: EventItems) -> Tuple[numpy.ndarray, int]:
+    def _tags(self, examples: Sequence[Example], items: EventItems, strict: bool = True) -> Tuple[numpy.ndarray, int]:
         """The tag of each token in each layer, and how many spans could not be tagged for others of their kind."""
         tags = numpy.full((len(items), items.schema.n_layers), OUT)
-        annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
+        annotated = [Annotation(eg, items.schema, self.entities, strict) for eg in examples]
         shared = 0
         for index, found in enumerate(annotated):
             # The longest first: of spans of a kind that overlap, one can be tagged.

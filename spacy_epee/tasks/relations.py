@@ -9,9 +9,11 @@ from spacy.errors import Errors
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..annotation import annotation
-from ..evaluation.relations import Place, place
+from ..annotation import annotate, annotation, entries_of, install_annotation, place_of
+from ..evaluation.relations import Place, places
 from ..loop import Answers
+from ..settings import check_number
+from ..training.checks import name_labels
 from ..windows import Windows
 from .base import NoLinks, check_settings, check_weighted
 from .candidates import EntityPairs
@@ -71,8 +73,7 @@ class Relations(NoLinks):
         hide_entities (float): The share of entities that are masked in training.
         """
         check_settings(reduce, label_weights)
-        if not 0 <= hide_entities <= 1:
-            raise ValueError(f"The setting `hide_entities` is {hide_entities}; give a share from 0 to 1.")
+        check_number("hide_entities", hide_entities, 0, 1)
         self.candidates = candidates
         self.spans_key = candidates.spans_key
         self.exclusive = exclusive
@@ -113,10 +114,13 @@ class Relations(NoLinks):
         """
         labels: Dict[str, None] = {}
         types: Set[str] = set()
+        several: List[List[Tuple[str, List[str]]]] = []
         for eg in examples:
+            several.append(self._several(eg.reference))
             labels.update(dict.fromkeys(entry["label"] for entry in annotation(eg.reference, "relations") or ()))
             for doc in (eg.reference, eg.predicted):
                 types.update(span.label_ for span in self.candidates.spans(doc))
+        self._refuse_several(several)
         return list(labels), {"types": sorted(types)}
 
     def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
@@ -133,41 +137,69 @@ class Relations(NoLinks):
             raise ValueError(Errors.E143.format(name=name))
         check_weighted(self.label_weights, labels, name)
 
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc, known or not."""
+        return {entry["label"] for entry in entries_of(doc, "relations") or ()}
+
+    answered_labels = true_labels
+
     def targets(
-        self, examples: Sequence[Example], labels: Sequence[str], items: PairItems
+        self, examples: Sequence[Example], labels: Sequence[str], items: PairItems, strict: bool = True
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about the pairs.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
         items (PairItems): The pairs.
+        strict (bool): Whether to refuse labels that are not known. Otherwise nothing is known of pairs that have one.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known, which is all of a Doc without
             `doc._.relations` (N, K), both float32.
         RAISES ValueError: Labels that are not known, or several of them where they are exclusive.
         """
         numbers = {label: i + self.exclusive for i, label in enumerate(labels)}
         gold = [self.gold(eg.reference) for eg in examples]
-        unknown = sorted({label for found in gold for given in found.values() for label in given} - set(numbers))
-        if unknown:
+        unknown = {label for found in gold for given in found.values() for label in given} - set(numbers)
+        if strict and unknown:
             raise ValueError(
-                f"An example has relations {unknown}, and the component knows only {list(labels)}. Add the missing labels when "
-                "initializing (`initialize.components.<name>.labels`, or data that have them), or correct the data."
+                f"An example has relations {name_labels(unknown)}, and the component knows only {list(labels)}. Add the "
+                "missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or correct "
+                "the data."
             )
+        self._refuse_several([self._several(eg.reference) for eg in examples])
         truths = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
+        strange = numpy.zeros(len(items), dtype=bool)
         rows = self._rows(examples, items)
         for doc, found in enumerate(gold):
             for characters, given in found.items():
-                if self.exclusive and len(given) > 1:
-                    raise ValueError(
-                        f"A pair of entities has several relations, {sorted(given)}, and the labels of this component are "
-                        "exclusive. Correct the data, or set `exclusive = false`."
-                    )
                 for row in rows.get((doc, *characters), ()):
-                    truths[row, [numbers[label] for label in given]] = 1
+                    truths[row, [numbers[label] for label in given - unknown]] = 1
+                    strange[row] = not given.isdisjoint(unknown)
         if self.exclusive:
             truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
         known = numpy.array([annotation(eg.reference, "relations") is not None for eg in examples], dtype=bool)
-        return truths, numpy.ones_like(truths) * known[items.docs][:, None]
+        return truths, numpy.ones_like(truths) * (known[items.docs] & ~strange)[:, None]
+
+    def _several(self, doc: Doc) -> List[Tuple[str, List[str]]]:
+        """RETURNS (List[Tuple[str, List[str]]]): Where a Doc comes from, and the labels of each pair that has too many."""
+        pairs = self.gold(doc).values() if self.exclusive else ()
+        return [(place_of(doc), sorted(given)) for given in pairs if len(given) > 1]
+
+    def _refuse_several(self, found: Sequence[List[Tuple[str, List[str]]]]) -> None:
+        """Refuse pairs with several labels where labels are exclusive.
+
+        found (Sequence[List[Tuple[str, List[str]]]]): Such pairs of each document, see `_several`.
+        RAISES ValueError: There are some.
+        """
+        pairs, n_docs = [pair for own in found for pair in own], sum(map(bool, found))
+        if not pairs:
+            return
+        where, labels = pairs[0]
+        place = f" in {where}" if where else ""
+        both = " `candidates.symmetric = true` takes the two directions of a pair as one." if self.candidates.symmetric else ""
+        raise ValueError(
+            f"{len(pairs)} pairs of entities in {n_docs} documents have several relations, the first{place} {labels}, and the "
+            f"labels of this component are exclusive.{both} Correct the data, or set `exclusive = false`."
+        )
 
     def teach(self, examples: Sequence[Example], items: PairItems) -> None:
         """Hide some entities, so that what relates them is learned and not their names.
@@ -199,8 +231,8 @@ class Relations(NoLinks):
     def gold(self, doc: Doc) -> Dict[Place, Set[str]]:
         """RETURNS (Dict[Place, Set[str]]): The labels of each annotated pair, by characters."""
         found: Dict[Place, Set[str]] = {}
-        for entry in annotation(doc, "relations") or ():
-            found.setdefault(place(doc, entry, self.candidates.symmetric), set()).add(entry["label"])
+        for where, label in places(doc, self.candidates.symmetric):
+            found.setdefault(where, set()).add(label)
         return found
 
     def check_data(self, examples: Sequence[Example], items: PairItems, name: str) -> None:
@@ -247,7 +279,7 @@ class Relations(NoLinks):
         for doc, own in zip(docs, found):
             others = [entry for entry in annotation(doc, "relations") or () if entry["label"] not in labels]
             ordered = sorted(own.values(), key=lambda entry: (entry["head"], entry["child"], entry["label"]))
-            doc._.relations = [*others, *ordered]
+            annotate(doc, "relations", [*others, *ordered])
 
     def _expect_entities(self, docs: Sequence[Doc]) -> None:
         """Warn once if the first documents have no entities: no answer on any document is not what anybody wants."""
@@ -279,5 +311,4 @@ class Relations(NoLinks):
 
 def install_extensions() -> None:
     """Register `doc._.relations`. Workers call this too."""
-    if not Doc.has_extension("relations"):
-        Doc.set_extension("relations", default=[], force=True)  # another thread may have been faster
+    install_annotation("relations")

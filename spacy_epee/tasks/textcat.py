@@ -1,6 +1,6 @@
 """Document classification: one label of several, or any number of them. The unit that exits is the document."""
 
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.errors import Errors
@@ -9,6 +9,7 @@ from spacy.training import Example
 
 from ..items import Items, whole_docs
 from ..loop import Answers
+from ..training.checks import name_labels
 from ..windows import Windows
 from .base import NoLinks, check_settings, check_weighted
 
@@ -81,14 +82,23 @@ class TextCat(NoLinks):
     def check_data(self, examples: Sequence[Example], items: Items, name: str) -> None:
         """Nothing that `targets` does not refuse."""
 
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
+        return {label for label, value in doc.cats.items() if value}
+
+    def answered_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""
+        return set(doc.cats)
+
     def targets(
-        self, examples: Sequence[Example], labels: Sequence[str], items: Optional[Items] = None
+        self, examples: Sequence[Example], labels: Sequence[str], items: Optional[Items] = None, strict: bool = True
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
         items (Optional[Items]): What was asked; the examples themselves in any case.
+        strict (bool): Whether to refuse rows of which only labels are true that are not known. Otherwise they say nothing.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true labels (N, K), and 0 where nothing is known (N, K), both float32.
         RAISES ValueError: Values other than 0 and 1, several true exclusive labels, or only labels that are not known.
         """
@@ -103,17 +113,18 @@ class TextCat(NoLinks):
                 if label in cats:
                     truths[row, column] = cats[label]
                     given[row, column] = 1
-            strange = sorted(label for label, value in cats.items() if value and not (label in labels or label in self.others))
+            strange = self.true_labels(eg.reference).difference(labels, self.others)
             known = truths[row].sum()
-            if strange and not (known if self.exclusive else given[row].any()):
+            if strict and strange and not (known if self.exclusive else given[row].any()):
                 raise ValueError(
-                    f"An example is labelled {strange}, and the component knows only {list(labels)}. Add the missing labels "
-                    "when initializing (`initialize.components.<name>.labels`, or data that have them), or correct the data."
+                    f"An example is labelled {name_labels(strange)}, and the component knows only {list(labels)}. Add the "
+                    "missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
+                    "correct the data."
                 )
             if self.exclusive:
                 if known > 1:
                     raise ValueError(
-                        f"An example has several true labels, {[label for label, value in cats.items() if value]}, and the "
+                        f"An example has several true labels, {name_labels(self.true_labels(eg.reference))}, and the "
                         "labels of this component are exclusive. Correct the data, or use the factory 'epee_textcat_multilabel'."
                     )
                 # With one label true the others are false, named or not; with none, nothing is known.

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from .checks import LONGEST_LABEL, check_label, check_place, may_be_label, objects, require
+import numpy
+
+from ..errors import raise_alone
+from .checks import NO_LABEL, check_label, check_place, is_short_line, may_be_label, objects, require, shown
 
 Place = Tuple[int, int]
+
+MOST_NAMED = 10_000
+"""The most arguments of an event of which a parent is looked for by its role: each is compared with all others."""
 
 
 @dataclass
@@ -99,15 +105,15 @@ def read_flags(entry: Dict[str, Any], length: int, where: str) -> Dict[str, Flag
     found = {}
     for number, (name, value) in enumerate(flags.items(), 1):
         place = f"{where}, flag {number}"
-        if not name or not may_be_label(name):
-            raise ValueError(f"{place}: its name is no string of 1 to {LONGEST_LABEL} characters on one line.")
+        if not may_be_label(name):
+            raise ValueError(f"{place}: its name is {NO_LABEL}.")
         spans: List[Dict[str, Any]] = []
         if isinstance(value, dict):
             value, spans = value.get("value"), objects(value, "spans", place)
         if value is None or value is False:
             continue
-        if value is not True and (not value or not may_be_label(value)):
-            raise ValueError(f"{place}: its value is neither true nor a string of 1 to {LONGEST_LABEL} characters on one line.")
+        if value is not True and not is_short_line(value):
+            raise ValueError(f"{place}: its value is not true, and {NO_LABEL}.")
         found[name] = FlagRow(value, [_place(span, {}, length, f"{place}, span {i}") for i, span in enumerate(spans, 1)])
     return found
 
@@ -123,9 +129,10 @@ def check_circles(links: Sequence[Sequence[int]], where: str, what: str = "event
         TopologicalSorter(dict(enumerate(links))).prepare()
     except CycleError as error:
         # The last one of the circle is the first one again.
-        circle = ", ".join(str(number + 1) for number in sorted(set(error.args[1])))
+        numbers = sorted(set(error.args[1]))
+        circle = ", ".join(str(number + 1) for number in numbers[:5]) + ", ..." * (len(numbers) > 5)
         link = "is, by way of arguments, an argument" if what == "event" else "is, by way of its parents, a part"
-        raise ValueError(f"{where}, {what} {circle}: it {link} of itself.") from None
+        raise_alone(ValueError(f"{where}, {what} {circle}: it {link} of itself."))
 
 
 def _read_arguments(
@@ -143,11 +150,12 @@ def _read_arguments(
             check_index(event, len(triggers), f"{name}: its event", "events of this document")
             place = triggers[event]
         found.append(ArgumentRow(entry["role"], place, None, event))
+    parents = _Parents(found)
     for number, (entry, argument) in enumerate(zip(entries, found)):
         name = f"{where}, argument {number + 1}"
         parent = entry.get("parent")
         if isinstance(parent, str):
-            parent = _find_parent(found, number, parent, name)
+            parent = parents.find(number, parent, name)
         elif parent is not None:
             check_index(parent, len(found), f"{name}: its parent", "arguments of this event")
         argument.parent = parent
@@ -166,7 +174,7 @@ def check_index(value: Any, count: int, what: str, of: str) -> None:
     if type(value) is not int:
         raise ValueError(f"{what} is not a whole number.")
     if not 0 <= value < count:
-        raise ValueError(f"{what} is number {value}, and there are {count} {of}, counted from 0.")
+        raise ValueError(f"{what} is number {shown(value)}, and there are {count} {of}, counted from 0.")
 
 
 def _place(entry: Dict[str, Any], entities: Dict[Any, Place], length: int, where: str) -> Place:
@@ -181,17 +189,38 @@ def _place(entry: Dict[str, Any], entities: Dict[Any, Place], length: int, where
     return entry["start"], entry["end"]
 
 
-def _find_parent(arguments: Sequence[ArgumentRow], number: int, role: str, where: str) -> int:
-    """The argument of a role that an argument is a part of: the shortest that holds it, or else the nearest."""
-    start, end = arguments[number].place
+class _Parents:
+    """Finds the arguments of an event that others are a part of."""
 
-    def order(other: int) -> Tuple[bool, int]:
-        first, last = arguments[other].place
-        holds = first <= start and end <= last
-        return not holds, last - first if holds else max(first - end, start - last, 0)
+    def __init__(self, arguments: Sequence[ArgumentRow]):
+        self.places = numpy.array([argument.place for argument in arguments], dtype="int64").reshape(-1, 2)
+        numbers: Dict[str, List[int]] = {}
+        for number, argument in enumerate(arguments):
+            numbers.setdefault(argument.role, []).append(number)
+        self.numbers = {role: numpy.array(found) for role, found in numbers.items()}
 
-    others: Iterable[int] = [i for i, argument in enumerate(arguments) if argument.role == role and i != number]
-    if not others:
-        shown = f"'{role}'" if may_be_label(role) else "a string"
-        raise ValueError(f"{where}: its parent is {shown}, and no other argument of this event has that role.")
-    return min(others, key=order)
+    def find(self, number: int, role: str, where: str) -> int:
+        """Find the argument of a role that an argument is a part of: the shortest that holds it, or else the nearest.
+
+        number (int): The argument.
+        role (str): The role.
+        where (str): What to call the argument in errors.
+        RETURNS (int): The other argument.
+        """
+        if len(self.places) > MOST_NAMED:
+            raise ValueError(
+                f"{where}: its parent is a string, and the event has over {MOST_NAMED} arguments. Give the parent's place in "
+                "the list of arguments, counted from 0."
+            )
+        others = self.numbers.get(role, numpy.empty(0, dtype="int64"))
+        others = others[others != number]
+        if not len(others):
+            raise ValueError(f"{where}: its parent is a string, and no other argument of this event has that role.")
+        start, end = self.places[number]
+        first, last = self.places[others].T
+        holds = (first <= start) & (end <= last)
+        if holds.any():
+            others, far = others[holds], (last - first)[holds]
+        else:
+            far = numpy.maximum(numpy.maximum(first - end, start - last), 0)
+        return int(others[numpy.argmin(far)])

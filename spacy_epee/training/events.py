@@ -1,11 +1,15 @@
 """Events of a row or of a .spacy file as they are on a Doc."""
 
-from typing import Any, Dict, List, Tuple
+import warnings
+from collections import Counter
+from graphlib import TopologicalSorter
+from typing import Any, Dict, List, Optional, Tuple
 
+import srsly
 from spacy.tokens import Doc
 
 from ..annotation import annotation
-from .checks import Aligner, check_label, may_be_label, require
+from .checks import Aligner, annotated, check_label, check_tokens, is_short_line, may_be_label, objects, require
 from .event_rows import ArgumentRow, Place, check_circles, check_index, read_events
 
 
@@ -33,8 +37,8 @@ def annotate_events(row: Dict[str, Any], where: str, entities: Dict[Any, Place],
             for i, argument in enumerate(event.arguments, 1)
         ]
         attributes = {}
-        for flag, set_to in event.flags.items():
-            said = [_tokens(place, f"{name}, flag '{flag}'", align) for place in set_to.places]
+        for i, (flag, set_to) in enumerate(event.flags.items(), 1):
+            said = [_tokens(place, f"{name}, flag {i}", align) for place in set_to.places]
             # Several places can be parts of the same tokens.
             unique = [list(span) for span in dict.fromkeys(map(tuple, said))]
             attributes[flag] = {"value": set_to.value, "score": 1.0, "spans": unique}
@@ -56,14 +60,15 @@ def check_events(doc: Doc, where: str) -> None:
     doc (Doc): The Doc, with `doc._.events`.
     where (str): What to call it in errors.
     """
-    events = annotation(doc, "events") or []
+    events = annotated(doc, "events", where)
     for number, event in enumerate(events, 1):
         place = f"{where}, event {number}"
         require(event, ("trigger", "label", "arguments", "attributes"), place)
         check_label(event["label"], place)
         if not isinstance(event["arguments"], (list, tuple)) or not isinstance(event["attributes"], dict):
             raise ValueError(f"{place}: its arguments are not a list or its attributes no object.")
-        _check_tokens(event["trigger"], len(doc), f"{place}: its trigger")
+        objects(event, "arguments", place)
+        check_tokens(event["trigger"], len(doc), f"{place}: its trigger")
     for number, event in enumerate(events, 1):
         place = f"{where}, event {number}"
         arguments = event["arguments"]
@@ -71,7 +76,7 @@ def check_events(doc: Doc, where: str) -> None:
             name = f"{place}, argument {i}"
             require(argument, ("role", "span", "parent", "event"), name)
             check_label(argument["role"], name, "role")
-            _check_tokens(argument["span"], len(doc), f"{name}: its span")
+            check_tokens(argument["span"], len(doc), f"{name}: its span")
             if argument["parent"] is not None:
                 check_index(argument["parent"], len(arguments), f"{name}: its parent", "arguments of this event")
             if argument["event"] is not None:
@@ -81,20 +86,49 @@ def check_events(doc: Doc, where: str) -> None:
         check_circles([[] if entry["parent"] is None else [entry["parent"]] for entry in arguments], place, "argument")
         for i, (name, attribute) in enumerate(event["attributes"].items(), 1):
             here = f"{place}, attribute {i}"
+            if not isinstance(attribute, dict):
+                raise ValueError(f"{here}: it is no object.")
             require(attribute, ("value", "spans"), here)
+            if not isinstance(attribute["spans"], (list, tuple)):
+                raise ValueError(f"{here}: the field 'spans' is not a list.")
             value = attribute["value"]
-            if not may_be_label(name) or value is not True and (not value or not may_be_label(value)):
+            if not may_be_label(name) or value is not True and not is_short_line(value):
                 raise ValueError(f"{here}: its name or value is no label; the value is true or a string.")
             for span in attribute["spans"]:
-                _check_tokens(span, len(doc), f"{here}: its span")
+                check_tokens(span, len(doc), f"{here}: its span")
     check_circles([[entry["event"] for entry in event["arguments"] if entry["event"] is not None] for event in events], where)
+
+
+def count_doubles(doc: Doc, where: str, doubles: Counter) -> None:
+    """Take down how many events of a Doc have the trigger and the label of an earlier one.
+
+    doc (Doc): The Doc.
+    where (str): What to call it in the warning.
+    doubles (Counter): Takes down the number, see `warn_doubles`.
+    """
+    events = annotation(doc, "events") or ()
+    count = len(events) - len({(*event["trigger"], event["label"]) for event in events})
+    if count:
+        doubles[where] += count
+
+
+def warn_doubles(doubles: Counter) -> None:
+    """Say once how many events a component cannot tell from others.
+
+    doubles (Counter): The number of each document that has such events.
+    """
+    if doubles:
+        warnings.warn(
+            f"{sum(doubles.values())} events of {len(doubles)} documents have the trigger and the label of another one, the "
+            f"first in {next(iter(doubles))}. `epee_events` takes them for one event that has the arguments of all, and scores "
+            "count them once."
+        )
 
 
 def as_lists(value: Any) -> Any:
     """RETURNS (Any): The same with lists for tuples, which .spacy files have in their place."""
-    if isinstance(value, dict):
-        return {key: as_lists(part) for key, part in value.items()}
-    return [as_lists(part) for part in value] if isinstance(value, (list, tuple)) else value
+    # spaCy has them read as tuples; this goes as deep as they do.
+    return srsly.msgpack_loads(srsly.msgpack_dumps(value))
 
 
 def _tokens(place: Place, where: str, align: Aligner) -> List[int]:
@@ -104,24 +138,17 @@ def _tokens(place: Place, where: str, align: Aligner) -> List[int]:
 
 def _unite(arguments: List[ArgumentRow], spans: List[List[int]]) -> List[Dict[str, Any]]:
     """The arguments that differ, with parents counted among those."""
-
-    def key(number: int) -> Tuple[Any, ...]:
+    # Arguments whose parents are the same one after aligning may be the same themselves: parents come first.
+    above = {number: [] if argument.parent is None else [argument.parent] for number, argument in enumerate(arguments)}
+    firsts: Dict[Tuple[Any, ...], int] = {}
+    groups: Dict[Optional[int], Optional[int]] = {None: None}
+    for number in TopologicalSorter(above).static_order():
         argument = arguments[number]
-        parent = None if argument.parent is None else key(argument.parent)
-        return argument.role, tuple(spans[number]), argument.event, parent
-
-    keys = [key(number) for number in range(len(arguments))]
-    places = {found: place for place, found in enumerate(dict.fromkeys(keys))}
+        key = argument.role, tuple(spans[number]), argument.event, groups[argument.parent]
+        groups[number] = firsts.setdefault(key, len(firsts))
+    order = dict.fromkeys(groups[number] for number in range(len(arguments)))
+    places: Dict[Optional[int], Optional[int]] = {None: None, **{group: place for place, group in enumerate(order)}}
     united = []
-    for role, span, event, parent in places:
-        above = None if parent is None else places[parent]
-        united.append({"role": role, "span": list(span), "score": 1.0, "parent": above, "event": event})
+    for (role, span, event, parent), group in sorted(firsts.items(), key=lambda entry: places[entry[1]]):
+        united.append({"role": role, "span": list(span), "score": 1.0, "parent": places[parent], "event": event})
     return united
-
-
-def _check_tokens(span: Any, length: int, what: str) -> None:
-    if not isinstance(span, (list, tuple)) or len(span) != 2 or not all(type(token) is int for token in span):
-        raise ValueError(f"{what} is not a pair of token numbers.")
-    start, end = span
-    if not 0 <= start < end <= length:
-        raise ValueError(f"{what}, tokens {start} to {end}, is not in the document of {length} tokens.")

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..settings import check_number
+
 
 @dataclass(frozen=True)
 class JointLoss:
@@ -27,12 +29,8 @@ class JointLoss:
     def __post_init__(self) -> None:
         if self.weighting not in ("depth", "half", "equal", "last"):
             raise ValueError(f"The setting `loss.weighting` is '{self.weighting}'; give 'depth', 'half', 'equal' or 'last'.")
-        if not 0 <= self.self_distillation < 1:
-            raise ValueError(
-                f"The setting `loss.self_distillation` is {self.self_distillation}; give a share from 0 to below 1."
-            )
-        if self.temperature <= 0:
-            raise ValueError(f"The setting `loss.temperature` is {self.temperature}; give a number above 0.")
+        check_number("loss.self_distillation", self.self_distillation, 0, 1, below=True)
+        check_number("loss.temperature", self.temperature, 0, above=True)
 
     def __call__(
         self,

@@ -1,6 +1,7 @@
 """A trunk that looks at images: ViT, DINOv2 and their kin."""
 
 import inspect
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, ViTImageProcessor
 
 from ..images import Imager, Preparation, need_pillow
+from ..settings import check_number
 from ..shims import ScaledShim, dump_module, load_module
 from ..threads import LOADING, kept
 from .loading import find_backbone, forward, not_loaded, refuse_code
+from .saved import build_config, plain_config
 from .stepper import LayerState, LayerStepper
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
@@ -144,11 +147,16 @@ class ImageTrunkShim(ScaledShim):
                 "pixels. Give a multiple of that, or null."
             )
 
+    def forget(self) -> None:
+        super().forget()
+        for name in ("processor", "scale", "_preparation", "_stepper", "_imager"):
+            vars(self).pop(name, None)
+
     def to_bytes(self) -> bytes:
         if self._model is None:
             return b""
-        settings = {"config": self._model.config.to_json_string(use_diff=False), "processor": self.processor.to_json_string()}
-        return dump_module(self._model, settings)
+        settings = {"config": self._model.config.to_dict(), "processor": json.loads(self.processor.to_json_string())}
+        return dump_module(self._model, {name: json.dumps(plain_config(own), sort_keys=True) for name, own in settings.items()})
 
     @LOADING
     def from_bytes(self, bytes_data: bytes) -> "ImageTrunkShim":
@@ -157,16 +165,19 @@ class ImageTrunkShim(ScaledShim):
 
     def _build(self, settings: Dict[str, str]) -> nn.Module:
         """Make the backbone, without its weights, and the processor, as they were saved."""
+        saved = {name: plain_config(json.loads(settings[name])) for name in ("config", "processor")}
+        config = build_config(saved["config"])
+        if not hasattr(config, "image_size"):
+            raise ValueError(f"A saved model of the family '{config.model_type}' takes no images.")
         with tempfile.TemporaryDirectory() as folder:
-            for name, text in ((CONFIG, settings["config"]), (PROCESSOR, settings["processor"])):
-                (Path(folder) / name).write_text(text, encoding="utf-8")
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            self.processor = _load_processor(Path(folder), config)
+            for name, own in ((CONFIG, saved["config"]), (PROCESSOR, saved["processor"])):
+                (Path(folder) / name).write_text(json.dumps(own), encoding="utf-8")
+            self.processor = _load_processor(Path(folder), config, local_files_only=True)
         return _without_pooler(AutoModel.from_config(config, trust_remote_code=False))
 
 
 def ImageTrunk(
-    name: str,
+    name: Optional[str],
     image_size: Optional[int] = None,
     freeze_embeddings: bool = True,
     lr_decay: float = 1.0,
@@ -178,8 +189,8 @@ def ImageTrunk(
     """Build a trunk from a Hugging Face encoder of images. It is loaded when the component is initialized, or with the
     pipeline.
 
-    name (str): A local folder, or the name of a model on a hub, which is then downloaded. Weights are read from safetensors
-        alone.
+    name (Optional[str]): A local folder, or the name of a model on a hub, which is then downloaded. Weights are read from
+        safetensors alone. null until it is known.
     image_size (Optional[int]): The side in pixels that images are brought to, without cropping; positions are fitted to it.
         Smaller ones are faster. null for what the backbone's own image processor does.
     freeze_embeddings (bool): Whether to leave the projection of patches as it is.
@@ -193,22 +204,24 @@ def ImageTrunk(
     """
     need_pillow()
     refuse_code(transformer_config)
-    if max_patches < 1:
-        raise ValueError(f"The setting `model.trunk.max_patches` is {max_patches}; give a number from 1 on.")
+    check_number("model.trunk.lr_decay", lr_decay, 0, 1)
+    check_number("model.trunk.max_patches", max_patches, 1, whole=True)
     if image_size is not None and image_size < 1:
         raise ValueError(f"The setting `model.trunk.image_size` is {image_size}; give a number of pixels, or null.")
     shim = ImageTrunkShim(None)
-    shim.settings = ImageTrunkSettings(name, image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen)
+    shim.settings = ImageTrunkSettings(
+        name or "", image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen
+    )
     shim.transformer_config = dict(transformer_config)
     return Model("epee-image-trunk", forward, shims=[shim])
 
 
-def _load_processor(name: Union[str, Path], config: Any) -> Any:
+def _load_processor(name: Union[str, Path], config: Any, **settings: Any) -> Any:
     """Load the image processor of a backbone. A folder without one gets that of a ViT, with the size of the backbone."""
     if isinstance(name, Path) and not (name / PROCESSOR).exists():
         return ViTImageProcessor(size={"height": config.image_size, "width": config.image_size})
     # The fast ones need torchvision.
-    return AutoImageProcessor.from_pretrained(name, use_fast=False, trust_remote_code=False)
+    return AutoImageProcessor.from_pretrained(name, use_fast=False, trust_remote_code=False, **settings)
 
 
 def _without_pooler(model: nn.Module) -> nn.Module:

@@ -1,6 +1,7 @@
-"""Getting a backbone from a name and keeping it in a pipeline. The only module that touches spacy-transformers."""
+"""Getting a backbone from a name. The only module that touches spacy-transformers."""
 
 import os
+import tempfile
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,18 +11,21 @@ from typing import Any, Dict, Iterator, Literal, Optional, Tuple, Union
 import srsly
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
-from spacy_transformers.layers.transformer_model import huggingface_from_pretrained
-from spacy_transformers.util import make_tempdir
-from thinc.api import Model, Optimizer
+from thinc.api import Model, Optimizer, get_torch_default_device
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
+from ..settings import check_number
 from ..shims import ScaledShim
 from ..threads import LOADING, kept
 from ..windows import Windower
+from .onnx_check import check_answers, check_graphs
 from .onnx_export import Exported, export_trunk
 from .onnx_export import Precision as OnnxPrecision
 from .onnx_stepper import OnnxStepper
-from .pipelines import find_pipeline, first_line, take_shim, tokenizer_files
+from .pipelines import find_pipeline, first_line, take_trunk
 from .precision import PRECISIONS, Precision, in_precision
+from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
 from .stepper import LayerStepper
 
 Runtime = Literal["auto", "torch", "onnx"]
@@ -50,6 +54,8 @@ class TrunkShim(HFShim, ScaledShim):
 
     reads = "text"
     settings: TrunkSettings
+    blank: HFObjects
+    """What there is before the backbone is loaded: the settings for its tokenizer and its configuration."""
     exported: Optional[Exported] = None
     """The backbone as ONNX graphs, if it was exported."""
     _stepper: Optional[LayerStepper] = None
@@ -57,6 +63,10 @@ class TrunkShim(HFShim, ScaledShim):
     _converted: Optional[Tuple[LayerStepper, Precision, LayerStepper]] = None
     _refused = False
     _windower: Optional[Windower] = None
+
+    def __getstate__(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What is copied and pickled. Opened graphs cannot be; a copy opens its own when it answers."""
+        return {name: value for name, value in vars(self).items() if name != "_runner"}
 
     @property
     def stepper(self) -> LayerStepper:
@@ -103,7 +113,10 @@ class TrunkShim(HFShim, ScaledShim):
                 "ONNX graphs run on the CPU, and this model is on a GPU. Set `model.trunk.runtime` to 'torch', or do not call "
                 "`spacy.require_gpu`."
             )
-        return OnnxStepper(self.exported, self._model)
+        check_graphs(self.exported)
+        runner = OnnxStepper(self.exported, self._model)
+        check_answers(self.stepper, runner, self.exported.precision)
+        return runner
 
     def export(self, precision: OnnxPrecision) -> None:
         """Make ONNX graphs of the backbone, which are then saved with it. Training it further drops them.
@@ -149,14 +162,20 @@ class TrunkShim(HFShim, ScaledShim):
                 "nor an installed one. Correct `model.trunk.name`, or set `model.trunk.component` to null."
             )
         objects = self._hfmodel
-        settings = (objects._init_tokenizer_config, {**objects._init_transformer_config, "trust_remote_code": False})
-        source = None if pipeline is None else take_shim(name, pipeline, component)
+        settings = (objects._init_tokenizer_config, objects._init_transformer_config)
+        source = None if pipeline is None else take_trunk(name, pipeline, component)
         try:
-            loaded = huggingface_from_pretrained(found, *settings) if source is None else _from_shim(source, *settings)
+            loaded = _from_folder(found, *settings) if source is None else _from_saved(source, *settings)
         except Exception as error:  # transformers, its hub client and safetensors raise a dozen kinds here
             raise not_loaded(name, error, "encoder", "and a tokenizer, a spaCy pipeline with a transformer") from error
         self._model = loaded.transformer
         self._hfmodel = loaded
+
+    def forget(self) -> None:
+        super().forget()
+        self._hfmodel = self.blank
+        for name in ("exported", "scale", "_stepper", "_runner", "_converted", "_refused", "_windower"):
+            vars(self).pop(name, None)
 
     @LOADING
     def to_bytes(self) -> bytes:
@@ -166,19 +185,32 @@ class TrunkShim(HFShim, ScaledShim):
             if backend is not None:
                 backend.no_truncation()
                 backend.no_padding()
-        own = super().to_bytes()
+        objects = self._hfmodel
+        if self._model is None:
+            own = super().to_bytes()
+        else:
+            own = dump_trunk(objects.tokenizer, self._model, objects.vocab_file_contents)
         return own if self.exported is None else srsly.msgpack_dumps({"trunk": own, "onnx": asdict(self.exported)})
 
     @LOADING
     def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
         message = srsly.msgpack_loads(bytes_data)
-        self.exported = Exported.read(message["onnx"]) if "onnx" in message else None
-        self._converted = None
-        return super().from_bytes(message["trunk"] if "onnx" in message else bytes_data)
+        exported = Exported.read(message["onnx"]) if "onnx" in message else None
+        if exported is not None:
+            message = srsly.msgpack_loads(message["trunk"])
+        if message["config"]:
+            loaded = HFObjects(*load_trunk(message), {}, {})
+        else:
+            own = message["_init_tokenizer_config"], message["_init_transformer_config"]
+            refuse_code(*own)
+            loaded = HFObjects(None, None, None, *own)
+        self._hfmodel, self._model, self.exported = loaded, loaded.transformer, exported
+        self._converted, self._refused = None, False
+        return self
 
 
 def TransformerTrunk(
-    name: str,
+    name: Optional[str],
     window: int = 256,
     overlap: int = 32,
     freeze_embeddings: bool = True,
@@ -194,8 +226,9 @@ def TransformerTrunk(
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
-    name (str): A local folder with such an encoder or with a trained spaCy pipeline, the name of an installed package with such
-        a pipeline, or the name of a model on a hub, which is then downloaded.
+    name (Optional[str]): A local folder with such an encoder or with a trained spaCy pipeline, the name of an installed package
+        with such a pipeline, or the name of a model on a hub, which is then downloaded. null until it is known, as in a config
+        that is only checked or filled.
     window (int): The most wordpieces in a window, special ones included; cut to what the backbone can take.
     overlap (int): The fewest wordpieces that neighbouring windows share.
     freeze_embeddings (bool): Whether to leave the word embeddings as they are: faster training, far fewer weights to keep
@@ -215,15 +248,19 @@ def TransformerTrunk(
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
-    if max_wordpieces < 1:
-        raise ValueError(f"The setting `model.trunk.max_wordpieces` is {max_wordpieces}; give a number from 1 on.")
-    shim = TrunkShim(HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config)))
+    check_number("model.trunk.window", window, 1, whole=True)
+    check_number("model.trunk.overlap", overlap, 0, whole=True)
+    check_number("model.trunk.lr_decay", lr_decay, 0, 1)
+    check_number("model.trunk.max_wordpieces", max_wordpieces, 1, whole=True)
+    blank = HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config))
+    shim = TrunkShim(blank)
+    shim.blank = blank
     if runtime not in ("auto", "torch", "onnx"):
         raise ValueError(f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto', 'torch' or 'onnx'.")
     if precision not in PRECISIONS:
         raise ValueError(f"The setting `model.trunk.precision` is '{precision}'; give 'fp32', 'bf16', 'int8' or 'auto'.")
     shim.settings = TrunkSettings(
-        name=name,
+        name=name or "",
         window=window,
         overlap=overlap,
         freeze_embeddings=freeze_embeddings,
@@ -302,13 +339,25 @@ def not_loaded(name: str, error: Exception, kind: str, needs: str) -> ValueError
     )
 
 
-def _from_shim(shim: HFShim, tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:
+def _from_folder(source: Union[str, Path], tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:
+    """Load a model and its tokenizer as they are published. Weights that torch saved are read without what else they hold."""
+    trust = {"trust_remote_code": False}  # where nothing is said, transformers asks on the terminal
+    config = AutoConfig.from_pretrained(source, **{**transformer_config, "return_dict": True}, **trust)
+    vars(config).pop("auto_map", None)
+    check_class(config.tokenizer_class)
+    check_class(get_tokenizer_config(source, **trust).get("tokenizer_class"))
+    tokenizer = AutoTokenizer.from_pretrained(source, **tokenizer_config, **trust)
+    vocabulary = Path(tokenizer.vocab_file).read_bytes() if getattr(tokenizer, "vocab_file", None) else None
+    model = AutoModel.from_pretrained(source, config=config, weights_only=True, **trust)
+    return HFObjects(tokenizer, model.to(get_torch_default_device()), vocabulary)
+
+
+def _from_saved(message: Dict[str, Any], tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:
     """Copy the transformer of another pipeline. It goes through a folder, so that all settings have their effect."""
-    with make_tempdir() as folder:
-        shim._model.save_pretrained(folder)
-        for name, content in tokenizer_files(shim):
-            (folder / name).write_bytes(content)
-        return huggingface_from_pretrained(folder, tokenizer_config, transformer_config)
+    with tempfile.TemporaryDirectory() as folder:
+        load_trunk(message)[1].save_pretrained(folder)
+        write_files(check_files({name: own for name, own in message["tokenizer"].items() if name != "kwargs"}), Path(folder))
+        return _from_folder(folder, tokenizer_config, transformer_config)
 
 
 def _looks_like_path(name: str) -> bool:

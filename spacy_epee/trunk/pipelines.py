@@ -2,12 +2,13 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, Optional
 
-import spacy
 import srsly
 from spacy.util import load_config
-from thinc.api import Model
+
+from ..files import inside
+from ..sealing import collecting
 
 ARCHITECTURES = (
     "spacy-transformers.TransformerModel.",
@@ -42,13 +43,14 @@ def find_pipeline(name: str) -> Optional[Path]:
     return None
 
 
-def take_shim(name: str, folder: Path, component: Optional[str]) -> Any:
-    """Load the one component of a pipeline that has a transformer. The others are left out, and need nothing installed.
+def take_trunk(name: str, folder: Path, component: Optional[str]) -> Dict[str, Any]:
+    """Read the transformer of the one component of a pipeline that has any. The pipeline is not loaded: nothing of it is run, and
+    nothing that it needs must be installed.
 
     name (str): The path of the pipeline, or the name of its package.
     folder (Path): The folder with its config.cfg.
     component (Optional[str]): Which component; None if it is the only one.
-    RETURNS (HFShim): The shim that holds the transformer and its tokenizer.
+    RETURNS (Dict[str, Any]): What `load_trunk` loads.
     RAISES ValueError: There is no such component, or there are several and none is named.
     """
     config = load_config(folder / "config.cfg")
@@ -67,27 +69,21 @@ def take_shim(name: str, folder: Path, component: Optional[str]) -> Any:
             + ("Say which to take in the setting `model.trunk.component`." if having else _NEEDED)
         )
     chosen = component or having[0]
-    source = folder if Path(name).expanduser().exists() else name  # a package may bring functions of its own
     try:
-        nlp = spacy.load(source, exclude=[pipe for pipe in names if pipe != chosen])
-    except Exception as error:  # whatever a component, a callback or a tokenizer of somebody else raises
+        saved = inside(folder / chosen / "model", folder).read_bytes() if chosen in having else b""
+        with collecting():
+            found = _find_trunk(srsly.msgpack_loads(saved)) if saved else None
+    except Exception as error:  # whatever is made of a damaged file
         raise ValueError(
             f"The component '{chosen}' of the pipeline '{name}' (setting `model.trunk.name`) could not be loaded "
             f"({type(error).__name__}: {first_line(error)}). Check that `spacy.load` can load the pipeline here."
         ) from error
-    shim = _find_shim(getattr(nlp.get_pipe(chosen), "model", None))
-    if shim is None:
+    if found is None:
         raise ValueError(
             f"The component '{chosen}' of the pipeline '{name}' has no trained Hugging Face transformer of its own. Those with "
             f"one are: {listed}. Name one in the setting `model.trunk.component`."
         )
-    return shim
-
-
-def tokenizer_files(shim: Any) -> List[Tuple[str, bytes]]:
-    """RETURNS (List[Tuple[str, bytes]]): The files of a transformer's tokenizer, by name."""
-    saved = srsly.msgpack_loads(shim.to_bytes())["tokenizer"]
-    return [(name, content) for name, content in saved.items() if isinstance(content, bytes)]
+    return found
 
 
 def first_line(error: Exception) -> str:
@@ -105,8 +101,14 @@ def _has_transformer(block: Any) -> bool:
     )
 
 
-def _find_shim(model: Optional[Model]) -> Any:
-    """The shim of a Hugging Face model with its weights, if there is one."""
-    nodes = model.walk() if isinstance(model, Model) else ()
-    shims = (shim for node in nodes for shim in node.shims if getattr(shim, "_hfmodel", None) is not None)
-    return next((shim for shim in shims if shim._model is not None), None)
+def _find_trunk(message: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """What is saved of a Hugging Face model, in what is saved of a model of thinc."""
+    for saved in (shim for shims in message["shims"] for shim in shims):
+        try:
+            found = srsly.msgpack_loads(saved)
+            found = srsly.msgpack_loads(found["trunk"]) if "trunk" in found else found
+        except Exception:  # of another kind of shim
+            continue
+        if isinstance(found, dict) and {"config", "state", "tokenizer"} <= set(found) and found["config"]:
+            return found
+    return None

@@ -272,6 +272,7 @@ class LayerStepper:
         finally:
             self.model.train(training)
         if missing is not None:
+            refuse_nan(self.model)
             raise ValueError(
                 f"The model family '{self.model.config.model_type}' cannot exit early: {missing}. Name another encoder in "
                 f"the setting `model.trunk.name`, such as {self.known}. If wrong modules were taken for its layers or its final "
@@ -333,6 +334,20 @@ class LayerStepper:
             return call.output
 
         return calls, self._forward(inputs, run).last_hidden_state
+
+
+def refuse_nan(model: nn.Module) -> None:
+    """Refuse weights that are no numbers: whatever they are multiplied with is none either.
+
+    model (nn.Module): The model.
+    RAISES ValueError: A weight is NaN or infinite.
+    """
+    bad = [name for name, value in model.state_dict().items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if bad:
+        raise ValueError(
+            f"The weights of this backbone hold NaN or infinity ({len(bad)} of its tensors, the first being '{bad[0]}'): it "
+            "is damaged, or training went wrong. Load an intact copy, or train again with a lower learning rate."
+        )
 
 
 _UNFIT = (TypeError, ValueError, AttributeError, LookupError, RuntimeError, AssertionError)

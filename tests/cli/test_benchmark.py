@@ -220,3 +220,26 @@ def test_benchmark_refuses_other_tasks(backbone, tmp_path):
     (tmp_path / "data.jsonl").write_text('{"text": "a"}\n')
     found = run(tmp_path, "--contestants", "full")
     assert found.exit_code == 1 and "only text classifiers" in " ".join(found.output.split())
+
+
+def test_benchmark_by_another_rule_on_some_documents(saved, tmp_path):
+    output = tmp_path / "figures.json"
+    arguments = ["--contestants", "full,exits", "--batch-sizes", "4", "--rule", "FixedDepth(1)", "--limit", "9"]
+    found = run(saved, *arguments, "--memory", "--output", output)
+    assert found.exit_code == 0, found.output
+    report = json.loads(output.read_text())
+    exits = report["contestants"]["exits"]
+    assert exits["fewer_layers"] == 4 and report["documents"] == 9
+    assert report["left_out"] == LABELS and exits["score"] is None  # none of them is in five of nine documents
+    assert "are left out of the score" in " ".join(found.output.split())
+
+
+def test_benchmark_compares_scores_with_the_base(saved, tmp_path):
+    output = tmp_path / "figures.json"
+    found = run(saved, "--contestants", "full,exits", "--batch-sizes", "4", "--output", output)
+    assert found.exit_code == 0, found.output
+    full, exits = json.loads(output.read_text())["contestants"].values()
+    assert full["difference"] == full["spread"] == 0
+    assert exits["difference"] == pytest.approx(exits["score"] - full["score"]) and exits["spread"] >= 0
+    assert f"{100 * exits['difference']:+.2f} ± {100 * exits['spread']:.2f}" in found.output
+    assert f"{100 - 100 * exits['same_answers']:.2f} %" in found.output

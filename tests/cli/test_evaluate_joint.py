@@ -44,3 +44,18 @@ def test_evaluate_joint_prints_each_task(model, tmp_path):
     layers = [part["exits"]["layers"] for part in report["tasks"].values()]
     assert min(layers) <= report["exits"]["layers"] <= report["full"]["layers"] == 4
     assert not any(text in found.output for text in TEXTS)
+
+
+def test_evaluate_joint_by_a_rule_of_one_task(model, tmp_path):
+    import spacy
+
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows(spacy.load(model))))
+    arguments = [model, data, "--cats", "kind", "--rounds", 1, "--batch-sizes", "2", "--output", tmp_path / "figures.json"]
+    options = ["--rule", "kind=FixedDepth(1)", "--rule", "relations=none"]
+    found = CliRunner().invoke(app, ["epee", "evaluate", *map(str, arguments), *options])
+    assert found.exit_code == 0, found.output
+    tasks = json.loads((tmp_path / "figures.json").read_text())["tasks"]
+    assert tasks["kind"]["exits"]["layers"] == 1 and tasks["relations"]["exits"]["layers"] == 4
+    assert tasks["relations"]["disagreement"] == tasks["relations"]["spread"] == 0 and tasks["relations"]["rule"] is None
+    assert "Task events: nothing is annotated" in found.output and "Task kind: exit rule: FixedDepth (layer 1)" in found.output

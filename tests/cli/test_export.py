@@ -49,9 +49,10 @@ def test_auto_takes_int8_if_the_score_is_kept(folder, tmp_path):
 def test_auto_falls_back_to_fp32(folder, tmp_path, monkeypatch):
     from spacy_epee.evaluation import exporting
 
-    def compare(pipe, examples, base, found):
-        worse = pipe.model.get_ref("trunk").shims[0].exported.precision == "int8"
-        return [{"task": "textcat", "depth": "full", "torch": 0.9, "found": 0.8 if worse else 0.9, "differs": 0.1}]
+    def compare(scorings, base, found):
+        worse = scorings["textcat"].component.model.get_ref("trunk").shims[0].exported.precision == "int8"
+        scores = {"torch": 0.9, "found": 0.8 if worse else 0.9, "difference": -0.1 if worse else 0.0, "spread": 0.05}
+        return [{"task": "textcat", "depth": "full", **scores, "differs": 0.1}]
 
     monkeypatch.setattr(exporting, "_compare", compare)
     output = run(folder, tmp_path / "new", "--data", folder / "dev.spacy")
@@ -91,11 +92,21 @@ def test_torch_in_another_precision(folder, tmp_path, precision):
 def test_torch_auto_goes_on_where_there_is_no_bf16(folder, tmp_path, monkeypatch):
     from spacy_epee.evaluation import exporting
 
-    def compare(pipe, examples, base, found):
-        worse = exporting.get_trunk_shim(pipe.model).settings.precision == "int8"
-        return [{"task": "textcat", "depth": "full", "torch": 0.9, "found": 0.8 if worse else 0.9, "differs": 0.1}]
+    def compare(scorings, base, found):
+        worse = exporting.get_trunk_shim(scorings["textcat"].component.model).settings.precision == "int8"
+        scores = {"torch": 0.9, "found": 0.8 if worse else 0.9, "difference": -0.1 if worse else 0.0, "spread": 0.05}
+        return [{"task": "textcat", "depth": "full", **scores, "differs": 0.1}]
 
     monkeypatch.setattr(exporting, "_compare", compare)
     monkeypatch.setattr("spacy_epee.trunk.precision.computes_in_bfloat16", lambda device: False)
     output = run(folder, tmp_path / "new", "--runtime", "torch", "--data", folder / "dev.spacy")
     assert "Without bf16" in output and shim(tmp_path / "new").settings.precision == "fp32"
+
+
+def test_precision_is_not_chosen_by_documents_without_annotation(folder, tmp_path):
+    nlp = spacy.load(folder / "model")
+    DocBin(docs=[nlp.make_doc(sentence) for sentence in SENTENCES]).to_disk(tmp_path / "bare.spacy")
+    refused = run(folder, tmp_path / "new", "--data", tmp_path / "bare.spacy", code=1)
+    assert "there is no score to choose the precision by" in refused and not (tmp_path / "new").exists()
+    named = run(folder, tmp_path / "new", "--data", tmp_path / "bare.spacy", "--precision", "int8")
+    assert " 0.00 " not in named.replace("0.00 %", "") and "Saved" in named

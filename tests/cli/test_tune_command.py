@@ -1,5 +1,7 @@
 """`python -m spacy epee tune`"""
 
+import contextlib
+import io
 import json
 
 import numpy
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from util import SENTENCES, make_examples, make_nlp, make_texts
 
 from spacy_epee.cli import epee
+from spacy_epee.cli.tables import change
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
 FAST = ["--steps", "3", "--rounds", "1", "--timed", "4", "--batch-sizes", "4"]
@@ -52,6 +55,43 @@ def test_tune_prints_what_it_saves(folder, tmp_path):
     assert report["chosen"]["rule"] in [row["rule"] for row in report["front"]]
     assert report["chosen"]["drop"] <= 0.02 and report["chosen"]["speedup"] >= 1
     assert not any(sentence in output for sentence in SENTENCES)
+
+
+def test_tune_fits_a_hundred_columns(folder):
+    from wasabi import Printer
+
+    import spacy_epee.cli.tune as command
+
+    rule = {"@misc": "spacy-epee.AnyOf.v1", "rules": {
+        "entropy": {"@misc": "spacy-epee.Entropy.v1", "entropy": [0.1 + layer / 1000 for layer in range(24)]},
+        "patience": {"@misc": "spacy-epee.Patience.v1", "patience": 12},
+    }}
+    row = {"name": "flexible patience (F-PABEE, SymKD)", "rule": rule, "score": 0.98765, "drop": 0.0123, "spread": 0.0456}
+    row.update(disagreement=0.1234, wordpiece_layers=11.25, speedup=10.12, ms={"1": 1234.5, "32": 1234.5})
+    row["on_time_front"] = {"1": True, "32": False}
+    report = {"calibration": {"exits": [], "fitted": False, "kept": False}, "score_desc": "mean F of triggers and arguments, "
+              "predicted triggers", "front": [row], "full": {**row, "rule": None, "name": "full depth"}, "chosen": row,
+              "documents": 1, "settings": 1, "front_settings": 1, "timed_documents": 1, "left_out": [], "absent": []}
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        command.show(report, Printer())
+    assert max(map(len, out.getvalue().split("\n"))) <= 100
+    for word in ("SymKD)", "0.123,", "12", "-1.23 ± 4.56", "12.34 %", "98.77", "11.25", "10.12x", "1234.50*"):
+        assert word in out.getvalue()
+
+
+def test_tune_shows_other_answers_and_luck_beside_scores(folder, tmp_path):
+    output = run(folder, "--max-drop", "2", "--no-time", "--output", tmp_path / "figures.json")
+    report = json.loads((tmp_path / "figures.json").read_text())
+    for row in [report["full"], *report["front"]]:
+        assert f"{100 * row['disagreement']:.2f} %" in output
+        assert change(-row["drop"], row["spread"]) in output
+    assert report["full"]["spread"] == 0 and any(row["spread"] > 0 for row in report["front"])
+    assert "of the documents with other answers" in " ".join(output.split())
+
+
+def test_tune_of_some_documents_draws_them(folder, tmp_path):
+    run(folder, "--max-drop", "2", "--no-time", "--limit", "40", "--output", tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text())["documents"] == 40
 
 
 def test_tune_writes_a_copy_whose_config_has_the_rule(folder, tmp_path):

@@ -1,6 +1,9 @@
 """Formats of annotated text, read and written by the command."""
 
 import json
+import subprocess
+import sys
+import tracemalloc
 
 import pytest
 import spacy
@@ -10,6 +13,7 @@ from typer.testing import CliRunner
 from spacy_epee.annotation import annotation
 from spacy_epee.cli import epee
 from spacy_epee.convert.rows import READERS, guess_format
+from spacy_epee.convert.tokenizer import Tokenizer
 from spacy_epee.tasks.relations import Relation
 from spacy_epee.training.readers import EntityReader
 
@@ -114,12 +118,12 @@ def test_convert_puts_entities_of_several_parts_together(tmp_path):
         ("brat", "T2\tProblem 17 21", "T2\tProblem 17", "line 2"),
         ("brat", "T2\tProblem 17 21\trash", "T2 Problem 17 21 SECRETNAME", "line 2"),
         ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1", "line 4"),
-        ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1 Arg2:T9", "note.ann, relation 1"),
-        ("brat", "Problem 17 21", "Problem 17 210", "note.ann, entity 2"),
+        ("brat", "Arg1:T1 Arg2:T2", "Arg1:T1 Arg2:T9", "line 4"),
+        ("brat", "Problem 17 21", "Problem 17 210", "note.ann, line 2, T2"),
         ("pubtator", "1\t17\t21\trash\tProblem\tD002", "1\tx\t21\tSECRETNAME\tProblem\tD002", "line 4"),
         ("pubtator", "1|t|Aspirin", "1|x|SECRETNAME", "line 1"),
         ("pubtator", "\tCAUSES\tD001\tD002", "\tSECRETNAME", "line 6"),
-        ("bioc", "</collection>", "</SECRETNAME>", "not BioC XML"),
+        ("bioc", "</collection>", "</SECRETNAME>", "line 11: not XML"),
         ("bioc", '<location offset="17" length="4"/>', "", "document 1"),
         ("jsonl", '"label": "Problem"', '"lab": "Problem"', "line 1, entity 2"),
         ("jsonl", '{"text"', '{"text', "line 1"),
@@ -165,7 +169,7 @@ def test_convert_pubtator_without_blank_lines(tmp_path):
 def test_convert_pubtator_mentions_without_a_concept(tmp_path):
     path = tmp_path / "in.pubtator"
     path.write_text(PUBTATOR.replace("Problem\tD002", "Problem"))
-    with pytest.warns(UserWarning, match="1 of 1 relations between concepts"):
+    with pytest.warns(UserWarning, match="Relations of concepts that have no mention.* relations: 1,"):
         row = rows_of("pubtator", path)[0]
     assert len(row["ents"]) == 3 and row["relations"] == []
 
@@ -201,19 +205,10 @@ def test_convert_bioc_numbers_that_begin_anew(tmp_path):
     assert len({ent["id"] for ent in row["ents"]}) == 3 and len(row["relations"]) == 2
 
 
-@pytest.mark.parametrize("more", ['<node refid="T3" role="other"/>', ""], ids=["three", "doubtful"])
-def test_convert_bioc_relations_that_are_not_of_two_are_refused(tmp_path, more):
-    path = write(tmp_path, "bioc-mentions")
-    text = path.read_text().replace("</relation>", more + "</relation>")
-    path.write_text(text if more else text.replace('annotation id="T3"', 'annotation id="T1"'))
-    with pytest.raises(ValueError, match="in.xml, document 1"):
-        rows_of("bioc", path)
-
-
 def test_convert_refuses_other_encodings(tmp_path):
     source = write(tmp_path, "brat")
     (source / "note.txt").write_bytes("Käse".encode("latin-1"))
-    with pytest.raises(ValueError, match="note.txt: not UTF-8"):
+    with pytest.raises(ValueError, match="note.txt, line 1: not UTF-8"):
         rows_of("brat", source)
 
 
@@ -239,12 +234,134 @@ def test_convert_refuses_bad_arguments(tmp_path, args, named):
     assert found.exit_code == 1 and named in " ".join(found.output.split()).replace(" ", "")[:2000] + found.output
 
 
-def test_convert_without_the_library_says_what_to_install(tmp_path, monkeypatch):
-    import sys
+def test_convert_of_nothing_says_so_and_writes_nothing(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.jsonl").write_text("\n")
+    (tmp_path / "text.jsonl").write_text('{"text": "Fever."}\n{"text": "Rash.", "mentions": []}\n')
+    for name, said in (("folder", "known format"), ("empty.jsonl", "no documents"), ("text.jsonl", "None of the 2 documents")):
+        for target in (["out.jsonl"], ["out.spacy"], ["out", "--to", "brat"]):
+            found = run(tmp_path / name, tmp_path / target[0], *target[1:])
+            assert found.exit_code == 1 and said in " ".join(found.output.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.jsonl", "folder", "text.jsonl"]
 
-    monkeypatch.setitem(sys.modules, "bioc.biocxml", None)
-    found = run(write(tmp_path, "bioc"), tmp_path / "out.jsonl")
-    assert found.exit_code == 1 and "spacy_epee[convert]" in "".join(found.output.split())
+
+@pytest.mark.parametrize(
+    "form,name", [("bioc", "Train.BioC.XML"), ("pubtator", "Train.PubTator"), ("pubtator", "Train.PubTator.TXT")]
+)
+@pytest.mark.parametrize("folder", [False, True])
+def test_convert_reads_names_in_capital_letters_and_folders(tmp_path, form, name, folder):
+    (tmp_path / "in").mkdir()
+    write(tmp_path, form).rename(tmp_path / "in" / name)
+    found = run(tmp_path / "in" / ("" if folder else name), tmp_path / "out.jsonl")
+    assert found.exit_code == 0 and "3 entities" in found.output
+
+
+def test_convert_reads_all_files_of_a_folder(tmp_path):
+    (tmp_path / "in.jsonl").mkdir()
+    for name in ("b.jsonl", "a.jsonl"):
+        (tmp_path / "in.jsonl" / name).write_text(json.dumps({"id": name, "text": TEXT, "ents": [], "cats": "A"}) + "\n")
+    assert run(tmp_path / "in.jsonl", tmp_path / "out.jsonl").exit_code == 0
+    assert [json.loads(line)["id"] for line in (tmp_path / "out.jsonl").open()] == ["a.jsonl", "b.jsonl"]
+
+
+def test_convert_refuses_a_folder_of_several_formats(tmp_path):
+    source = write(tmp_path, "brat")
+    (source / "more.jsonl").write_text("{}")
+    found = run(source, tmp_path / "out.jsonl")
+    assert found.exit_code == 1 and "jsonl and brat" in " ".join(found.output.split())
+    assert run(source, tmp_path / "out.jsonl", "--format", "brat").exit_code == 0
+
+
+@pytest.mark.parametrize("target", [["out.jsonl"], ["out.spacy"], ["out", "--to", "brat"]])
+def test_convert_leaves_nothing_where_a_row_is_bad(tmp_path, target):
+    source = write(tmp_path, "jsonl")
+    source.write_text(source.read_text() * 3 + '{"text": ""')
+    found = run(source, tmp_path / target[0], *target[1:])
+    assert found.exit_code == 1 and "line 4" in " ".join(found.output.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "pubtator", "bioc", "brat"])
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_convert_names_the_file_of_another_encoding(tmp_path, form, encoding):
+    if form == "bioc" and encoding == "latin-1":
+        return  # XML says what it is in
+    source = write(tmp_path, form)
+    file = source / "note.txt" if form == "brat" else source
+    file.write_bytes(file.read_text().replace("caused", "caus\xe9").replace("\\u00e9", "\xe9").encode(encoding))
+    found = run(source, tmp_path / "out.jsonl", "--format", form)
+    if form == "bioc":
+        assert found.exit_code == 1 or "3 entities" in found.output
+    else:
+        assert found.exit_code == 1 and f"{file.name}, line 1: not UTF-8" in " ".join(found.output.split())
+
+
+def test_convert_with_a_language_that_there_is_not(tmp_path):
+    found = run(write(tmp_path, "jsonl"), tmp_path / "out.jsonl", "--lang", "qq")
+    assert found.exit_code == 1 and "spaCy has no language 'qq'" in " ".join(found.output.split())
+
+
+@pytest.mark.parametrize("lang", ["en", "de", "xx"])
+def test_convert_uses_the_tokenizer_of_the_language(lang):
+    text = "Don't give z.B. 5mg/kg (aspirin), e.g. now!"
+    assert [token.text for token in Tokenizer(lang).make_doc(text)] == [token.text for token in spacy.blank(lang)(text)]
+
+
+def test_convert_takes_texts_longer_than_pipelines_do(tmp_path):
+    row = {"text": "fever " * 170_000, "ents": [{"id": 1, "start": 0, "end": 5, "label": "A"}]}
+    (tmp_path / "in.jsonl").write_text(json.dumps(row))
+    assert run(tmp_path / "in.jsonl", tmp_path / "out.jsonl").exit_code == 0
+
+
+def test_convert_holds_one_row_at_a_time(tmp_path):
+    row = {"text": "Fever", "ents": [{"id": 1, "start": 0, "end": 5, "label": "A"}], "more": "x" * 200_000}
+    (tmp_path / "in.jsonl").write_text((json.dumps(row) + "\n") * 100)
+    tracemalloc.start()
+    assert run(tmp_path / "in.jsonl", tmp_path / "out.jsonl").exit_code == 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000 < (tmp_path / "out.jsonl").stat().st_size
+
+
+def test_convert_imports_nothing_that_runs_a_model(tmp_path):
+    source = write(tmp_path, "jsonl")
+    code = (
+        "import sys; from spacy.cli._util import registry, get_command, app; registry.cli.get_all();"
+        f"get_command(app)(['epee', 'convert', {str(source)!r}, {str(tmp_path / 'o.jsonl')!r}], standalone_mode=False);"
+        "print([name for name in ('spacy_transformers', 'transformers', 'spacy_epee.component') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip().endswith("[]") and (tmp_path / "o.jsonl").exists()
+
+
+SEVERAL = """1|t|Liver or kidney damage by aspirin.
+1\t0\t22\tLiver or kidney damage\tProblem\tD1
+1\t9\t22\tkidney damage\tProblem\tD2
+1\t26\t33\taspirin\tDrug\tC1
+1\tCAUSES\tC1\tD1
+1\tCAUSES\tC1\tD2
+"""
+
+
+@pytest.mark.parametrize("more,exclusive", [("", "true"), ("1\tWORSENS\tD2\tC1\n", "false")])
+def test_convert_keeps_entities_that_overlap_and_says_what_they_want(tmp_path, more, exclusive):
+    (tmp_path / "in.PubTator").write_text(SEVERAL + more)
+    found = run(tmp_path / "in.PubTator", tmp_path / "out.jsonl")
+    output = " ".join(found.output.split())
+    assert found.exit_code == 0 and "3 entities" in output
+    overrides = "--vars.spans_key entities --components.epee_relations.candidates.symmetric true "
+    assert overrides + f"--components.epee_relations.exclusive {exclusive}" in output
+    again = run(tmp_path / "out.jsonl", tmp_path / "out.spacy")
+    assert again.exit_code == 1 and "--spans-key" in again.output and not (tmp_path / "out.spacy").exists()
+    again = run(tmp_path / "out.jsonl", tmp_path / "out.spacy", "--spans-key", "problems")
+    assert again.exit_code == 0 and overrides.replace("entities", "problems") in " ".join(again.output.split())
+
+
+def test_convert_says_that_usual_settings_do(tmp_path):
+    output = " ".join(run(write(tmp_path, "jsonl"), tmp_path / "out.jsonl").output.split())
+    assert "spans_key = null (no entities share tokens); candidates.symmetric = false" in output and "exclusive = true" in output
+    (tmp_path / "notes.jsonl").write_text('{"text": "Fever.", "ents": []}\n')
+    assert "Settings" not in run(tmp_path / "notes.jsonl", tmp_path / "none.jsonl").output
 
 
 def test_convert_keeps_what_is_not_annotated_apart_from_what_is_not_there(tmp_path):

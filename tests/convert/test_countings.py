@@ -1,6 +1,9 @@
+import numpy
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from spacy_epee.convert.countings import Quote, find_counting, fits
+from spacy_epee.convert.countings import COUNTINGS, Quote, find_counting, fits
 
 
 @pytest.mark.parametrize(
@@ -32,4 +35,22 @@ def test_an_offset_inside_a_character_has_no_place():
 
 
 def test_what_tools_clean_is_no_other_text():
+    assert not fits("rash" + " " * 1000, 0, 1004, "rash")
     assert fits("severe\n skin  rash", 0, 18, "Severe skin rash") and not fits("rash", 0, 4, "rush")
+
+
+@settings(deadline=None)
+@given(
+    text=st.text("abc é\u20ac\U0001f600\r\n", min_size=1),
+    counting=st.sampled_from(sorted(COUNTINGS)),
+    marked=st.booleans(),
+    data=st.data(),
+)
+def test_spans_of_any_counting_are_found_with_their_texts(text, counting, marked, data):
+    before = numpy.concatenate(([0], numpy.cumsum(COUNTINGS[counting]("\ufeff" * marked + text))))[int(marked) :]
+    places = st.integers(0, len(text)).filter(lambda place: list(before).index(before[place]) == place)
+    spans = [sorted(span) for span in data.draw(st.lists(st.tuples(places, places), max_size=3)) if span[0] != span[1]]
+    quotes = [Quote(int(before[start]), int(before[end]), text[start:end], "T") for start, end in spans]
+    _, place = find_counting(text, quotes, marked)
+    # Another counting may fit as well, and then the texts are the same.
+    assert all(fits(text, place(quote.start), place(quote.end), quote.text) for quote in quotes)

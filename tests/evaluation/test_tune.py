@@ -249,6 +249,65 @@ def test_at_speedup_is_the_best_that_is_fast_enough(found, speedup):
     assert all(chosen.layers <= trial.layers for trial in fast if trial.score == chosen.score)
 
 
+CALM = st.lists(st.tuples(st.integers(80, 95), st.integers(20, 120), st.integers(0, 10)), min_size=1, max_size=30)
+
+
+def make_calm(rows):
+    """Settings with disagreements, in steps of a tenth of a layer."""
+    found = make_trials([float(score) for score, _, _ in rows], [layers / 10 for _, layers, _ in rows])
+    for trial, (_, _, share) in zip(found.trials, rows):
+        trial.disagreement = share / 100
+    return found
+
+
+@SOME
+@given(rows=CALM, drop=st.integers(0, 12))
+def test_within_drop_is_the_one_with_fewest_other_answers_of_those_about_as_fast(rows, drop):
+    found = make_calm(rows)
+    chosen = found.within_drop(drop)
+    good = [trial for trial in (found.full, *found.trials) if trial.score >= 90 - drop]
+    fastest = min(trial.wordpiece_layers for trial in good)
+    assert chosen in good and chosen.wordpiece_layers <= 1.05 * fastest + 1e-6
+    near = [trial for trial in good if trial.wordpiece_layers <= 1.05 * fastest - 1e-6]
+    assert all(chosen.disagreement <= trial.disagreement for trial in near)
+    assert not any((t.disagreement, t.wordpiece_layers) < (chosen.disagreement, chosen.wordpiece_layers) for t in near)
+
+
+@SOME
+@given(rows=CALM, speedup=st.sampled_from([1, 1.5, 2]))
+def test_at_speedup_is_the_one_with_fewest_other_answers_of_those_about_as_good(rows, speedup):
+    found = make_calm(rows)
+    fast = [trial for trial in (found.full, *found.trials) if 12 / trial.wordpiece_layers >= speedup]
+    if not fast:
+        return
+    chosen = found.at_speedup(speedup)
+    best = min(90, max(trial.score for trial in fast))
+    assert chosen in fast and chosen.score >= best - 0.2
+    assert all(chosen.disagreement <= trial.disagreement for trial in fast if trial.score >= best)
+
+
+@SOME
+@given(rows=CALM, seed=st.integers(0, 3))
+def test_choices_do_not_depend_on_the_order_of_settings(rows, seed):
+    found, other = make_calm(rows), make_calm([rows[place] for place in numpy.random.default_rng(seed).permutation(len(rows))])
+    for choose in (lambda trials: trials.within_drop(2), lambda trials: trials.at_speedup(1)):
+        assert vars(choose(found)) == vars(choose(other))
+
+
+def test_a_little_speed_is_given_for_much_agreement():
+    found = make_trials([90.1, 90.0, 90.0], [12 / 1.22, 12 / 1.18, 12 / 1.10])
+    for trial, share in zip(found.trials, (0.0575, 0.0025, 0.0)):
+        trial.disagreement = share
+    assert found.within_drop(0) is found.trials[1]
+
+
+def test_a_lucky_gain_counts_for_nothing():
+    found = make_trials([91.5, 90.0, 88.0], [6.0, 6.0, 5.0])
+    for trial, share in zip(found.trials, (0.08, 0.01, 0.0)):
+        trial.disagreement = share
+    assert found.at_speedup(2) is found.trials[1]
+
+
 def test_choices_go_by_wordpieces():
     found = make_trials([90, 90], [4, 5])
     found.trials[0].wordpiece_layers, found.trials[1].wordpiece_layers = 9, 5

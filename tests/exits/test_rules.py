@@ -230,7 +230,7 @@ def test_rules_follow_their_definition(which, reading, stored, tau, patience):
 
 
 @SOME
-@given(reading=READING, stored=STORED, tau=st.floats(max_value=0.0, allow_nan=False), patience=PATIENCES)
+@given(reading=READING, stored=STORED, tau=st.floats(max_value=0.0, allow_nan=False, allow_infinity=False), patience=PATIENCES)
 def test_rules_entropy_from_zero_down_never_fires_and_epee_is_pabee(reading, stored, tau, patience):
     """Identity 1. The extra unit has an entropy of exactly 0 at every exit."""
     sure = numpy.full((len(stored), 1, stored.shape[2]), -1e4)

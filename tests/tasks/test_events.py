@@ -388,3 +388,14 @@ def test_events_of_documents_with_other_tokens_are_learned(backbone):
     drug = pipe.task.schema(pipe.cfg).numbers["role", "Drug"]
     found = predicted[int(items.tokens[tags[:, drug] > 0].min()) : int(items.tokens[tags[:, drug] > 0].max()) + 1]
     assert found.text == "aspirin 100 mg"
+
+
+def test_events_warn_once_a_batch_of_too_many_pairs(backbone, recwarn):
+    nlp = make_events_nlp(backbone, max_pairs=1)
+    nlp.update([make_example(nlp, text) for text in TEXTS])
+    assert len([one for one in recwarn if "max_pairs" in str(one.message)]) == 1
+
+
+def test_events_with_given_triggers_are_initialized_on_documents_without_any(backbone):
+    nlp = make_events_nlp(backbone, triggers_key="triggers")
+    assert nlp(TEXTS[0])._.events == []

@@ -1,5 +1,6 @@
 """Relations from end to end, on a tiny backbone."""
 
+import json
 import pickle
 import warnings
 from functools import lru_cache
@@ -17,6 +18,7 @@ from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
 from spacy_epee.tasks.candidates import EntityPairs
 from spacy_epee.tasks.relations import Relation
+from spacy_epee.training.readers import EntityReader
 
 LONG = " ".join([*TEXTS] * 4)
 NOTES = [TEXTS[0], "", TEXTS[3], LONG, TEXTS[1], TEXTS[4], TEXTS[2], TEXTS[5], "Codeine, codeine.", TEXTS[0] + " " + TEXTS[1]]
@@ -327,6 +329,27 @@ def test_relations_several_exclusive_labels_are_refused(one):
     assert "spirin" not in str(error.value)
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_relations_with_several_labels_are_counted_before_training_with_the_place_of_the_first(backbone, tmp_path, symmetric):
+    ents = [{"id": "T1", "start": 0, "end": 7, "label": "Drug"}, {"id": "T2", "start": 8, "end": 12, "label": "Problem"}]
+    ends = ("T1", "T2"), ("T2", "T1") if symmetric else ("T1", "T2")
+    both = [{"head": head, "child": child, "label": label} for (head, child), label in zip(ends, "AB")]
+    rows = [{"text": "SECRETS rash", "ents": ents, "relations": relations} for relations in (both[:1], both, both)]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for suffix in ("jsonl", "spacy"):
+        if suffix == "spacy":
+            docs = [eg.reference for eg in EntityReader(tmp_path / "notes.jsonl")(spacy.blank("en"))]
+            DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "notes.spacy")
+        nlp = spacy.blank("en")
+        settings = {"model": {"trunk": {"name": str(backbone)}}, "candidates": {"symmetric": symmetric}}
+        nlp.add_pipe("epee_relations", config=settings)
+        with pytest.raises(ValueError, match="^2 pairs of entities in 2 documents have several relations") as caught:
+            nlp.initialize(lambda: EntityReader(tmp_path / f"notes.{suffix}")(nlp))
+        named = str(caught.value)
+        assert ("notes.jsonl, line 2" if suffix == "jsonl" else "notes.spacy, document 2") in named
+        assert "SECRET" not in named and "exclusive = false" in named and ("candidates.symmetric" in named) == symmetric
+
+
 def test_relations_several_labels_where_any_number_is_right(backbone):
     nlp = make_relations_nlp(backbone, exclusive=False)
     eg = make_example(nlp, TEXTS[0])
@@ -400,13 +423,13 @@ def test_relations_labels_cannot_be_added_later(one):
         one.get_pipe("epee_relations").add_label("NEW")
 
 
-def test_relations_keep_the_labels_of_entities_when_initialized_again(backbone):
+def test_relations_learn_the_labels_of_entities_anew_when_initialized_again(backbone):
     nlp = make_relations_nlp(backbone)
     eg = make_example(nlp, TEXTS[0])
     for doc in (eg.predicted, eg.reference):
         doc.set_ents([spacy.tokens.Span(doc, ent.start, ent.end, label=f"NEW_{ent.label_}") for ent in doc.ents])
     nlp.get_pipe("epee_relations").initialize(lambda: [eg])
-    assert nlp.get_pipe("epee_relations").cfg["types"] == ["Drug", "Problem"]
+    assert nlp.get_pipe("epee_relations").cfg["types"] == ["NEW_Drug", "NEW_Problem"]
     assert nlp.update([make_example(nlp, TEXTS[0])])["epee_relations"] > 0
 
 

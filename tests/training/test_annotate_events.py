@@ -4,10 +4,14 @@ import json
 
 import pytest
 import spacy
-from spacy.tokens import DocBin
+from growth_util import growth
+from spacy.tokens import Doc, DocBin
+from typer.testing import CliRunner
 
-from spacy_epee.training.annotations import annotate_doc
-from spacy_epee.training.events import as_lists
+from spacy_epee.cli import epee
+from spacy_epee.training.annotations import annotate_doc, install_extensions
+from spacy_epee.training.event_rows import read_events
+from spacy_epee.training.events import annotate_events, as_lists, check_events
 from spacy_epee.training.readers import EntityReader
 
 NLP = spacy.blank("en")
@@ -178,7 +182,7 @@ OTHER = event(arg("Cause", event=0))
         ([event(arg("A", 0, 7, parent="B"), arg("B", 0, 7, parent="A"))], "event 1, argument 1, 2: it is, by way of its parents"),
         ([event(arg("Drug", 0, 7, parent=3))], "event 1, argument 1: its parent is number 3, and there are 1"),
         ([event(arg("Drug", 0, 7, parent=1.5))], "event 1, argument 1: its parent is not a whole number"),
-        ([event(arg("Drug", 0, 7, parent="Dose"))], "event 1, argument 1: its parent is 'Dose', and no other"),
+        ([event(arg("Drug", 0, 7, parent="SECRETNAME"))], "event 1, argument 1: its parent is a string, and no other"),
         ([event(arg("Drug", 0, 7, parent="SECRETNAME\n"))], "event 1, argument 1: its parent is a string, and no other"),
         ([event(flags=["SECRETNAME"])], "event 1: the field 'flags' is not an object"),
         ([event(flags={"SECRETNAME\n": True})], "event 1, flag 1: its name"),
@@ -257,6 +261,117 @@ def test_reader_counts_expanded_spans_once(tmp_path):
 def test_reader_says_nothing_if_no_span_is_expanded(tmp_path, recwarn):
     list(EntityReader(save(tmp_path, "jsonl"))(NLP))
     assert not recwarn.list
+
+
+DOUBLES = {"text": TEXT, "events": [event(), event(arg("Drug", 0, 7)), event(label="Stop"), event(arg("Drug", 17, 22))]}
+
+
+def write_rows(tmp_path, form, *rows):
+    if form == "jsonl":
+        (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        docs = [annotate_doc(NLP, row, "row") for row in rows]
+        DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "notes.spacy")
+    return tmp_path / f"notes.{form}"
+
+
+@both
+def test_events_that_a_component_cannot_tell_apart_are_counted_once_for_a_corpus(tmp_path, form):
+    path = write_rows(tmp_path, form, {"text": TEXT, "events": [event()]}, DOUBLES, DOUBLES)
+    with pytest.warns(UserWarning) as caught:
+        assert len(list(EntityReader(path)(NLP))) == 3
+    [message] = [str(warning.message) for warning in caught]
+    assert message.startswith("4 events of 2 documents have the trigger and the label of another one, the first in ")
+    assert ("line 2" if form == "jsonl" else "document 2") in message
+
+
+def test_converting_counts_events_that_a_component_cannot_tell_apart(tmp_path):
+    path = write_rows(tmp_path, "jsonl", DOUBLES, DOUBLES)
+    with pytest.warns(UserWarning, match="^4 events of 2 documents have the trigger") as caught:
+        assert CliRunner().invoke(epee, ["convert", str(path), str(tmp_path / "out.spacy")]).exit_code == 0
+    assert len(caught) == 1
+
+
+def test_events_on_one_trigger_with_other_labels_need_no_warning(tmp_path, recwarn):
+    list(EntityReader(write_rows(tmp_path, "jsonl", {"text": TEXT, "events": [event(), event(label="Stop")]}))(NLP))
+    assert not recwarn.list
+
+
+LONG = ["chain of parents", "chain of parents backwards", "nested", "equal roles", "flags"]
+
+
+def long_row(what, count):
+    places = [{"start": 7 * i, "end": 7 * i + 5} for i in range(count)]
+    first = {"trigger": places[0], "label": "Harm"}
+    events = {
+        "chain of parents": [{**first, "arguments": [arg("A", **p, parent=i - 1 if i else None) for i, p in enumerate(places)]}],
+        "chain of parents backwards": [
+            {**first, "arguments": [arg("A", **p, parent=i + 1 if i < count - 1 else None) for i, p in enumerate(places)]}
+        ],
+        "nested": [{**first, "arguments": [arg("A", event=i + 1)] if i < count - 1 else []} for i in range(count)],
+        "equal roles": [{**first, "arguments": [arg("A", **places[0]) for _ in range(count)]}],
+        "flags": [{**first, "flags": {f"F{i}": {"value": True, "spans": [p]} for i, p in enumerate(places)}}],
+    }
+    return {"text": "Fever. " * count, "events": events[what]}
+
+
+class Tokens:
+    """An aligner that knows that each word is two tokens."""
+
+    def __call__(self, start, end, label, where):
+        self.start = 2 * (start // 7)
+        self.end = self.start + 1
+        return self
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_annotating_grows_with_the_events(what):
+    def work(count):
+        annotate_events(long_row(what, count), "row 1", {}, Tokens())
+
+    assert growth(work, 2000) < 9
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_checking_grows_with_the_events(what):
+    install_extensions()
+    docs = {}
+    for count in (2000, 8000):
+        docs[count] = Doc(NLP.vocab, words=["Fever", "."] * count)
+        docs[count]._.events = annotate_events(long_row(what, count), "row 1", {}, Tokens())
+
+    def work(count):
+        check_events(docs[count], "document 1")
+        as_lists(docs[count]._.events)
+
+    assert growth(work, 2000) < 9
+
+
+def test_many_parents_given_by_roles_are_found_fast_and_too_many_are_refused():
+    places = [{"start": 7 * i, "end": 7 * i + 5} for i in range(10_001)]
+    arguments = [arg("Drug", **place) if i % 2 else arg("Dose", **place, parent="Drug") for i, place in enumerate(places)]
+    row = {"text": "Fever. " * len(places), "events": [event(*arguments[:-1])]}
+    assert [found.parent for found in read_events(row, "row 1", {})[0].arguments[:5]] == [1, None, 1, None, 3]
+    row["events"] = [event(*arguments)]
+    with pytest.raises(ValueError, match="argument 1: its parent is a string, and the event has over 10000 arguments"):
+        read_events(row, "row 1", {})
+
+
+def test_circles_of_any_length_are_named_briefly():
+    with pytest.raises(ValueError, match=r"row 1, event 1, 2, 3, 4, 5, \.\.\.: it is") as caught:
+        annotate(*[event(arg("A", event=(i + 1) % 5000)) for i in range(5000)])
+    assert len(str(caught.value)) < 200
+
+
+def test_extra_fields_of_docbins_may_be_as_deep_as_docbins_allow(tmp_path):
+    (doc,) = DocBin().from_disk(save(tmp_path, "spacy")).get_docs(NLP.vocab)
+    deep = []
+    for _ in range(480):
+        deep = [deep]
+    doc._.events = [{**entry, "more": deep} for entry in as_lists(doc._.events)]
+    DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "notes.spacy")
+    [eg] = EntityReader(tmp_path / "notes.spacy")(NLP)
+    assert isinstance(eg.reference._.events[0]["more"], list)
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,22 @@ def test_entity_reader_names_the_place_and_shows_no_text(tmp_path, row, settings
 
 def test_entity_reader_leaves_relations_inside_a_token_out_and_says_so(tmp_path):
     ents = [{"id": "T1", "start": 16, "end": 18, "label": "Drug"}, {"id": "T2", "start": 18, "end": 20, "label": "Drug"}]
-    with pytest.warns(UserWarning, match="line 1, relation 1: left out"):
+    with pytest.warns(UserWarning, match="1 relations of 1 documents were left out, the first in .*line 1: head and child"):
         (eg,) = read(tmp_path, {**ROW, "ents": ents})
     assert eg.reference._.relations == []
+
+
+def test_entity_reader_takes_the_first_label_of_entities_on_the_same_tokens_and_says_so_once(tmp_path):
+    places = {"T1": (0, 7), "T2": (16, 18), "T3": (18, 20), "T4": (16, 20)}
+    ents = [{"id": name, "start": start, "end": end, "label": "A"} for name, (start, end) in places.items()]
+    given = [("T1", "T2", "X"), ("T1", "T3", "Y"), ("T1", "T4", "X"), ("T1", "T2", "Z"), ("T4", "T1", "Y")]
+    row = {**ROW, "ents": ents, "relations": [{"head": head, "child": child, "label": label} for head, child, label in given]}
+    with pytest.warns(UserWarning, match="1 relations of 1 documents .*other entities on the same tokens"):
+        (eg,) = read(tmp_path, row, spans_key="entities")
+    assert [relation.label for relation in Relation.of(eg.reference)] == ["X", "Z", "Y"]
+    with pytest.warns(UserWarning, match="2 relations of 1 documents"):
+        (eg,) = read(tmp_path, {**row, "symmetric": True}, spans_key="entities")
+    assert [relation.label for relation in Relation.of(eg.reference)] == ["X", "Z"]
 
 
 def test_entity_reader_reads_docbins(tmp_path):

@@ -1,5 +1,6 @@
 """Starting from the transformer of an existing pipeline."""
 
+import gc
 import re
 import shutil
 import subprocess
@@ -147,11 +148,19 @@ def test_loading_refuses_a_component_of_what_is_no_pipeline(backbone):
         load(backbone, component="transformer")
 
 
+def test_loading_runs_nothing_of_a_pipeline(pipeline):
+    nlp, folder = pipeline
+    config = (folder / "config.cfg").read_text()
+    (folder / "config.cfg").write_text(config.replace('factory = "transformer"', 'factory = "not_installed"'))
+    assert_same(load(folder), nlp.get_pipe("transformer").model.layers[0].shims[0])
+
+
 def test_loading_says_why_a_pipeline_cannot_be_loaded(pipeline):
-    config = (pipeline[1] / "config.cfg").read_text()
-    (pipeline[1] / "config.cfg").write_text(config.replace('factory = "transformer"', 'factory = "not_installed"'))
-    with pytest.raises(ValueError, match="'transformer' of the pipeline.*could not be loaded.*not_installed"):
+    model = pipeline[1] / "transformer" / "model"
+    model.write_bytes(model.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="'transformer' of the pipeline.*could not be loaded.*incomplete"):
         load(pipeline[1])
+    assert gc.isenabled()
 
 
 def test_loading_takes_the_transformer_of_an_installed_package(backbone, tmp_path, monkeypatch):

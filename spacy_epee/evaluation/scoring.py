@@ -1,0 +1,172 @@
+"""The main figure of a task, on all of some documents or a part of them, and how two of them compare."""
+
+import warnings
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+
+import numpy
+from spacy.language import Language
+from spacy.training import Example
+
+from ..annotation import annotation
+from ..loop import Answers
+from .sample import count_labels
+from .spread import spread
+
+if TYPE_CHECKING:
+    from ..component import EarlyExitTransformer
+
+Answered = List[Example]
+"""Annotated documents with answers written on them."""
+
+
+def describe_main(component: "EarlyExitTransformer", task: str) -> str:
+    """RETURNS (str): What the main figure of a task is, before there is one."""
+    kind = component.parts[task].task
+    if kind.assigns != "doc.cats":
+        return kind.describe({"ev_triggers": kind.score_settings().get("triggers")})
+    positive = component.task_cfg(task).get("positive_label")
+    return (f"F ({positive})" if positive else "macro F") if kind.exclusive else "macro AUC"
+
+
+class Scoring:
+    """Scores of the answers of a task to some documents.
+
+    unknown (Unknown): What no answer can be.
+    counts (Dict[str, int]): In how many documents each label is annotated.
+    annotated (bool): Whether there is anything to score against.
+    counted (List[str]): The labels that count in a mean over labels.
+    left_out (List[str]): Those that are in too few documents for that.
+    """
+
+    def __init__(
+        self,
+        component: "EarlyExitTransformer",
+        examples: Sequence[Example],
+        task: Optional[str] = None,
+        fewest: int = 0,
+        nlp: Optional[Language] = None,
+    ):
+        """
+        component (EarlyExitTransformer): The component.
+        examples (Sequence[Example]): The documents, as they come to the component.
+        task (Optional[str]): The task; None if there is only one.
+        fewest (int): In how many of the documents a label must be to count in a mean over labels. 0: the figures are the
+            scorer's own.
+        nlp (Optional[Language]): The pipeline, to know the labels of its other components.
+        """
+        self.component = component
+        self.examples = list(examples)
+        self.name = component._only(task)
+        self.task = component.parts[self.name].task
+        self.unknown = component.find_unknown(self.examples, self.name, nlp)
+        self.unknown.warn(component._called(self.name))
+        labels = [*component.task_labels(self.name), *self.unknown.labels]
+        self.counts = count_labels(self.examples, self.task, labels)
+        self.annotated = any(map(self._is_annotated, self.examples))
+        macro = self.task.assigns == "doc.cats" and "positive_label" not in component.task_cfg(self.name)
+        # Where labels do not exclude each other, documents with a label are told from those without it.
+        enough = self.counts if self.task.exclusive else {x: min(n, self.n_docs - n) for x, n in self.counts.items()}
+        self.left_out = [label for label, count in enough.items() if macro and count < fewest]
+        self.counted = [label for label in self.counts if label not in self.left_out]
+        self.absent = [label for label, count in self.counts.items() if macro and not count and not fewest and self.annotated]
+
+    @property
+    def n_docs(self) -> int:
+        """RETURNS (int): The number of documents."""
+        return len(self.examples)
+
+    def _is_annotated(self, eg: Example) -> bool:
+        if self.task.assigns != "doc.cats":
+            return annotation(eg.reference, self.task.name) is not None
+        parts = self.component.parts
+        others = {label for name in parts if name != self.name for label in self.component.task_labels(name)}
+        return bool(set(eg.reference.cats) - others)
+
+    def answered(self, answers: Answers) -> Answered:
+        """RETURNS (Answered): The documents with answers."""
+        return self.component.answered(self.examples, answers, self.name)
+
+    def scores(self, answered: Answered) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): The figures of the scorer. None for all numbers if nothing is annotated; of labels that are
+        in no document there are none."""
+        scores = self.component._score(self.name, answered, self.unknown)
+        if not self.annotated:
+            return {name: None if isinstance(score, float) else score for name, score in scores.items()}
+        return scores
+
+    def main(self, answered: Answered, docs: Optional[numpy.ndarray] = None) -> Optional[float]:
+        """Find the main figure.
+
+        answered (Answered): The documents with answers.
+        docs (Optional[ndarray]): Which of them to look at, (D,) bool; None for all.
+        RETURNS (Optional[float]): The figure; None where nothing is annotated.
+        """
+        some = answered if docs is None else [eg for eg, kept in zip(answered, docs) if kept]
+        if not self.annotated or not any(map(self._is_annotated, some)):
+            return None
+        return self.main_of(self.component._score(self.name, some, self.unknown if docs is None else self.unknown.of(docs)))
+
+    def main_of(self, scores: Dict[str, Any]) -> Optional[float]:
+        """RETURNS (Optional[float]): The main one of the scorer's figures."""
+        if not self.annotated:
+            return None
+        if not self.left_out:
+            return scores.get(self.task.main)
+        if self.task.exclusive:
+            found = [(scores["cats_f_per_type"].get(label) or {"f": 0.0})["f"] for label in self.counted]
+        else:
+            found = [scores["cats_auc_per_type"].get(label) or 0.0 for label in self.counted]
+        return float(numpy.mean(found)) if found else None
+
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+        return self.describe_counted(self.task.describe(scores))
+
+    def describe_counted(self, name: str) -> str:
+        """RETURNS (str): The name of a figure, with the labels that count in it if these are not all."""
+        return f"{name} of {len(self.counted)} of {len(self.counts)} labels" if self.left_out else name
+
+    def per_label(self, scores: Dict[str, Any]) -> Dict[str, Dict[str, Optional[float]]]:
+        """RETURNS (Dict[str, Dict[str, Optional[float]]]): "p", "r" and "f" of each label, None where no document has it."""
+        found = (scores.get(self.task.per_label) or {}) if self.annotated else {}
+        return {label: dict(own) if self.counts.get(label, 1) else dict.fromkeys(own) for label, own in found.items()}
+
+    def spread(self, one: Answered, other: Answered) -> Optional[float]:
+        """How far the difference of the main figures of two answers may be luck.
+
+        one (Answered): The documents with answers.
+        other (Answered): The same with other answers.
+        RETURNS (Optional[float]): See `evaluation.spread`.
+        """
+
+        def difference(docs: numpy.ndarray) -> Optional[float]:
+            first, second = self.main(one, docs), self.main(other, docs)
+            return None if first is None or second is None else second - first
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong with the data was said of all documents
+            return spread(difference, self.n_docs)
+
+
+def differing_docs(one: Answers, other: Answers) -> numpy.ndarray:
+    """Compare two answers to the same documents.
+
+    one (Answers): The answers.
+    other (Answers): Others.
+    RETURNS (ndarray): Whether anything about a document is answered otherwise, (D,) bool.
+    """
+    items = one.items
+    differs = numpy.zeros(items.windows.n_docs, dtype=bool)
+    if one.graphs is not None or other.graphs is not None:
+        nothing = [None] * items.n_units
+        pairs = zip(one.graphs or nothing, other.graphs or nothing)
+        units = [(a is None) != (b is None) or (a is not None and not a.same(b)) for a, b in pairs]
+        differs[items.unit_docs[numpy.array(units, dtype=bool)]] = True
+        return differs
+    first, second = (
+        own.reading.evidence(own.logits, layer=0, units=numpy.arange(len(own.logits))).decision for own in (one, other)
+    )
+    rows = first != second
+    rows = rows if rows.ndim == 1 else rows.any(axis=1)
+    differs[items.unit_docs[items.units[rows]]] = True
+    return differs

@@ -1,0 +1,178 @@
+"""Backbones as they are kept in pipelines. What is read may come from anybody: no code of it is run, nothing is fetched, and no
+file is written but the known ones of tokenizers, to a temporary folder.
+"""
+
+import copy
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import srsly
+import torch
+from thinc.api import get_torch_default_device
+from transformers import AutoModel, AutoTokenizer
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+FILES = frozenset(
+    {
+        "added_tokens.json",
+        "bpe.codes",
+        "dict.txt",
+        "entity_vocab.json",
+        "merges.txt",
+        "normalizer.json",
+        "prophetnet.tokenizer",
+        "sentencepiece.bpe.model",
+        "sentencepiece.model",
+        "special_tokens_map.json",
+        "spiece.model",
+        "spm.model",
+        "spm_char.model",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "vocab.json",
+        "vocab.txt",
+    }
+)
+"""The files of tokenizers. None of them can carry code."""
+
+ALONE: Dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+"""What transformers is told wherever it reads what was saved."""
+
+FOREIGN = frozenset(
+    {
+        "auto_map",
+        "custom_pipelines",
+        "configuration_files",
+        "attn_implementation",
+        "_attn_implementation",
+        "_attn_implementation_internal",
+        "_attn_implementation_autoset",
+        "_name_or_path",
+        "name_or_path",
+        "_commit_hash",
+    }
+)
+"""Settings that name code, files elsewhere, or the machine that a model comes from. No answer depends on them."""
+
+CLASSES = ("Tokenizer", "TokenizerFast", "Backend")
+"""How the names of tokenizers' classes end."""
+
+CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+
+
+def plain_config(value: Any) -> Any:
+    """RETURNS (Any): A configuration without what is foreign, at any depth, and in one order."""
+    if isinstance(value, dict):
+        return {name: plain_config(value[name]) for name in sorted(value, key=str) if name not in FOREIGN}
+    return [plain_config(own) for own in value] if isinstance(value, (list, tuple)) else value
+
+
+def build_config(settings: Dict[str, Any]) -> Any:
+    """Make the configuration of a saved model.
+
+    settings (Dict[str, Any]): What was saved.
+    RETURNS (PretrainedConfig): The configuration.
+    RAISES ValueError: Of a family that transformers does not know, or one that would fetch another model.
+    """
+    family = settings.get("model_type")
+    if family not in CONFIG_MAPPING:
+        raise ValueError("The family of the saved model is unknown to the installed version of transformers.")
+    config = CONFIG_MAPPING[family].from_dict(plain_config(settings))
+    if any(getattr(config, name, False) for name in ("use_pretrained_backbone", "use_timm_backbone")):
+        raise ValueError(f"A saved model of the family '{family}' would fetch another one.")
+    return config
+
+
+def dump_trunk(tokenizer: Any, model: Any, vocabulary: Optional[bytes]) -> bytes:
+    """Serialize a backbone, in the form of spacy-transformers.
+
+    tokenizer (PreTrainedTokenizerBase): Its tokenizer.
+    model (PreTrainedModel): The model.
+    vocabulary (Optional[bytes]): The vocabulary that a tokenizer keeps as a file.
+    RETURNS (bytes): The backbone. The same for the same backbone, wherever it came from.
+    """
+    state = io.BytesIO()
+    torch.save(model.state_dict(), state)
+    with tempfile.TemporaryDirectory() as folder:
+        if hasattr(tokenizer, "vocab_file") and vocabulary is not None:
+            tokenizer = copy.copy(tokenizer)
+            tokenizer.vocab_file = str(Path(folder) / tokenizer.vocab_files_names["vocab_file"])
+            Path(tokenizer.vocab_file).write_bytes(vocabulary)
+        tokenizer.save_pretrained(folder)
+        files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir()) if file.name in FILES}
+    return srsly.msgpack_dumps(
+        {
+            "config": plain_config(model.config.to_dict()),
+            "state": state.getvalue(),
+            "tokenizer": {"kwargs": {"use_fast": tokenizer.is_fast}, **check_files(files)},
+            "_init_tokenizer_config": {},
+            "_init_transformer_config": {},
+        }
+    )
+
+
+def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
+    """Undo `dump_trunk`.
+
+    message (Dict[str, Any]): What it serialized.
+    RETURNS (Tuple[Any, Any, Optional[bytes]]): The tokenizer, the model and the vocabulary.
+    RAISES ValueError: It holds something else than a model and a tokenizer.
+    """
+    config = build_config(message["config"])
+    files = dict(message["tokenizer"])
+    settings = files.pop("kwargs", {})
+    if set(settings) - {"use_fast"}:
+        raise ValueError("The tokenizer of the saved model comes with settings that are not used to load one.")
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(check_files(files), Path(folder))
+        check_class(config.tokenizer_class)
+        (Path(folder) / CONFIG).write_text(json.dumps(plain_config(message["config"])), encoding="utf-8")
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=bool(settings.get("use_fast", True)), **ALONE)
+        vocabulary = files.get(tokenizer.vocab_files_names["vocab_file"]) if hasattr(tokenizer, "vocab_file") else None
+    device = get_torch_default_device()
+    model = AutoModel.from_config(config, trust_remote_code=False)
+    model.load_state_dict(torch.load(io.BytesIO(message["state"]), map_location=device, weights_only=True))
+    return tokenizer, model.to(device), vocabulary
+
+
+def check_files(files: Dict[str, bytes]) -> Dict[str, bytes]:
+    """Check the files of a tokenizer.
+
+    files (Dict[str, bytes]): The files, by name.
+    RETURNS (Dict[str, bytes]): The same, with no file or code named in them.
+    RAISES ValueError: There is another file among them.
+    """
+    files = {name: content for name, content in files.items() if not name.endswith(".jinja")}  # for chats alone
+    if not all(name in FILES and isinstance(content, bytes) for name, content in files.items()):
+        raise ValueError("Among the files of a saved tokenizer is one that no tokenizer has.")
+    if TOKENIZER_CONFIG in files:
+        settings = json.loads(files[TOKENIZER_CONFIG])
+        check_class(settings.get("tokenizer_class"))
+        kept = {name: own for name, own in plain_config(settings).items() if not name.endswith(("_file", "_files"))}
+        if kept != settings:
+            files[TOKENIZER_CONFIG] = json.dumps(kept, indent=2, ensure_ascii=False).encode("utf-8")
+    return files
+
+
+def write_files(files: Dict[str, bytes], folder: Path) -> None:
+    """Write the files of a tokenizer.
+
+    files (Dict[str, bytes]): What `check_files` returned.
+    folder (Path): Where to.
+    """
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def check_class(name: Optional[str]) -> None:
+    """Check the class that a tokenizer's files name. Transformers takes any of its own, even those that ask whether to run code.
+
+    name (Optional[str]): The class.
+    RAISES ValueError: It is none of a tokenizer.
+    """
+    if name is not None and (name.startswith("Auto") or not name.endswith(CLASSES)):
+        raise ValueError("The class that is named for the tokenizer is none of a tokenizer.")

@@ -325,8 +325,9 @@ class EarlyExitTransformer(TrainablePipe):
         most = get_settings(self.model).max_wordpieces
         layers = get_exit_layers(self.model)
         with undisturbed(stepper):
+            joint = self.joint  # another thread may set it
             for rows in _climbs([run.items for run in runs.values()], most * CLIMB):
-                run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=self.joint)
+                run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=joint)
         answers = {task: run.answers for task, run in runs.items()}
         for task, own in answers.items():
             self._refuse_nan(task, own.items.unit_docs[own.broken], len(docs))
@@ -1212,9 +1213,10 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
     windows = asked[0].windows
     wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
     rows = numpy.flatnonzero(wanted)
+    if not len(rows):
+        return
     if windows.lengths[rows].sum() + sum(map(len, asked)) <= most:
-        if len(rows):
-            yield rows
+        yield rows
         return
     groups = groups_of(asked)
     costs = numpy.zeros(int(groups.max(initial=-1)) + 1)
@@ -1230,8 +1232,9 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
             number, filled = number + 1, 0.0
         batch[group] = number
         filled += costs[group]
-    for place in range(number + 1):
-        yield rows[batch[groups[rows]] == place]
+    batches = batch[groups[rows]]
+    order = numpy.argsort(batches, kind="stable")
+    yield from numpy.split(rows[order], numpy.searchsorted(batches[order], numpy.arange(1, number + 1)))
 
 
 def install_extensions() -> None:

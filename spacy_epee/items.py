@@ -67,11 +67,12 @@ class Items:
         units (ndarray): The units, in order.
         RETURNS (ndarray): Their items, in order.
         """
-        if self.one_each:
-            return units
-        wanted = numpy.zeros(self.n_units, dtype=bool)
-        wanted[units] = True
-        return numpy.flatnonzero(wanted[self.units])
+        return units if self.one_each else ranges(self._firsts[units], self.counts[units])
+
+    @cached_property
+    def _firsts(self) -> numpy.ndarray:
+        """The first item of each unit, (U,)."""
+        return numpy.cumsum(self.counts) - self.counts
 
     def windows_of(self, units: numpy.ndarray) -> numpy.ndarray:
         """Find the windows of some units.
@@ -93,6 +94,17 @@ class Items:
         order = numpy.argsort(self.unit_docs, kind="stable")
         bounds = numpy.searchsorted(self.unit_docs[order], numpy.arange(self.windows.n_docs + 1))
         return [order[begin:end] for begin, end in zip(bounds, bounds[1:])]
+
+
+def ranges(starts: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
+    """Put ranges of numbers one behind the other.
+
+    starts (ndarray): The first number of each.
+    counts (ndarray): How many each has.
+    RETURNS (ndarray): All of them.
+    """
+    before = numpy.cumsum(counts) - counts
+    return numpy.arange(counts.sum()) + numpy.repeat(starts - before, counts)
 
 
 def whole_docs(windows: Windows) -> Items:

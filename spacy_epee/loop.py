@@ -13,7 +13,7 @@ from .exits.evidence import Evidence, Reduction
 from .exits.rules import ExitRule
 from .exits.structure import Graph
 from .heads.base import ExitHeads
-from .items import Items
+from .items import Items, ranges
 from .threads import cached_property
 from .trunk.onnx_stepper import Runner
 from .trunk.stepper import LayerState
@@ -152,13 +152,13 @@ class Answers:
 class Pack:
     """Windows of about the same length on their way up together."""
 
-    def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray, others: Sequence["Pack"] = ()):
+    def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray, others: Sequence["Part"] = ()):
         """
         stepper (Runner): The trunk.
         windows (Windows): The windows of the batch.
         rows (ndarray): Which of them are in this pack.
-        others (Sequence[Pack]): Packs of the same batch and on the same layer, which have all windows of this one: it goes on
-            from where they are. Without any it is below the first layer.
+        others (Sequence[Part]): Where they are in other packs on the same layer: it goes on from there. Without any it is below
+            the first layer.
         """
         lengths = windows.lengths[rows]
         self.longest = int(lengths.max())
@@ -170,7 +170,7 @@ class Pack:
         self.rows = rows
         self.lengths = torch.from_numpy(lengths).to(device)
         if others:
-            self.state: LayerState = stepper.resume(self._states(others), others[0].state.layer, *inputs)
+            self.state: LayerState = stepper.resume(self._states(others), others[0][0].state.layer, *inputs)
         else:
             self.state = stepper.embed(*inputs)
         self.mask: Optional[Tensor] = None
@@ -197,16 +197,19 @@ class Pack:
             self.mask = None if self.mask is None else self.mask[index]
             self.state.keep(index)
 
-    def _states(self, others: Sequence["Pack"]) -> Tensor:
+    def _states(self, others: Sequence["Part"]) -> Tensor:
         """Where other packs are, with zeros as padding, (W', T, H)."""
-        source = others[0].state.hidden
+        source = others[0][0].state.hidden
         states = source.new_zeros((len(self.rows), self.longest, source.shape[2]))
-        for other in others:
-            _, here, there = numpy.intersect1d(self.rows, other.rows, assume_unique=True, return_indices=True)
+        for other, here, there in others:
             width = min(self.longest, other.longest)  # what is cut off is padding
             index = torch.from_numpy(here).to(states.device)
             states[index, :width] = other.state.hidden[torch.from_numpy(there).to(states.device), :width]
         return states
+
+
+Part = Tuple[Pack, numpy.ndarray, numpy.ndarray]
+"""A pack, places in another one, and the places of the same windows in this."""
 
 
 class Climb:
@@ -262,13 +265,19 @@ class Climb:
 
     def _move(self, rows: numpy.ndarray, plan: List[numpy.ndarray]) -> Iterator[Pack]:
         """Windows in new packs, where they are. What has been moved is let go before the next is made."""
-        others, self.packs = self.packs, []
-        moved = numpy.zeros(len(self.windows), dtype=bool)
+        others: Dict[int, Pack] = dict(enumerate(self.packs))
+        self.packs = []
+        sizes = numpy.array([len(other) for other in others.values()])
+        owners, places = numpy.repeat(numpy.arange(len(sizes)), sizes), ranges(numpy.zeros_like(sizes), sizes)
         for members in plan:
-            own = Pack(self.stepper, self.windows, rows[members], others)
-            moved[own.rows] = True
-            others = [other for other in others if not moved[other.rows].all()]
-            yield own
+            parts: List[Part] = []
+            for number in numpy.unique(owners[members]).tolist():
+                here = numpy.flatnonzero(owners[members] == number)
+                parts.append((others[number], here, places[members[here]]))
+                sizes[number] -= len(here)
+                if not sizes[number]:
+                    del others[number]
+            yield Pack(self.stepper, self.windows, rows[members], parts)
 
 
 class TaskRun:
@@ -311,8 +320,9 @@ class TaskRun:
         climb (Climb): The windows, below the first layer.
         """
         rows = numpy.concatenate([members.rows for members in climb.packs])
-        units = self.items.window_units[rows]
-        self.live = numpy.intersect1d(units[units >= 0], self.items.live)
+        units = numpy.unique(self.items.window_units[rows])
+        live = self.items.live
+        self.live = units[live[numpy.minimum(numpy.searchsorted(live, units), len(live) - 1)] == units] if len(live) else live
         self.previous = None
 
     def wants(self, layer: int) -> bool:

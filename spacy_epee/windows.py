@@ -155,7 +155,7 @@ class Windows:
         begins = numpy.array([token.idx for token in doc], dtype="int64")
         first, last = self.pieces(index, begins, begins + [len(token) for token in doc]).T
         last = numpy.maximum(first, last)
-        windows = numpy.flatnonzero(self.docs == index)
+        windows = numpy.arange(*numpy.searchsorted(self.docs, (index, index + 1)))
         starts = self.starts[windows]
         stops = starts + self.lengths[windows] - self.n_prefix - self.n_suffix
         if len(windows):
@@ -173,14 +173,15 @@ def farthest_from_edges(places: numpy.ndarray, starts: numpy.ndarray, stops: num
     """Find the windows in which places are farthest from an edge. A matrix of places and windows would grow with their product.
 
     places (ndarray): The places, (P,).
-    starts (ndarray): Where windows start, all as long, in rising order, (W,), at least one.
-    stops (ndarray): The places behind their ends, (W,).
+    starts (ndarray): Where windows start, in rising order, (W,), at least one.
+    stops (ndarray): The places behind their ends, in rising order, (W,).
     RETURNS (ndarray): The window of each place, the first of two that are as good, (P,).
     """
-    centres = (starts + stops) / 2
-    after = numpy.minimum(numpy.searchsorted(centres, places), len(centres) - 1)
+    # The later a window, the nearer is its left edge: it is the first of those with the place in their left half, or the one before.
+    after = numpy.minimum(numpy.searchsorted(starts + stops, 2 * places), len(starts) - 1)
     before = numpy.maximum(after - 1, 0)
-    return numpy.where(numpy.abs(places - centres[before]) <= numpy.abs(centres[after] - places), before, after)
+    room = [numpy.minimum(places - starts[which], stops[which] - places) for which in (before, after)]
+    return numpy.where(room[0] >= room[1], before, after)
 
 
 @dataclass

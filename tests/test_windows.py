@@ -315,6 +315,28 @@ def test_windows_align_takes_the_window_where_the_token_is_farthest_from_an_edge
         assert room[window] == room.max()
 
 
+@quick
+@given(
+    cuts=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3)), min_size=1, max_size=12),
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=60),
+)
+def test_windows_align_takes_the_first_of_the_best_windows(cuts, sizes):
+    # Windows as they may be when some are left out: in order, of any size, with gaps.
+    starts = numpy.cumsum([step for step, _ in cuts]) - cuts[0][0]
+    stops = numpy.maximum.accumulate(starts + [4 + more for _, more in cuts]) + numpy.arange(len(cuts))
+    bounds = numpy.cumsum([0, *sizes])
+    doc = Doc(blank().vocab, words=["x" * size for size in sizes], spaces=[False] * len(sizes))
+    offsets = numpy.stack((numpy.arange(bounds[-1]), numpy.arange(1, bounds[-1] + 1)), axis=1)
+    ids = [numpy.zeros(stop - start + 2, dtype="int64") for start, stop in zip(starts, stops)]
+    windows = Windows(ids, numpy.zeros(len(ids), dtype="int64"), starts, [offsets], 1, 1)
+    found = windows.align(0, doc)
+    middle = (bounds[:-1] + bounds[1:]) / 2
+    best = numpy.minimum(middle[:, None] - starts, stops - middle[:, None]).argmax(axis=1)
+    inside = [numpy.clip(end, starts[best], stops[best]) - starts[best] + 1 for end in (bounds[:-1], bounds[1:])]
+    assert found.window.tolist() == numpy.where(inside[0] < inside[1], best, -1).tolist()
+    assert found.first.tolist() == inside[0].tolist() and found.last.tolist() == inside[1].tolist()
+
+
 @pytest.mark.parametrize("special,kind", KINDS)
 @quick
 @given(note=words)

@@ -146,9 +146,8 @@ class StructureEvidence(Evidence):
     @cached_property
     def triggers(self) -> numpy.ndarray:
         """RETURNS (ndarray): The triggers, given or found, as nodes, (M, 4)."""
-        given = self.asked.given
-        given = given[self.places[given[:, 0]] >= 0]
         if not self.asked.find_triggers:
+            given = self.asked.given_of(self.units)
             return given[given[:, 3] < self.n_triggers]
         return self.asked.nodes(self.tags[:, : self.n_triggers], self.items, numpy.arange(self.n_triggers))
 
@@ -165,9 +164,8 @@ class StructureEvidence(Evidence):
         open_rows = numpy.repeat(self.open, self.row_counts)
         layers = numpy.arange(self.n_triggers, self.tags.shape[1])
         tagged = self.asked.nodes(self.tags[open_rows][:, self.n_triggers :], self.items[open_rows], layers)
-        given = self.asked.given
-        places = self.places[given[:, 0]]
-        given = given[(given[:, 3] >= self.n_triggers) & (places >= 0) & self.open[places]]
+        given = self.asked.given_of(self.units[self.open])
+        given = given[given[:, 3] >= self.n_triggers]
         return numpy.concatenate((self.triggers, tagged, given))
 
     def node_scores(self, places: numpy.ndarray, logits: Optional[numpy.ndarray] = None) -> numpy.ndarray:
@@ -179,11 +177,10 @@ class StructureEvidence(Evidence):
         """
         logits = self.scaled if logits is None else logits
         scores = numpy.ones(len(places))
-        rows = numpy.full(len(self.asked), -1)
-        rows[self.items] = numpy.arange(len(self.items))
-        for number, (_, start, stop, kind) in enumerate(self.nodes[places].tolist()):
+        nodes = self.nodes[places]
+        firsts = numpy.searchsorted(self.items, nodes[:, 1]).tolist()
+        for number, (first, (_, start, stop, kind)) in enumerate(zip(firsts, nodes.tolist())):
             if kind < self.grouped.shape[1] and (kind >= self.n_triggers or self.asked.find_triggers):
-                first = rows[start]
                 scores[number] = numpy.exp(_log_softmax(logits[first : first + stop - start, kind]).max(axis=1)).mean()
         return scores
 
@@ -220,11 +217,20 @@ class StructureEvidence(Evidence):
         RETURNS (Graph): Its spans and links.
         """
         links, scores = self.accepted
-        here = numpy.flatnonzero(self.places[self.nodes[:, 0]] == unit)
-        wanted = numpy.isin(links[:, 0], here)
+        here, wanted = (places[unit] for places in self._by_unit)
         own = links[wanted]
         own = numpy.column_stack((numpy.searchsorted(here, own[:, 0]), numpy.searchsorted(here, own[:, 1]), own[:, 2]))
         return Graph(self.nodes[here], self.node_scores(here), own, scores[wanted])
+
+    @cached_property
+    def _by_unit(self) -> Tuple[List[numpy.ndarray], List[numpy.ndarray]]:
+        """The places of the nodes of each unit, and of the links that are given."""
+        units = self.places[self.nodes[:, 0]]
+        found = []
+        for owners in (units, units[self.accepted[0][:, 0]]):
+            order = numpy.argsort(owners, kind="stable")
+            found.append(numpy.split(order, numpy.searchsorted(owners[order], numpy.arange(1, len(self)))))
+        return found[0], found[1]
 
     def _reached(self, links: numpy.ndarray) -> numpy.ndarray:
         """Which links are part of an event: parts of what is no argument are not, (L,) bool."""

@@ -7,6 +7,7 @@ import torch
 from thinc.api import Model
 from torch import Tensor, nn
 
+from ..items import ranges
 from ..spans import SpanPooling
 from ..tasks.pairs import PairItems
 from .base import ExitHeads, Question, head_model
@@ -20,7 +21,6 @@ class PairQuestion(Question):
     """What is the same at every exit.
 
     items (PairItems): The pairs.
-    spans (ndarray): Mentions, and behind them what is between the pairs, (M + N, 3).
     types (ndarray): The number of each mention's label, (M,).
     distances (ndarray): The number of each pair's distance, (N,).
     orders (ndarray): Whether the head comes first, (N,).
@@ -30,7 +30,6 @@ class PairQuestion(Question):
         self.items = items
         self.device = device
         self.between = between
-        self.spans = numpy.concatenate((items.mentions, items.between)) if between else items.mentions
         self.types = items.types
         gaps = items.between[:, 2] - items.between[:, 1]
         self.distances = numpy.searchsorted(DISTANCES, gaps, side="right")
@@ -55,19 +54,21 @@ class Arrangement:
     """
 
     def __init__(self, question: PairQuestion, packs: Sequence["Pack"], units: numpy.ndarray):
-        items = question.items
-        self.pooling = SpanPooling(packs, question.spans)
-        places, live = self.pooling.places, items.of_units(units)
-        known = numpy.flatnonzero(places[: len(items.mentions)] >= 0)
-        numbers = numpy.zeros(len(items.mentions), dtype="int64")
-        numbers[known] = numpy.arange(len(known))
+        items, live = question.items, question.items.of_units(units)
+        # Of the windows that climb, and of no others: there may be many.
+        windows = numpy.sort(numpy.concatenate([members.rows for members in packs]))
+        first, stop = (numpy.searchsorted(items.mentions[:, 0], windows, side=side) for side in ("left", "right"))
+        known = ranges(first, stop - first)
+        spans = items.mentions[known]
+        self.pooling = SpanPooling(packs, numpy.concatenate((spans, items.between[live])) if question.between else spans)
+        places = self.pooling.places
 
         def put(values: numpy.ndarray) -> Tensor:
             return torch.from_numpy(values).to(question.device)
 
-        self.mentions = put(places[known])
-        self.heads, self.children = put(numbers[items.heads[live]]), put(numbers[items.children[live]])
-        self.middle = put(places[len(items.mentions) + live]) if question.between else None
+        self.mentions = put(places[: len(known)])
+        self.heads, self.children = (put(numpy.searchsorted(known, who[live])) for who in (items.heads, items.children))
+        self.middle = put(places[len(known) :]) if question.between else None
         self.types, self.distances, self.orders = (
             put(values) for values in (question.types[known], question.distances[live], question.orders[live])
         )

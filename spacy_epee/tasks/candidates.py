@@ -1,12 +1,13 @@
 """Which spans of a Doc may be related."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import numpy
 from spacy.tokens import Doc, Span
 
 from ..annotation import spans_of
+from ..items import ranges
 
 BLOCK = 1_000_000
 """How many pairs are looked at in one go, which bounds memory on Docs with thousands of entities."""
@@ -66,41 +67,32 @@ class EntityPairs:
         allowed = self._allowed(spans)
         found: List[Tuple[numpy.ndarray, numpy.ndarray]] = []
         total = 0
-        rows = max(BLOCK // max(len(spans), 1), 1)
-        reach = numpy.maximum.accumulate(last) if len(last) else last
-        for begin in range(0, len(spans), rows):
-            stop = min(begin + rows, len(spans))
-            # Spans are in order, and so are their first windows: only those around can be in one window with these.
-            low = numpy.searchsorted(reach, first[begin])
-            high = numpy.searchsorted(first, last[begin:stop].max(), side="right")
-            head, child = numpy.arange(begin, stop)[:, None], numpy.arange(low, high)[None]
-            # In one window, and not the same place under two labels.
-            wanted = numpy.maximum(first[head], first[child]) <= numpy.minimum(last[head], last[child])
-            wanted &= (starts[head] != starts[child]) | (ends[head] != ends[child])
-            if self.symmetric:
-                wanted &= head < child
-            else:
-                wanted &= head != child
+        for one, other in _neighbours(first, last):
+            # Not the same place under two labels.
+            wanted = (starts[one] != starts[other]) | (ends[one] != ends[other])
             if self.max_distance is not None:
-                between = numpy.maximum(starts[head], starts[child]) - numpy.minimum(ends[head], ends[child])
+                between = numpy.maximum(starts[one], starts[other]) - numpy.minimum(ends[one], ends[other])
                 wanted &= between <= self.max_distance
             if sentences is not None:
-                wanted &= sentences[head] == sentences[child]
-            if allowed is not None:
-                table, codes = allowed
-                wanted &= table[codes[head], codes[child]]
-            heads, children = numpy.nonzero(wanted)
-            total += len(heads)
+                wanted &= sentences[one] == sentences[other]
+            one, other = one[wanted], other[wanted]
+            for heads, children in ((one, other),) if self.symmetric else ((one, other), (other, one)):
+                if allowed is not None:
+                    table, codes = allowed
+                    kept = table[codes[heads], codes[children]]
+                    heads, children = heads[kept], children[kept]
+                total += len(heads)
+                found.append((heads, children))
             if total > self.max_pairs:
                 raise ValueError(
                     f"A document with {len(spans)} entities has more than {self.max_pairs} pairs that may be related (the "
                     "setting `candidates.max_pairs`). Allow fewer with `candidates.labels`, `candidates.max_distance` or "
                     "`candidates.same_sentence`, cut the document, or raise the limit."
                 )
-            found.append((heads + begin, children + low))
-        if not found:
-            return numpy.zeros(0, dtype=int), numpy.zeros(0, dtype=int)
-        return numpy.concatenate([heads for heads, _ in found]), numpy.concatenate([children for _, children in found])
+        nothing = numpy.zeros(0, dtype=int)
+        heads, children = (numpy.concatenate([nothing, *part]) for part in (zip(*found) if found else ((), ())))
+        order = numpy.lexsort((children, heads))
+        return heads[order], children[order]
 
     def _sentences(self, doc: Doc, spans: List[Span]) -> Optional[numpy.ndarray]:
         if not self.same_sentence or not spans:
@@ -116,13 +108,31 @@ class EntityPairs:
     def _allowed(self, spans: List[Span]) -> Optional[Tuple[numpy.ndarray, numpy.ndarray]]:
         if self.labels is None or not spans:
             return None
-        names = sorted({span.label_ for span in spans})
         pairs = {tuple(pair) for pair in self.labels}
         if self.symmetric:
             pairs |= {pair[::-1] for pair in pairs}
-        table = numpy.array([[(head, child) in pairs for child in names] for head in names], dtype=bool)
-        codes = numpy.array([names.index(span.label_) for span in spans], dtype=int)
-        return table, codes
+        numbers = {name: number for number, name in enumerate(sorted({name for pair in pairs for name in pair}))}
+        table = numpy.zeros((len(numbers) + 1, len(numbers) + 1), dtype=bool)  # the last one is of all other labels
+        for head, child in pairs:
+            table[numbers[head], numbers[child]] = True
+        return table, numpy.array([numbers.get(span.label_, len(numbers)) for span in spans], dtype=int)
+
+
+def _neighbours(first: numpy.ndarray, last: numpy.ndarray) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
+    """Find the pairs of spans that are in one window.
+
+    first (ndarray): The first window that each span reaches into, in rising order, (S,).
+    last (ndarray): The last one, (S,). Before the first if there is none.
+    YIELDS (Tuple[ndarray, ndarray]): The earlier and the later spans of some pairs.
+    """
+    real = numpy.flatnonzero(first <= last)
+    first, last = first[real], last[real]
+    # Those behind a span that begin in its windows.
+    begins = numpy.arange(1, len(real) + 1)
+    counts = numpy.maximum(numpy.searchsorted(first, last, side="right") - begins, 0)
+    blocks = numpy.cumsum(counts) // BLOCK
+    for rows in numpy.split(numpy.arange(len(real)), numpy.flatnonzero(numpy.diff(blocks)) + 1):
+        yield real[numpy.repeat(rows, counts[rows])], real[ranges(begins[rows], counts[rows])]
 
 
 def _order(span: Span) -> Tuple[int, int, str]:

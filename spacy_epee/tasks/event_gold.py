@@ -1,13 +1,13 @@
 """The annotated events of an example as nodes and links."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..annotation import annotation
 from ..training.checks import name_labels
-from .event_schema import EntityKinds, EventSchema, Kind, argument_kind
+from .event_schema import EntityKinds, EntityLabels, EventSchema, Kind, argument_kind
 
 Node = Tuple[int, int, int]
 """Two tokens and the number of a kind."""
@@ -37,14 +37,22 @@ class Annotation:
         self.links: List[Tuple[int, int, int]] = []
         self.without_entity = 0
         doc = example.reference
+        known = None if entities is None else entities.labels(doc)
         self.same = len(doc) == len(example.predicted) and all(a.idx == b.idx for a, b in zip(doc, example.predicted))
         events = annotation(doc, "events") or ()
         for event in events:
-            self._add(doc, events, event, entities)
+            self._add(doc, events, event, known)
         self.nodes = list(self.places)
 
+    def linked(self) -> Dict[int, Set[Tuple[int, int]]]:
+        """RETURNS (Dict[int, Set[Tuple[int, int]]]): From each head to children and outputs."""
+        found: Dict[int, Set[Tuple[int, int]]] = {}
+        for head, child, output in self.links:
+            found.setdefault(head, set()).add((child, output))
+        return found
+
     def _add(
-        self, doc: Doc, events: Sequence[Dict[str, Any]], event: Dict[str, Any], entities: Optional[EntityKinds]
+        self, doc: Doc, events: Sequence[Dict[str, Any]], event: Dict[str, Any], entities: Optional[EntityLabels]
     ) -> None:
         trigger = self._node(doc, event["trigger"], ("event", event["label"]))
         if trigger is None:

@@ -7,7 +7,7 @@ from typing import Callable, List, Optional, Sequence, Tuple
 import numpy
 from spacy.tokens import Doc
 
-from ..items import Items
+from ..items import Items, ranges
 from ..threads import cached_property
 from ..windows import Windows
 from .event_schema import EventSchema
@@ -32,7 +32,7 @@ class EventItems(Items):
     own (ndarray): Whether this is the window in which the token is farthest from an edge, (N,) bool.
     opens (ndarray): Whether a window begins where its Doc does, (U,) bool.
     closes (ndarray): Whether it ends where its Doc does, (U,) bool.
-    given (ndarray): The nodes that need not be found: entities, and triggers if they are given, (M, 4).
+    given (ndarray): The nodes that need not be found, in order: entities, and triggers if they are given, (M, 4).
     find_triggers (bool): Whether triggers are found in the text.
     max_pairs (int): The most pairs of spans in a window. Beyond it only the surest spans are paired.
     gold (ndarray): In training the annotated nodes, (G, 4).
@@ -96,12 +96,15 @@ class EventItems(Items):
             kinds = nodes[members, KIND]
             if not (kinds < len(self.schema.events)).any():
                 continue
-            pairs = self._count(kinds)
-            if pairs > self.max_pairs:
+            # What can be linked to nothing here is left out before all others are looked at in pairs.
+            total, partners = self._count_pairs(kinds)
+            if total > self.max_pairs:
                 most = int(self.max_pairs**0.5)
-                self._warn(len(members), pairs, most)
+                self._warn(len(members), total, most)
                 sure = numpy.ones(len(members)) if scores is None else scores(members)
                 members = numpy.sort(members[numpy.argsort(-sure, kind="stable")[:most]])
+            else:
+                members = members[partners]
             heads, children = numpy.nonzero(self._linkable(nodes[members, KIND]))
             found.append(numpy.column_stack((members[heads], members[children])))
         return numpy.concatenate(found) if found else numpy.zeros((0, 2), dtype="int64")
@@ -114,17 +117,25 @@ class EventItems(Items):
                 f"A window has {spans} spans that make up {pairs} pairs; the {most} surest are linked (the setting `max_pairs`)."
             )
 
-    def _count(self, kinds: numpy.ndarray) -> int:
-        """How many of the spans of a window may be linked, without a table of all pairs."""
+    def _count_pairs(self, kinds: numpy.ndarray) -> Tuple[int, numpy.ndarray]:
+        """How many pairs spans of a window make up that may be linked, and which spans are in any, (M,) bool."""
         counts = numpy.bincount(kinds, minlength=len(self.schema.kinds))
-        table = self.schema.of_spans.astype("int64")
-        return int(counts @ table @ counts - counts @ table.diagonal() + counts @ self.schema.of_triggers)
+        spans, alone = self.schema.of_spans, self.schema.of_triggers
+        # Of a span itself only attributes are asked.
+        table = spans.astype("int64")
+        total = counts @ table @ counts - counts @ table.diagonal() + counts @ alone
+        return int(total), (alone | (spans | spans.T)[:, counts > 0].any(axis=1))[kinds]
 
     def _linkable(self, kinds: numpy.ndarray) -> numpy.ndarray:
         """Which spans of a window may be linked to which, (M, M) bool."""
         wanted = self.schema.of_spans[kinds[:, None], kinds[None]]
         numpy.fill_diagonal(wanted, self.schema.of_triggers[kinds])
         return wanted
+
+    def given_of(self, units: numpy.ndarray) -> numpy.ndarray:
+        """RETURNS (ndarray): The given nodes of some units, in order, (M', 4)."""
+        first, stop = (numpy.searchsorted(self.given[:, UNIT], units, side=side) for side in ("left", "right"))
+        return self.given[ranges(first, stop - first)]
 
     def possible(self, heads: numpy.ndarray, children: numpy.ndarray) -> numpy.ndarray:
         """RETURNS (ndarray): Which outputs are possible for pairs of nodes, (P, outputs) bool."""
@@ -173,6 +184,41 @@ class EventItems(Items):
         reaches_right = stop < self._bounds[unit + 1] or self.closes[unit]
         left = begin < stop and (self.tokens[begin] == start or reaches_left)
         return bool(left and (self.tokens[stop - 1] == end - 1 or reaches_right))
+
+    def held(self, index: int, spans: Sequence[Tuple[int, int]], whole: bool = True) -> List[List[int]]:
+        """Find the spans that the windows of a Doc have. What it takes grows with the Doc and the spans, and not with both.
+
+        index (int): The Doc.
+        spans (Sequence[Tuple[int, int]]): The first token of each span, and the one behind its last.
+        whole (bool): Those that a window holds (see `holds`); otherwise also those of which it has any token.
+        RETURNS (List[List[int]]): For each window of the Doc the places of its spans, in order.
+        """
+        begin, stop = numpy.searchsorted(self.unit_docs, (index, index + 1)).tolist()
+        found: List[List[int]] = [[] for _ in range(begin, stop)]
+        first, last = self._reach(begin, stop)
+        if not len(first) or not len(spans):
+            return found
+        starts, ends = numpy.array(spans, dtype="int64").T
+        if whole:  # windows that begin before its end and end behind its start are many if it is long
+            low, high = numpy.searchsorted(last, ends - 1), numpy.searchsorted(first, starts, side="right") - 1
+            low, high = numpy.minimum(low, len(first) - 1), numpy.maximum(high, 0)
+        else:
+            low, high = numpy.searchsorted(last, starts), numpy.searchsorted(first, ends) - 1
+        for place, (span, one, other) in enumerate(zip(spans, low.tolist(), high.tolist())):
+            for row in range(one, other + 1):
+                if not whole or self.holds(begin + row, *span):
+                    found[row].append(place)
+        return found
+
+    def _reach(self, begin: int, stop: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """The first and the last token of some windows of a Doc, in rising order also where windows have none."""
+        bounds = self._bounds[begin : stop + 1]
+        empty = bounds[:-1] == bounds[1:]
+        if empty.all():
+            return numpy.zeros(0, dtype="int64"), numpy.zeros(0, dtype="int64")
+        first = numpy.where(empty, self.tokens.max(), self.tokens[numpy.minimum(bounds[:-1], len(self) - 1)])
+        last = numpy.where(empty, -1, self.tokens[numpy.maximum(bounds[1:] - 1, 0)])
+        return numpy.minimum.accumulate(first[::-1])[::-1], numpy.maximum.accumulate(last)
 
     @cached_property
     def _bounds(self) -> numpy.ndarray:

@@ -15,6 +15,9 @@ KINDS = 12
 Kind = Tuple[str, str]
 """A kind of span: "event", "role", "cue" (the words that an attribute's value is) or "entity", and its label."""
 
+EntityLabels = Dict[Tuple[int, int], str]
+"""From the tokens of entities to their labels."""
+
 Output = Tuple[str, str, Any]
 """What a link says: ("role", role, None), ("cue", attribute, None), or ("attribute", attribute, value) of a trigger alone."""
 
@@ -111,14 +114,15 @@ class SchemaBuilder:
 
         doc (Doc): The Doc.
         """
+        entities = None if self.entities is None else self.entities.labels(doc)
         events = annotation(doc, "events") or ()
         for event in events:
             self.events[event["label"]] = None
             own: Kind = ("event", event["label"])
             for argument in event["arguments"]:
-                child = argument_kind(doc, events, argument, self.entities)
+                child = argument_kind(doc, events, argument, entities)
                 head = own if argument.get("parent") is None else argument_kind(
-                    doc, events, event["arguments"][argument["parent"]], self.entities
+                    doc, events, event["arguments"][argument["parent"]], entities
                 )
                 if head is not None and child is not None:
                     self.links.add((head, child, argument["role"]))
@@ -165,25 +169,25 @@ class EntityKinds:
         """RETURNS (List[Span]): The entities of a Doc."""
         return spans_of(doc, self.spans_key)
 
-    def label(self, doc: Doc, start: int, end: int) -> Optional[str]:
-        """RETURNS (Optional[str]): The label of the entity of some tokens; None if there is none."""
-        return next((span.label_ for span in self.spans(doc) if (span.start, span.end) == (start, end)), None)
+    def labels(self, doc: Doc) -> EntityLabels:
+        """RETURNS (Dict[Tuple[int, int], str]): The label of the entity of some tokens, the first one of several."""
+        return {(span.start, span.end): span.label_ for span in reversed(self.spans(doc))}
 
 
 def argument_kind(
-    doc: Doc, events: Sequence[Dict[str, Any]], argument: Dict[str, Any], entities: Optional[EntityKinds]
+    doc: Doc, events: Sequence[Dict[str, Any]], argument: Dict[str, Any], entities: Optional[EntityLabels]
 ) -> Optional[Kind]:
     """Find the kind of span that an argument is.
 
     doc (Doc): The Doc.
     events (Sequence[Dict[str, Any]]): Its events.
     argument (Dict[str, Any]): The argument.
-    entities (Optional[EntityKinds]): The given entities; None if arguments are found in the text.
+    entities (Optional[Dict[Tuple[int, int], str]]): The given entities; None if arguments are found in the text.
     RETURNS (Optional[Kind]): The kind; None if the argument is no given entity.
     """
     if argument.get("event") is not None:
         return "event", events[argument["event"]]["label"]
     if entities is None:
         return "role", argument["role"]
-    label = entities.label(doc, *argument["span"])
+    label = entities.get((*argument["span"],))
     return None if label is None else ("entity", label)

@@ -16,7 +16,7 @@ from ..windows import Windows
 from .base import check_settings, check_weighted
 from .event_answers import write_events
 from .event_docs import install_extensions
-from .event_gold import Annotation
+from .event_gold import Annotation, Node
 from .event_items import BEGIN, INSIDE, OUT, TAGS, EventItems, find_tokens
 from .event_schema import EntityKinds, EventSchema, SchemaBuilder
 
@@ -156,17 +156,24 @@ class Events:
         items = find_tokens(docs, windows, schema, self.max_pairs)
         items.find_triggers = self.triggers_key is None
         nodes = []
-        for unit, index in enumerate(items.unit_docs.tolist()):
-            doc = docs[index]
+        for index, doc in enumerate(docs):
             spans = [("entity", span) for span in (self.entities.spans(doc) if self.entities else ())]
             spans += [("event", span) for span in (spans_of(doc, self.triggers_key) if self.triggers_key else ())]
-            for kind, span in spans:
-                number = schema.numbers.get((kind, span.label_))
-                if number is not None and items.holds(unit, span.start, span.end):
-                    nodes.append((unit, *items.place(unit, span.start, span.end), number))
+            known = [
+                (span.start, span.end, schema.numbers[kind, span.label_])
+                for kind, span in spans
+                if (kind, span.label_) in schema.numbers
+            ]
+            for unit, places in self._held(items, index, known):
+                nodes += [(unit, *items.place(unit, *known[place][:2]), known[place][2]) for place in places]
         if nodes:
             items.given = numpy.unique(numpy.array(nodes, dtype="int64"), axis=0)
         return items
+
+    def _held(self, items: EventItems, index: int, nodes: Sequence[Node], whole: bool = True) -> List[Tuple[int, List[int]]]:
+        """The windows of a Doc, each with the places of the nodes that it has (see `EventItems.held`)."""
+        first = int(numpy.searchsorted(items.unit_docs, index))
+        return list(enumerate(items.held(index, [node[:2] for node in nodes], whole), start=first))
 
     def teach(self, examples: Sequence[Example], items: EventItems) -> None:
         """Note the annotated spans and links, which are looked at in training beside those that the exits find.
@@ -177,16 +184,15 @@ class Events:
         nodes: Dict[Tuple[int, ...], int] = {}
         links = []
         annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
-        for unit, index in enumerate(items.unit_docs.tolist()):
-            here = [
-                nodes.setdefault((unit, *items.place(unit, start, end), kind), len(nodes))
-                if items.holds(unit, start, end)
-                else None
-                for start, end, kind in annotated[index].nodes
-            ]
-            for head, child, output in annotated[index].links:
-                if here[head] is not None and here[child] is not None:
-                    links.append((here[head], here[child], output))
+        for index, found in enumerate(annotated):
+            linked = found.linked()
+            for unit, places in self._held(items, index, found.nodes):
+                here = {}
+                for place in places:
+                    start, end, kind = found.nodes[place]
+                    here[place] = nodes.setdefault((unit, *items.place(unit, start, end), kind), len(nodes))
+                for head in places:
+                    links += [(here[head], here[child], output) for child, output in linked.get(head, ()) if child in here]
         if nodes:
             items.gold = numpy.array(list(nodes), dtype="int64")
         items.known = self._known(examples, items)
@@ -228,18 +234,20 @@ class Events:
         tags = numpy.full((len(items), items.schema.n_layers), OUT)
         annotated = [Annotation(eg, items.schema, self.entities, strict) for eg in examples]
         shared = 0
-        for unit, index in enumerate(items.unit_docs.tolist()):
+        for index, found in enumerate(annotated):
             # The longest first: of spans of a kind that overlap, one can be tagged.
-            for start, end, kind in sorted(annotated[index].nodes, key=lambda node: (node[0] - node[1], node)):
-                begin, stop = items.place(unit, start, end)
-                if kind >= items.schema.n_layers or begin == stop:
-                    continue
-                if (tags[begin:stop, kind] != OUT).any():
-                    shared += 1
-                    continue
-                tags[begin:stop, kind] = INSIDE
-                if items.tokens[begin] == start:
-                    tags[begin, kind] = BEGIN
+            nodes = sorted(found.nodes, key=lambda node: (node[0] - node[1], node))
+            for unit, places in self._held(items, index, nodes, whole=False):
+                for start, end, kind in map(nodes.__getitem__, places):
+                    begin, stop = items.place(unit, start, end)
+                    if kind >= items.schema.n_layers or begin == stop:
+                        continue
+                    if (tags[begin:stop, kind] != OUT).any():
+                        shared += 1
+                        continue
+                    tags[begin:stop, kind] = INSIDE
+                    if items.tokens[begin] == start:
+                        tags[begin, kind] = BEGIN
         return tags, shared
 
     def link_targets(self, items: EventItems, links: Links) -> Tuple[numpy.ndarray, numpy.ndarray]:
@@ -266,11 +274,13 @@ class Events:
         """
         annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
         _, shared = self._tags(examples, items)
-        units = items.by_doc()
         missed = 0
         for index, found in enumerate(annotated):
-            held = [[items.holds(unit, start, end) for start, end, _ in found.nodes] for unit in units[index]]
-            missed += sum(not any(here[head] and here[child] for here in held) for head, child, _ in set(found.links))
+            linked, seen = found.linked(), set()
+            for _, places in self._held(items, index, found.nodes):
+                here = set(places)
+                seen.update((head, *link) for head in places for link in linked.get(head, ()) if link[0] in here)
+            missed += len(set(found.links) - seen)
         strange = sum(found.without_entity for found in annotated)
         start = f"Of what is annotated in the first {len(examples)} documents the component '{name}' cannot find "
         if shared:

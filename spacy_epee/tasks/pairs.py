@@ -80,11 +80,13 @@ def _doc_pairs(
         return None
     low, high = numpy.maximum(first[heads], first[children]), numpy.minimum(last[heads], last[children])
     best, chosen = numpy.full(len(heads), -numpy.inf), low.copy()
-    for step in range(int((high - low).max()) + 1):
-        window = numpy.minimum(low + step, high)
-        value = _fit(pieces[heads], pieces[children], begins[window], ends[window])
-        better = value > best
-        best[better], chosen[better] = value[better], window[better]
+    left, window = numpy.arange(len(heads)), low
+    while len(left):
+        value = _fit(pieces[heads[left]], pieces[children[left]], begins[window], ends[window])
+        better = value > best[left]
+        best[left[better]], chosen[left[better]] = value[better], window[better]
+        more = window < high[left]
+        left, window = left[more], window[more] + 1
     table = numpy.empty((len(heads), COLUMNS), dtype="int64")
     table[:, WINDOW] = rows[chosen]
     tokens = numpy.array([(span.start, span.end) for span in spans], dtype="int64")

@@ -1,5 +1,7 @@
 """Tokens of windows, spans read off tags, and pairs of spans."""
 
+import tracemalloc
+
 import numpy
 import pytest
 from hypothesis import assume, given, settings
@@ -181,3 +183,47 @@ def test_event_tokens_of_windows_left_out_are_held_by_none(note, data):
     start = data.draw(st.integers(0, len(doc) - 1))
     end = data.draw(st.integers(start + 1, min(start + 6, len(doc))))
     assert items.holds(0, start, end) == whole.holds(kept, start, end)
+
+
+@given(words, st.data())
+@settings(max_examples=60, deadline=None)
+def test_event_spans_are_found_in_the_windows_that_hold_them(note, data):
+    docs = make_docs("fever", note, "rash")
+    doc = docs[1]
+    windows = get_windower("bert", "wordpiece", 24, data.draw(st.sampled_from([0, 6, 18])))(docs)
+    items = find_tokens(docs, windows.sample(data.draw(st.sampled_from([1000, 40]))), SCHEMA, 10)
+    places = st.tuples(st.integers(0, len(doc) - 1), st.sampled_from([1, 2, 3, 100]))
+    spans = [(start, min(start + size, len(doc))) for start, size in data.draw(st.lists(places, max_size=8))]
+    units = numpy.flatnonzero(items.unit_docs == 1).tolist()
+    expected = [[place for place, span in enumerate(spans) if items.holds(unit, *span)] for unit in units]
+    assert items.held(1, spans) == expected
+    touched = [[place for place, span in enumerate(spans) if len(range(*items.place(unit, *span)))] for unit in units]
+    for found, wanted in zip(items.held(1, spans, whole=False), touched):
+        assert set(wanted) <= set(found)  # of white space alone there is nothing in any
+
+
+@given(st.lists(st.integers(0, 4), max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_event_pairs_are_counted_without_making_them(kinds):
+    kinds = numpy.array(kinds, dtype="int64")
+    items = make_items([3])
+    total, partners = items._count_pairs(kinds)
+    wanted = items._linkable(kinds)
+    assert total == wanted.sum()
+    assert (partners | ~(wanted.any(axis=0) | wanted.any(axis=1))).all()
+    assert items._linkable(kinds[partners]).sum() == total
+
+
+def test_event_pairs_of_thousands_of_spans_take_no_room_for_those_that_cannot_be_linked():
+    items = make_items([9])
+    nodes = numpy.array([HARM, DRUG, *[(0, i % 9, i % 9 + 1, 3) for i in range(50_000)]])
+    nodes[2:, 3] = 1  # "Change" has no links to itself or to drugs
+    with pytest.warns(UserWarning, match="50002 spans"):  # but "Change" is linked to "Harm"
+        items.pair(nodes)
+    nodes = numpy.array([HARM, DRUG, *[(0, i % 9, i % 9 + 1, 2) for i in range(4_000)]])
+    tracemalloc.start()
+    try:
+        assert len(items.pair(nodes)) == 4_002
+        assert tracemalloc.get_traced_memory()[1] < 300e6
+    finally:
+        tracemalloc.stop()

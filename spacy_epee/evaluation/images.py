@@ -8,7 +8,10 @@ from spacy.training import Example
 
 
 def make_imagecat_scorer() -> Callable:
-    """RETURNS (Callable): The scorer."""
+    """Make the scorer of images, which scores labels as spaCy does those of texts; no answer counts as a wrong one.
+
+    RETURNS (Callable): The scorer, for a component's `scorer`.
+    """
     return score_images
 
 

@@ -15,6 +15,7 @@ from docs_util import (
     OURS,
     ROOT,
     blocks,
+    commands,
     compare_with_defaults,
     load_hooks,
     options_of,
@@ -26,7 +27,9 @@ from docs_util import (
     run_text,
     section,
 )
+from spacy.cli._util import app
 from spacy.language import Language
+from typer.testing import CliRunner
 
 from spacy_epee.cli import COMMANDS
 
@@ -256,3 +259,14 @@ def test_docs_site_builds_and_asks_no_other_machine(tmp_path):
         html = page.read_text(encoding="utf-8")
         assert not re.search(r'<(script|img|iframe)[^>]+src="https?:', html)
         assert not re.search(r'<link[^>]+rel="(stylesheet|preconnect)"[^>]+href="https?:', html)
+
+
+@pytest.mark.slow
+def test_docs_first_commands_work(folder):
+    shutil.rmtree("training")
+    shutil.rmtree("tuned")
+    made = [words[3:] for block in blocks("docs/get-started.md", "bash") for words in commands(block.code) if "spacy" in words]
+    for words in made:
+        short = ["--training.optimizer.learn_rate.total_steps", "4", "--training.eval_frequency", "2"]
+        assert CliRunner().invoke(app, words + short * (words[0] == "train")).exit_code == 0, words
+    assert len(made) == 3 and spacy.load("tuned")("Palpitations since the weekend.").cats

@@ -81,7 +81,7 @@ def run_blocks(name: str) -> Dict[str, Any]:
 
     RETURNS (Dict[str, Any]): The names that its Python blocks have made.
     """
-    namespace: Dict[str, Any] = {"__name__": "shown"}
+    namespace: Dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(name):
         assert block.language in RUN, f"{block.where}: nothing runs a block of '{block.language}'"
         try:
@@ -109,6 +109,7 @@ def run_ini(code: str, namespace: Dict[str, Any]) -> None:
 
 def read_ini(code: str) -> Config:
     """RETURNS (Config): A part of a config. The sections that its own lie in are added, as a user has them."""
+    assert not re.search(r"=.* [#;]", code), "spaCy takes a comment behind a value for a part of it"
     titles = re.findall(r"^\[(.+)\]$", code, flags=re.MULTILINE)
     above = {".".join(title.split(".")[:depth]) for title in titles for depth in range(1, title.count(".") + 1)}
     return Config().from_str("".join(f"[{title}]\n" for title in sorted(above - {*titles})) + code)

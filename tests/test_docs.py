@@ -43,7 +43,7 @@ PRINTED = {
     "docs/images.md": ["'bright'"],
     "docs/several-tasks.md": ["kind \\S+ of 4", "events \\S+ of 4"],
     "docs/rules.md": ["True|False"],
-    "docs/runtimes.md": ["'cardiology'"],
+    "docs/runtimes.md": ["'cardiology'", "\\[\\d.\\d, \\d.\\d\\]"],
     "docs/extending.md": ["ConfidentTwice\\(confidence=0.6, times=2\\)"],
 }
 """What the blocks of a page print, as regular expressions."""

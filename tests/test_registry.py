@@ -41,7 +41,7 @@ def test_registry_resolves(point):
 @pytest.mark.parametrize("point", OURS, ids=lambda point: point.name)
 def test_registry_names_are_in_the_docs(point):
     pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")]
-    assert any(f"{point.name}`" in page or f'{point.name}"' in page or f" {point.name} " in page for page in pages)
+    assert any(point.name in page for page in pages)
 
 
 def run(code):

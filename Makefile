@@ -1,13 +1,14 @@
 # make demo: set up, then train, evaluate and show the early-exiting classifier on the embedded notes
 # make bench: set up, then the classifier of the demo against itself in other libraries, on this machine
 # make test: set up, then the fast tests
+# make docs: set up, then the documentation as a site in build/site
 # make test-newest: the same for the trunk alone, on the newest transformers
 PYTHON ?= python3
 VENV ?= .venv
 NEWEST ?= .venv-newest
 RUN = $(VENV)/bin/python
 
-.PHONY: demo bench test test-newest slow hard lint clean
+.PHONY: demo bench test docs test-newest slow hard lint clean
 
 demo: $(VENV)/ready
 	$(RUN) -m spacy project run all
@@ -20,6 +21,10 @@ bench: $(VENV)/bench
 # A process for each core, with a thread each
 test: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto
+
+# Without a network; a link that leads nowhere is an error
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 # spacy-transformers does not take this version, so that only what runs without it can be tested
 test-newest: $(NEWEST)/ready
@@ -55,4 +60,4 @@ $(NEWEST)/ready: requirements-newest.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(NEWEST) backbones training metrics corpora corpora_derived project.lock
+	rm -rf $(VENV) $(NEWEST) build backbones training metrics corpora corpora_derived project.lock

@@ -10,7 +10,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from spacy.language import Language
 from thinc.api import Config
-from typer.main import get_command
+from typer.main import get_group
 
 from spacy_epee.cli import epee
 
@@ -76,15 +76,34 @@ def settings_of(entry: EntryPoint) -> Tuple[str, List[Tuple[str, str, str, str]]
         text is empty if there is none.
     """
     function = entry.load()
-    text, known = described(function)
+    text, own = described(function)
+    known = {**borrowed(function, text), **own}
     rows = []
     for name, parameter in inspect.signature(function).parameters.items():
         if name in ("nlp", "name") and entry.group == "spacy_factories":
             continue
         default = "" if parameter.default is parameter.empty else repr(parameter.default)
-        kind = inspect.formatannotation(parameter.annotation).replace("typing.", "")
+        kind = re.sub(r"(\w+\.)+", "", inspect.formatannotation(parameter.annotation))  # without modules
         rows.append((name, kind, default, known.get(name, "")))
     return text, rows
+
+
+def borrowed(function: Any, text: str) -> Dict[str, str]:
+    """Texts of settings that a builder passes on: those of the components that its docstring names, and of what it makes.
+
+    function (Callable): What is registered.
+    text (str): What its docstring says it is.
+    RETURNS (Dict[str, str]): {setting: text}.
+    """
+    known: Dict[str, str] = {}
+    factories = {entry.name: entry for entry in entry_points(group="spacy_factories")}
+    for name in re.findall(r"`(\w+)`", text):
+        if name in factories:
+            known.update(described(factories[name].load())[1])
+    made = inspect.signature(function).return_annotation
+    if inspect.isclass(made):
+        known.update(described(made)[1])
+    return known
 
 
 def settings_page() -> str:
@@ -109,8 +128,10 @@ def settings_page() -> str:
 def commands_page() -> str:
     """RETURNS (str): The page of all commands."""
     lines = ["# Command line", "", "Made from the code; `--help` says the same."]
-    command = get_command(epee)
-    for name, own in sorted(command.commands.items()):  # type: ignore[attr-defined]
+    group = get_group(epee)
+    for name in group.list_commands(None):  # type: ignore[arg-type]
+        own = group.get_command(None, name)  # type: ignore[arg-type]
+        assert own is not None
         lines += ["", f"## `python -m spacy epee {name}`", "", textwrap.dedent(own.help or "").strip(), ""]
         lines += ["| | default | |", "|---|---|---|"]
         for parameter in own.params:

@@ -1,6 +1,6 @@
-"""Draw the events of an invented note, for the README.
+"""Draw the events of an invented note, for the documentation.
 
-    python scripts/draw_events.py assets/events.svg
+    python scripts/draw_events.py docs/images/events.svg
 """
 
 from pathlib import Path

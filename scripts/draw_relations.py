@@ -1,6 +1,6 @@
-"""Draw the annotated relations of one embedded note, for the README.
+"""Draw the annotated relations of one embedded note, for the documentation.
 
-    python scripts/draw_relations.py assets/notes/dev.jsonl assets/relations.svg --note 46 --end 12
+    python scripts/draw_relations.py assets/notes/dev.jsonl docs/images/relations.svg --note 46 --end 12
 """
 
 from pathlib import Path

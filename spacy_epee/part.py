@@ -47,8 +47,9 @@ def TextCatTask(
     priority: int = 0,
 ) -> Part:
     """Make a task of the component `epee` that classifies documents. The settings are those of `epee_textcat` and
-    `epee_textcat_multilabel`, with `weight` and `priority` of `Part`.
+    `epee_textcat_multilabel`, with `weight` and `priority`.
 
+    exclusive (bool): Whether exactly one label is true, as for `epee_textcat`; if not, any number, from `threshold` on.
     RETURNS (Part): The task.
     """
     task = TextCat(exclusive=exclusive, label_weights=label_weights, reduce="mean" if exclusive else reduce)
@@ -68,7 +69,7 @@ def RelationsTask(
     priority: int = 0,
 ) -> Part:
     """Make a task of the component `epee` that finds relations between entities. The settings are those of `epee_relations`,
-    with `weight` and `priority` of `Part`. Entities that are hidden are so for all tasks.
+    with `weight` and `priority`. Entities that are hidden are so for all tasks.
 
     RETURNS (Part): The task.
     """
@@ -96,7 +97,7 @@ def EventsTask(
     priority: int = 0,
 ) -> Part:
     """Make a task of the component `epee` that finds events. The settings are those of `epee_events`, with `weight` and
-    `priority` of `Part`.
+    `priority`.
 
     RETURNS (Part): The task.
     """

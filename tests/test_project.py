@@ -21,6 +21,7 @@ from spacy_epee.cli import epee
 
 ROOT = Path(__file__).parent.parent
 CORPORA = ROOT.parent / "shared" / "corpora"
+PAGE = ROOT / "docs" / "projects.md"
 
 
 def load_project():
@@ -97,9 +98,9 @@ def test_project_evaluates_what_it_trains(name):
     assert data.replace("test.jsonl", "train.jsonl") in words(train["name"])
 
 
-def test_project_readme_commands_are_understood():
+def test_project_commands_in_the_docs_are_understood():
     known = {*COMMANDS, *load_project()["workflows"]}
-    lines = re.findall(r"python -m spacy project run (.*)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    lines = re.findall(r"^python -m spacy project run (.*)", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for line in lines:
         context = typer.main.get_command(weasel).commands["run"].make_context("run", shlex.split(line, comments=True))
         assert context.params["subcommand"] in known

@@ -56,7 +56,10 @@ KEYS = ("ev_f", *(f"{name}_{key}" for name in NAMES for key in "prf"), *PER_TYPE
 
 
 def make_events_scorer() -> Callable:
-    """RETURNS (Callable): The scorer of events, for a component's `scorer`."""
+    """Make the scorer of events, which compares the characters of triggers and arguments, labels, roles and attributes.
+
+    RETURNS (Callable): The scorer, for a component's `scorer`.
+    """
     return score_events
 
 

@@ -8,7 +8,12 @@ from spacy.training import Example
 
 
 def make_imagecat_scorer() -> Callable:
-    """RETURNS (Callable): The scorer."""
+    """Make the scorer of images, which scores labels as spaCy does those of texts.
+
+    Where labels are exclusive, no answer is a wrong one.
+
+    RETURNS (Callable): The scorer, for a component's `scorer`.
+    """
     return score_images
 
 

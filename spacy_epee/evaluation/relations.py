@@ -16,7 +16,10 @@ Place = Tuple[int, int, int, int]
 
 
 def make_relations_scorer() -> Callable:
-    """RETURNS (Callable): The scorer of relations, for a component's `scorer`."""
+    """Make the scorer of relations, which compares the characters of head and child, and the label.
+
+    RETURNS (Callable): The scorer, for a component's `scorer`.
+    """
     return score_relations
 
 

@@ -74,7 +74,7 @@ def characters(doc: Doc, name: str) -> Callable[[Sequence[int]], Place]:
     def where(span: Sequence[int]) -> Place:
         start, end = span
         if not 0 <= start < end <= len(starts):
-            raise ValueError(f"`doc._.{name}` has the tokens {start} to {end}, and its document has {len(starts)}.")
+            raise ValueError(f"`doc._.{name}` has tokens that are not in its document, which has {len(starts)}.")
         return starts[start], ends[end - 1]
 
     return where
@@ -190,6 +190,13 @@ def set_place(doc: Doc, where: str) -> None:
 def place_of(doc: Doc) -> str:
     """RETURNS (str): Where the annotation of a Doc comes from; "" if nobody said so."""
     return doc.user_data.get(PLACE, "")
+
+
+def in_place(doc: Doc) -> str:
+    """RETURNS (str): " in FILE, line LINE" for errors, if it is known. What is not known to be a label may be text and is not
+    shown, so that the place has to say which it is."""
+    where = place_of(doc)
+    return f" in {where}" if where else ""
 
 
 @dataclass(frozen=True)

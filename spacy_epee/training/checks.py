@@ -1,6 +1,6 @@
 """What every part of an annotated row is checked for. Errors show nothing of what is in a row."""
 
-from typing import Any, Collection, Dict, List, Literal, Protocol, Sequence, Set, Tuple
+from typing import Any, Dict, List, Literal, Protocol, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc, Span
@@ -116,13 +116,6 @@ def may_be_label(value: Any) -> bool:
 def is_short_line(value: Any) -> bool:
     """RETURNS (bool): Whether a value is a string as long as a label may be, which may be white space."""
     return isinstance(value, str) and len(value) <= LONGEST_LABEL and value.splitlines() == [value]
-
-
-def name_labels(labels: Collection[Any], most: int = 10) -> str:
-    """RETURNS (str): Labels of annotated data as messages show them, up to so many; those that may be text are counted alone."""
-    shown = sorted(label for label in labels if may_be_label(label))[:most]
-    hidden = len(labels) - len(shown)
-    return f"{shown}" if not hidden else f"{shown} and {hidden} more" if shown else f"{hidden} that are no labels"
 
 
 def check_label(label: Any, where: str, field: str = "label") -> None:

@@ -264,6 +264,7 @@ class EarlyExitTransformer(TrainablePipe):
         RETURNS (List[Doc]): Those that are answered.
         """
         try:
+            self._refuse_others(docs)
             self.set_annotations(docs, self.predict(docs))
             return docs
         except FailedDocs as error:
@@ -281,9 +282,16 @@ class EarlyExitTransformer(TrainablePipe):
         """Give Docs to the error handler. If it goes on, those that hold them see that there is no answer."""
         self.get_error_handler()(self.name, self, docs, error)
         for doc in docs:
-            if isinstance(doc, Doc):
+            theirs = doc.user_data.get(EXITS) if isinstance(doc, Doc) else ()
+            if theirs is None or isinstance(theirs, dict):  # it may be what is wrong
                 none = {"layer": 0.0, "depth": 0, "uncertain": True, "units": []}
-                doc.user_data[EXITS] = {**exits_of(doc), self.name: {task: dict(none) for task in self.parts}}
+                doc.user_data[EXITS] = {**(theirs or {}), self.name: {task: dict(none) for task in self.parts}}
+
+    def _refuse_others(self, docs: Sequence[Any]) -> None:
+        """Refuse what is no Doc. An error about what it lacks would hold it, and it may be a text."""
+        other = next((type(doc).__name__ for doc in docs if not isinstance(doc, Doc)), None)
+        if other is not None:
+            raise ValueError(f"The component '{self.name}' was given a {other}, not a Doc. `nlp.make_doc` makes one of a text.")
 
     def predict(self, docs: Iterable[Doc]) -> Dict[str, Answers]:
         """Answer some Docs without changing them.

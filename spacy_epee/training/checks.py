@@ -163,7 +163,7 @@ def annotated(doc: Doc, name: str, where: str) -> List[Dict[str, Any]]:
     where (str): What to call it in errors.
     RETURNS (List[Dict[str, Any]]): The relations or events; none if the Doc is not annotated with them.
     """
-    return objects({f"doc._.{name}": annotation(doc, name) or []}, f"doc._.{name}", where)
+    return objects({f"doc._.{name}": annotation(doc, name, check=False) or []}, f"doc._.{name}", where)
 
 
 def check_tokens(span: Any, length: int, what: str) -> None:

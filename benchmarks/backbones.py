@@ -21,10 +21,10 @@ import torch
 import transformers
 import typer
 from wasabi import msg
+from written import RESULTS, write_results
 
 from spacy_epee.trunk.stepper import LayerStepper
 
-RESULTS = Path(__file__).parent / "results"
 FAMILIES: Dict[str, Dict[str, Any]] = {
     "bert": {},
     "roberta": {},
@@ -152,7 +152,6 @@ def main(
     command = "python " + " ".join(sys.argv)
     torch.manual_seed(0)
     reports: List[Dict[str, Any]] = []
-    out.mkdir(exist_ok=True, parents=True)
     for backbone, model in random_models(layers, width) if backbones is None else saved_models(backbones):
         try:
             report = measure(backbone, model, [1, 32], longest, seconds)
@@ -162,8 +161,8 @@ def main(
         reports.append(report)
         shown = ", ".join(f"batch {size}: {100 * found['overhead']:+.1f} %" for size, found in report["batches"].items())
         msg.good(f"{backbone}: {shown}")
-        srsly.write_json(out / f"{name}.json", {"machine": machine, "command": command, "runs": reports})
-        (out / f"{name}.md").write_text(markdown(name, reports, machine, command) + "\n", encoding="utf-8")
+        figures = {"machine": machine, "command": command, "runs": reports}
+        write_results(name, figures, markdown(name, reports, machine, command), folder=out)
     if not reports:
         msg.fail(f"There is no model for text in {backbones}", exits=1)
     print(markdown(name, reports, machine, command))

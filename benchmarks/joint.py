@@ -16,17 +16,15 @@ from typing import Any, Dict, List
 
 import numpy
 import spacy
-import srsly
 import torch
 import typer
 from corpora import CORPORA, split
 from spacy.training import Example
 from wasabi import msg
+from written import RESULTS, write_results
 
 from spacy_epee.component import EarlyExitTransformer
 from spacy_epee.training.annotations import copy_entities
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def run(nlp, examples: List[Example], full: bool, size: int) -> float:
@@ -109,9 +107,7 @@ def main(
     lines += ["", f"Layers that windows of the joint pipeline run: {report['joint']['exits']['layers']:.2f}.", ""]
     lines += ["Seconds of the joint pipeline as a share of all the others together: "]
     lines[-1] += "; ".join(f"{name}: {share:.2f}" for name, share in report["share"].items()) + "."
-    RESULTS.mkdir(exist_ok=True)
-    srsly.write_json(RESULTS / "joint.json", report)
-    (RESULTS / "joint.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_results("joint", report, "\n".join(lines))
     print("\n".join(lines))
     msg.good(f"Saved to {RESULTS / 'joint.md'}")
 

@@ -15,20 +15,20 @@ from typing import Any, Dict, List, Optional
 
 import matplotlib
 import spacy
-import srsly
 import typer
 from wasabi import msg
+from written import RESULTS, write_results
 
 from spacy_epee.evaluation.benchmark import describe_machine
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.evaluation.memory import watch_memory
 from spacy_epee.exits.rules import EntropyPatience
+from spacy_epee.files import whole_file
 from spacy_epee.training.readers import read_jsonl
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
-RESULTS = Path(__file__).parent / "results" / "long-notes"
 LENGTHS = (300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
@@ -71,7 +71,7 @@ def draw(rows: List[Dict[str, Any]], path: Path) -> None:
         ax.grid(alpha=0.3)
         ax.legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
 
 
 def main(model: Path, data: Path, rounds: int = 3, entropy: float = 0.2, patience: int = 3):
@@ -90,7 +90,6 @@ def main(model: Path, data: Path, rounds: int = 3, entropy: float = 0.2, patienc
         msg.info(f"{tokens} tokens: {row['full']['seconds']:.2f} s")
     machine, command = describe_machine(), " ".join(["python", *sys.argv])
     report = {"command": command, "machine": machine, "rule": rule.to_config(), "rows": rows}
-    srsly.write_json(RESULTS.with_suffix(".json"), report)
     lines = ["# One note, from short to very long", "", f"Made by `{command}`", ""]
     lines += [f"on {machine['cpu']}, {machine['cores']} cores, with the rule {rule.to_config()}. Memory above what the process"]
     lines += ["holds already: exits are run behind the full depth, and find what that has left.", ""]
@@ -103,8 +102,9 @@ def main(model: Path, data: Path, rounds: int = 3, entropy: float = 0.2, patienc
         cells += [_mb(full), f"{exits['seconds']:.2f}", f"{exits['layer']:.0f}", _mb(exits)]
         lines += ["| " + " | ".join(cells) + " |"]
     lines += ["", "![Seconds and memory by length](long-notes.png)", ""]
-    RESULTS.with_suffix(".md").write_text("\n".join(lines))
-    draw(rows, RESULTS.with_suffix(".png"))
+    write_results("long-notes", report, "\n".join(lines))
+    with whole_file(RESULTS / "long-notes.png") as part:
+        draw(rows, part)
 
 
 def _mb(measured: Dict[str, Any]) -> str:

@@ -15,7 +15,6 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy
 import spacy
-import srsly
 import torch
 import typer
 from sklearn.metrics import roc_auc_score
@@ -23,6 +22,7 @@ from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config
 from wasabi import msg
+from written import write_results
 
 from spacy_epee.evaluation.compare import compare, find_component
 from spacy_epee.evaluation.simulate import Replay
@@ -32,7 +32,6 @@ from spacy_epee.training.images import ImageReader
 from spacy_epee.training.readers import read_rows
 
 CONFIG = Path(__file__).parent.parent / "configs" / "imagecat.cfg"
-RESULTS = Path(__file__).parent / "results"
 PIPE, POSITIVE, BATCH = "epee_imagecat", "pneumonia", 16
 TAUS = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9]
 RUNS = [*range(1, 11), None]
@@ -142,8 +141,7 @@ def main(
     msg.table(rows, header=("", "Accuracy", "AUROC", "Layers", "Images/s, batch 1", "batch 32"), divider=True)
     faster = ", ".join(f"{ratio:.2f}x in seconds at batch {size}" for size, ratio in report["speedup_seconds"].items())
     msg.info(f"{report['rule']}: {report['speedup_layers']:.2f}x in layers, {faster}")
-    RESULTS.mkdir(exist_ok=True)
-    srsly.write_json(RESULTS / f"{name}.json", report)
+    write_results(name, report)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy
 import spacy
-import srsly
 import torch
 import transformers
 import typer
 from corpora import CORPORA, split
 from sklearn.metrics import f1_score
 from wasabi import msg
+from written import write_results
 
 from spacy_epee.evaluation import stored
 from spacy_epee.evaluation.compare import compare, find_component
@@ -35,7 +35,6 @@ from spacy_epee.evaluation.scores import count_events
 from spacy_epee.evaluation.simulate import Simulation
 from spacy_epee.exits import rules
 
-RESULTS = Path(__file__).parent / "results"
 TAUS = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9]
 SHARES = [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999]
 MOVES = [0.0001, 0.0003, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
@@ -258,14 +257,13 @@ def main(
     machine = f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {versions}, spaCy {spacy.__version__}"
     command = "python " + " ".join(sys.argv)
     reports = []
-    RESULTS.mkdir(exist_ok=True)
     for run in runs:
         if CORPORA.get(run.split("/")[-1]) is None:
             msg.fail(f"Unknown corpus in {run}; there are {list(CORPORA)}", exits=1)
         msg.divider(run)
         reports.append(measure(run, corpora, models, timed))
-        srsly.write_json(RESULTS / f"{name}.json", {"machine": machine, "command": command, "runs": reports})
-        (RESULTS / f"{name}.md").write_text(markdown(name, reports, machine, command) + "\n", encoding="utf-8")
+        figures = {"machine": machine, "command": command, "runs": reports}
+        write_results(name, figures, markdown(name, reports, machine, command))
     print(markdown(name, reports, machine, command))
 
 

@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import numpy
-import srsly
 import torch
 import typer
 from spacy.util import make_tempdir
 from transformers import AutoModel
 from wasabi import msg
+from written import write_results
 
 from spacy_epee.evaluation.benchmark import describe_machine
 from spacy_epee.trunk.onnx_export import export_trunk, quantize, write
 from spacy_epee.trunk.onnx_stepper import OnnxStepper, undisturbed
 from spacy_epee.trunk.stepper import LayerStepper
 
-RESULTS = Path(__file__).parent / "results" / "stepping-onnx"
 SHAPES = ((1, 36), (8, 36), (8, 256))
 """Rows and wordpieces: a sentence, a pack of sentences, and one of long notes."""
 
@@ -119,7 +118,6 @@ def main(names: List[str], backbones: Path = typer.Option(..., help="Folder of t
                         found.append({"backbone": name, "precision": precision, **row})
                         msg.info(f"{name} {precision} {rows} x {length}: {100 * row['more']:+.1f} %")
     machine, command = describe_machine(), " ".join(["python", *sys.argv])
-    srsly.write_json(RESULTS.with_suffix(".json"), {"command": command, "machine": machine, "rows": found})
     header = ["backbone", "precision", "shape", "padding", "whole, ms", "by layer, ms", "more"]
     lines = ["# Stepping in ONNX Runtime", "", f"Made by `{command}`", "", f"on {machine['cpu']}, {machine['cores']} cores, "]
     lines[-1] += f"ONNX Runtime {machine['versions'].get('onnxruntime')}. Medians of {rounds} rounds in turns."
@@ -128,7 +126,7 @@ def main(names: List[str], backbones: Path = typer.Option(..., help="Folder of t
         cells = [row["backbone"], row["precision"], f"{row['rows']} x {row['wordpieces']}", "some" if row["padded"] else "none"]
         cells += [f"{row['whole_ms']:.2f}", f"{row['steps_ms']:.2f}", f"{100 * row['more']:+.1f} %"]
         lines.append("| " + " | ".join(cells) + " |")
-    RESULTS.with_suffix(".md").write_text("\n".join([*lines, ""]))
+    write_results("stepping-onnx", {"command": command, "machine": machine, "rows": found}, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import numpy
-import srsly
 import typer
 from corpora import CORPORA, split
-from rules import RESULTS, Stored, load
+from rules import Stored, load
 from wasabi import msg
+from written import write_results
 
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.evaluation.simulate import Replay
@@ -165,8 +165,7 @@ def main(
     for run in runs:
         msg.divider(run)
         reports.append(measure(run, corpora, models))
-        srsly.write_json(RESULTS / "stopping.json", {"command": command, "runs": reports})
-        (RESULTS / "stopping.md").write_text(markdown(reports, command) + "\n", encoding="utf-8")
+        write_results("stopping", {"command": command, "runs": reports}, markdown(reports, command))
     print(markdown(reports, command))
 
 

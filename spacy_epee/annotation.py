@@ -6,6 +6,7 @@ merges or splits tokens afterwards (`merge_entities`, any retokenizer) does not 
 
 import zlib
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy
@@ -27,19 +28,21 @@ def _key(name: str) -> Key:
 
 
 
-def annotation(doc: Doc, name: str) -> Optional[List[Dict[str, Any]]]:
+def annotation(doc: Doc, name: str, check: bool = True) -> Optional[List[Dict[str, Any]]]:
     """Read `doc._.relations` or `doc._.events`, without making an empty list of what nobody has set, as `doc._` does.
 
     doc (Doc): The Doc.
     name (str): The attribute.
+    check (bool): Whether to refuse entries that cannot be read. Readers do so field by field.
     RETURNS (Optional[List[Dict[str, Any]]]): Its value, by the tokens that the Doc has now; None if it is not set, or set to
         None: then nothing is known. A span that ends inside a token is that whole token.
     RAISES ValueError: Something else is there, or it was set on another text.
     """
-    value = entries_of(doc, name)
+    value = entries_of(doc, name, check)
     before = _tokens_of(doc, name) if value else None
     if before is None or numpy.array_equal(before, _tokens(doc)):
         return value
+    _check_entries(doc, name, value or ())
     where = characters(doc, name)
     starts, ends = _tokens(doc).T
 
@@ -50,7 +53,7 @@ def annotation(doc: Doc, name: str) -> Optional[List[Dict[str, Any]]]:
     return [_MOVES[name](entry, move) for entry in value]  # type: ignore[union-attr]
 
 
-def entries_of(doc: Doc, name: str) -> Optional[List[Dict[str, Any]]]:
+def entries_of(doc: Doc, name: str, check: bool = True) -> Optional[List[Dict[str, Any]]]:
     """As `annotation`, by the tokens that the Doc had when it was set: for those who go on to `characters`."""
     value = doc.user_data.get(_key(name))
     if value is not None and not (isinstance(value, (list, tuple)) and all(isinstance(entry, dict) for entry in value)):
@@ -58,7 +61,23 @@ def entries_of(doc: Doc, name: str) -> Optional[List[Dict[str, Any]]]:
             f"`doc._.{name}` is no list of objects ({type(value).__name__}). Another component or package may use this attribute "
             "for something else: rename it there."
         )
+    if check:
+        _check_entries(doc, name, value or ())
     return value
+
+
+def _check_entries(doc: Doc, name: str, entries: Sequence[Dict[str, Any]]) -> None:
+    """Refuse entries that cannot be read. What stumbled over them later on would show what they hold.
+
+    RAISES ValueError: There is one.
+    """
+    wrong = next((number for number, entry in enumerate(entries, 1) if not _SHAPES[name](entry)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"`doc._.{name}`{in_place(doc)}: entry {wrong} lacks a field that it needs, or has something else in it than a "
+            "label, a pair of token numbers and so on (see the README). Correct it, or rename the attribute if another package "
+            "sets it."
+        )
 
 
 def characters(doc: Doc, name: str) -> Callable[[Sequence[int]], Place]:
@@ -74,7 +93,7 @@ def characters(doc: Doc, name: str) -> Callable[[Sequence[int]], Place]:
     def where(span: Sequence[int]) -> Place:
         start, end = span
         if not 0 <= start < end <= len(starts):
-            raise ValueError(f"`doc._.{name}` has the tokens {start} to {end}, and its document has {len(starts)}.")
+            raise ValueError(f"`doc._.{name}` has tokens that are not in its document, which has {len(starts)}.")
         return starts[start], ends[end - 1]
 
     return where
@@ -192,6 +211,13 @@ def place_of(doc: Doc) -> str:
     return doc.user_data.get(PLACE, "")
 
 
+def in_place(doc: Doc) -> str:
+    """RETURNS (str): " in FILE, line LINE" for errors, if it is known. What is not known to be a label may be text and is not
+    shown, so that the place has to say which it is."""
+    where = place_of(doc)
+    return f" in {where}" if where else ""
+
+
 @dataclass(frozen=True)
 class _Get:
     """Reads an attribute: an empty list, to be appended to, where nobody has set it."""
@@ -240,6 +266,47 @@ def _tokens_of(doc: Doc, name: str) -> Optional[numpy.ndarray]:
 def _digest(text: str) -> bytes:
     """Four bytes by which another text is noticed."""
     return zlib.crc32(text.encode("utf8", "surrogatepass")).to_bytes(4, "big")
+
+
+def _is_span(value: Any) -> bool:
+    """Whether a value is a pair of token numbers."""
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_relation(entry: Dict[str, Any]) -> bool:
+    return isinstance(entry.get("label"), str) and _is_span(entry.get("head")) and _is_span(entry.get("child"))
+
+
+def _is_event(entry: Dict[str, Any]) -> bool:
+    arguments, attributes = entry.get("arguments", ()), entry.get("attributes", {})
+    return (
+        isinstance(entry.get("label"), str)
+        and _is_span(entry.get("trigger"))
+        and isinstance(arguments, (list, tuple))
+        and all(isinstance(argument, dict) and _is_argument(argument) for argument in arguments)
+        and isinstance(attributes, dict)
+        and all(isinstance(found, dict) and _is_attribute(name, found) for name, found in attributes.items())
+    )
+
+
+def _is_argument(argument: Dict[str, Any]) -> bool:
+    places = argument.get("parent"), argument.get("event")
+    whole = all(place is None or _is_number(place) for place in places)
+    return isinstance(argument.get("role"), str) and _is_span(argument.get("span")) and whole
+
+
+def _is_attribute(name: Any, found: Dict[str, Any]) -> bool:
+    spans = found.get("spans", ())
+    known = isinstance(name, str) and isinstance(found.get("value"), (str, bool))
+    return known and isinstance(spans, (list, tuple)) and all(map(_is_span, spans))
+
+
+_SHAPES: Dict[str, Callable[[Dict[str, Any]], bool]] = {"relations": _is_relation, "events": _is_event}
+"""Whether an entry can be read."""
 
 
 def _move_relation(entry: Dict[str, Any], move: Callable) -> Dict[str, Any]:

@@ -24,7 +24,7 @@ from spacy.vocab import Vocab
 from thinc.api import ConfigValidationError, Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from .annotation import EXITS, copy_doc, exits_of, install
-from .evaluation.unknown import Unknown, find_unknown, has_rivals, labels_elsewhere, showable, without_labels
+from .evaluation.unknown import Unknown, find_unknown, has_rivals, known_names, labels_elsewhere, showable, without_labels
 from .exits.coverage import flag
 from .exits.rules import NEEDS_DOUBT, ExitRule, check_kept, resolve_rule
 from .files import whole_folder
@@ -264,6 +264,7 @@ class EarlyExitTransformer(TrainablePipe):
         RETURNS (List[Doc]): Those that are answered.
         """
         try:
+            self._refuse_others(docs)
             self.set_annotations(docs, self.predict(docs))
             return docs
         except FailedDocs as error:
@@ -281,9 +282,16 @@ class EarlyExitTransformer(TrainablePipe):
         """Give Docs to the error handler. If it goes on, those that hold them see that there is no answer."""
         self.get_error_handler()(self.name, self, docs, error)
         for doc in docs:
-            if isinstance(doc, Doc):
+            theirs = doc.user_data.get(EXITS) if isinstance(doc, Doc) else ()
+            if theirs is None or isinstance(theirs, dict):  # it may be what is wrong
                 none = {"layer": 0.0, "depth": 0, "uncertain": True, "units": []}
-                doc.user_data[EXITS] = {**exits_of(doc), self.name: {task: dict(none) for task in self.parts}}
+                doc.user_data[EXITS] = {**(theirs or {}), self.name: {task: dict(none) for task in self.parts}}
+
+    def _refuse_others(self, docs: Sequence[Any]) -> None:
+        """Refuse what is no Doc. An error about what it lacks would hold it, and it may be a text."""
+        other = next((type(doc).__name__ for doc in docs if not isinstance(doc, Doc)), None)
+        if other is not None:
+            raise ValueError(f"The component '{self.name}' was given a {other}, not a Doc. `nlp.make_doc` makes one of a text.")
 
     def predict(self, docs: Iterable[Doc]) -> Dict[str, Answers]:
         """Answer some Docs without changing them.
@@ -799,7 +807,7 @@ class EarlyExitTransformer(TrainablePipe):
         for task, part in self.parts.items():
             unknown = self.find_unknown(examples, task)
             unknown.warn(self._called(task))
-            scores = self._score(task, examples, unknown, **kwargs)
+            scores = showable(self._score(task, examples, unknown, **kwargs), known_names(self.task_cfg(task)))
             taken = [exits_of(eg.predicted).get(self.name, {}).get(task) for eg in examples]
             layers = [unit["layer"] for entry in taken if entry for unit in entry["units"]]
             scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
@@ -861,7 +869,7 @@ class EarlyExitTransformer(TrainablePipe):
         positive = cfg.get("positive_label")
         if unknown.labels and positive in (scores.get("cats_f_per_type") or {}):  # spaCy asks for it among two labels alone
             scores.update(cats_score=scores["cats_f_per_type"][positive]["f"], cats_score_desc=f"F ({positive})")
-        return showable(scores) if unknown.labels else scores
+        return scores
 
     def score_answers(
         self,
@@ -881,7 +889,8 @@ class EarlyExitTransformer(TrainablePipe):
         """
         task = self._only(task)
         unknown = self.find_unknown(examples, task) if unknown is None else unknown
-        return self._score(task, self.answered(examples, answers, task), unknown, **kwargs)
+        scores = self._score(task, self.answered(examples, answers, task), unknown, **kwargs)
+        return showable(scores, known_names(self.task_cfg(task)))
 
     def answered(self, examples: Sequence[Example], answers: Answers, task: Optional[str] = None) -> List[Example]:
         """Write answers on copies of documents.

@@ -15,7 +15,9 @@ import stat
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator, Optional, Tuple, Union
+from typing import Any, Iterator, Optional, Tuple, Union
+
+from typer import BadParameter
 
 from .errors import raise_alone
 
@@ -38,6 +40,17 @@ FULL_WORDS = (*map(os.strerror, FULL), "free space", "requested and")
 """What errors without a number say of a full disk: those of `shutil.copytree`, which gathers them, and of numpy."""
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+# Typer shows errors of this kind as one line, without a traceback. Newer versions bring a click of their own.
+ClickException: Any = next(kind for kind in BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+class NotWritten(ClickException, OSError):
+    """Something could not be written. Commands of spaCy, such as `spacy train`, end with what it says."""
+
+
+class NotPermitted(NotWritten, PermissionError):
+    """Something may not be written."""
 
 
 @contextmanager
@@ -172,7 +185,7 @@ def _tell(error: OSError, path: Path, place: Path) -> Optional[OSError]:
         reason = "it cannot be written to" if named == str(path) else f"the folder '{place}' cannot be written to"
     else:
         return None
-    kind = PermissionError if error.errno in REFUSED else OSError
+    kind = NotPermitted if error.errno in REFUSED else NotWritten
     told = kind(f"'{path}' was not written, for {reason}; what was there before is as it was")
     told.errno = error.errno
     return told

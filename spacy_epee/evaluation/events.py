@@ -35,7 +35,6 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..annotation import annotation, characters, entries_of
-from ..training.checks import name_labels
 
 Place = Tuple[int, int]
 """The characters of a span."""
@@ -98,7 +97,7 @@ def score_events(
                 by_type[key].setdefault(kind, PRFScore()).score_set(*parts)
     if strange:
         warnings.warn(
-            f"Events with the labels {name_labels(strange)} are annotated and not scored: only {list(labels or ())} are."
+            f"Events with {len(strange)} other labels are annotated and not scored: only {list(labels or ())} are."
         )
     scores: Dict[str, Any] = {**dict.fromkeys(KEYS), "ev_triggers": triggers}
     if not len(totals["ev_trigger"]):

@@ -11,6 +11,7 @@ from ..annotation import annotation
 from ..loop import Answers
 from .sample import count_labels
 from .spread import spread
+from .unknown import UNKNOWN, known_names, rename_unknown
 
 if TYPE_CHECKING:
     from ..component import EarlyExitTransformer
@@ -34,6 +35,7 @@ class Scoring:
     unknown (Unknown): What no answer can be.
     counts (Dict[str, int]): In how many documents each label is annotated.
     annotated (bool): Whether there is anything to score against.
+    known (Set[str]): The labels that the task knows. The others are not shown.
     counted (List[str]): The labels that count in a mean over labels.
     left_out (List[str]): Those that are in too few documents for that.
     """
@@ -66,8 +68,10 @@ class Scoring:
         macro = self.task.assigns == "doc.cats" and "positive_label" not in component.task_cfg(self.name)
         # Where labels do not exclude each other, documents with a label are told from those without it.
         enough = self.counts if self.task.exclusive else {x: min(n, self.n_docs - n) for x, n in self.counts.items()}
-        self.left_out = [label for label, count in enough.items() if macro and count < fewest]
-        self.counted = [label for label in self.counts if label not in self.left_out]
+        few = [label for label, count in enough.items() if macro and count < fewest]
+        self.counted = [label for label in self.counts if label not in few]
+        self.known = known_names(component.task_cfg(self.name))
+        self.left_out = [label if label in self.known else UNKNOWN for label in few]
         self.absent = [label for label, count in self.counts.items() if macro and not count and not fewest and self.annotated]
 
     @property
@@ -129,7 +133,8 @@ class Scoring:
     def per_label(self, scores: Dict[str, Any]) -> Dict[str, Dict[str, Optional[float]]]:
         """RETURNS (Dict[str, Dict[str, Optional[float]]]): "p", "r" and "f" of each label, None where no document has it."""
         found = (scores.get(self.task.per_label) or {}) if self.annotated else {}
-        return {label: dict(own) if self.counts.get(label, 1) else dict.fromkeys(own) for label, own in found.items()}
+        figures = {label: dict(own) if self.counts.get(label, 1) else dict.fromkeys(own) for label, own in found.items()}
+        return rename_unknown(figures, self.known)
 
     def spread(self, one: Answered, other: Answered) -> Optional[float]:
         """How far the difference of the main figures of two answers may be luck.

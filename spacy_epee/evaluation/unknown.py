@@ -2,18 +2,21 @@
 
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Collection, Dict, List, Sequence
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Sequence, Set
 
 import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..annotation import copy_doc, exits_of
-from ..training.checks import may_be_label, name_labels
+from ..annotation import copy_doc, exits_of, in_place
 
 if TYPE_CHECKING:
     from ..component import EarlyExitTransformer
+
+
+UNKNOWN = "(unknown)"
+"""What labels are called that a task does not know."""
 
 
 @dataclass
@@ -24,21 +27,23 @@ class Unknown:
     labels (List[str]): The labels, in order.
     with_labels (List[int]): The documents that have one of them.
     without (List[int]): Those in which one of several labels must be true, and none is.
+    first (str): Where the first document with one of the labels is from, as `in_place` says it.
     """
 
     documents: int = 0
     labels: List[str] = field(default_factory=list)
     with_labels: List[int] = field(default_factory=list)
     without: List[int] = field(default_factory=list)
+    first: str = ""
 
     def of(self, docs: numpy.ndarray) -> "Unknown":
         """RETURNS (Unknown): The same of some of the documents, (D,) bool."""
         places = numpy.cumsum(docs) - 1
         own = [[int(places[doc]) for doc in found if docs[doc]] for found in (self.with_labels, self.without)]
-        return Unknown(int(docs.sum()), self.labels, *own)
+        return Unknown(int(docs.sum()), self.labels, *own, self.first)
 
     def warn(self, called: str) -> None:
-        """Say so, once for all.
+        """Say so, once for all, without the labels: they are not known to be any, and may be text.
 
         called (str): What to call the task.
         """
@@ -46,8 +51,8 @@ class Unknown:
         if self.labels:
             parts.append(
                 f"{len(self.with_labels)} of {self.documents} documents are annotated with labels that {called} does not know "
-                f"({name_labels(self.labels)}). They count as missed: train it with data that have them, or correct the "
-                "annotation."
+                f"({len(self.labels)}, the first{self.first or ' in document ' + str(self.with_labels[0] + 1)}). They count as "
+                "missed: train it with data that have them, or correct the annotation."
             )
         if self.without:
             parts.append(
@@ -77,6 +82,7 @@ def find_unknown(task: Any, labels: Collection[str], examples: Sequence[Example]
         strange = true.difference(labels, elsewhere)
         if strange:
             names.update(dict.fromkeys(sorted(strange)))
+            found.first = found.first if found.with_labels else in_place(eg.reference)
             found.with_labels.append(number)
         elif one and not set(labels).isdisjoint(eg.reference.cats):
             found.without.append(number)
@@ -109,11 +115,25 @@ def without_labels(eg: Example, labels: Collection[str]) -> Example:
     return Example(eg.predicted, reference)
 
 
-def showable(scores: Any) -> Any:
-    """RETURNS (Any): Figures whose names can be shown and saved: a label that may be text has none."""
-    if not isinstance(scores, dict):
-        return scores
-    return {name if may_be_label(name) else "(no label)": showable(value) for name, value in scores.items()}
+def known_names(cfg: Dict[str, Any]) -> Set[str]:
+    """RETURNS (Set[str]): The labels that a task knows, and the roles of events, by what is saved of it."""
+    return {*cfg["labels"], *(name for _, name, _ in cfg.get("schema", {}).get("outputs", ()))}
+
+
+def showable(scores: Dict[str, Any], known: Collection[str]) -> Dict[str, Any]:
+    """Give labels that a task does not know one name, for they may be text, and figures are shown and saved. All of them are
+    missed.
+
+    scores (Dict[str, Any]): The figures of a scorer.
+    known (Collection[str]): What `known_names` returned.
+    RETURNS (Dict[str, Any]): The figures.
+    """
+    return {name: rename_unknown(value, known) if name.endswith("_per_type") else value for name, value in scores.items()}
+
+
+def rename_unknown(figures: Any, known: Collection[str]) -> Any:
+    """RETURNS (Any): The figures of labels, with one name for all that are not known."""
+    return {name if name in known else UNKNOWN: own for name, own in figures.items()} if isinstance(figures, dict) else figures
 
 
 def has_rivals(examples: Sequence[Example], component: str, task: str) -> bool:

@@ -5,8 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..annotation import annotation
-from ..training.checks import name_labels
+from ..annotation import annotation, in_place
 from .event_schema import EntityKinds, EntityLabels, EventSchema, Kind, argument_kind
 
 Node = Tuple[int, int, int]
@@ -82,7 +81,7 @@ class Annotation:
             if not self.strict:
                 return None
             raise ValueError(
-                f"An example has the {kind[0]} {name_labels([kind[1]])}, and the component knows only "
+                f"An example{in_place(doc)} has an unknown {kind[0]}, and the component knows only "
                 f"{[name for what, name in self.schema.kinds if what == kind[0]]}. Add what is missing when initializing (data "
                 "that have it), or correct the data."
             )
@@ -98,8 +97,7 @@ class Annotation:
         if output is not None:
             self.links.append((head, child, output))
         elif self.strict:
-            shown = name_labels([name] if value is None or value is True else [f"{name} = {value}"])
             raise ValueError(
-                f"An example has the {what} {shown}, which no data had when the component was initialized. Initialize it with "
-                "data that have it, or correct the data."
+                f"An example{in_place(self.example.reference)} has an unknown {what} or value of it, or has it where no data had "
+                "it when the component was initialized. Initialize it with data that have it, or correct the data."
             )

@@ -9,11 +9,10 @@ from spacy.errors import Errors
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..annotation import annotate, annotation, entries_of, install_annotation, place_of
+from ..annotation import annotate, annotation, entries_of, in_place, install_annotation
 from ..evaluation.relations import Place, places
 from ..loop import Answers
 from ..settings import check_number
-from ..training.checks import name_labels
 from ..windows import Windows
 from .base import NoLinks, check_settings, check_weighted
 from .candidates import EntityPairs
@@ -114,7 +113,7 @@ class Relations(NoLinks):
         """
         labels: Dict[str, None] = {}
         types: Set[str] = set()
-        several: List[List[Tuple[str, List[str]]]] = []
+        several: List[List[str]] = []
         for eg in examples:
             several.append(self._several(eg.reference))
             labels.update(dict.fromkeys(entry["label"] for entry in annotation(eg.reference, "relations") or ()))
@@ -160,10 +159,11 @@ class Relations(NoLinks):
         gold = [self.gold(eg.reference) for eg in examples]
         unknown = {label for found in gold for given in found.values() for label in given} - set(numbers)
         if strict and unknown:
+            first = next(eg for eg, found in zip(examples, gold) if any(given & unknown for given in found.values()))
             raise ValueError(
-                f"An example has relations {name_labels(unknown)}, and the component knows only {list(labels)}. Add the "
-                "missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or correct "
-                "the data."
+                f"An example{in_place(first.reference)} has unknown relations, and the component knows only {list(labels)}. Add "
+                "the missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
+                "correct the data."
             )
         self._refuse_several([self._several(eg.reference) for eg in examples])
         truths = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
@@ -179,25 +179,24 @@ class Relations(NoLinks):
         known = numpy.array([annotation(eg.reference, "relations") is not None for eg in examples], dtype=bool)
         return truths, numpy.ones_like(truths) * (known[items.docs] & ~strange)[:, None]
 
-    def _several(self, doc: Doc) -> List[Tuple[str, List[str]]]:
-        """RETURNS (List[Tuple[str, List[str]]]): Where a Doc comes from, and the labels of each pair that has too many."""
+    def _several(self, doc: Doc) -> List[str]:
+        """RETURNS (List[str]): Where a Doc comes from, for each pair that has too many labels."""
         pairs = self.gold(doc).values() if self.exclusive else ()
-        return [(place_of(doc), sorted(given)) for given in pairs if len(given) > 1]
+        return [in_place(doc) for given in pairs if len(given) > 1]
 
-    def _refuse_several(self, found: Sequence[List[Tuple[str, List[str]]]]) -> None:
+    def _refuse_several(self, found: Sequence[List[str]]) -> None:
         """Refuse pairs with several labels where labels are exclusive.
 
-        found (Sequence[List[Tuple[str, List[str]]]]): Such pairs of each document, see `_several`.
+        found (Sequence[List[str]]): Such pairs of each document, see `_several`.
         RAISES ValueError: There are some.
         """
         pairs, n_docs = [pair for own in found for pair in own], sum(map(bool, found))
         if not pairs:
             return
-        where, labels = pairs[0]
-        place = f" in {where}" if where else ""
+        place = f", the first{pairs[0]}," if pairs[0] else ""
         both = " `candidates.symmetric = true` takes the two directions of a pair as one." if self.candidates.symmetric else ""
         raise ValueError(
-            f"{len(pairs)} pairs of entities in {n_docs} documents have several relations, the first{place} {labels}, and the "
+            f"{len(pairs)} pairs of entities in {n_docs} documents have several relations{place} and the "
             f"labels of this component are exclusive.{both} Correct the data, or set `exclusive = false`."
         )
 

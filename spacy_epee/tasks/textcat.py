@@ -7,9 +7,9 @@ from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..annotation import in_place
 from ..items import Items, whole_docs
 from ..loop import Answers
-from ..training.checks import name_labels
 from ..windows import Windows
 from .base import NoLinks, check_settings, check_weighted
 
@@ -108,7 +108,7 @@ class TextCat(NoLinks):
             cats = eg.reference.cats
             for value in cats.values():
                 if value not in (0, 1):
-                    raise ValueError(Errors.E851.format(val=value))
+                    raise ValueError(f"An example{in_place(eg.reference)} has a label whose value is not 0 or 1 in `doc.cats`.")
             for column, label in enumerate(labels):
                 if label in cats:
                     truths[row, column] = cats[label]
@@ -117,15 +117,16 @@ class TextCat(NoLinks):
             known = truths[row].sum()
             if strict and strange and not (known if self.exclusive else given[row].any()):
                 raise ValueError(
-                    f"An example is labelled {name_labels(strange)}, and the component knows only {list(labels)}. Add the "
-                    "missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
+                    f"An example{in_place(eg.reference)} has unknown labels, and the component knows only {list(labels)}. Add "
+                    "the missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
                     "correct the data."
                 )
             if self.exclusive:
                 if known > 1:
                     raise ValueError(
-                        f"An example has several true labels, {name_labels(self.true_labels(eg.reference))}, and the "
-                        "labels of this component are exclusive. Correct the data, or use the factory 'epee_textcat_multilabel'."
+                        f"An example{in_place(eg.reference)} has several true labels, "
+                        f"{[label for label in labels if cats.get(label)]}, and the labels of this component are exclusive. "
+                        "Correct the data, or use the factory 'epee_textcat_multilabel'."
                     )
                 # With one label true the others are false, named or not; with none, nothing is known.
                 given[row] = known

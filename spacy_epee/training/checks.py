@@ -1,6 +1,6 @@
 """What every part of an annotated row is checked for. Errors show nothing of what is in a row."""
 
-from typing import Any, Collection, Dict, List, Literal, Protocol, Sequence, Set, Tuple
+from typing import Any, Dict, List, Literal, Protocol, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc, Span
@@ -118,13 +118,6 @@ def is_short_line(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST_LABEL and value.splitlines() == [value]
 
 
-def name_labels(labels: Collection[Any], most: int = 10) -> str:
-    """RETURNS (str): Labels of annotated data as messages show them, up to so many; those that may be text are counted alone."""
-    shown = sorted(label for label in labels if may_be_label(label))[:most]
-    hidden = len(labels) - len(shown)
-    return f"{shown}" if not hidden else f"{shown} and {hidden} more" if shown else f"{hidden} that are no labels"
-
-
 def check_label(label: Any, where: str, field: str = "label") -> None:
     """Refuse what cannot be a label.
 
@@ -170,7 +163,7 @@ def annotated(doc: Doc, name: str, where: str) -> List[Dict[str, Any]]:
     where (str): What to call it in errors.
     RETURNS (List[Dict[str, Any]]): The relations or events; none if the Doc is not annotated with them.
     """
-    return objects({f"doc._.{name}": annotation(doc, name) or []}, f"doc._.{name}", where)
+    return objects({f"doc._.{name}": annotation(doc, name, check=False) or []}, f"doc._.{name}", where)
 
 
 def check_tokens(span: Any, length: int, what: str) -> None:

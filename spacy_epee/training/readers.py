@@ -149,7 +149,6 @@ def _references(
             if found is not None:
                 annotate(eg.reference, name, as_lists(found))
         count_doubles(eg.reference, where, doubles)
-        set_place(eg.reference, where)
         yield eg.reference
     warn_doubles(doubles)
 
@@ -193,6 +192,7 @@ def _read_docbin(nlp: Language, file: Path) -> Iterator[Tuple[str, Example]]:
         if eg is None:
             return
         check_cats({"cats": eg.reference.cats}, "cats", where)
+        set_place(eg.reference, where)
         yield where, eg
 
 
@@ -265,6 +265,7 @@ def make_docs(nlp: Language, rows: Sequence[Line], cats: str = "cats") -> Iterat
     for line, found in zip(rows, read_cats([line.row for line in rows], cats)):
         doc = make_doc(nlp, line.row.get("text", ""), line.where)
         doc.cats = found
+        set_place(doc, line.where)
         yield doc
 
 

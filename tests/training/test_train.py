@@ -1,13 +1,16 @@
 """`spacy train` with the configs of the project, from end to end on tiny data."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 import spacy
 import torch
+from spacy.cli import app
 from spacy.cli.train import train
 from thinc.api import Adam
+from typer.testing import CliRunner
 from util import SENTENCES, make_examples, make_nlp
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
@@ -81,3 +84,28 @@ def test_train_averages_are_used_and_given_back(backbone):
     assert averaged > 10
     for module, weights in zip(modules, before):
         assert all(torch.equal(part, weights[name]) for name, part in module.state_dict().items())
+
+
+@pytest.mark.parametrize("saves", [0, 2])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_train_ends_on_a_full_disk_with_a_line(number, saves, data, backbone, tmp_path, monkeypatch):
+    """The last save, here the third, is after the training loop."""
+    from spacy_epee import component
+
+    write, written = component._write, []
+
+    def fill(path, content):
+        if path.name == "model" and len(written) == saves:
+            raise OSError(number, "No space left on device", str(path))
+        written.extend([path] if path.name == "model" else [])
+        write(path, content)
+
+    monkeypatch.setattr(component, "_write", fill)
+    settings = [part for name, value in short(data, backbone).items() for part in (f"--{name}", str(value))]
+    arguments = ["train", str(CONFIGS / "textcat.cfg"), "--output", str(tmp_path / "out"), *settings]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 1 and isinstance(found.exception, SystemExit), repr(found.exception)
+    said = " ".join(found.output.replace("│", " ").split()).replace(" /", "/")
+    assert "model-last' was not written, for the disk is full; what was there before is as it was" in said
+    assert "Traceback" not in said and "Errno" not in said
+    assert (tmp_path / "out" / "model-last").exists() == bool(saves)

@@ -34,9 +34,9 @@ test-newest: $(NEWEST)/ready
 slow: $(VENV)/ready
 	$(RUN) -m pytest -q -m slow
 
-# Kills, full disks and other rough treatment
+# Kills, full disks, damage, hostile texts, threads and growth: about ten minutes
 hard: $(VENV)/ready
-	$(RUN) -m pytest -q -m hard
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto -m hard
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .

@@ -125,5 +125,5 @@ def _one_thread() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=no_fork.begin_fork, after_in_parent=no_fork.end_fork, after_in_child=no_fork.end_fork)
     os.register_at_fork(after_in_child=_one_thread)
-if multiprocessing.parent_process() is not None:
-    _one_thread()
+if multiprocessing.parent_process() is not None or getattr(multiprocessing.current_process(), "_inheriting", False):
+    _one_thread()  # the latter while the new process still reads what it was given, a pipeline for example

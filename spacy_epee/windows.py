@@ -177,7 +177,7 @@ def farthest_from_edges(places: numpy.ndarray, starts: numpy.ndarray, stops: num
     stops (ndarray): The places behind their ends, in rising order, (W,).
     RETURNS (ndarray): The window of each place, the first of two that are as good, (P,).
     """
-    # The later a window, the nearer is its left edge: it is the first of those with the place in their left half, or the one before.
+    # The later a window, the nearer is its left edge: it is the first with the place in its left half, or the one before.
     after = numpy.minimum(numpy.searchsorted(starts + stops, 2 * places), len(starts) - 1)
     before = numpy.maximum(after - 1, 0)
     room = [numpy.minimum(places - starts[which], stops[which] - places) for which in (before, after)]

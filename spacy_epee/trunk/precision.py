@@ -32,9 +32,9 @@ def computes_in_bfloat16(device: torch.device) -> bool:
 
 
 KERNELS = 64
-"""How many kernels oneDNN may keep in training. It makes new ones for each shape of a batch in bfloat16, and by default keeps 1,024:
-half a gigabyte, of which hardly any is needed again (two layers of width 32, 100 updates: 1,667 MB and 34 s, with 64 of them 1,121
-MB and 32 s)."""
+"""How many kernels oneDNN may keep in training. In bfloat16 it makes new ones for each shape of a batch, and by default keeps
+1,024: half a gigabyte, of which hardly any is needed again (two layers of width 32, 100 updates: 1,667 MB and 34 s, with 64 of
+them 1,121 MB and 32 s)."""
 
 
 def bound_kernels() -> None:

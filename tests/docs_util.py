@@ -289,9 +289,9 @@ def prepare(folder: Path, backbone: Path) -> Path:
     """
     import events_util
     from images_util import make_image_backbone, make_image_nlp, make_pixels
+    from joint_util import make_joint_nlp
     from PIL import Image
     from relations_util import make_relations_nlp
-    from test_joint import make_joint_nlp
     from util import make_nlp
 
     labels = ("cardiology", "psychiatry", "surgery")

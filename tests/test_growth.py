@@ -1,5 +1,5 @@
 """What is worked out of a document grows with it and no faster: four times the text takes about four times the memory, and the
-windows are not all gone through for each entity. The whole way is measured in hard/test_growth.py."""
+windows are not all gone through for each entity. The whole way is measured in hard/test_growth_curves.py."""
 
 import tracemalloc
 
@@ -7,7 +7,7 @@ import pytest
 import spacy
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from test_windows import get_windower
+from windows_util import get_windower
 
 from spacy_epee.tasks.candidates import EntityPairs
 from spacy_epee.tasks.event_docs import install_extensions

@@ -2,11 +2,10 @@
 
 import json
 
-import events_util
 import numpy
 import pytest
-import relations_util
 import spacy
+from joint_util import RULES, TEXTS, make_example, make_joint_nlp
 from relations_util import tag
 from spacy.tokens import DocBin
 from spacy.training import Example
@@ -14,67 +13,11 @@ from thinc.api import Adam
 
 from spacy_epee.exits import rules
 from spacy_epee.model import get_heads, get_stepper
-from spacy_epee.tasks.event_docs import Event, install_extensions
+from spacy_epee.tasks.event_docs import Event
 from spacy_epee.tasks.relations import Relation
 
-TEXTS = (*relations_util.TEXTS[:4], *events_util.TEXTS[:3])
 LONG = " ".join([*TEXTS] * 3)
 NOTES = [TEXTS[0], "", TEXTS[3], LONG, TEXTS[1], "Codeine.", TEXTS[5], TEXTS[2], " \n"]
-RULES = {"kind": rules.Entropy(0.55), "relations": rules.EntropyPatience(0.7, 1), "events": rules.Patience(1)}
-
-
-def block(rule):
-    return None if rule is None else rule.to_config()
-
-
-def make_example(nlp, text, known=("kind", "relations", "events")):
-    """Make an example that is annotated for some tasks."""
-    install_extensions()
-    doc = tag(nlp.make_doc(text))
-    if "kind" in known:
-        doc.cats = {"drug": float(len(doc.ents) > 0), "none": float(not doc.ents)}
-    if "relations" in known:
-        doc._.relations = relations_util.make_example(nlp, text).reference._.relations
-    if "events" in known:
-        doc._.events = events_util.make_example(nlp, text).reference._.events
-    return Example(tag(nlp.make_doc(text)), doc)
-
-
-def make_joint_nlp(
-    backbone, names=("kind", "relations", "events"), exits=RULES, steps=0, known=None, more=None, trunk=None, **settings
-):
-    """Make a pipeline of one component with some tasks."""
-    spacy.util.fix_random_seed(0)
-    tasks = {
-        "kind": {"@misc": "spacy-epee.TextCatTask.v1", "scorer": {"@scorers": "spacy.textcat_scorer.v2"}},
-        "relations": {
-            "@misc": "spacy-epee.RelationsTask.v1",
-            "candidates": {"@misc": "spacy-epee.EntityPairs.v1", "labels": [["Drug", "Problem"]]},
-            "scorer": {"@scorers": "spacy-epee.relations_scorer.v1"},
-        },
-        "events": {"@misc": "spacy-epee.EventsTask.v1", "scorer": {"@scorers": "spacy-epee.events_scorer.v1"}},
-    }
-    heads = {
-        "kind": {"@architectures": "spacy-epee.PooledHead.v1"},
-        "relations": {"@architectures": "spacy-epee.PairHead.v1", "hidden": 16},
-        "events": {"@architectures": "spacy-epee.EventHead.v1", "hidden": 16},
-    }
-    nlp = spacy.blank("en")
-    config = {
-        "model": {
-            "trunk": {"name": str(backbone), "window": 48, "overlap": 8, **(trunk or {})},
-            "heads": {name: heads[name] for name in names},
-        },
-        "tasks": {name: {**tasks[name], "exit": block(exits.get(name)), **((more or {}).get(name) or {})} for name in names},
-        **settings,
-    }
-    nlp.add_pipe("epee", config=config)
-    examples = [make_example(nlp, text) for text in TEXTS]
-    nlp.initialize(lambda: examples)
-    optimizer = Adam(0.002)
-    for _ in range(steps):
-        nlp.update([make_example(nlp, text, known or names) for text in TEXTS], sgd=optimizer)
-    return nlp
 
 
 @pytest.fixture(scope="module")

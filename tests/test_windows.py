@@ -1,16 +1,15 @@
 import json
-from functools import lru_cache
 from typing import List
 
 import numpy
 import pytest
-import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertTokenizer
 from util import POSITIONS, SENTENCES, make_nlp, make_texts, make_tokenizer, make_words
+from windows_util import blank, get_windower, make_docs
 
 from spacy_epee.model import get_stepper, get_windows
 from spacy_epee.windows import Windower, Windows, cut, farthest_from_edges, pack
@@ -25,20 +24,6 @@ snippets = st.sampled_from(
 )
 texts = st.lists(st.one_of(snippets, st.text(max_size=6)), max_size=60).map(" ".join)
 words = st.lists(st.sampled_from(make_words() + [".", ",", ":"]), min_size=1, max_size=80).map(" ".join)
-
-
-@lru_cache(maxsize=None)
-def get_windower(special: str = "bert", kind: str = "wordpiece", size: int = 16, overlap: int = 4) -> Windower:
-    return Windower(make_tokenizer(special, kind), size, overlap)
-
-
-@lru_cache(maxsize=None)
-def blank():
-    return spacy.blank("en")
-
-
-def make_docs(*texts: str) -> List[Doc]:
-    return [blank().make_doc(text) for text in texts]
 
 
 def pieces_of(windower: Windower, text: str) -> List[int]:

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from joint_util import TEXTS, make_example, make_joint_nlp
 from spacy.cli._util import app
-from test_joint import TEXTS, make_example, make_joint_nlp
 from typer.testing import CliRunner
 
 

@@ -161,8 +161,8 @@ def test_tune_temperatures_of_a_promise_come_from_the_other_half(folder, tmp_pat
 
 
 def test_tune_of_a_task_of_several(backbone, tmp_path):
-    from test_joint import RULES, make_example, make_joint_nlp
-    from test_joint import TEXTS as JOINT_TEXTS
+    from joint_util import RULES, make_example, make_joint_nlp
+    from joint_util import TEXTS as JOINT_TEXTS
 
     nlp = make_joint_nlp(backbone, steps=10)
     DocBin(docs=[make_example(nlp, text).reference for text in JOINT_TEXTS], store_user_data=True).to_disk(tmp_path / "dev.spacy")

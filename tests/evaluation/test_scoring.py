@@ -30,7 +30,7 @@ def make(kind, backbone):
         nlp, task = make_image_nlp(make_image_backbone(backbone.parent / "vit")), None
         examples = make_image_examples(nlp, 12)
     elif kind == "joint":
-        from test_joint import TEXTS, make_example, make_joint_nlp
+        from joint_util import TEXTS, make_example, make_joint_nlp
 
         nlp, task = make_joint_nlp(backbone, steps=20), "relations"
         examples = [make_example(nlp, text) for text in TEXTS]

@@ -17,7 +17,7 @@ import events_util
 import relations_util
 import spacy
 from images_util import make_image_backbone, make_image_docs, make_image_examples
-from test_joint import make_joint_nlp
+from joint_util import make_joint_nlp
 from thinc.api import Adam
 from util import SENTENCES, make_backbone, make_examples, make_nlp
 

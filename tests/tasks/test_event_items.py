@@ -6,8 +6,8 @@ import numpy
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_windows import get_windower, make_docs
 from util import make_words
+from windows_util import get_windower, make_docs
 
 from spacy_epee.tasks.event_items import NO_NODES, EventItems, find_tokens
 from spacy_epee.tasks.event_schema import EventSchema

@@ -9,7 +9,7 @@ import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Span
-from test_windows import get_windower
+from windows_util import get_windower
 
 from spacy_epee.tasks.candidates import EntityPairs
 from spacy_epee.tasks.pairs import find_pairs

@@ -56,7 +56,7 @@ def test_table_says_which_scores_its_columns_are_and_how_many_passes_are_made(nl
 
 
 def test_table_of_several_tasks_says_which_scores_its_columns_are(backbone):
-    from test_joint import make_joint_nlp
+    from joint_util import make_joint_nlp
 
     nlp = make_joint_nlp(backbone, steps=0)
     nlp.config["training"]["score_weights"] = {"kind_cats_score": 0.5, "relations_rel_micro_f": 0.5, "exit_layer": 0.0}

@@ -27,9 +27,9 @@ def make_pipeline(kind: str, folder: Path):
     import spacy
     from events_util import TEXTS, make_events_nlp
     from events_util import make_example as make_told
+    from joint_util import make_joint_nlp
     from relations_util import make_relations_nlp
     from spacy.tokens import Doc, Span
-    from test_joint import make_joint_nlp
     from util import make_backbone, make_nlp, make_words
 
     from spacy_epee.tasks.candidates import EntityPairs

@@ -70,7 +70,7 @@ def test_memory_grows_with_the_document(what):
     peaks = []
     for size in (8_000, 32_000):
         doc = make_doc(size)
-        windows = get_windower()([doc])
+        windows = get_windower(size=64, overlap=8)([doc])
         tracemalloc.start()
         try:
             work(what, doc, windows)

@@ -44,8 +44,9 @@ def test_bad_input_two_true_exclusive_labels(backbone):
 
 def test_bad_input_unknown_label_in_update(backbone):
     nlp = start(backbone)
-    with pytest.raises(ValueError, match=r"\['C'\].*initialize.components"):
-        nlp.update([Example.from_dict(nlp.make_doc("rash"), {"cats": {"C": 1.0}})])
+    with pytest.raises(ValueError, match="unknown labels.*initialize.components") as error:
+        nlp.update([Example.from_dict(nlp.make_doc("rash"), {"cats": {"STRANGE": 1.0}})])
+    assert "STRANGE" not in str(error.value)
 
 
 def test_bad_input_labels_of_another_component_are_left_alone(backbone):

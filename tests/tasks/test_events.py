@@ -323,15 +323,17 @@ def test_events_settings_that_mean_nothing_are_refused(settings, words):
 def test_events_unknown_role_is_refused(trained):
     eg = make_example(trained, TEXTS[0])
     eg.reference._.events[0]["arguments"][0]["role"] = "Culprit"
-    with pytest.raises(ValueError, match="Culprit"):
+    with pytest.raises(ValueError, match="an unknown role.*'Dose'") as error:
         trained.update([eg])
+    assert "Culprit" not in str(error.value)
 
 
 def test_events_unknown_label_is_refused(trained):
     eg = make_example(trained, TEXTS[0])
     eg.reference._.events[0]["label"] = "Miracle"
-    with pytest.raises(ValueError, match="Miracle"):
+    with pytest.raises(ValueError, match="an unknown event.*'Harm'") as error:
         trained.update([eg])
+    assert "Miracle" not in str(error.value)
 
 
 def test_events_without_any_event_in_the_data_are_refused(backbone):

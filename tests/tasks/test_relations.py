@@ -316,8 +316,9 @@ def test_relations_that_are_no_candidates_are_counted(backbone):
 def test_relations_unknown_labels_are_refused(one):
     eg = make_example(one, TEXTS[0])
     eg.reference._.relations[0]["label"] = "NEW"
-    with pytest.raises(ValueError, match=r"\['NEW'\].*initialize.components"):
+    with pytest.raises(ValueError, match="unknown relations.*initialize.components") as error:
         one.update([eg])
+    assert "NEW" not in str(error.value)
 
 
 def test_relations_several_exclusive_labels_are_refused(one):

@@ -28,7 +28,7 @@ docs: $(VENV)/ready
 
 # spacy-transformers does not take this version, so that only what runs without it can be tested
 test-newest: $(NEWEST)/ready
-	PYTHONPATH=. $(NEWEST)/bin/python -m pytest -q tests/trunk
+	PYTHONPATH=. $(NEWEST)/bin/python -m pytest -q tests/trunk tests/runtimes tests/training/test_attention.py
 
 # Real backbones and corpora, from ../shared where it is there
 slow: $(VENV)/ready

@@ -15,8 +15,8 @@ from corpora import CORPORA, split
 from spacy.scorer import PRFScore
 from wasabi import msg
 
+from spacy_epee.data.readers import read_jsonl
 from spacy_epee.evaluation.compare import find_component
-from spacy_epee.training.readers import read_jsonl
 
 Concepts = Set[Tuple[str, str]]
 

@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 from spacy.util import import_file
 
-from spacy_epee.training.readers import EntityReader, JsonlReader
+from spacy_epee.data.readers import EntityReader, JsonlReader
 
 # What is derived of a corpus is the same as in the spaCy project.
 derivations = import_file("derive_corpora", Path(__file__).parent.parent / "scripts" / "derive_corpora.py")

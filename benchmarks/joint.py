@@ -23,8 +23,8 @@ from spacy.training import Example
 from wasabi import msg
 from written import RESULTS, write_results
 
-from spacy_epee.component import EarlyExitTransformer
-from spacy_epee.training.annotations import copy_entities
+from spacy_epee.component.pipe import EarlyExitTransformer
+from spacy_epee.data.docs import copy_entities
 
 
 def run(nlp, examples: List[Example], full: bool, size: int) -> float:

@@ -19,12 +19,12 @@ import typer
 from wasabi import msg
 from written import RESULTS, write_results
 
-from spacy_epee.evaluation.benchmark import describe_machine
+from spacy_epee.benchmark.memory import watch_memory
+from spacy_epee.benchmark.run import describe_machine
+from spacy_epee.data.readers import read_jsonl
 from spacy_epee.evaluation.compare import find_component
-from spacy_epee.evaluation.memory import watch_memory
-from spacy_epee.exits.rules import EntropyPatience
+from spacy_epee.exits.rules.patience import EntropyPatience
 from spacy_epee.files import whole_file
-from spacy_epee.training.readers import read_jsonl
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402

@@ -14,13 +14,13 @@ import spacy
 import typer
 from wasabi import msg
 
-from spacy_epee import loop
-from spacy_epee.component import EarlyExitTransformer
+from spacy_epee.component.pipe import EarlyExitTransformer
+from spacy_epee.data.readers import read_jsonl
+from spacy_epee.engine import loop
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.heads.base import ExitHeads
+from spacy_epee.inputs.windows import Windower
 from spacy_epee.model import get_heads, get_runner
-from spacy_epee.training.readers import read_jsonl
-from spacy_epee.windows import Windower
 
 
 def watched(pipe: EarlyExitTransformer) -> List[Tuple[str, type, str]]:

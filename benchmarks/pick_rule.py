@@ -1,6 +1,6 @@
 """Set the fastest setting of EPEE that answers at most a share of dev otherwise than the full depth.
 
-    python benchmarks/pick_rule.py MODEL dev.jsonl OUT --most 0.01
+python benchmarks/pick_rule.py MODEL dev.jsonl OUT --most 0.01
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from wasabi import msg
 
 from spacy_epee.cli.data import read_data
 from spacy_epee.evaluation.compare import find_component
-from spacy_epee.evaluation.tuning import Tuning
+from spacy_epee.tuning.tuner import Tuning
 
 NAME = "entropy or patience (EPEE)"
 

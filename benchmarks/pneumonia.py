@@ -24,12 +24,12 @@ from spacy.util import load_config
 from wasabi import msg
 from written import write_results
 
+from spacy_epee.data.image_reader import ImageReader
+from spacy_epee.data.readers import read_rows
+from spacy_epee.engine.replay import Replay
 from spacy_epee.evaluation.compare import compare, find_component
-from spacy_epee.evaluation.simulate import Replay
-from spacy_epee.exits.rules import EntropyPatience
+from spacy_epee.exits.rules.patience import EntropyPatience
 from spacy_epee.model import get_exit_layers
-from spacy_epee.training.images import ImageReader
-from spacy_epee.training.readers import read_rows
 
 CONFIG = Path(__file__).parent.parent / "configs" / "imagecat.cfg"
 PIPE, POSITIVE, BATCH = "epee_imagecat", "pneumonia", 16
@@ -134,8 +134,13 @@ def main(
     report["speedup_seconds"] = seconds["speedup_seconds"]
     report["docs_per_second"] = {key: seconds[key]["docs_per_second"] for key in ("full", "exits")}
     rows = [
-        (title, f"{100 * test[key]['accuracy']:.2f}", f"{100 * test[key]['auroc']:.2f}", f"{test[key]['layers']:.2f}",
-         *(f"{report['docs_per_second'][key][size]:.1f}" for size in ("1", "32")))
+        (
+            title,
+            f"{100 * test[key]['accuracy']:.2f}",
+            f"{100 * test[key]['auroc']:.2f}",
+            f"{test[key]['layers']:.2f}",
+            *(f"{report['docs_per_second'][key][size]:.1f}" for size in ("1", "32")),
+        )
         for key, title in (("full", "Full depth"), ("exits", "EPEE, no loss on dev"))
     ]
     msg.table(rows, header=("", "Accuracy", "AUROC", "Layers", "Images/s, batch 1", "batch 32"), divider=True)

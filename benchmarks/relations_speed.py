@@ -19,8 +19,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import msg
 
+from spacy_epee.data.docs import copy_entities
 from spacy_epee.evaluation.compare import find_component
-from spacy_epee.training.annotations import copy_entities
 
 
 @Language.component("tutorial_pairs")

@@ -29,11 +29,11 @@ from sklearn.metrics import f1_score
 from wasabi import msg
 from written import write_results
 
-from spacy_epee.evaluation import stored
+from spacy_epee.engine.replay import Simulation
+from spacy_epee.evaluation import stored_outputs as stored
 from spacy_epee.evaluation.compare import compare, find_component
-from spacy_epee.evaluation.scores import count_events
-from spacy_epee.evaluation.simulate import Simulation
 from spacy_epee.exits import rules
+from spacy_epee.tasks.events.replay_score import count_events
 
 TAUS = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9]
 SHARES = [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999]

@@ -20,9 +20,11 @@ from transformers import AutoModel
 from wasabi import msg
 from written import write_results
 
-from spacy_epee.evaluation.benchmark import describe_machine
-from spacy_epee.trunk.onnx_export import export_trunk, quantize, write
-from spacy_epee.trunk.onnx_stepper import OnnxStepper, undisturbed
+from spacy_epee.benchmark.run import describe_machine
+from spacy_epee.runtimes.onnx.export import export_trunk
+from spacy_epee.runtimes.onnx.stepper import OnnxStepper
+from spacy_epee.runtimes.onnx.writing import quantize, write
+from spacy_epee.runtimes.threads import undisturbed
 from spacy_epee.trunk.stepper import LayerStepper
 
 SHAPES = ((1, 36), (8, 36), (8, 256))

@@ -24,10 +24,10 @@ from rules import Stored, load
 from wasabi import msg
 from written import write_results
 
+from spacy_epee.engine.replay import Replay
 from spacy_epee.evaluation.compare import find_component
-from spacy_epee.evaluation.simulate import Replay
-from spacy_epee.evaluation.tune import Trials, pareto_front, search
-from spacy_epee.exits.guarantee import certify, documents_needed
+from spacy_epee.exits.risk_control import certify, documents_needed
+from spacy_epee.tuning.search import Trials, pareto_front, search
 
 DROPS = (0.0, 0.3, 0.5, 1.0)
 PROMISES, CONFIDENCE, DRAWS = (0.01, 0.02, 0.05), 0.95, 1000

@@ -28,7 +28,7 @@ from spacy.training.loop import train
 from spacy.util import load_config
 from wasabi import msg
 
-from spacy_epee.training.readers import read_jsonl
+from spacy_epee.data.readers import read_jsonl
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FILES = {

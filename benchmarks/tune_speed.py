@@ -1,6 +1,6 @@
 """How long it takes to try all exit rules on stored logits, of a made-up model that becomes surer from exit to exit.
 
-    python benchmarks/tune_speed.py --documents 10000
+python benchmarks/tune_speed.py --documents 10000
 """
 
 import cProfile
@@ -11,9 +11,9 @@ import numpy
 import typer
 from sklearn.metrics import f1_score
 
-from spacy_epee.evaluation.simulate import Replay
-from spacy_epee.evaluation.tune import search
-from spacy_epee.loop import Reading
+from spacy_epee.engine.replay import Replay
+from spacy_epee.exits.evidence import Reading
+from spacy_epee.tuning.search import search
 
 
 def made_up(documents: int, exits: int, labels: int, exclusive: bool, seed: int = 0):

@@ -14,9 +14,9 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 import typer
 from wasabi import msg
 
-from spacy_epee.convert.concepts import relate_mentions
+from spacy_epee.data.formats.concepts import relate_mentions
+from spacy_epee.data.readers import read_jsonl
 from spacy_epee.files import whole_file
-from spacy_epee.training.readers import read_jsonl
 
 Row = Dict[str, Any]
 

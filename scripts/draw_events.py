@@ -1,6 +1,6 @@
 """Draw the events of an invented note, for the documentation.
 
-    python scripts/draw_events.py docs/images/events.svg
+python scripts/draw_events.py docs/images/events.svg
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import typer
 
 from spacy_epee.displacy import render_events
 from spacy_epee.files import whole_file
-from spacy_epee.tasks.event_docs import install_extensions
+from spacy_epee.tasks.events.docs import install_extensions
 
 TEXT = "A 9-year-old girl given amoxicillin did not develop a rash."
 

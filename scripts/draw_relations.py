@@ -1,6 +1,6 @@
 """Draw the annotated relations of one embedded note, for the documentation.
 
-    python scripts/draw_relations.py assets/notes/dev.jsonl docs/images/relations.svg --note 46 --end 12
+python scripts/draw_relations.py assets/notes/dev.jsonl docs/images/relations.svg --note 46 --end 12
 """
 
 from pathlib import Path
@@ -8,9 +8,9 @@ from pathlib import Path
 import spacy
 import typer
 
+from spacy_epee.data.readers import EntityReader
 from spacy_epee.displacy import render_relations
 from spacy_epee.files import whole_file
-from spacy_epee.training.readers import EntityReader
 
 
 def main(notes: Path, target: Path, note: int = typer.Option(0, help="Which note"), end: int = typer.Option(20, help="Tokens")):

@@ -1,6 +1,6 @@
 """Print a few documents with their answer, and where and why each of them left.
 
-    python scripts/show_examples.py training/notes/model-best assets/notes/test.jsonl --cats specialty
+python scripts/show_examples.py training/notes/model-best assets/notes/test.jsonl --cats specialty
 """
 
 import textwrap
@@ -10,8 +10,8 @@ import spacy
 import typer
 from wasabi import Printer, color
 
+from spacy_epee.data.readers import read_jsonl
 from spacy_epee.evaluation.compare import find_component
-from spacy_epee.training.readers import read_jsonl
 
 
 def main(

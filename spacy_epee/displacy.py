@@ -6,9 +6,9 @@ from spacy import displacy
 from spacy.tokens import Doc, Span
 from spacy.util import escape_html, filter_spans
 
-from .annotation import spans_of
-from .tasks.event_docs import Event
-from .tasks.relations import Relation
+from .doc_attributes import spans_of
+from .tasks.events.docs import Event
+from .tasks.relations.docs import Relation
 
 Piece = Tuple[int, int]
 """The first token of a span, and the token behind its last one."""

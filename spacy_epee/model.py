@@ -1,42 +1,27 @@
 """The model of every component here: a trunk, and classifiers on some of its layers."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
-from thinc.types import Floats2d, Floats3d
-from torch import nn
 
+from .engine.loop import all_exits
+from .engine.results import ExitOutputs
 from .heads.base import ExitHeads, build_heads
-from .items import Items
-from .loop import Links, all_exits
+from .inputs.instances import Items
+from .inputs.windows import Windows
+from .runtimes.threads import undisturbed
+from .runtimes.torch_precision import bound_kernels, computes_in_bfloat16
 from .threads import no_fork
-from .trunk.attention import PlainAttention
-from .trunk.loading import TrunkSettings, load_backbone, set_learning_rates
-from .trunk.onnx_stepper import Runner, undisturbed
-from .trunk.precision import bound_kernels, computes_in_bfloat16
+from .training.attention import PlainAttention
+from .training.learning_rates import set_learning_rates
+from .training.stages import _set_stage
+from .trunk.base import Runner
 from .trunk.stepper import LayerStepper
-from .windows import Windows
-
-
-@dataclass
-class ExitOutputs:
-    """What all exits say about some items, or the gradient of it.
-
-    logits (Floats3d): Logits, (E, N, K).
-    doubt (Floats2d): Logits of the answer being wrong, (E, N), or (E, 0) without a learned exit.
-    items (Items): What was asked.
-    links (List[Links]): What each exit says about links, if the task has any.
-    """
-
-    logits: Floats3d
-    doubt: Floats2d
-    items: Items
-    links: List[Links] = field(default_factory=list)
-
+from .trunk.transformer import TrunkSettings, load_backbone
 
 Asked = List[Items]
 """What each task asks about the same windows, in the order of the classifiers."""
@@ -229,29 +214,3 @@ def set_training(model: Model, training: bool) -> None:
             # From the inside, so that another thread that sees a module switched finds its parts so, too.
             for part in reversed([*module.modules()]):
                 part.train(training)
-
-
-def _set_stage(stage: str, backbone: nn.Module, heads: Sequence[ExitHeads], settings: TrunkSettings) -> None:
-    """Freeze what the training stage leaves alone (see training/callbacks.py).
-
-    stage (str): "joint", "trunk" or "exits".
-    backbone (nn.Module): The backbone.
-    heads (Sequence[ExitHeads]): The classifiers of each task.
-    settings (TrunkSettings): What of the backbone is never trained.
-    """
-    words = {id(p) for p in backbone.get_input_embeddings().parameters()}  # type: ignore[operator]
-    for parameter in backbone.parameters():
-        frozen = settings.frozen or (settings.freeze_embeddings and id(parameter) in words)
-        _train_or_freeze(parameter, stage != "exits" and not frozen)
-    for own in heads:
-        last = {id(p) for module in own.of_last_exit() for p in module.parameters()}
-        for parameter in own.parameters():
-            _train_or_freeze(parameter, {"joint": True, "trunk": id(parameter) in last}.get(stage, id(parameter) not in last))
-
-
-def _train_or_freeze(parameter: nn.Parameter, train: bool) -> None:
-    if parameter.requires_grad != train:
-        parameter.requires_grad_(train)
-    if not train:
-        # A kept gradient would go on moving the weights through Adam's momentum.
-        parameter.grad = None

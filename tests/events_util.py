@@ -6,7 +6,7 @@ import spacy
 from spacy.training import Example
 from thinc.api import Adam
 
-from spacy_epee.tasks.event_docs import install_extensions
+from spacy_epee.tasks.events.docs import install_extensions
 
 TEXTS = (
     "She got a severe rash from aspirin 100 mg daily.",

@@ -49,8 +49,11 @@ def make_image_backbone(folder: Path, family: str = "vit", processor: bool = Tru
     make_image_model(family, **settings).save_pretrained(folder)
     if processor:
         kind = transformers.BitImageProcessor if "dinov2" in family else transformers.ViTImageProcessor
-        size = {"size": {"shortest_edge": 36}, "crop_size": {"height": SIDE, "width": SIDE}} if "dinov2" in family else {
-            "size": {"height": SIDE, "width": SIDE}}
+        size = (
+            {"size": {"shortest_edge": 36}, "crop_size": {"height": SIDE, "width": SIDE}}
+            if "dinov2" in family
+            else {"size": {"height": SIDE, "width": SIDE}}
+        )
         kind(**size).save_pretrained(folder)
     return Path(folder)
 

@@ -8,7 +8,7 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_epee.exits import rules
-from spacy_epee.tasks.event_docs import install_extensions
+from spacy_epee.tasks.events.docs import install_extensions
 
 TEXTS = (*relations_util.TEXTS[:4], *events_util.TEXTS[:3])
 RULES = {"kind": rules.Entropy(0.55), "relations": rules.EntropyPatience(0.7, 1), "events": rules.Patience(1)}

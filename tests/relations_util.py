@@ -6,7 +6,7 @@ import spacy
 from spacy.tokens import Span
 from spacy.training import Example
 
-from spacy_epee.tasks.relations import install_extensions
+from spacy_epee.tasks.relations.task import install_extensions
 
 TEXTS = (
     "Aspirin caused a rash, and ibuprofen helped the headache.",

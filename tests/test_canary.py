@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 
 from spacy_epee.cli import epee
-from spacy_epee.convert.rows import READERS, WRITERS
-from spacy_epee.training.annotations import annotate_doc, install_extensions
-from spacy_epee.training.images import ImageReader
-from spacy_epee.training.readers import EntityReader, JsonlReader, check_cats
+from spacy_epee.data.docs import annotate_doc, install_extensions
+from spacy_epee.data.formats.rows import READERS, WRITERS
+from spacy_epee.data.image_reader import ImageReader
+from spacy_epee.data.readers import EntityReader, JsonlReader, check_cats
 
 NLP = spacy.blank("en")
 TEXT = f"Fever {CANARY} and rash."

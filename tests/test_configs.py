@@ -16,8 +16,8 @@ from spacy.cli.init_config import fill_config
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, resolve_dot_names
 
+from spacy_epee.data.readers import EntityReader, JsonlReader
 from spacy_epee.training.logger import check_steps
-from spacy_epee.training.readers import EntityReader, JsonlReader
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.cfg"))
 

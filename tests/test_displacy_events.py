@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
 from spacy_epee.displacy import LETTER, parse_events, render_events, render_relations
-from spacy_epee.tasks import relations
-from spacy_epee.tasks.event_docs import install_extensions
+from spacy_epee.tasks.events.docs import install_extensions
+from spacy_epee.tasks.relations import task as relations
 
 install_extensions()
 

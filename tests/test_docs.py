@@ -49,7 +49,6 @@ PRINTED = {
 """What the blocks of a page print, as regular expressions."""
 
 
-
 def check_rules(found):
     assert list(spacy.load("faster").get_pipe("epee_textcat").exit.rules) == ["settled", "late"]
     assert len(found["report"]) == 4 and spacy.load("calibrated").get_pipe("epee_textcat").cfg["temperatures"]
@@ -108,13 +107,18 @@ def test_docs_settings_are_the_defaults(block):
 
 def test_docs_show_the_settings_of_all_components():
     assert {read_ini(block.code)["components"].popitem()[0] for block in SHOWN} == {
-        "epee", "epee_textcat", "epee_textcat_multilabel", "epee_relations", "epee_events", "epee_imagecat"
+        "epee",
+        "epee_textcat",
+        "epee_textcat_multilabel",
+        "epee_relations",
+        "epee_events",
+        "epee_imagecat",
     }
 
 
 def test_docs_data_are_read(folder):
-    from spacy_epee.tasks.event_docs import Event
-    from spacy_epee.tasks.relations import Relation
+    from spacy_epee.tasks.events.docs import Event
+    from spacy_epee.tasks.relations.docs import Relation
 
     found = {}
     for block in blocks("docs/data-formats.md", "json"):
@@ -137,21 +141,24 @@ def test_docs_inline_commands_exist(name):
             assert {word for word in words if word.startswith("-")} <= {*options_of(OURS.get_command(None, command))}
 
 
-@pytest.mark.parametrize("command,name,title", [
-    ("evaluate", "docs/rules.md", "Compare a rule with the full depth"),
-    ("tune", "docs/rules.md", "Choosing where to stop"),
-    ("report", "docs/rules.md", "Report"),
-    ("export", "docs/runtimes.md", "Export"),
-    ("benchmark", "docs/runtimes.md", "Compare with other libraries"),
-    ("convert", "docs/data-formats.md", "Convert"),
-])
+@pytest.mark.parametrize(
+    "command,name,title",
+    [
+        ("evaluate", "docs/rules.md", "Compare a rule with the full depth"),
+        ("tune", "docs/rules.md", "Choosing where to stop"),
+        ("report", "docs/rules.md", "Report"),
+        ("export", "docs/runtimes.md", "Export"),
+        ("benchmark", "docs/runtimes.md", "Compare with other libraries"),
+        ("convert", "docs/data-formats.md", "Convert"),
+    ],
+)
 def test_docs_options_exist(command, name, title):
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section(name, title)))
     assert shown and shown <= {*options_of(OURS.get_command(None, command))}
 
 
 def test_docs_name_the_contestants():
-    from spacy_epee.evaluation.contestants import CONTESTANTS
+    from spacy_epee.benchmark.targets import CONTESTANTS
 
     table = read_page("docs/runtimes.md").split("| `--contestants` | |")[1].split("\n\n")[0]
     shown = [name for row in table.splitlines()[2:] for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
@@ -159,7 +166,7 @@ def test_docs_name_the_contestants():
 
 
 def test_docs_name_the_formats():
-    from spacy_epee.convert.rows import READERS
+    from spacy_epee.data.formats.rows import READERS
 
     rows = section("docs/data-formats.md", "Convert").split("| `--format` |")[1].split("\n\n")[0].splitlines()[2:]
     assert [row.split("|")[2].strip(" `") for row in rows] == list(READERS)
@@ -209,8 +216,11 @@ def test_docs_links_lead_somewhere(name, generated):
 
 def test_docs_pages_are_in_the_navigation():
     def leaves(part):
-        return [part] if isinstance(part, str) else [leaf for own in (part.values() if isinstance(part, dict) else part)
-                                                     for leaf in leaves(own)]
+        return (
+            [part]
+            if isinstance(part, str)
+            else [leaf for own in (part.values() if isinstance(part, dict) else part) for leaf in leaves(own)]
+        )
 
     nav = leaves(yaml.safe_load(read_page("mkdocs.yml"))["nav"])
     assert sorted(nav) == sorted([*(path.name for path in (ROOT / "docs").glob("*.md")), "settings.md", "commands.md"])

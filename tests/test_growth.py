@@ -9,12 +9,12 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from windows_util import get_windower
 
-from spacy_epee.tasks.candidates import EntityPairs
-from spacy_epee.tasks.event_docs import install_extensions
-from spacy_epee.tasks.event_items import EventItems, find_tokens
-from spacy_epee.tasks.event_schema import EventSchema
-from spacy_epee.tasks.events import Events
-from spacy_epee.tasks.pairs import find_pairs
+from spacy_epee.tasks.events.docs import install_extensions
+from spacy_epee.tasks.events.instances import EventItems, find_tokens
+from spacy_epee.tasks.events.schema import EventSchema
+from spacy_epee.tasks.events.task import Events
+from spacy_epee.tasks.relations.candidates import EntityPairs
+from spacy_epee.tasks.relations.instances import find_pairs
 
 NLP = spacy.blank("en")
 PLAIN = {
@@ -46,9 +46,7 @@ def make_doc(size: int) -> Doc:
 
 
 def make_task() -> Events:
-    return Events(
-        arguments="entities", spans_key="all", triggers_key="triggers", max_pairs=500, label_weights={}, reduce="mean"
-    )
+    return Events(arguments="entities", spans_key="all", triggers_key="triggers", max_pairs=500, label_weights={}, reduce="mean")
 
 
 def work(what, doc, windows):

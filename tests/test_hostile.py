@@ -15,7 +15,7 @@ from util import SENTENCES, make_backbone
 
 pytest.importorskip("spacy_transformers")
 
-from spacy_epee.trunk.loading import TransformerTrunk, load_backbone  # noqa: E402
+from spacy_epee.trunk.transformer import TransformerTrunk, load_backbone  # noqa: E402
 
 SAVED = Path(__file__).parent / "saved" / "v0.1.0"
 
@@ -125,10 +125,23 @@ def test_hostile_settings_beside_use_fast(folder, marker, setting):
     assert "could not be loaded" in try_to_load(folder)
 
 
-@pytest.mark.parametrize("name", [
-    "../evil.txt", "../../evil.txt", "{absolute}", "sub/evil.txt", "evil.py", "tokenizer.json/../../evil", "..", "",
-    "config.json", "pytorch_model.bin", "vocab.pkl", "C:\\evil.txt",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil.txt",
+        "../../evil.txt",
+        "{absolute}",
+        "sub/evil.txt",
+        "evil.py",
+        "tokenizer.json/../../evil",
+        "..",
+        "",
+        "config.json",
+        "pytorch_model.bin",
+        "vocab.pkl",
+        "C:\\evil.txt",
+    ],
+)
 def test_hostile_names_of_files(folder, marker, name):
     name = name.format(absolute=marker)
     change(folder, lambda own: own["tokenizer"].update({name: b"written"}))
@@ -187,12 +200,15 @@ def test_hostile_config_in_a_config(folder, marker):
     assert "could not be loaded" in try_to_load(folder)
 
 
-@pytest.mark.parametrize("settings", [
-    {"_attn_implementation": "evil/kernel:run"},
-    {"attn_implementation": "evil/kernel:run"},
-    {"_attn_implementation_internal": "evil/kernel:run", "_name_or_path": "evil/model"},
-    {"configuration_files": ["config.4.0.0.json", "../evil.json"]},
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"_attn_implementation": "evil/kernel:run"},
+        {"attn_implementation": "evil/kernel:run"},
+        {"_attn_implementation_internal": "evil/kernel:run", "_name_or_path": "evil/model"},
+        {"configuration_files": ["config.4.0.0.json", "../evil.json"]},
+    ],
+)
 def test_hostile_settings_that_are_left_out(folder, marker, settings):
     change(folder, lambda own: own["config"].update(settings))
     assert not try_to_load(folder)
@@ -248,10 +264,13 @@ def test_links_within_a_folder_are_followed(folder, marker):
     assert not try_to_load(folder.parent / "linked")
 
 
-@pytest.mark.parametrize("edit", [
-    lambda own, marker: own.update(config=json.dumps({**json.loads(own["config"]), **CODE})),
-    lambda own, marker: own.update(processor=json.dumps({**json.loads(own["processor"]), **CODE})),
-])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda own, marker: own.update(config=json.dumps({**json.loads(own["config"]), **CODE})),
+        lambda own, marker: own.update(processor=json.dumps({**json.loads(own["processor"]), **CODE})),
+    ],
+)
 def test_hostile_images(tmp_path, marker, edit):
     pytest.importorskip("PIL")
     shutil.copytree(SAVED / "imagecat", tmp_path / "nlp")
@@ -277,14 +296,17 @@ def hostile_backbone(folder, marker, config=(), tokenizer=()):
     return folder
 
 
-@pytest.mark.parametrize("config,tokenizer,fine", [
-    (CODE, {}, True),
-    ({}, CODE, True),
-    ({**CODE, "model_type": "evil"}, {}, False),
-    ({}, {**CODE, "tokenizer_class": "Evil"}, False),
-    ({}, {**CODE, "tokenizer_class": "AutoProcessor"}, False),
-    ({**CODE, "model_type": "vit_mae", "tokenizer_class": "AutoTokenizer"}, {"tokenizer_class": None}, False),
-])
+@pytest.mark.parametrize(
+    "config,tokenizer,fine",
+    [
+        (CODE, {}, True),
+        ({}, CODE, True),
+        ({**CODE, "model_type": "evil"}, {}, False),
+        ({}, {**CODE, "tokenizer_class": "Evil"}, False),
+        ({}, {**CODE, "tokenizer_class": "AutoProcessor"}, False),
+        ({**CODE, "model_type": "vit_mae", "tokenizer_class": "AutoTokenizer"}, {"tokenizer_class": None}, False),
+    ],
+)
 def test_hostile_backbones(tmp_path, marker, config, tokenizer, fine):
     trunk = TransformerTrunk(str(hostile_backbone(tmp_path / "backbone", marker, config, tokenizer)), window=32, overlap=8)
     if fine:

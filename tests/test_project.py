@@ -48,8 +48,9 @@ def configure(name, backbone=None):
     """The configuration that a command trains with."""
     _, path, *overrides = words(name)
     # These are options of the command itself.
-    settings = parse_config_overrides([word for option in zip(overrides[::2], overrides[1::2])
-                                       if option[0] not in ("--output", "--gpu-id") for word in option])
+    settings = parse_config_overrides(
+        [word for option in zip(overrides[::2], overrides[1::2]) if option[0] not in ("--output", "--gpu-id") for word in option]
+    )
     if backbone is not None:
         settings["paths.backbone"] = str(backbone)
     return load_config(ROOT / path, overrides=settings), settings

@@ -10,9 +10,9 @@ import pytest
 import spacy
 import torch
 
+from spacy_epee.data.readers import JsonlReader, read_jsonl
 from spacy_epee.evaluation.compare import compare, find_component
 from spacy_epee.model import get_stepper
-from spacy_epee.training.readers import JsonlReader, read_jsonl
 
 ROOT = Path(__file__).parent.parent
 CORPORA = ROOT.parent / "shared" / "corpora"
@@ -78,10 +78,13 @@ def test_real_batches_equal_one_by_one(trained, size):
 
 
 @needs_corpora
-@pytest.mark.parametrize("name,folder,files", [
-    ("health_advice", "health_advice/normalised", ["annotations_structured_abstract.csv"]),
-    ("ade_v2", "ade_v2/normalised/sentences", ["DRUG-AE.rel", "ADE-NEG.txt"]),
-])
+@pytest.mark.parametrize(
+    "name,folder,files",
+    [
+        ("health_advice", "health_advice/normalised", ["annotations_structured_abstract.csv"]),
+        ("ade_v2", "ade_v2/normalised/sentences", ["DRUG-AE.rel", "ADE-NEG.txt"]),
+    ],
+)
 def test_real_corpora_are_converted(name, folder, files, tmp_path):
     (tmp_path / name).mkdir()
     for file in files:

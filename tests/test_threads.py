@@ -15,8 +15,9 @@ import torch
 from spacy.tokens import Doc
 from threads_util import KINDS, answers_of, make_docs, make_pipeline, together
 
+from spacy_epee.runtimes.onnx.stepper import OnnxStepper
+from spacy_epee.runtimes.threads import undisturbed
 from spacy_epee.threads import FIRST_USE, Turn, cached_property, kept, no_fork
-from spacy_epee.trunk.onnx_stepper import OnnxStepper, undisturbed
 
 HERE = Path(__file__).parent
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")

@@ -272,7 +272,7 @@ def spread_heads(pipe, docs: Sequence[Any], spread: float = 2.0, seed: int = 0) 
     spread (float): The standard deviation that each logit gets over them.
     seed (int): The seed of the weights.
     """
-    from spacy_epee.model import get_heads  # not needed, and not there, where the trunk is tested alone
+    from spacy_epee.model import get_heads
 
     heads = get_heads(pipe.model)[0]
     generator = torch.Generator().manual_seed(seed)

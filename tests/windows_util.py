@@ -7,7 +7,7 @@ import spacy
 from spacy.tokens import Doc
 from util import make_tokenizer
 
-from spacy_epee.windows import Windower
+from spacy_epee.inputs.windows import Windower
 
 
 @lru_cache(maxsize=None)

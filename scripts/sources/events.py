@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
-from spacy_epee.convert.bionlp import read_bionlp
-from spacy_epee.convert.brat import read_brat
+from spacy_epee.data.formats.bionlp import read_bionlp
+from spacy_epee.data.formats.brat import read_brat
 
 from .files import Rows, by_abstract, unpacked
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 from xml.etree import ElementTree
 
-from spacy_epee.convert.bioc import read_bioc
-from spacy_epee.convert.concepts import relate_mentions
+from spacy_epee.data.formats.bioc import read_bioc
+from spacy_epee.data.formats.concepts import relate_mentions
 
 from .files import Rows, by_abstract
 

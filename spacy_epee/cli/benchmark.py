@@ -8,10 +8,10 @@ from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
-from ..evaluation.benchmark import benchmark
+from ..benchmark.networks import pooled_heads
+from ..benchmark.run import benchmark
+from ..benchmark.targets import CONTESTANTS, choose
 from ..evaluation.compare import find_component
-from ..evaluation.contestants import CONTESTANTS, choose
-from ..evaluation.networks import pooled_heads
 from . import epee
 from .data import LIMIT, SEED, read_data, read_sizes
 from .outputs import check_file, write_figures

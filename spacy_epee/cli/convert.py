@@ -9,15 +9,15 @@ from spacy.tokens import Doc, DocBin
 from typer import Argument, Option
 from wasabi import Printer
 
-from ..annotation import annotation
-from ..convert.rows import READERS, WRITERS, guess_format
-from ..convert.settings import ENTITIES, Settings
-from ..convert.tokenizer import Tokenizer
+from ..data.checks import Align
+from ..data.docs import annotate_doc, warn_expanded, warn_joined
+from ..data.event_docs import count_doubles, warn_doubles
+from ..data.formats.rows import READERS, WRITERS, guess_format
+from ..data.formats.settings import ENTITIES, Settings
+from ..data.formats.tokenizer import Tokenizer
+from ..data.readers import check_cats, read_cats
+from ..doc_attributes import annotation
 from ..files import whole_file, whole_folder
-from ..training.annotations import annotate_doc, warn_expanded, warn_joined
-from ..training.checks import Align
-from ..training.events import count_doubles, warn_doubles
-from ..training.readers import check_cats, read_cats
 from . import epee
 
 Row = Dict[str, Any]

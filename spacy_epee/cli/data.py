@@ -6,12 +6,12 @@ from typing import List, NamedTuple, Optional
 from spacy.language import Language
 from spacy.training import Example
 
-from ..component import EarlyExitTransformer
+from ..component.pipe import EarlyExitTransformer
+from ..data.image_reader import ImageReader
+from ..data.readers import EntityReader, JsonlReader, is_jsonl, read_docs
 from ..evaluation.sample import FEWEST, sample
 from ..tasks.base import Task
-from ..tasks.events import Events
-from ..training.images import ImageReader
-from ..training.readers import EntityReader, JsonlReader, is_jsonl, read_docs
+from ..tasks.events.task import Events
 
 UNREAD_ENTITIES = "unread_entities"
 """The span group of annotated entities that the component does not look at."""

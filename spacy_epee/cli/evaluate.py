@@ -9,7 +9,7 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import compare, find_component
-from ..evaluation.tuning import name_rule
+from ..tuning.tuner import name_rule
 from . import epee
 from .data import LIMIT, SEED, read_data, read_sizes
 from .outputs import check_file, write_figures

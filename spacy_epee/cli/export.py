@@ -9,9 +9,9 @@ from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
+from ..component.saving import save_pipeline
+from ..compress.export import CHOICES, export
 from ..evaluation.compare import find_component
-from ..evaluation.exporting import CHOICES, export
-from ..saving import save_pipeline
 from . import epee
 from .data import LIMIT, SEED, read_data
 from .outputs import check_place

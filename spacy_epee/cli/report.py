@@ -11,9 +11,9 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import find_component
-from ..evaluation.report import make_report
-from ..evaluation.tuning import Tuning, check_component, describe_rule
 from ..files import whole_folder
+from ..report.build import make_report
+from ..tuning.tuner import Tuning, check_component, describe_rule
 from . import epee
 from .data import LIMIT, SEED, read_data, read_sizes
 from .outputs import check_place
@@ -90,7 +90,7 @@ def load_drawing() -> Any:
     try:
         from jinja2 import Environment, PackageLoader
 
-        from ..evaluation.plots import draw
+        from ..report.plots import draw
     except ImportError as error:
         raise ValueError(
             f"Reports need the package '{error.name}'. Install it with `pip install \"spacy_epee[report]\"`."

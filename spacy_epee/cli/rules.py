@@ -2,8 +2,8 @@
 
 from typing import Dict, List, Optional
 
-from ..component import EarlyExitTransformer
-from ..exits.rules import ExitRule
+from ..component.pipe import EarlyExitTransformer
+from ..exits.rules.base import ExitRule
 from ..exits.written import make_rule, read_rule, set_threshold
 
 RULE = 'Another exit rule: "EntropyPatience(entropy=0.1, patience=4)", "FixedDepth(4)", "none"; of one task "TASK=RULE"'

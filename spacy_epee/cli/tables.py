@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from wasabi import Printer
 
-from ..cores import describe_slowdown
 from ..evaluation.sample import FEWEST
+from ..runtimes.cores import describe_slowdown
 
 WIDTH = 100
 """The most columns of characters."""

@@ -9,9 +9,9 @@ from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
+from ..component.saving import save_pipeline
 from ..evaluation.compare import find_component
-from ..evaluation.tuning import Tuning, Wish, check_component, describe_rule
-from ..saving import save_pipeline
+from ..tuning.tuner import Tuning, Wish, check_component, describe_rule
 from . import epee
 from .data import LIMIT, read_data, read_sizes
 from .outputs import check_file, check_place, write_figures

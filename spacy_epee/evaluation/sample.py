@@ -7,7 +7,7 @@ import numpy
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..annotation import annotation
+from ..doc_attributes import annotation
 from ..tasks.base import Task
 
 FEWEST = 5

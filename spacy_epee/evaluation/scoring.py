@@ -7,14 +7,14 @@ import numpy
 from spacy.language import Language
 from spacy.training import Example
 
-from ..annotation import annotation
-from ..loop import Answers
+from ..doc_attributes import annotation
+from ..engine.results import Answers
+from ..tasks.unknown import UNKNOWN, known_names, rename_unknown
 from .sample import count_labels
 from .spread import spread
-from .unknown import UNKNOWN, known_names, rename_unknown
 
 if TYPE_CHECKING:
-    from ..component import EarlyExitTransformer
+    from ..component.pipe import EarlyExitTransformer
 
 Answered = List[Example]
 """Annotated documents with answers written on them."""

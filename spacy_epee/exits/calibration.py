@@ -43,9 +43,7 @@ def fit_temperatures(
     return numpy.array([_fit(*_choices(exit, truths, given, size), around) for exit in logits])
 
 
-def negative_log_likelihood(
-    choices: numpy.ndarray, right: numpy.ndarray, temperature: float = 1.0, around: float = 0.0
-) -> float:
+def negative_log_likelihood(choices: numpy.ndarray, right: numpy.ndarray, temperature: float = 1.0, around: float = 0.0) -> float:
     """The mean negative log-likelihood of choices.
 
     choices (ndarray): The logits of what there is to choose from, (M, C).

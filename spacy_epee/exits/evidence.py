@@ -1,7 +1,8 @@
 """What an exit rule may look at after each exit."""
 
 import math
-from typing import Any, List, Literal, Optional, Protocol, Tuple, Union
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Literal, Optional, Protocol, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit, logit
@@ -9,6 +10,7 @@ from scipy.special import entr, expit, logit
 from ..threads import cached_property
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
+
 Reduction = Literal["mean", "max"]
 
 
@@ -329,3 +331,39 @@ def divergence_of(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) 
     # Rounding can leave a sum just below 0, or a JSKD just above 1.
     total = numpy.maximum(terms.sum(axis=-1), 0.0)
     return numpy.minimum(total, 1.0) if kind == "JSKD" else total
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How logits are to be read.
+
+    exclusive (bool): One label of K, or any number of them.
+    threshold (float): The probability from which a label counts as given, if not exclusive.
+    reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
+    temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
+    """
+
+    exclusive: bool = True
+    threshold: float = 0.5
+    reduce: Reduction = "mean"
+    temperatures: Dict[int, float] = field(default_factory=dict)
+
+    def evidence(self, logits: numpy.ndarray, *, layer: int, asked: Any = None, link: Any = None, **context: Any) -> Evidence:
+        """Make evidence of the logits of an exit.
+
+        logits (ndarray): The logits of some items, (N, K).
+        layer (int): The layer of the exit. 0 for none: there is no temperature then.
+        asked (Optional[Items]): What is asked about the batch, and
+        link (Optional[Callable]): what looks at links, both of no use here (see tasks/events.py).
+        context (Any): What else the evidence is made of.
+        RETURNS (Evidence): What a rule may look at.
+        """
+        return Evidence(
+            logits,
+            layer=layer,
+            exclusive=self.exclusive,
+            threshold=self.threshold,
+            temperature=self.temperatures.get(layer, 1.0),
+            reduce=self.reduce,
+            **context,
+        )

@@ -12,7 +12,7 @@ from confection import ConfigValidationError
 from spacy.util import registry
 
 from ..errors import raise_alone
-from .rules import ExitRule
+from .rules.base import ExitRule
 
 EXAMPLE = "'EntropyPatience(entropy=0.1, patience=4)', 'FixedDepth(4)', 'none' or a config block in JSON"
 

@@ -7,11 +7,11 @@ import torch
 from thinc.api import Model
 from torch import Tensor
 
-from ..items import Items
+from ..inputs.instances import Items
 from .base import ExitHeads, Question, head_model
 
 if TYPE_CHECKING:
-    from ..loop import Pack
+    from ..trunk.batch import Pack
 
 Pooling = Literal["cls", "mean", "last"]
 

@@ -6,11 +6,11 @@ import numpy
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..exits.evidence import Reduction
-from ..items import Items
-from ..loop import Answers, Links, Reading
+from ..engine.results import Answers, Links
+from ..exits.evidence import Reading, Reduction
+from ..inputs.instances import Items
+from ..inputs.windows import Windows
 from ..settings import check_number
-from ..windows import Windows
 
 
 def check_settings(reduce: str, label_weights: Dict[str, float]) -> None:

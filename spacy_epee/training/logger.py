@@ -11,10 +11,10 @@ from spacy.language import Language
 from spacy.training.loggers import console_logger_v3
 from wasabi import Printer
 
-from ..component import EarlyExitTransformer
-from ..cores import describe_slowdown
+from ..component.pipe import EarlyExitTransformer
 from ..evaluation.scoring import describe_main
 from ..model import get_stepper, get_trunk_shim
+from ..runtimes.cores import describe_slowdown
 from .passes import count_passes, steps_of
 
 

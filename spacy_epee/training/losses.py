@@ -139,9 +139,7 @@ def _log_softmax(logits: Tensor, group: Optional[int]) -> Tensor:
     return F.log_softmax(logits.unflatten(-1, (-1, group)), dim=-1).flatten(-2)
 
 
-def _supervised(
-    logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, group: Optional[int], weights: Tensor
-) -> Tensor:
+def _supervised(logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, group: Optional[int], weights: Tensor) -> Tensor:
     """Cross entropy with the labels, (E, U): that of groups is summed, that of labels that are not exclusive is the mean over
     those that are given."""
     if exclusive or group:
@@ -165,9 +163,7 @@ def _distilled(logits: Tensor, given: Tensor, exclusive: bool, group: Optional[i
     return (divergence * given).sum(dim=-1) / given.sum(dim=-1).clamp(min=1)
 
 
-def _wrong(
-    logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, group: Optional[int], threshold: float
-) -> Tensor:
+def _wrong(logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, group: Optional[int], threshold: float) -> Tensor:
     """Whether each exit's answer is wrong, (E, U)."""
     if group:
         found, wanted = (part.unflatten(-1, (-1, group)).argmax(dim=-1) for part in (logits, truths))

@@ -10,9 +10,10 @@ from spacy.util import load_model
 from typer.testing import CliRunner
 from util import make_examples, make_nlp, make_texts
 
+from spacy_epee.benchmark.networks import load_network
+from spacy_epee.benchmark.targets import CONTESTANTS, choose
+from spacy_epee.benchmark.workspace import Unavailable, Workplace
 from spacy_epee.cli import epee
-from spacy_epee.evaluation.contestants import CONTESTANTS, Unavailable, Workplace, choose
-from spacy_epee.evaluation.networks import load_network
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
 EXIT = {"@misc": "spacy-epee.FixedDepth.v1", "layer": 2}
@@ -150,9 +151,14 @@ def test_benchmark_spacy_transformers_has_our_weights(backbone, tmp_path, multil
     numpy.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("missing,contestant,extra", [
-    ("onnx", "onnx", "onnx"), ("onnxruntime", "onnx-int8", "onnx"), ("openvino", "openvino", "bench"),
-])
+@pytest.mark.parametrize(
+    "missing,contestant,extra",
+    [
+        ("onnx", "onnx", "onnx"),
+        ("onnxruntime", "onnx-int8", "onnx"),
+        ("openvino", "openvino", "bench"),
+    ],
+)
 def test_benchmark_goes_on_without_a_package(saved, tmp_path, monkeypatch, missing, contestant, extra):
     for name in ("onnx", "onnxruntime", "openvino"):
         monkeypatch.setitem(sys.modules, name, None if name == missing else sys)
@@ -181,7 +187,7 @@ def test_benchmark_goes_on_without_who_fails(saved, monkeypatch):
         if text in texts:
             raise RuntimeError(f"cannot read {text}")
 
-    monkeypatch.setattr("spacy_epee.evaluation.contestants.Torch.run", refuse)
+    monkeypatch.setattr("spacy_epee.benchmark.targets.Torch.run", refuse)
     found = run(saved, "--contestants", "full,torch", "--batch-sizes", "4")
     assert found.exit_code == 0, found.output
     assert "Without torch: it cannot answer these documents (RuntimeError)" in " ".join(found.output.split())
@@ -202,12 +208,15 @@ def test_benchmark_compiles_only_when_asked():
     assert choose("torch, full") == ["full", "torch"]
 
 
-@pytest.mark.parametrize("arguments,problem", [
-    (["--contestants", "full,tensorflow"], "'tensorflow'; give some of full, exits"),
-    (["--contestants", "full", "--base", "torch"], "--base is 'torch'"),
-    (["--batch-sizes", "0"], "--batch-sizes"),
-    (["--component", "other"], "--component"),
-])
+@pytest.mark.parametrize(
+    "arguments,problem",
+    [
+        (["--contestants", "full,tensorflow"], "'tensorflow'; give some of full, exits"),
+        (["--contestants", "full", "--base", "torch"], "--base is 'torch'"),
+        (["--batch-sizes", "0"], "--batch-sizes"),
+        (["--component", "other"], "--component"),
+    ],
+)
 def test_benchmark_bad_input(saved, arguments, problem):
     found = run(saved, *arguments)
     assert found.exit_code == 1 and problem in " ".join(found.output.split())

@@ -62,13 +62,16 @@ def test_evaluate_leaves_the_rule_as_it_was(backbone, examples):
     assert pipe.exit is rule
 
 
-@pytest.mark.parametrize("arguments,problem", [
-    (["{model}", "none.jsonl"], "no file"),
-    (["{model}", "none.spacy"], "no file"),
-    (["no-such-model", "none.jsonl"], "E050"),
-    (["{model}", "none.jsonl", "--batch-sizes", "0"], "--batch-sizes"),
-    (["{model}", "none.jsonl", "--component", "other"], "--component"),
-])
+@pytest.mark.parametrize(
+    "arguments,problem",
+    [
+        (["{model}", "none.jsonl"], "no file"),
+        (["{model}", "none.spacy"], "no file"),
+        (["no-such-model", "none.jsonl"], "E050"),
+        (["{model}", "none.jsonl", "--batch-sizes", "0"], "--batch-sizes"),
+        (["{model}", "none.jsonl", "--component", "other"], "--component"),
+    ],
+)
 def test_evaluate_bad_input(model, arguments, problem):
     found = run(*(argument.format(model=model) for argument in arguments))
     assert found.exit_code == 1 and problem in found.output
@@ -81,27 +84,33 @@ def figures(model, examples, tmp_path, *arguments):
     return json.loads((tmp_path / "figures.json").read_text()), found.output
 
 
-@pytest.mark.parametrize("arguments,layers,shown", [
-    (["--rule", "FixedDepth(1)"], 1, "FixedDepth (layer 1)"),
-    (["--rule", "FixedDepth", "--threshold", "3"], 3, "FixedDepth (layer 3)"),
-    (["--threshold", "1"], 1, "FixedDepth (layer 1)"),
-    (["--rule", "none"], 4, "none, the full depth"),
-    (["--rule", '{"@misc": "spacy-epee.FixedDepth.v1", "layer": 3}'], 3, "FixedDepth (layer 3)"),
-    (["--rule", "textcat=FixedDepth(1)"], 1, "FixedDepth (layer 1)"),
-])
+@pytest.mark.parametrize(
+    "arguments,layers,shown",
+    [
+        (["--rule", "FixedDepth(1)"], 1, "FixedDepth (layer 1)"),
+        (["--rule", "FixedDepth", "--threshold", "3"], 3, "FixedDepth (layer 3)"),
+        (["--threshold", "1"], 1, "FixedDepth (layer 1)"),
+        (["--rule", "none"], 4, "none, the full depth"),
+        (["--rule", '{"@misc": "spacy-epee.FixedDepth.v1", "layer": 3}'], 3, "FixedDepth (layer 3)"),
+        (["--rule", "textcat=FixedDepth(1)"], 1, "FixedDepth (layer 1)"),
+    ],
+)
 def test_evaluate_by_another_rule(model, examples, tmp_path, arguments, layers, shown):
     report, output = figures(model, examples, tmp_path, *arguments)
     assert report["exits"]["layers"] == layers and shown in output
     assert (report["rule"] or {"layer": 4})["layer"] == layers
 
 
-@pytest.mark.parametrize("arguments,problem", [
-    (["--rule", "FixedDepth(9)"], "never fire"),
-    (["--rule", "Fixed(1)"], "did you mean FixedDepth"),
-    (["--rule", "FixedDepth(1)", "--rule", "FixedDepth(2)"], "given twice for the task 'textcat'"),
-    (["--rule", "none", "--threshold", "1"], "no threshold"),
-    (["--threshold", "low"], "give a number"),
-])
+@pytest.mark.parametrize(
+    "arguments,problem",
+    [
+        (["--rule", "FixedDepth(9)"], "never fire"),
+        (["--rule", "Fixed(1)"], "did you mean FixedDepth"),
+        (["--rule", "FixedDepth(1)", "--rule", "FixedDepth(2)"], "given twice for the task 'textcat'"),
+        (["--rule", "none", "--threshold", "1"], "no threshold"),
+        (["--threshold", "low"], "give a number"),
+    ],
+)
 def test_evaluate_refuses_what_is_no_rule(model, examples, tmp_path, arguments, problem):
     DocBin(docs=[eg.reference for eg in examples]).to_disk(tmp_path / "data.spacy")
     found = run(model, tmp_path / "data.spacy", *arguments)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from util import SENTENCES, make_nlp, make_texts
 
 from spacy_epee.cli import epee
-from spacy_epee.trunk.onnx_stepper import OnnxStepper
+from spacy_epee.runtimes.onnx.stepper import OnnxStepper
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -47,7 +47,7 @@ def test_auto_takes_int8_if_the_score_is_kept(folder, tmp_path):
 
 
 def test_auto_falls_back_to_fp32(folder, tmp_path, monkeypatch):
-    from spacy_epee.evaluation import exporting
+    from spacy_epee.compress import export as exporting
 
     def compare(scorings, base, found):
         worse = scorings["textcat"].component.model.get_ref("trunk").shims[0].exported.precision == "int8"
@@ -90,7 +90,7 @@ def test_torch_in_another_precision(folder, tmp_path, precision):
 
 
 def test_torch_auto_goes_on_where_there_is_no_bf16(folder, tmp_path, monkeypatch):
-    from spacy_epee.evaluation import exporting
+    from spacy_epee.compress import export as exporting
 
     def compare(scorings, base, found):
         worse = exporting.get_trunk_shim(scorings["textcat"].component.model).settings.precision == "int8"
@@ -98,7 +98,7 @@ def test_torch_auto_goes_on_where_there_is_no_bf16(folder, tmp_path, monkeypatch
         return [{"task": "textcat", "depth": "full", **scores, "differs": 0.1}]
 
     monkeypatch.setattr(exporting, "_compare", compare)
-    monkeypatch.setattr("spacy_epee.trunk.precision.computes_in_bfloat16", lambda device: False)
+    monkeypatch.setattr("spacy_epee.runtimes.torch_precision.computes_in_bfloat16", lambda device: False)
     output = run(folder, tmp_path / "new", "--runtime", "torch", "--data", folder / "dev.spacy")
     assert "Without bf16" in output and shim(tmp_path / "new").settings.precision == "fp32"
 

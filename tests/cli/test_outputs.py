@@ -42,12 +42,16 @@ def test_figures_that_cannot_be_written_are_refused_at_once(command, place, prob
     assert expected in " ".join(found.output.split()) and (folder / "file").read_text() == "kept"
 
 
-@pytest.mark.parametrize("arguments", [
-    ["tune", "{model}", "{dev}", "--max-drop", "0", "--output-model", "{folder}/file/new"],
-    ["tune", "{model}", "{dev}", "--max-drop", "0", "--output-model", "{folder}/new", "--output", "{folder}/new"],
-    ["export", "{model}", "{folder}/file/new"],
-    ["report", "{model}", "{dev}", "{folder}/file/new"],
-], ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tune", "{model}", "{dev}", "--max-drop", "0", "--output-model", "{folder}/file/new"],
+        ["tune", "{model}", "{dev}", "--max-drop", "0", "--output-model", "{folder}/new", "--output", "{folder}/new"],
+        ["export", "{model}", "{folder}/file/new"],
+        ["report", "{model}", "{dev}", "{folder}/file/new"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
 def test_folders_that_cannot_be_written_are_refused_at_once(arguments, folder, monkeypatch):
     monkeypatch.setattr(f"spacy_epee.cli.{arguments[0]}.load_model", None)
     places = {"folder": folder, "model": folder / "model", "dev": folder / "dev.spacy"}

@@ -95,7 +95,7 @@ def test_report_refuses_a_folder_that_exists(folder):
 
 def test_report_without_matplotlib_names_the_extra(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "spacy_epee.evaluation.plots", raising=False)
+    monkeypatch.delitem(sys.modules, "spacy_epee.report.plots", raising=False)
     found = run(folder, "none", "--no-time")
     assert found.exit_code == 1 and "spacy_epee[report]" in " ".join(found.output.split())
     assert not (folder / "none").exists()

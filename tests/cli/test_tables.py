@@ -21,8 +21,12 @@ def test_table_that_fits_is_left_as_it_is(capsys):
 
 def test_long_text_is_wrapped_and_nothing_is_lost(capsys):
     settings = "entropy " + " ".join(f"0.{number:04}" for number in range(24)) + ", patience 4"
-    found = printed(capsys, [["entropy by exit or patience", settings, "99.12", "4.34x"]],
-                    ["Rule", "Settings", "mean F of triggers and arguments, predicted triggers", "Fewer"], left=2)
+    found = printed(
+        capsys,
+        [["entropy by exit or patience", settings, "99.12", "4.34x"]],
+        ["Rule", "Settings", "mean F of triggers and arguments, predicted triggers", "Fewer"],
+        left=2,
+    )
     assert max(map(len, found.split("\n"))) <= WIDTH
     assert all(word in found for word in (*settings.split(), "triggers", "predicted", "99.12", "4.34x"))
 
@@ -32,8 +36,10 @@ FIGURES = st.floats(-1e4, 1e4).map("{:.2f}".format)
 
 
 @settings(max_examples=100, deadline=None)
-@given(rows=st.lists(st.tuples(WORDS, WORDS, FIGURES, FIGURES, FIGURES, FIGURES), max_size=5), header=st.lists(WORDS, min_size=6,
-                                                                                                               max_size=6))
+@given(
+    rows=st.lists(st.tuples(WORDS, WORDS, FIGURES, FIGURES, FIGURES, FIGURES), max_size=5),
+    header=st.lists(WORDS, min_size=6, max_size=6),
+)
 def test_any_table_fits(rows, header):
     import contextlib
     import io
@@ -52,10 +58,16 @@ def test_percent(value, shown):
     assert percent(value) == shown
 
 
-@pytest.mark.parametrize("difference,spread,shown", [
-    (None, None, "-"), (0.003, 0.0081, "+0.30 ± 0.81"), (-0.01, None, "-1.00"),
-    (0.0, 0.0, "+0.00 ± 0.00"), (-0.0, 0.0, "+0.00 ± 0.00"),
-    (-0.00001, None, "+0.00"),
-])
+@pytest.mark.parametrize(
+    "difference,spread,shown",
+    [
+        (None, None, "-"),
+        (0.003, 0.0081, "+0.30 ± 0.81"),
+        (-0.01, None, "-1.00"),
+        (0.0, 0.0, "+0.00 ± 0.00"),
+        (-0.0, 0.0, "+0.00 ± 0.00"),
+        (-0.00001, None, "+0.00"),
+    ],
+)
 def test_change(difference, spread, shown):
     assert change(difference, spread) == shown

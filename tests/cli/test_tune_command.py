@@ -62,16 +62,29 @@ def test_tune_fits_a_hundred_columns(folder):
 
     import spacy_epee.cli.tune as command
 
-    rule = {"@misc": "spacy-epee.AnyOf.v1", "rules": {
-        "entropy": {"@misc": "spacy-epee.Entropy.v1", "entropy": [0.1 + layer / 1000 for layer in range(24)]},
-        "patience": {"@misc": "spacy-epee.Patience.v1", "patience": 12},
-    }}
+    rule = {
+        "@misc": "spacy-epee.AnyOf.v1",
+        "rules": {
+            "entropy": {"@misc": "spacy-epee.Entropy.v1", "entropy": [0.1 + layer / 1000 for layer in range(24)]},
+            "patience": {"@misc": "spacy-epee.Patience.v1", "patience": 12},
+        },
+    }
     row = {"name": "flexible patience (F-PABEE, SymKD)", "rule": rule, "score": 0.98765, "drop": 0.0123, "spread": 0.0456}
     row.update(disagreement=0.1234, wordpiece_layers=11.25, speedup=10.12, ms={"1": 1234.5, "32": 1234.5})
     row["on_time_front"] = {"1": True, "32": False}
-    report = {"calibration": {"exits": [], "fitted": False, "kept": False}, "score_desc": "mean F of triggers and arguments, "
-              "predicted triggers", "front": [row], "full": {**row, "rule": None, "name": "full depth"}, "chosen": row,
-              "documents": 1, "settings": 1, "front_settings": 1, "timed_documents": 1, "left_out": [], "absent": []}
+    report = {
+        "calibration": {"exits": [], "fitted": False, "kept": False},
+        "score_desc": "mean F of triggers and arguments, predicted triggers",
+        "front": [row],
+        "full": {**row, "rule": None, "name": "full depth"},
+        "chosen": row,
+        "documents": 1,
+        "settings": 1,
+        "front_settings": 1,
+        "timed_documents": 1,
+        "left_out": [],
+        "absent": [],
+    }
     with contextlib.redirect_stdout(io.StringIO()) as out:
         command.show(report, Printer())
     assert max(map(len, out.getvalue().split("\n"))) <= 100
@@ -95,8 +108,19 @@ def test_tune_of_some_documents_draws_them(folder, tmp_path):
 
 
 def test_tune_writes_a_copy_whose_config_has_the_rule(folder, tmp_path):
-    run(folder, "--max-drop", "3", "--calibrate", "--coverage", "0.8", "--no-time", "--output-model", tmp_path / "new",
-        "--output", tmp_path / "figures.json")
+    run(
+        folder,
+        "--max-drop",
+        "3",
+        "--calibrate",
+        "--coverage",
+        "0.8",
+        "--no-time",
+        "--output-model",
+        tmp_path / "new",
+        "--output",
+        tmp_path / "figures.json",
+    )
     report = json.loads((tmp_path / "figures.json").read_text())
     nlp = spacy.load(tmp_path / "new")
     pipe = nlp.get_pipe("epee_textcat")
@@ -133,8 +157,18 @@ def test_tune_in_place(folder, tmp_path, backbone):
 
 
 def test_tune_coverage_flags_about_as_many_as_asked_for(folder, tmp_path):
-    run(folder, "--max-drop", "0", "--coverage", "0.8", "--no-time", "--output-model", tmp_path / "new",
-        "--output", tmp_path / "figures.json")
+    run(
+        folder,
+        "--max-drop",
+        "0",
+        "--coverage",
+        "0.8",
+        "--no-time",
+        "--output-model",
+        tmp_path / "new",
+        "--output",
+        tmp_path / "figures.json",
+    )
     report = json.loads((tmp_path / "figures.json").read_text())
     nlp = spacy.load(tmp_path / "new")
     docs = [doc.text for doc in DocBin().from_disk(folder / "dev.spacy").get_docs(nlp.vocab)]
@@ -143,8 +177,18 @@ def test_tune_coverage_flags_about_as_many_as_asked_for(folder, tmp_path):
 
 
 def test_tune_promise_that_cannot_be_kept_keeps_the_full_depth(folder, tmp_path):
-    output = run(folder, "--max-disagreement", "0.1", "--confidence", "0.9", "--no-time", "--output-model", tmp_path / "new",
-                 "--output", tmp_path / "figures.json")
+    output = run(
+        folder,
+        "--max-disagreement",
+        "0.1",
+        "--confidence",
+        "0.9",
+        "--no-time",
+        "--output-model",
+        tmp_path / "new",
+        "--output",
+        tmp_path / "figures.json",
+    )
     report = json.loads((tmp_path / "figures.json").read_text())
     promise = report["promise"]
     assert promise["documents"] == 30
@@ -235,15 +279,19 @@ def test_scores_are_those_of_the_scorer(kind, backbone):
     from relations_util import make_example as make_relation
     from relations_util import make_relations_nlp
 
-    from spacy_epee.evaluation.stored import Stored
-    from spacy_epee.exits.rules import Entropy, FixedDepth
+    from spacy_epee.evaluation.stored_outputs import Stored
+    from spacy_epee.exits.rules.depth import FixedDepth
+    from spacy_epee.exits.rules.thresholds import Entropy
 
     if kind in ("relations", "events"):
         import events_util
         import relations_util
 
-        util, maker, make = (relations_util, make_relation, make_relations_nlp) if kind == "relations" else (
-            events_util, make_event, make_events_nlp)
+        util, maker, make = (
+            (relations_util, make_relation, make_relations_nlp)
+            if kind == "relations"
+            else (events_util, make_event, make_events_nlp)
+        )
         nlp = make(backbone, **({"steps": 60} if kind == "events" else {}))
         examples = [maker(nlp, text) for text in util.TEXTS]
     else:

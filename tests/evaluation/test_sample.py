@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.training import Example
 
+from spacy_epee.data.docs import install_extensions
 from spacy_epee.evaluation.sample import sample
-from spacy_epee.tasks.relations import Relations
-from spacy_epee.tasks.textcat import TextCat
-from spacy_epee.training.annotations import install_extensions
+from spacy_epee.tasks.relations.task import Relations
+from spacy_epee.tasks.textcat.task import TextCat
 
 NLP = spacy.blank("en")
 TASK = TextCat(exclusive=False, label_weights={}, reduce="max")

@@ -5,8 +5,9 @@ import pytest
 from util import make_examples, make_nlp
 
 from spacy_epee.evaluation.scoring import Scoring, describe_main, differing_docs
-from spacy_epee.evaluation.stored import Stored
-from spacy_epee.exits.rules import Entropy, FixedDepth
+from spacy_epee.evaluation.stored_outputs import Stored
+from spacy_epee.exits.rules.depth import FixedDepth
+from spacy_epee.exits.rules.thresholds import Entropy
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
 KINDS = ["exclusive", "several", "positive", "relations", "events", "joint", "images"]

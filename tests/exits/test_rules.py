@@ -14,24 +14,11 @@ from thinc.api import Config
 
 from spacy_epee.exits import rules as module
 from spacy_epee.exits.evidence import Evidence
-from spacy_epee.exits.rules import (
-    AllOf,
-    AnyOf,
-    Confidence,
-    ConfidentPatience,
-    Deadline,
-    Entropy,
-    EntropyPatience,
-    ExitRule,
-    FixedDepth,
-    FlexiblePatience,
-    FromLayer,
-    Learned,
-    Margin,
-    Patience,
-    Rule,
-    Voting,
-)
+from spacy_epee.exits.rules.base import ExitRule, Rule
+from spacy_epee.exits.rules.composite import AllOf, AnyOf
+from spacy_epee.exits.rules.depth import Deadline, FixedDepth, FromLayer
+from spacy_epee.exits.rules.patience import ConfidentPatience, EntropyPatience, FlexiblePatience, Patience, Voting
+from spacy_epee.exits.rules.thresholds import Confidence, Entropy, Learned, Margin
 
 SOME = settings(max_examples=50, deadline=None)
 READINGS = {
@@ -110,9 +97,7 @@ def climb(rule, stored, reading=READINGS["exclusive"], *, compact=True, layers=N
     taken, reasons = numpy.full(units, exits), ["depth"] * units
     counters, live, previous = rule.start(units, 0.0), numpy.arange(units), None
     for exit, layer in enumerate(layers):
-        evidence = kind(
-            stored[exit][live], layer=layer, units=live, previous=previous, doubt=doubts[exit][live], **reading
-        )
+        evidence = kind(stored[exit][live], layer=layer, units=live, previous=previous, doubt=doubts[exit][live], **reading)
         codes = rule.step(evidence, counters)
         assert codes.shape == live.shape
         for unit, code in zip(live, codes):

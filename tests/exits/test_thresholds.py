@@ -10,7 +10,9 @@ from spacy.util import registry
 from test_rules import READING, STORED, climb, exits_of, told
 from thinc.api import Config
 
-from spacy_epee.exits.rules import AllOf, AnyOf, Confidence, Entropy, EntropyPatience, Patience
+from spacy_epee.exits.rules.composite import AllOf, AnyOf
+from spacy_epee.exits.rules.patience import EntropyPatience, Patience
+from spacy_epee.exits.rules.thresholds import Confidence, Entropy
 
 SOME = settings(max_examples=50, deadline=None)
 KINDS = {"entropy": Entropy, "confidence": Confidence}

@@ -16,8 +16,10 @@ READ = [
     ("Entropy", rules.Entropy()),
     ("Entropy([0.1, 0.2])", rules.Entropy([0.1, 0.2])),
     ("FlexiblePatience(measure='KD')", rules.FlexiblePatience(measure="KD")),
-    ('AnyOf({"settled": EntropyPatience(0.2, 3), "late": Deadline(50.0)})',
-     rules.AnyOf({"settled": rules.EntropyPatience(0.2, 3), "late": rules.Deadline(50.0)})),
+    (
+        'AnyOf({"settled": EntropyPatience(0.2, 3), "late": Deadline(50.0)})',
+        rules.AnyOf({"settled": rules.EntropyPatience(0.2, 3), "late": rules.Deadline(50.0)}),
+    ),
     ("FromLayer(3, Margin(0.5))", rules.FromLayer(3, rules.Margin(0.5))),
     ('{"@misc": "spacy-epee.Voting.v1", "votes": 2.0}', rules.Voting(2.0)),
     ("none", None),
@@ -72,25 +74,31 @@ def test_what_is_no_rule_is_refused(text, problem):
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("text,threshold,rule", [
-    ("Entropy", "0.3", rules.Entropy(0.3)),
-    ("Entropy", "[0.1, 0.2]", rules.Entropy([0.1, 0.2])),
-    ("FixedDepth", "4", rules.FixedDepth(4)),
-    ("EntropyPatience(patience=2)", "0.5", rules.EntropyPatience(0.5, 2)),
-    ("FromLayer(3, Margin())", "0.2", rules.FromLayer(3, rules.Margin(0.2))),
-])
+@pytest.mark.parametrize(
+    "text,threshold,rule",
+    [
+        ("Entropy", "0.3", rules.Entropy(0.3)),
+        ("Entropy", "[0.1, 0.2]", rules.Entropy([0.1, 0.2])),
+        ("FixedDepth", "4", rules.FixedDepth(4)),
+        ("EntropyPatience(patience=2)", "0.5", rules.EntropyPatience(0.5, 2)),
+        ("FromLayer(3, Margin())", "0.2", rules.FromLayer(3, rules.Margin(0.2))),
+    ],
+)
 def test_threshold_is_the_first_setting(text, threshold, rule):
     assert read_rule(text, threshold) == rule
 
 
-@pytest.mark.parametrize("text,threshold,problem", [
-    ("none", "1", "which has no threshold"),
-    ("Entropy", "low", "give a number"),
-    ("Entropy", "True", "give a number"),
-    ("Entropy", "[]", "give a number"),
-    ("AnyOf({'a': Entropy()})", "1", "no threshold of its own"),
-    ("Confidence", "2", "from 0.0 to 1.0"),
-])
+@pytest.mark.parametrize(
+    "text,threshold,problem",
+    [
+        ("none", "1", "which has no threshold"),
+        ("Entropy", "low", "give a number"),
+        ("Entropy", "True", "give a number"),
+        ("Entropy", "[]", "give a number"),
+        ("AnyOf({'a': Entropy()})", "1", "no threshold of its own"),
+        ("Confidence", "2", "from 0.0 to 1.0"),
+    ],
+)
 def test_threshold_that_means_nothing_is_refused(text, threshold, problem):
     with pytest.raises(ValueError, match=problem):
         read_rule(text, threshold)

@@ -32,7 +32,7 @@ def make_pipeline(kind: str, folder: Path):
     from spacy.tokens import Doc, Span
     from util import make_backbone, make_nlp, make_words
 
-    from spacy_epee.tasks.candidates import EntityPairs
+    from spacy_epee.tasks.relations.candidates import EntityPairs
 
     backbone = make_backbone(folder, num_hidden_layers=4 if kind == "joint" else 2)
     exit = {"@misc": "spacy-epee.EntropyPatience.v1", "entropy": 0.5, "patience": 1}
@@ -77,7 +77,7 @@ def make_pipeline(kind: str, folder: Path):
 
 def measure(kind: str, size: int) -> dict:
     """What an answer takes."""
-    from spacy_epee.evaluation.memory import watch_memory
+    from spacy_epee.benchmark.memory import watch_memory
 
     with tempfile.TemporaryDirectory() as folder:
         nlp, make_doc = make_pipeline(kind, Path(folder))

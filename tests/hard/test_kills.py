@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from util import SENTENCES, make_nlp, make_texts
 
 from spacy_epee.cli import epee, export, tune
-from spacy_epee.saving import save_pipeline
+from spacy_epee.component.saving import save_pipeline
 
 pytestmark = [pytest.mark.hard, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a POSIX system")]
 

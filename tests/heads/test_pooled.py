@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_epee.heads.pooled import PooledHeads
-from spacy_epee.items import Items
-from spacy_epee.shims import ScaledShim
-from spacy_epee.windows import Windows
+from spacy_epee.inputs.instances import Items
+from spacy_epee.inputs.windows import Windows
+from spacy_epee.trunk.shims import ScaledShim
 
 WIDTH, EXITS = 8, 2
 

@@ -4,7 +4,7 @@ import spacy
 import torch
 from util import SENTENCES, make_nlp
 
-from spacy_epee.heads.base import Standardize
+from spacy_epee.heads.standardize import Standardize
 from spacy_epee.model import get_heads
 
 

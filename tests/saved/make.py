@@ -21,7 +21,9 @@ from joint_util import make_joint_nlp
 from thinc.api import Adam
 from util import SENTENCES, make_backbone, make_examples, make_nlp
 
-from spacy_epee.exits.rules import AnyOf, Confidence, Entropy, FromLayer
+from spacy_epee.exits.rules.composite import AnyOf
+from spacy_epee.exits.rules.depth import FromLayer
+from spacy_epee.exits.rules.thresholds import Confidence, Entropy
 
 HERE = Path(__file__).parent
 

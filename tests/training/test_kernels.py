@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spacy_epee.trunk.precision import KERNELS, bound_kernels, computes_in_bfloat16
+from spacy_epee.runtimes.torch_precision import KERNELS, bound_kernels, computes_in_bfloat16
 
 TESTS = Path(__file__).parent.parent
 UPDATES = 60

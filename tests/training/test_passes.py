@@ -33,11 +33,14 @@ def test_passes_are_counted_as_training_cuts_them(nlp):
     assert count_passes(nlp) == Passes(documents=35, steps=3, largest=16)
 
 
-@pytest.mark.parametrize("passes,steps,said", [
-    (Passes(6957, 435, 16), 1000, "1,000 steps of 16 = 2.3 passes over 6,957 documents"),
-    (Passes(35, 3, 16), 3, "3 steps of 16 = 1.0 passes over 35 documents"),
-    (Passes(100, 9, 30), 18, "18 steps of about 11 = 2.0 passes over 100 documents"),
-])
+@pytest.mark.parametrize(
+    "passes,steps,said",
+    [
+        (Passes(6957, 435, 16), 1000, "1,000 steps of 16 = 2.3 passes over 6,957 documents"),
+        (Passes(35, 3, 16), 3, "3 steps of 16 = 1.0 passes over 35 documents"),
+        (Passes(100, 9, 30), 18, "18 steps of about 11 = 2.0 passes over 100 documents"),
+    ],
+)
 def test_passes_are_described(passes, steps, said):
     assert passes.describe(steps) == said
 

@@ -90,7 +90,7 @@ def test_train_averages_are_used_and_given_back(backbone):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_train_ends_on_a_full_disk_with_a_line(number, saves, data, backbone, tmp_path, monkeypatch):
     """The last save, here the third, is after the training loop."""
-    from spacy_epee import component
+    from spacy_epee.component import pipe as component
 
     write, written = component._write, []
 

@@ -13,13 +13,15 @@ from spacy.vocab import Vocab
 from torch import nn
 from util import DEPTH, SENTENCES, make_model, make_tokenizer
 
-from spacy_epee.exits.rules import FixedDepth
+from spacy_epee.engine.loop import TaskRun, run_exits
+from spacy_epee.engine.results import Answers
+from spacy_epee.exits.evidence import Reading
+from spacy_epee.exits.rules.depth import FixedDepth
 from spacy_epee.heads.pooled import PooledHeads
-from spacy_epee.items import whole_docs
-from spacy_epee.loop import Answers, Reading, TaskRun, run_exits
+from spacy_epee.inputs.instances import whole_docs
+from spacy_epee.inputs.windows import Windower
 from spacy_epee.trunk.families import Family, families
 from spacy_epee.trunk.stepper import LayerStepper
-from spacy_epee.windows import Windower
 
 
 class ToyConfig(transformers.PretrainedConfig):

@@ -12,7 +12,7 @@ from util import make_backbone
 pytest.importorskip("spacy_transformers")
 
 from spacy_epee.model import get_settings, get_stepper  # noqa: E402
-from spacy_epee.trunk.images import ImageStepper  # noqa: E402
+from spacy_epee.trunk.vision import ImageStepper  # noqa: E402
 
 
 def make_batch(side: int = SIDE, rows: int = 4) -> Tensor:
@@ -115,13 +115,16 @@ def test_image_trunk_bounds_the_patches_of_a_call(tmp_path):
     assert set(sizes) == {(2, 17), (1, 17)}
 
 
-@pytest.mark.parametrize("settings,problem", [
-    ({"image_size": 4}, "model.trunk.image_size.*patch"),
-    ({"image_size": 0}, "model.trunk.image_size"),
-    ({"max_patches": 0}, "model.trunk.max_patches"),
-    ({"transformer_config": {"trust_remote_code": True}}, "trust_remote_code"),
-    ({"name": "./none/such"}, "no such folder"),
-])
+@pytest.mark.parametrize(
+    "settings,problem",
+    [
+        ({"image_size": 4}, "model.trunk.image_size.*patch"),
+        ({"image_size": 0}, "model.trunk.image_size"),
+        ({"max_patches": 0}, "model.trunk.max_patches"),
+        ({"transformer_config": {"trust_remote_code": True}}, "trust_remote_code"),
+        ({"name": "./none/such"}, "no such folder"),
+    ],
+)
 def test_image_trunk_setting_is_named(tmp_path, settings, problem):
     with pytest.raises(ValueError, match=problem):
         make_image_nlp(make_image_backbone(tmp_path), model={"trunk": settings})

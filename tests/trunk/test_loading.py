@@ -16,8 +16,8 @@ from util import SENTENCES, make_nlp
 pytest.importorskip("spacy_transformers")
 
 from spacy_epee.model import get_settings, get_stepper, get_windows  # noqa: E402
-from spacy_epee.trunk.loading import TransformerTrunk, load_backbone  # noqa: E402
-from spacy_epee.trunk.pipelines import find_pipeline  # noqa: E402
+from spacy_epee.trunk.spacy_pipelines import find_pipeline  # noqa: E402
+from spacy_epee.trunk.transformer import TransformerTrunk, load_backbone  # noqa: E402
 
 
 def make_pipeline(backbone, names=("transformer",)):

@@ -1,0 +1,1 @@
+"""A pipeline against itself in other libraries."""

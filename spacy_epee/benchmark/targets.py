@@ -1,0 +1,246 @@
+"""The same text classifier in our pipeline, spacy-transformers, PyTorch, ONNX Runtime and OpenVINO."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Type
+
+import numpy
+import spacy
+import torch
+from spacy.training import Example
+
+from ..inputs.windows import Windower
+from ..model import get_stepper
+from ..runtimes.onnx.writing import quantize
+from ..trunk.pretrained import longest_window
+from .networks import classify, fold, pooled_heads, with_temperature
+from .pipelines import (
+    Exits,
+    ExportedExits,
+    ExportedExitsInt8,
+    ExportedFull,
+    ExportedFullInt8,
+    FullDepth,
+    FullHalf,
+    HalfExits,
+    Int8Exits,
+    Pipeline,
+    SingleExits,
+)
+from .workspace import Contestant, Unavailable
+
+
+class SpacyTransformers(Pipeline):
+    title = "spacy-transformers"
+    note = (
+        "spacy-transformers takes the mean of tokens, without the special wordpieces, in spans of its own; the classifier was "
+        "trained on ours, so that its score may differ"
+    )
+
+    def prepare(self) -> None:
+        place = self.place
+        weight, bias = with_temperature(fold(pooled_heads(place.component)), place.plan.reading, place.plan.depth)
+        exclusive = place.plan.reading.exclusive
+        name = "textcat" if exclusive else "textcat_multilabel"
+        nlp = spacy.blank(place.component.vocab.lang or "xx")
+        # Published tokenizers know how much their model takes, and cut off what is beyond it.
+        longest = longest_window(get_stepper(place.component.model).model)
+        settings = {"use_fast": True, "trust_remote_code": False, "model_max_length": longest}
+        nlp.add_pipe("transformer", config={"model": {"name": str(place.trunk), "tokenizer_config": settings}})
+        textcat = nlp.add_pipe(name, config={"model": self._model(exclusive, place.plan.pooling)})
+        labels = place.component.task_labels()
+        for label in labels:
+            textcat.add_label(label)  # type: ignore[attr-defined]
+        cats = {label: float(not number) for number, label in enumerate(labels)}
+        nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("a"), {"cats": cats})])
+        output = textcat.model.get_ref("output_layer")  # type: ignore[attr-defined]
+        output.set_param("W", output.ops.asarray(weight, dtype="f"))
+        output.set_param("b", output.ops.asarray(bias, dtype="f"))
+        nlp.to_disk(place.folder / "spacy-transformers")
+
+    @staticmethod
+    def _model(exclusive: bool, pooling: str) -> Dict[str, Any]:
+        """The block of the classifier. The vector of the first special wordpiece never reaches it."""
+        listener = {
+            "@architectures": "spacy-transformers.TransformerListener.v1",
+            "grad_factor": 1.0,
+            "pooling": {"@layers": "reduce_last.v1" if pooling == "last" else "reduce_mean.v1"},
+        }
+        return {
+            "@architectures": "spacy.TextCatReduce.v1",
+            "exclusive_classes": exclusive,
+            "use_reduce_first": False,
+            "use_reduce_last": pooling == "last",
+            "use_reduce_max": False,
+            "use_reduce_mean": pooling != "last",
+            "tok2vec": listener,
+        }
+
+    def load(self) -> None:
+        self.nlp = spacy.load(self.place.folder / "spacy-transformers")
+
+
+class Whole(Contestant):
+    """The full depth as one network: the tokenizer, windows sorted by length and padded, and a call for each pack of them."""
+
+    windower: Windower
+    call: Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]
+    needs: Sequence[str] = ()
+    """The packages that are not installed with ours, and
+    extra (str): the extra that installs them."""
+    extra = "onnx"
+
+    def prepare(self) -> None:
+        for name in self.needs:
+            try:
+                import_module(name)
+            except ImportError as error:
+                raise Unavailable(
+                    f"it needs the package '{error.name or name}'; install it with `pip install \"spacy_epee[{self.extra}]\"`"
+                ) from error
+        if self.needs and self.place.plan.device.type != "cpu":
+            raise Unavailable("it is run on the CPU alone; leave out --gpu-id to compare with it")
+        self.write()
+
+    def write(self) -> None:
+        """Write the files that `start` reads."""
+        self.place.trunk
+
+    def load(self) -> None:
+        self.windower = self.place.windower()
+        self.call = self.start()
+
+    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
+        """RETURNS (Callable): From padded wordpieces (W, T) and their mask (W, T) to logits (W, K)."""
+        raise NotImplementedError
+
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        starts = range(0, len(texts), size)
+        return numpy.concatenate(
+            [classify(texts[start : start + size], self.windower, self.place.plan, self.call) for start in starts]
+        )
+
+
+class Torch(Whole):
+    title = "PyTorch"
+
+    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
+        device = self.place.plan.device
+        network = self.network()
+
+        @torch.inference_mode()
+        def call(ids: numpy.ndarray, mask: numpy.ndarray) -> numpy.ndarray:
+            return network(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy()
+
+        return call
+
+    def network(self) -> Any:
+        """RETURNS (Callable): The network."""
+        return self.place.network()
+
+
+class TorchCompiled(Torch):
+    title = "PyTorch, compiled"
+
+    def network(self) -> Any:
+        return torch.compile(self.place.network(), dynamic=True)
+
+
+class Onnx(Whole):
+    title = "ONNX Runtime"
+    needs = ("onnx", "onnxruntime")
+
+    @property
+    def path(self) -> Path:
+        """RETURNS (Path): The file to run."""
+        return self.place.onnx
+
+    def write(self) -> None:
+        self.path
+
+    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = torch.get_num_threads()
+        settings.inter_op_num_threads = 1
+        session = onnxruntime.InferenceSession(str(self.path), settings, providers=["CPUExecutionProvider"])
+        return lambda ids, mask: session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+
+
+class OnnxInt8(Onnx):
+    title = "ONNX Runtime, int8"
+
+    @property
+    def path(self) -> Path:
+        return self.place.folder / "model-int8.onnx"
+
+    def write(self) -> None:
+        quantize(self.place.onnx, self.path)
+
+
+class OpenVino(Whole):
+    title = "OpenVINO"
+    needs = ("onnx", "openvino")
+    extra = "bench"
+
+    @property
+    def path(self) -> Path:
+        """RETURNS (Path): The file to run."""
+        return self.place.folder / "openvino.xml"
+
+    def write(self) -> None:
+        import openvino
+
+        openvino.save_model(openvino.convert_model(self.place.onnx), self.path, compress_to_fp16=False)
+
+    def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
+        import openvino
+
+        # float32 as the others: on CPUs with bfloat16 it would be free to compute in that.
+        settings = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        request = openvino.Core().compile_model(str(self.path), "CPU", settings).create_infer_request()
+        return lambda ids, mask: request.infer({"input_ids": ids, "attention_mask": mask})[0]
+
+
+CONTESTANTS: Dict[str, Type[Contestant]] = {
+    "full": FullDepth,
+    "exits": Exits,
+    "full-bf16": FullHalf,
+    "exits-bf16": HalfExits,
+    "exits-int8": Int8Exits,
+    "full-onnx": ExportedFull,
+    "exits-onnx": ExportedExits,
+    "full-onnx-int8": ExportedFullInt8,
+    "exits-onnx-int8": ExportedExitsInt8,
+    "exits-single": SingleExits,
+    "spacy-transformers": SpacyTransformers,
+    "torch": Torch,
+    "torch-compiled": TorchCompiled,
+    "onnx": Onnx,
+    "onnx-int8": OnnxInt8,
+    "openvino": OpenVino,
+}
+"""All contestants by name, in the order in which they are shown."""
+
+COMPILED = "torch-compiled"
+"""The one that takes minutes to start."""
+
+
+def choose(names: Optional[str], compiled: bool = False) -> List[str]:
+    """Choose contestants.
+
+    names (Optional[str]): Their names with commas between them; None for all.
+    compiled (bool): Whether the compiled one takes part too.
+    RETURNS (List[str]): The names, in the order in which they are shown.
+    RAISES ValueError: There is no such contestant.
+    """
+    asked = [name for name in CONTESTANTS if name != COMPILED] if names is None else [name.strip() for name in names.split(",")]
+    unknown = [name for name in asked if name not in CONTESTANTS]
+    if unknown:
+        raise ValueError(f"--contestants has '{unknown[0]}'; give some of {', '.join(CONTESTANTS)}, with commas between them")
+    return [name for name in CONTESTANTS if name in asked or (compiled and name == COMPILED)]

@@ -1,0 +1,1 @@
+"""From formats of annotated text to rows with character offsets."""

@@ -1,0 +1,1 @@
+"""Climbing: the loop that decides who leaves, live or on stored logits."""

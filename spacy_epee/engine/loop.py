@@ -1,0 +1,295 @@
+"""The early-exit loop. Nothing else decides who leaves the batch."""
+
+from functools import partial
+from typing import Callable, Iterator, List, Literal, Optional, Sequence
+
+import numpy
+import torch
+from scipy.special import expit
+from torch import Tensor
+
+from ..exits.evidence import Evidence
+from ..exits.rules.base import ExitRule
+from ..heads.base import ExitHeads
+from ..inputs.instances import Items
+from ..trunk.base import Runner
+from ..trunk.batch import Climb
+from .results import DEPTH, JOINT, Answers, Links, Said
+
+Joint = Literal["all", "any"]
+
+
+class TaskRun:
+    """A task's way through the exits with a batch.
+
+    live (ndarray): The units that climb, in order. Set for each climb.
+    """
+
+    def __init__(
+        self,
+        heads: ExitHeads,
+        answers: Answers,
+        rule: Optional[ExitRule],
+        began: float,
+        *,
+        device: torch.device,
+        priority: int = 0,
+    ):
+        """
+        heads (ExitHeads): The classifiers.
+        answers (Answers): The answers of the batch, to be written.
+        rule (Optional[ExitRule]): When to leave; None runs the full depth.
+        began (float): When work on the batch began, by `time.perf_counter`.
+        device (torch.device): Where the trunk is.
+        priority (int): Of the tasks that ask about a window, those with the highest say when it leaves.
+        """
+        self.heads = heads
+        self.answers = answers
+        self.items = answers.items
+        self.rule = rule
+        self.counters = None if rule is None else rule.start(answers.items.n_units, began)
+        self.priority = priority
+        self.question = heads.prepare(answers.items, device) if len(answers.items) else None
+        self.live = answers.items.live[:0]
+        self.previous: Optional[Evidence] = None
+
+    def enter(self, climb: Climb) -> None:
+        """Climb with some windows.
+
+        climb (Climb): The windows, below the first layer.
+        """
+        rows = numpy.concatenate([members.rows for members in climb.packs])
+        units = numpy.unique(self.items.window_units[rows])
+        live = self.items.live
+        self.live = units[live[numpy.minimum(numpy.searchsorted(live, units), len(live) - 1)] == units] if len(live) else live
+        self.previous = None
+
+    def wants(self, layer: int) -> bool:
+        """RETURNS (bool): Whether the rule wants to look at an exit."""
+        return self.rule is not None and layer >= getattr(self.rule, "first_layer", 1)
+
+    def windows(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Which windows of the batch are of units that climb, (W,) bool."""
+        return self.items.windows_of(self.live)
+
+    def look(self, climb: Climb, states: List[Tensor], exit: int, layer: int) -> Evidence:
+        """Look at the units through one exit.
+
+        climb (Climb): The windows.
+        states (List[Tensor]): Their states.
+        exit (int): The exit, from 0.
+        layer (int): Its layer.
+        RETURNS (Evidence): What a rule may look at.
+        """
+        items, live = self.items, self.live
+        logits, doubt = self.heads.answer(exit, climb.packs, states, self.question, live)
+        link = self.heads.linker(exit, climb.packs, states, self.question)
+        return self.answers.reading.evidence(
+            logits,
+            asked=items,
+            link=None if link is None else partial(_to_numpy, link),
+            layer=layer,
+            units=live,
+            previous=self.previous,
+            doubt=expit(doubt) if len(doubt) else None,
+            items=None if items.one_each else items.of_units(live),
+            counts=None if items.one_each else items.counts[live],
+        )
+
+    def leave(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
+        """Write down the units that leave.
+
+        evidence (Evidence): What they leave with.
+        done (ndarray): Which of those that climb leave, (U,) bool.
+        codes (ndarray): The rule's reasons, from 1, (U,).
+        other (str): The reason of those for which the rule has none.
+        """
+        if done.any():
+            reasons = [self.rule.reasons[code - 1] if code else other for code in codes[done]]  # type: ignore[union-attr]
+            self.answers.write(evidence, done, reasons)
+            self.live = self.live[~done]
+            self.previous = evidence.keep(~done) if len(self.live) else None
+        else:
+            self.previous = evidence
+        if self.previous is not None:
+            self.previous.previous = None  # only neighbouring exits are compared
+
+
+@torch.inference_mode()
+def run_exits(
+    stepper: Runner,
+    runs: Sequence[TaskRun],
+    rows: numpy.ndarray,
+    *,
+    exit_layers: Sequence[int],
+    wordpieces: int,
+    joint: Joint = "all",
+) -> None:
+    """Answer all that is asked about some windows, each unit from the first exit at which its task's rule finds it settled.
+
+    A window climbs while any task needs it. A task that is settled keeps its answer. See `_ended` for when the others must
+    answer early.
+
+    stepper (Runner): The trunk.
+    runs (Sequence[TaskRun]): The tasks, all on the same windows.
+    rows (ndarray): The windows, in order: all windows of any unit that has one of them.
+    exit_layers (Sequence[int]): The layers with an exit, the last one among them.
+    wordpieces (int): The most wordpieces that run through a layer in one call.
+    joint (str): "all", a window climbs until all tasks are settled that decide, or "any", until one is.
+    """
+    climb = Climb(stepper, runs[0].items.windows, rows, wordpieces)
+    for run in runs:
+        run.enter(climb)
+    together = [run for run in runs if len(run.live)]
+    if not together:
+        return
+    forced = len(together) > 1 and (joint == "any" or len({run.priority for run in together}) > 1)
+    groups = groups_of([run.items for run in together]) if forced else None
+    for layer in range(1, stepper.depth + 1):
+        climb.step()
+        last = layer == stepper.depth
+        if layer not in exit_layers or not (last or any(run.wants(layer) for run in together)):
+            continue
+        exit, states = exit_layers.index(layer), climb.states()
+        seen = {}
+        for number, run in enumerate(together):
+            if run.wants(layer) or last or forced:
+                evidence = run.look(climb, states, exit, layer)
+                codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else run.rule.step(evidence, run.counters)
+                seen[number] = evidence, codes, (codes > 0) | last
+        del states  # or they would be there beside those of the next layer, as they are for links
+        if groups is not None and not last:
+            _send_off(together, [done for _, _, done in seen.values()], groups, joint)
+        for number, (evidence, codes, done) in seen.items():
+            together[number].leave(evidence, done, codes, DEPTH if last else JOINT)
+        left = [run for run in together if len(run.live)]
+        if not left:
+            break
+        if any(done.any() for _, _, done in seen.values()):
+            climb.keep(numpy.logical_or.reduce([run.windows() for run in left]))
+        together = left
+
+
+def groups_of(items: Sequence[Items]) -> numpy.ndarray:
+    """Which windows belong together: those of a Doc if any task has units of several windows, and otherwise each is alone.
+
+    items (Sequence[Items]): What each task asks, about the same windows.
+    RETURNS (ndarray): The group of each window of the batch, (W,).
+    """
+    windows = items[0].windows
+    whole = any((own.window_counts > 1).any() for own in items)
+    return windows.docs if whole else numpy.arange(len(windows))
+
+
+def _send_off(runs: Sequence[TaskRun], done: Sequence[numpy.ndarray], groups: numpy.ndarray, joint: Joint) -> None:
+    """Add the units that must answer because those tasks are settled that decide: of the tasks that ask about a group, those
+    with the highest priority; all of them, or any.
+
+    runs (Sequence[TaskRun]): The tasks.
+    done (Sequence[ndarray]): Which units of each leave, which is added to, (U,) bool.
+    groups (ndarray): The group of each window of the batch, (W,).
+    joint (str): "all" or "any".
+    """
+    size = int(groups.max()) + 1
+    asks, climbs = numpy.zeros((2, len(runs), size), dtype=bool)
+    own = []
+    for number, (run, leaves) in enumerate(zip(runs, done)):
+        asked = numpy.flatnonzero(run.items.window_units >= 0)
+        unit_groups = numpy.zeros(run.items.n_units, dtype="int64")
+        unit_groups[run.items.window_units[asked]] = groups[asked]
+        own.append(unit_groups[run.live])
+        asks[number, unit_groups[run.items.live]] = True
+        climbs[number, own[-1][~leaves]] = True
+    priorities = numpy.array([run.priority for run in runs])
+    decides = asks & (priorities[:, None] == numpy.where(asks, priorities[:, None], priorities.min()).max(axis=0))
+    settled = decides & ~climbs
+    ended = settled.any(axis=0) if joint == "any" else (settled == decides).all(axis=0)
+    for mine, leaves in zip(own, done):
+        leaves |= ended[mine]
+
+
+def _to_numpy(link: Callable[..., Tensor], *pairs: numpy.ndarray) -> numpy.ndarray:
+    return link(*pairs).float().cpu().numpy()
+
+
+def all_exits(
+    stepper: Runner, heads: Sequence[ExitHeads], asked: Sequence[Items], *, exit_layers: Sequence[int], wordpieces: int
+) -> List[Said]:
+    """Run the full depth and look through every exit, for training and for stored logits.
+
+    stepper (Runner): The trunk.
+    heads (Sequence[ExitHeads]): The classifiers of each task.
+    asked (Sequence[Items]): What each asks, about the same windows.
+    exit_layers (Sequence[int]): The layers with an exit.
+    wordpieces (int): The most wordpieces that run through a layer in one call.
+    RETURNS (List[Said]): What the exits say, for each task.
+    """
+    said = []
+    for own, items in zip(heads, asked):
+        logits = torch.zeros(len(exit_layers), len(items), own.n_labels, device=stepper.device)
+        said.append(Said(logits, torch.zeros(len(exit_layers), len(items) * (own.doubt is not None), device=stepper.device), []))
+    wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
+    if not wanted.any():
+        return said
+    climb = Climb(stepper, asked[0].windows, numpy.flatnonzero(wanted), wordpieces)
+    tasks = [
+        (own, items, own.prepare(items, stepper.device), items.of_units(items.live), found, [])
+        for own, items, found in zip(heads, asked, said)
+        if len(items.live)
+    ]
+    for layer in range(1, stepper.depth + 1):
+        climb.step()
+        if layer not in exit_layers:
+            continue
+        exit, states = exit_layers.index(layer), climb.states()
+        for own, items, question, rows, found, looks in tasks:
+            looks.append(own(exit, climb.packs, states, question, items.live))
+            link = own.linker(exit, climb.packs, states, question)
+            if link is not None:
+                pairs = items.taught_pairs(looks[-1][0].detach().float().cpu().numpy(), rows)  # type: ignore[attr-defined]
+                found.links.append(Links(*pairs, link(*pairs).float()))
+    for own, _, _, rows, found, looks in tasks:
+        index = torch.from_numpy(rows).to(stepper.device)
+        found.logits = found.logits.index_copy(1, index, torch.stack([logits.float() for logits, _ in looks]))
+        if own.doubt is not None:
+            found.doubt = found.doubt.index_copy(1, index, torch.stack([doubt.float() for _, doubt in looks]))
+    return said
+
+
+CLIMB = 8
+"""How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
+
+
+def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
+    """Group windows, sorted by length, by the wordpieces that may climb together; an item counts as a wordpiece. Windows of one
+    unit stay together.
+
+    asked (Sequence[Items]): What is asked, about the same windows.
+    most (int): The most wordpieces.
+    YIELDS (ndarray): Windows, in order.
+    """
+    windows = asked[0].windows
+    wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
+    rows = numpy.flatnonzero(wanted)
+    if not len(rows):
+        return
+    if windows.lengths[rows].sum() + sum(map(len, asked)) <= most:
+        yield rows
+        return
+    groups = groups_of(asked)
+    costs = numpy.zeros(int(groups.max(initial=-1)) + 1)
+    for items in asked:
+        places = numpy.zeros(items.n_units, dtype="int64")
+        places[items.window_units[items.window_units >= 0]] = groups[items.window_units >= 0]
+        costs += numpy.bincount(places[items.live], items.counts[items.live], minlength=len(costs))
+    costs += numpy.bincount(groups, windows.lengths * wanted, minlength=len(costs))
+    members = numpy.unique(groups[rows])
+    batch, filled, number = numpy.zeros(len(costs), dtype="int64"), 0.0, 0
+    for group in members[numpy.argsort(costs[members], kind="stable")].tolist():
+        if filled and filled + costs[group] > most:
+            number, filled = number + 1, 0.0
+        batch[group] = number
+        filled += costs[group]
+    batches = batch[groups[rows]]
+    order = numpy.argsort(batches, kind="stable")
+    yield from numpy.split(rows[order], numpy.searchsorted(batches[order], numpy.arange(1, number + 1)))

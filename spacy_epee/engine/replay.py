@@ -1,0 +1,255 @@
+"""What rules would do, from the logits of all exits, without running the model."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, List, Optional, Protocol, Sequence, Union
+
+import numpy
+
+from ..exits.evidence import Divergence, Evidence, Reading
+from ..exits.rules.base import ExitRule
+from ..inputs.instances import Items
+from ..threads import cached_property
+from .results import Graph, Links
+
+
+class Replay:
+    """The evidence of all units at all exits, worked out once, for any number of rules."""
+
+    def __init__(
+        self,
+        logits: numpy.ndarray,
+        *,
+        exit_layers: Sequence[int],
+        reading: Union[Reading, Any],
+        doubt: Optional[numpy.ndarray] = None,
+        counts: Optional[numpy.ndarray] = None,
+        asked: Optional[Items] = None,
+        units: Optional[numpy.ndarray] = None,
+        links: Optional[Sequence[Links]] = None,
+    ):
+        """
+        logits (ndarray): The logits of all exits, (E, N, K).
+        exit_layers (Sequence[int]): The layer of each exit.
+        reading (Reading): How the logits are to be read.
+        doubt (Optional[ndarray]): The learned estimates of being wrong, in [0, 1], (E, N).
+        counts (Optional[ndarray]): How many items each unit has, at least one, (U,). None if each has one.
+        asked (Optional[Items]): What was asked, where the answer is a structure.
+        units (Optional[ndarray]): Which of its units these are, in order, (U,); None for all.
+        links (Optional[Sequence[Links]]): The stored links of each exit, E of them.
+        """
+        self.logits = logits
+        self.layers = numpy.array(exit_layers)
+        self.counts = counts
+        self.n_units = logits.shape[1] if counts is None else len(counts)
+        places = numpy.arange(self.n_units) if units is None else units
+        rows = numpy.arange(logits.shape[1]) if asked is None else asked.of_units(places)
+        self.evidence: List[Evidence] = []
+        for exit, layer in enumerate(exit_layers):
+            self.evidence.append(
+                reading.evidence(
+                    logits[exit],
+                    asked=asked,
+                    link=None if not links else links[exit],
+                    layer=layer,
+                    units=places,
+                    previous=self.evidence[-1] if exit else None,
+                    doubt=None if doubt is None else doubt[exit],
+                    items=None if counts is None else rows,
+                    counts=counts,
+                )
+            )
+        self.views = [Stored(evidence) for evidence in self.evidence]
+
+    @cached_property
+    def differs(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Where a unit's answer (the label, label set, or events, of any item) is not that of the last exit,
+        (E, U) bool."""
+        last = self.evidence[-1]
+        differs = numpy.zeros((len(self.evidence), self.n_units), dtype=bool)
+        for exit, evidence in enumerate(self.evidence[:-1]):
+            differs[exit] = ~evidence.same_answer(last)
+        return differs
+
+    @cached_property
+    def probabilities(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The probabilities of the items at all exits, (E, N, K) float32."""
+        return numpy.stack([evidence.probabilities for evidence in self.evidence]).astype("float32")
+
+    @cached_property
+    def decisions(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The labels given at all exits, (E, N, K) bool."""
+        return numpy.stack([evidence.decision for evidence in self.evidence])
+
+    @cached_property
+    def entropies(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The normalised entropy of the units at all exits, (E, U)."""
+        return numpy.stack([evidence.entropy for evidence in self.evidence])
+
+    def run(self, rule: Optional[ExitRule]) -> "Simulation":
+        """Run a rule.
+
+        rule (Optional[ExitRule]): The rule; None takes the full depth.
+        RETURNS (Simulation): The exits taken.
+        """
+        taken = numpy.full(self.n_units, len(self.views) - 1)
+        codes = numpy.zeros(self.n_units, dtype=int)
+        live = numpy.arange(self.n_units)
+        counters = None if rule is None else rule.start(self.n_units, 0.0)
+        for exit, stored in enumerate(self.views):
+            if rule is None or not len(live):
+                break
+            found = rule.step(_View(stored, live), counters)  # type: ignore[arg-type]
+            done = found > 0
+            taken[live[done]] = exit
+            codes[live[done]] = found[done]
+            live = live[~done]
+        return Simulation(self, taken, codes)
+
+
+@dataclass
+class Simulation:
+    """The exits that a rule takes.
+
+    replay (Replay): Where it ran.
+    exits (ndarray): The index of the exit of each unit, from 0, (U,).
+    codes (ndarray): The number of the reason, from 1; 0 for the full depth, (U,).
+    """
+
+    replay: Replay
+    exits: numpy.ndarray
+    codes: numpy.ndarray
+
+    @property
+    def layers(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The layer of each unit's exit, (U,)."""
+        return self.replay.layers[self.exits]
+
+    @property
+    def logits(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The logits of the items there, (N, K)."""
+        return self._there(self.replay.logits)
+
+    @property
+    def probabilities(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Their probabilities as they are written, (N, K) float32."""
+        return self._there(self.replay.probabilities)
+
+    @property
+    def decision(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The labels given there, (N, K) bool."""
+        return self._there(self.replay.decisions)
+
+    @property
+    def entropy(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The normalised entropy of each unit there, (U,)."""
+        return self.replay.entropies[self.exits, numpy.arange(len(self.exits))]
+
+    def _there(self, values: numpy.ndarray) -> numpy.ndarray:
+        """Of values at all exits those at the exits taken."""
+        counts = self.replay.counts
+        chosen = self.exits if counts is None else numpy.repeat(self.exits, counts)
+        return values[chosen, numpy.arange(len(chosen))]
+
+    @property
+    def graphs(self) -> List[Graph]:
+        """RETURNS (List[Graph]): Where the answer is a structure, what each unit says there, U of them."""
+        return [self.replay.evidence[exit].graph(unit) for unit, exit in enumerate(self.exits)]  # type: ignore[attr-defined]
+
+
+def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -> Simulation:
+    """Run one exit rule over stored logits.
+
+    logits (ndarray): The logits of all exits, (E, N, K).
+    rule (Optional[ExitRule]): The rule; None takes the full depth.
+    settings (Any): More of `Replay`.
+    RETURNS (Simulation): The exits taken.
+    """
+    return Replay(logits, **settings).run(rule)
+
+
+class Stored:
+    """Evidence whose divergences are kept too."""
+
+    def __init__(self, evidence: Evidence):
+        self.evidence = evidence
+        self.divergence = lru_cache(maxsize=None)(evidence.divergence)
+
+    @cached_property
+    def starts(self) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): The first item of each unit; None if they are the units."""
+        counts = self.evidence.counts
+        return None if counts is None else numpy.cumsum(counts) - counts
+
+
+class _View:
+    """The stored evidence of the units still climbing, for a rule to look at."""
+
+    def __init__(self, stored: Stored, units: numpy.ndarray):
+        self.stored = stored
+        self.units = units
+        self.layer = stored.evidence.layer
+        self.exclusive = stored.evidence.exclusive
+        self.threshold = stored.evidence.threshold
+        self.counts = None if stored.evidence.counts is None else stored.evidence.counts[units]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @cached_property
+    def items(self) -> numpy.ndarray:
+        if self.counts is None:
+            return self.units
+        ends = numpy.cumsum(self.counts)
+        offsets = numpy.repeat(self.stored.starts[self.units] - (ends - self.counts), self.counts)  # type: ignore[index]
+        return numpy.arange(ends[-1] if len(ends) else 0) + offsets
+
+    @property
+    def entropy(self) -> numpy.ndarray:
+        return self.stored.evidence.entropy[self.units]
+
+    @property
+    def confidence(self) -> numpy.ndarray:
+        return self.stored.evidence.confidence[self.units]
+
+    @property
+    def margin(self) -> numpy.ndarray:
+        return self.stored.evidence.margin[self.units]
+
+    @property
+    def agrees(self) -> numpy.ndarray:
+        return self.stored.evidence.agrees[self.units]
+
+    @property
+    def doubt(self) -> Optional[numpy.ndarray]:
+        found = self.stored.evidence.doubt
+        return None if found is None else found[self.units]
+
+    @property
+    def logits(self) -> numpy.ndarray:
+        return self.stored.evidence.logits[self.items]
+
+    @property
+    def decision(self) -> numpy.ndarray:
+        return self.stored.evidence.decision[self.items]
+
+    def divergence(self, kind: Divergence) -> numpy.ndarray:
+        return self.stored.divergence(kind)[self.units]
+
+    def entropy_below(self, threshold: Union[float, numpy.ndarray]) -> numpy.ndarray:
+        return self.entropy < threshold
+
+    def remember(self) -> None:
+        """All is there."""
+
+    def least(self, values: numpy.ndarray) -> numpy.ndarray:
+        if self.counts is None:
+            return values
+        return numpy.minimum.reduceat(values, numpy.cumsum(self.counts) - self.counts)
+
+
+class Score(Protocol):
+    """A figure of the answers that a rule gives."""
+
+    def __call__(self, simulation: Simulation, docs: Optional[numpy.ndarray] = None) -> float:
+        """RETURNS (float): The figure, on all documents or some of them, (D,) bool."""

@@ -1,0 +1,148 @@
+"""What the loop and the exits hand on."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy
+from thinc.types import Floats2d, Floats3d
+from torch import Tensor
+
+from ..exits.evidence import Evidence, Reading
+from ..inputs.instances import Items
+from ..threads import cached_property
+
+
+@dataclass
+class Graph:
+    """The spans and links found in a window.
+
+    nodes (ndarray): The spans: unit, first item, the one behind the last, and the number of the kind, (M, 4).
+    scores (ndarray): How sure each is, (M,).
+    links (ndarray): Places of head and child in `nodes`, and the output, (L, 3).
+    link_scores (ndarray): How sure each is, (L,).
+    """
+
+    nodes: numpy.ndarray
+    scores: numpy.ndarray
+    links: numpy.ndarray
+    link_scores: numpy.ndarray
+
+    def same(self, other: "Graph") -> bool:
+        """RETURNS (bool): Whether another graph has the same spans and links."""
+        return numpy.array_equal(self.nodes, other.nodes) and numpy.array_equal(self.links, other.links)
+
+
+DEPTH, JOINT = "depth", "joint"
+"""The reasons of a unit that reached the last layer, and of one that left with those of another task."""
+
+
+@dataclass
+class Links:
+    """What an exit says about the links of some spans.
+
+    heads (ndarray): The nodes of the heads, (P, 4).
+    children (ndarray): The nodes of the children, (P, 4).
+    logits (Tensor or ndarray): The logits, (P, outputs).
+    """
+
+    heads: numpy.ndarray
+    children: numpy.ndarray
+    logits: Any
+
+    @cached_property
+    def places(self) -> Dict[Tuple[int, ...], int]:
+        """RETURNS (Dict[Tuple[int, ...], int]): The row of each pair of nodes."""
+        return {tuple(pair): place for place, pair in enumerate(numpy.hstack((self.heads, self.children)).tolist())}
+
+    def __call__(self, heads: numpy.ndarray, children: numpy.ndarray) -> numpy.ndarray:
+        """RETURNS (ndarray): The logits of some of the links, (P', outputs)."""
+        return self.logits[[self.places[tuple(pair)] for pair in numpy.hstack((heads, children)).tolist()]]
+
+
+@dataclass
+class Answers:
+    """What the units of a batch left with.
+
+    items (Items): What was asked.
+    logits (ndarray): The logits of the exit that each took, (N, K) float32. Zeros for an item without a window.
+    probabilities (ndarray): The same as probabilities, (N, K). Zeros for an item without a window.
+    layers (ndarray): The layer of that exit, (U,) from 1 to `depth`. 0 for a unit that did not climb.
+    entropy (ndarray): The normalised entropy there, (U,).
+    reasons (List[str]): Why each left: a reason of the rule, or "depth".
+    depth (int): The number of layers.
+    reading (Reading): How the logits are to be read.
+    broken (ndarray): Which units left with logits that are NaN or infinite, (U,) bool.
+    graphs (Optional[List[Optional[Graph]]]): What each unit says where that is a structure, and logits and probabilities are
+        zeros. None for units that did not climb.
+    """
+
+    items: Items
+    logits: numpy.ndarray
+    probabilities: numpy.ndarray
+    layers: numpy.ndarray
+    entropy: numpy.ndarray
+    reasons: List[str]
+    depth: int
+    reading: Reading
+    broken: numpy.ndarray
+    graphs: Optional[List[Optional[Graph]]] = None
+
+    @classmethod
+    def empty(cls, items: Items, labels: int, depth: int, reading: Reading) -> "Answers":
+        """RETURNS (Answers): Answers of units that have not climbed."""
+        return cls(
+            items=items,
+            logits=numpy.zeros((len(items), labels), dtype="float32"),
+            probabilities=numpy.zeros((len(items), labels), dtype="float32"),
+            layers=numpy.zeros(items.n_units, dtype="int64"),
+            entropy=numpy.zeros(items.n_units, dtype="float64"),
+            reasons=[""] * items.n_units,
+            depth=depth,
+            reading=reading,
+            broken=numpy.zeros(items.n_units, dtype=bool),
+        )
+
+    def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:
+        """Write down the units that leave.
+
+        evidence (Evidence): This exit's evidence.
+        done (ndarray): Which of its units leave, (U,) bool.
+        reasons (Sequence[str]): Why each of them does.
+        """
+        evidence.write_to(self, done)
+        units = evidence.units[done]
+        self.broken[units] = ~evidence.finite[done]
+        self.layers[units] = evidence.layer
+        self.entropy[units] = evidence.entropy[done]
+        for unit, reason in zip(units, reasons):
+            self.reasons[unit] = reason
+
+
+@dataclass
+class Said:
+    """What all exits say about the items of a task.
+
+    logits (Tensor): Logits, (E, N, K). Zeros for items of units without a window.
+    doubt (Tensor): Logits of being wrong, (E, N) or (E, 0).
+    links (List[Links]): If the task has links, those of each exit.
+    """
+
+    logits: Tensor
+    doubt: Tensor
+    links: List[Links]
+
+
+@dataclass
+class ExitOutputs:
+    """What all exits say about some items, or the gradient of it.
+
+    logits (Floats3d): Logits, (E, N, K).
+    doubt (Floats2d): Logits of the answer being wrong, (E, N), or (E, 0) without a learned exit.
+    items (Items): What was asked.
+    links (List[Links]): What each exit says about links, if the task has any.
+    """
+
+    logits: Floats3d
+    doubt: Floats2d
+    items: Items
+    links: List[Links] = field(default_factory=list)

@@ -1,0 +1,29 @@
+"""When to stop."""
+
+from .base import ExitRule, Rule
+from .composite import AllOf, AnyOf
+from .config import check_kept, resolve_rule
+from .depth import Deadline, FixedDepth, FromLayer
+from .patience import ConfidentPatience, EntropyPatience, FlexiblePatience, Patience, Voting
+from .thresholds import Confidence, Entropy, Learned, Margin
+
+__all__ = [
+    "AllOf",
+    "AnyOf",
+    "Confidence",
+    "ConfidentPatience",
+    "Deadline",
+    "Entropy",
+    "EntropyPatience",
+    "ExitRule",
+    "FixedDepth",
+    "FlexiblePatience",
+    "FromLayer",
+    "Learned",
+    "Margin",
+    "Patience",
+    "Rule",
+    "Voting",
+    "check_kept",
+    "resolve_rule",
+]

@@ -1,0 +1,152 @@
+"""Rules by layer and by time."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
+
+import numpy
+
+from ..evidence import Divergence, Evidence
+from .base import ExitRule, Rule
+
+
+def _layer(rule: Rule, value: int) -> None:
+    if value != int(value) or value < 1:
+        raise ValueError(f"The exit rule {rule.registered} has layer = {value}; give a layer from 1 on.")
+
+
+@dataclass(frozen=True)
+class FixedDepth(Rule):
+    """Leave at a fixed layer, or at the first exit above it.
+
+    layer (int): The layer, from 1.
+    """
+
+    layer: int
+    registered: ClassVar[str] = "spacy-epee.FixedDepth.v1"
+    reason: ClassVar[str] = "fixed_depth"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _layer(self, self.layer)
+
+    @property
+    def first_layer(self) -> int:
+        return self.layer
+
+    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
+        return numpy.full(len(evidence), int(evidence.layer >= self.layer))
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return len(layers) > 1 and self.layer <= layers[-2]
+
+
+@dataclass(frozen=True)
+class Deadline(Rule):
+    """Answer from where one is when the time is spent.
+
+    deadline_ms (float): Milliseconds for a batch (for `nlp.pipe` its `batch_size`), tokenization included. Every document
+        gets to the first exit; the one at which the time is found to be spent is still finished. What it gives depends on
+        the machine.
+    """
+
+    deadline_ms: float
+    registered: ClassVar[str] = "spacy-epee.Deadline.v1"
+    reason: ClassVar[str] = "deadline"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.deadline_ms < 0:
+            raise ValueError(
+                f"The exit rule {self.registered} has deadline_ms = {self.deadline_ms}; give milliseconds from 0 on."
+            )
+
+    @property
+    def timed(self) -> bool:
+        return True
+
+    def start(self, units: int, began: float) -> float:
+        return began
+
+    def step(self, evidence: Evidence, counters: float) -> numpy.ndarray:
+        spent = (time.perf_counter() - counters) * 1000 >= self.deadline_ms
+        return numpy.full(len(evidence), int(spent))
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return len(layers) > 1
+
+
+@dataclass(frozen=True)
+class FromLayer(Rule):
+    """Ask another rule, but only from a layer on. Where hardly anything leaves below, this saves the checks there.
+
+    layer (int): The layer, from 1. Exits below it are not looked at: patience counts from here, and so do thresholds by exit.
+    rule (ExitRule): The rule.
+    """
+
+    layer: int
+    rule: Any
+    registered: ClassVar[str] = "spacy-epee.FromLayer.v1"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _layer(self, self.layer)
+        if not isinstance(self.rule, ExitRule):
+            raise ValueError(f"The exit rule {self.registered} needs another rule; give one in the block `exit.rule`.")
+
+    @property
+    def first_layer(self) -> int:
+        return max(self.layer, getattr(self.rule, "first_layer", 1))
+
+    @property
+    def timed(self) -> bool:
+        return getattr(self.rule, "timed", False)
+
+    @property
+    def learned(self) -> bool:
+        return getattr(self.rule, "learned", False)
+
+    @property
+    def reasons(self) -> Tuple[str, ...]:
+        return self.rule.reasons
+
+    def start(self, units: int, began: float) -> Dict[str, Any]:
+        return {"rule": self.rule.start(units, began), "first": None}
+
+    def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
+        if evidence.layer < self.layer:
+            return numpy.zeros(len(evidence), dtype=int)
+        if counters["first"] is None:
+            counters["first"] = evidence.layer
+        first = evidence.layer == counters["first"]
+        return self.rule.step(_First(evidence) if first else evidence, counters["rule"])
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        seen = [layer for layer in layers if layer >= self.layer]
+        return len(seen) > 1 and self.rule.can_fire(seen)
+
+    def to_config(self) -> Optional[Dict[str, Any]]:
+        block = self.rule.to_config() if hasattr(self.rule, "to_config") else None
+        return None if block is None else {"@misc": self.registered, "layer": self.layer, "rule": block}
+
+
+class _First:
+    """Evidence without a previous one, for a rule that has not looked before."""
+
+    def __init__(self, evidence: Evidence):
+        self.evidence = evidence
+
+    def __len__(self) -> int:
+        return len(self.evidence)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.evidence, name)
+
+    @property
+    def agrees(self) -> numpy.ndarray:
+        self.evidence.remember()
+        return numpy.zeros(len(self.evidence), dtype=bool)
+
+    def divergence(self, kind: Divergence) -> numpy.ndarray:
+        self.evidence.remember()
+        return numpy.full(len(self.evidence), numpy.inf)

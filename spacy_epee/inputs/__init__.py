@@ -1,0 +1,1 @@
+"""From Docs and images to what a trunk reads."""

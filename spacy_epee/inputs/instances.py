@@ -1,0 +1,117 @@
+"""What a task asks about a batch."""
+
+from dataclasses import dataclass
+from typing import List
+
+import numpy
+
+from ..threads import cached_property
+from .windows import Windows
+
+
+@dataclass
+class Items:
+    """The rows of logits that a task wants, and the units in which they leave.
+
+    A unit is what exits together: a Doc with all its windows, or a window. An item is what gets a row of logits: a Doc, or
+    a pair of entities.
+
+    windows (Windows): The windows of the batch, W of them.
+    window_units (ndarray): The unit of each window, or -1 if nothing is asked about it: such a window is not run, (W,).
+    unit_docs (ndarray): The Doc that each unit is of, (U,).
+    units (ndarray): The unit of each item, in rising order, (N,).
+    """
+
+    windows: Windows
+    window_units: numpy.ndarray
+    unit_docs: numpy.ndarray
+    units: numpy.ndarray
+
+    wanted = None
+    """Which units to run, (U,) bool; None for all. Not a field: training sets it."""
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @property
+    def n_units(self) -> int:
+        """RETURNS (int): The number of units, U."""
+        return len(self.unit_docs)
+
+    @cached_property
+    def lengths(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Wordpieces to run per unit, special ones and overlaps included, (U,)."""
+        asked = self.window_units >= 0
+        lengths = numpy.bincount(self.window_units[asked], self.windows.lengths[asked], minlength=self.n_units)
+        return lengths.astype("int64")
+
+    @cached_property
+    def counts(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Items per unit, (U,)."""
+        return numpy.bincount(self.units, minlength=self.n_units)
+
+    @cached_property
+    def live(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The units that there is something to run for, in order."""
+        live = (self.lengths > 0) & (self.counts > 0)
+        return numpy.flatnonzero(live if self.wanted is None else live & self.wanted)
+
+    @cached_property
+    def window_counts(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Windows per unit, (U,)."""
+        return numpy.bincount(self.window_units[self.window_units >= 0], minlength=self.n_units)
+
+    def of_units(self, units: numpy.ndarray) -> numpy.ndarray:
+        """Find the items of some units.
+
+        units (ndarray): The units, in order.
+        RETURNS (ndarray): Their items, in order.
+        """
+        return units if self.one_each else ranges(self._firsts[units], self.counts[units])
+
+    @cached_property
+    def _firsts(self) -> numpy.ndarray:
+        """The first item of each unit, (U,)."""
+        return numpy.cumsum(self.counts) - self.counts
+
+    def windows_of(self, units: numpy.ndarray) -> numpy.ndarray:
+        """Find the windows of some units.
+
+        units (ndarray): The units.
+        RETURNS (ndarray): Which of the windows are theirs, (W,) bool.
+        """
+        wanted = numpy.zeros(self.n_units + 1, dtype=bool)  # the last one is that of windows without a unit, -1
+        wanted[units] = True
+        return wanted[self.window_units]
+
+    @cached_property
+    def one_each(self) -> bool:
+        """RETURNS (bool): Whether the items are the units."""
+        return len(self.units) == self.n_units and bool((self.counts == 1).all())
+
+    def by_doc(self) -> List[numpy.ndarray]:
+        """RETURNS (List[ndarray]): The units of each Doc."""
+        order = numpy.argsort(self.unit_docs, kind="stable")
+        bounds = numpy.searchsorted(self.unit_docs[order], numpy.arange(self.windows.n_docs + 1))
+        return [order[begin:end] for begin, end in zip(bounds, bounds[1:])]
+
+
+def ranges(starts: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
+    """Put ranges of numbers one behind the other.
+
+    starts (ndarray): The first number of each.
+    counts (ndarray): How many each has.
+    RETURNS (ndarray): All of them.
+    """
+    before = numpy.cumsum(counts) - counts
+    return numpy.arange(counts.sum()) + numpy.repeat(starts - before, counts)
+
+
+def whole_docs(windows: Windows) -> Items:
+    """One item a Doc, and the Doc the unit, over all its windows.
+
+    windows (Windows): The windows.
+    RETURNS (Items): The items.
+    """
+    docs = numpy.arange(windows.n_docs)
+    return Items(windows=windows, window_units=windows.docs, unit_docs=docs, units=docs)

@@ -1,0 +1,273 @@
+"""From Docs to windows of wordpieces, and back to tokens."""
+
+import copy
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import List, Optional, Sequence, Tuple
+
+import numpy
+from spacy.tokens import Doc
+
+from ..threads import cached_property
+from .packing import cut
+
+
+class FailedDocs(ValueError):
+    """Some Docs of a batch cannot be answered. The others still can.
+
+    docs (List[int]): Which ones.
+    """
+
+    def __init__(self, message: str, docs: Sequence[int]):
+        super().__init__(message, docs)
+        self.message = message
+        self.docs = list(docs)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UnreadableDocs(FailedDocs):
+    """They hold something that cannot be read."""
+
+
+class NotFinite(FailedDocs):
+    """What the model says about them is NaN or infinite."""
+
+
+@dataclass
+class Windows:
+    """The windows of a batch of Docs, in order.
+
+    ids (List[ndarray]): The wordpieces of each window, special ones included, not padded; W arrays.
+    docs (ndarray): The Doc that each window is of, (W,).
+    starts (ndarray): The first of the Doc's wordpieces in each window, (W,).
+    offsets (List[ndarray]): For each Doc the characters of its wordpieces (start, end), (n, 2).
+    n_prefix (int): The special wordpieces before the first one of the text.
+    n_suffix (int): Those behind the last one.
+    mask (Optional[int]): The wordpiece that stands for a hidden one, if the tokenizer has it.
+    """
+
+    ids: List[numpy.ndarray]
+    docs: numpy.ndarray
+    starts: numpy.ndarray
+    offsets: List[numpy.ndarray]
+    n_prefix: int
+    n_suffix: int
+    mask: Optional[int] = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_docs(self) -> int:
+        """RETURNS (int): The number of Docs, those without a window included."""
+        return len(self.offsets)
+
+    @cached_property
+    def lengths(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Wordpieces per window, special ones included, (W,)."""
+        return numpy.array([len(ids) for ids in self.ids], dtype="int64")
+
+    def doc_lengths(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Wordpieces to run per Doc, special ones and overlaps included, (n_docs,)."""
+        return numpy.bincount(self.docs, weights=self.lengths, minlength=self.n_docs).astype("int64")
+
+    def select(self, docs: Sequence[int]) -> "Windows":
+        """The windows of some of the Docs.
+
+        docs (Sequence[int]): The Docs, which are renumbered in this order.
+        RETURNS (Windows): Their windows.
+        """
+        new = numpy.full(self.n_docs, -1)
+        new[list(docs)] = numpy.arange(len(docs))
+        kept = numpy.flatnonzero(new[self.docs] >= 0)
+        kept = kept[numpy.argsort(new[self.docs[kept]], kind="stable")]
+        return replace(
+            self,
+            ids=[self.ids[i] for i in kept],
+            docs=new[self.docs[kept]],
+            starts=self.starts[kept],
+            offsets=[self.offsets[i] for i in docs],
+        )
+
+    def sample(self, most: int) -> "Windows":
+        """Leave out random windows of the Docs that are too long.
+
+        most (int): The most wordpieces to keep of a Doc; one window is always kept.
+        RETURNS (Windows): The windows, in order.
+        """
+        long = numpy.flatnonzero(self.doc_lengths() > most)
+        kept = numpy.ones(len(self), dtype=bool)
+        for doc in long:
+            rows = numpy.random.permutation(numpy.flatnonzero(self.docs == doc))
+            kept[rows[1:]] = numpy.cumsum(self.lengths[rows])[1:] <= most
+        if kept.all():
+            return self
+        rows = numpy.flatnonzero(kept)
+        return replace(self, ids=[self.ids[i] for i in rows], docs=self.docs[rows], starts=self.starts[rows])
+
+    def batch(self, rows: numpy.ndarray, padding: int) -> Tuple[numpy.ndarray, ...]:
+        """Make the model's inputs of some windows.
+
+        rows (ndarray): Which windows.
+        padding (int): The wordpiece to pad with.
+        RETURNS (Tuple[ndarray, ndarray]): Padded wordpieces (W', T), and 1 for them and 0 for padding (W', T).
+        """
+        lengths = self.lengths[rows]
+        ids = numpy.full((len(rows), lengths.max()), padding, dtype="int64")
+        for place, row in enumerate(rows):
+            ids[place, : lengths[place]] = self.ids[row]
+        mask = numpy.arange(ids.shape[1]) < lengths[:, None]
+        return ids, mask.astype("int64")
+
+    def hide(self, spans: numpy.ndarray) -> None:
+        """Put the mask in place of wordpieces, for all who look at these windows.
+
+        spans (ndarray): Window, first wordpiece in it and the one behind the last, (S, 3).
+        """
+        for window, start, stop in spans.tolist():
+            self.ids[window] = self.ids[window].copy()
+            self.ids[window][start:stop] = self.mask
+
+    def pieces(self, index: int, starts: numpy.ndarray, ends: numpy.ndarray) -> numpy.ndarray:
+        """Find characters among the wordpieces of a Doc.
+
+        index (int): Which Doc of the batch it is.
+        starts (ndarray): First characters, (S,).
+        ends (ndarray): The ones behind the last, (S,).
+        RETURNS (ndarray): The first wordpiece that shares a character, and the one behind the last, (S, 2). The second is not
+            above the first if there is none.
+        """
+        offsets = self.offsets[index]
+        # A wordpiece that a byte-level tokenizer makes of a part of a character can begin where the one before it does.
+        first = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 1]), starts, side="right")
+        stop = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 0]), ends, side="left")
+        return numpy.stack((first, stop), axis=1)
+
+    def align(self, index: int, doc: Doc) -> "Alignment":
+        """Find each token of a Doc in the windows.
+
+        index (int): Which Doc of the batch it is.
+        doc (Doc): The Doc.
+        RETURNS (Alignment): Where to read each token.
+        """
+        # The wordpieces that share a character with a token; zero-width ones belong to no token.
+        begins = numpy.array([token.idx for token in doc], dtype="int64")
+        first, last = self.pieces(index, begins, begins + [len(token) for token in doc]).T
+        last = numpy.maximum(first, last)
+        windows = numpy.arange(*numpy.searchsorted(self.docs, (index, index + 1)))
+        starts = self.starts[windows]
+        stops = starts + self.lengths[windows] - self.n_prefix - self.n_suffix
+        if len(windows):
+            best = farthest_from_edges((first + last) / 2, starts, stops)
+            window = windows[best]
+            first_in = numpy.clip(first, starts[best], stops[best]) - starts[best] + self.n_prefix
+            last_in = numpy.clip(last, starts[best], stops[best]) - starts[best] + self.n_prefix
+        else:
+            window, first_in, last_in = numpy.full(len(doc), -1), first, last
+        window = numpy.where(last_in > first_in, window, -1)
+        return Alignment(window=window, first=first_in, last=last_in)
+
+
+def farthest_from_edges(places: numpy.ndarray, starts: numpy.ndarray, stops: numpy.ndarray) -> numpy.ndarray:
+    """Find the windows in which places are farthest from an edge. A matrix of places and windows would grow with their product.
+
+    places (ndarray): The places, (P,).
+    starts (ndarray): Where windows start, in rising order, (W,), at least one.
+    stops (ndarray): The places behind their ends, in rising order, (W,).
+    RETURNS (ndarray): The window of each place, the first of two that are as good, (P,).
+    """
+    # The later a window, the nearer is its left edge: it is the first with the place in its left half, or the one before.
+    after = numpy.minimum(numpy.searchsorted(starts + stops, 2 * places), len(starts) - 1)
+    before = numpy.maximum(after - 1, 0)
+    room = [numpy.minimum(places - starts[which], stops[which] - places) for which in (before, after)]
+    return numpy.where(room[0] >= room[1], before, after)
+
+
+@dataclass
+class Alignment:
+    """Where each token of a Doc is found.
+
+    window (ndarray): The window in which the token is farthest from an edge, or -1 for a token without a wordpiece
+        (white space, control characters), (n_tokens,).
+    first (ndarray): The token's first position in that window, (n_tokens,).
+    last (ndarray): The position behind its last one, (n_tokens,).
+    """
+
+    window: numpy.ndarray
+    first: numpy.ndarray
+    last: numpy.ndarray
+
+
+class Windower:
+    """Cuts Docs into overlapping windows of wordpieces."""
+
+    def __init__(self, tokenizer, size: int, overlap: int):
+        """
+        tokenizer (PreTrainedTokenizerFast): The backbone's tokenizer.
+        size (int): The most wordpieces in a window, special ones included.
+        overlap (int): The fewest wordpieces that neighbouring windows share.
+        RAISES ValueError: A tokenizer without offsets, or settings that leave no room for text.
+        """
+        if not getattr(tokenizer, "is_fast", False):
+            raise ValueError(
+                f"The backbone's tokenizer ({type(tokenizer).__name__}) does not tell which characters a wordpiece is made of. "
+                "Name a backbone with a fast tokenizer (a `tokenizer.json`) in the setting `model.trunk.name`."
+            )
+        self.tokenizer = tokenizer
+        self.mask: Optional[int] = tokenizer.mask_token_id
+        # Of its own, so that nobody changes it meanwhile. Some files come with truncation and padding switched on, and any call
+        # of the tokenizer elsewhere can do so: notes would be cut silently, and padding taken for text.
+        self.backend = copy.deepcopy(tokenizer.backend_tokenizer)
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        probe = self.backend.encode("a", add_special_tokens=True)
+        text = numpy.flatnonzero(numpy.array(probe.special_tokens_mask) == 0)
+        if not len(text):
+            raise ValueError(
+                "The backbone's tokenizer makes nothing of the letter 'a', so it cannot be told which of its wordpieces are "
+                "special. Name a backbone for text in a Latin script in the setting `model.trunk.name`."
+            )
+        self.prefix = numpy.array(probe.ids[: text[0]], dtype="int64")
+        self.suffix = numpy.array(probe.ids[text[-1] + 1 :], dtype="int64")
+        self.room = size - len(self.prefix) - len(self.suffix)
+        self.overlap = overlap
+        if not 0 <= overlap < self.room:
+            raise ValueError(
+                f"Windows of {size} wordpieces have room for {self.room} beside the special ones, which leaves nothing for an "
+                f"overlap of {overlap}. Raise the setting `model.trunk.window` or lower `model.trunk.overlap`."
+            )
+
+    def __call__(self, docs: Sequence[Doc], wanted: Optional[Sequence[bool]] = None) -> Windows:
+        """Cut Docs into windows. No wordpiece is dropped.
+
+        docs (Sequence[Doc]): The Docs. One without any wordpiece gets no window.
+        wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
+        RETURNS (Windows): Their windows.
+        """
+        texts = [doc.text if want else "" for doc, want in zip(docs, wanted or repeat(True))]
+        if len(texts) == 1:  # a batch of one would wait for a thread of the library
+            encodings = [self.backend.encode(texts[0], add_special_tokens=False)]
+        else:
+            encodings = self.backend.encode_batch(texts, add_special_tokens=False)
+        ids: List[numpy.ndarray] = []
+        owners: List[int] = []
+        starts: List[int] = []
+        offsets: List[numpy.ndarray] = []
+        for owner, encoding in enumerate(encodings):
+            pieces = numpy.array(encoding.ids, dtype="int64")
+            offsets.append(numpy.array(encoding.offsets, dtype="int64").reshape(-1, 2))
+            for start, stop in cut(len(pieces), self.room, self.overlap):
+                ids.append(numpy.concatenate((self.prefix, pieces[start:stop], self.suffix)))
+                owners.append(owner)
+                starts.append(start)
+        return Windows(
+            ids=ids,
+            docs=numpy.array(owners, dtype="int64"),
+            starts=numpy.array(starts, dtype="int64"),
+            offsets=offsets,
+            n_prefix=len(self.prefix),
+            n_suffix=len(self.suffix),
+            mask=self.mask,
+        )

@@ -1,0 +1,1 @@
+"""One page about the exits of a pipeline."""

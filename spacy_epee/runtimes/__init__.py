@@ -1,0 +1,1 @@
+"""What layers run in beside plain torch."""

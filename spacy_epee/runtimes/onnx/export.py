@@ -1,0 +1,224 @@
+"""Writing a backbone as ONNX graphs: one for the states below the layers, one for what layers are given beside states, and one
+that runs any of the layers.
+
+Each layer is traced as the stepper calls it, so a family needs nothing of its own here either.
+"""
+
+import copy
+import io
+import warnings
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from ...trunk.stepper import LayerState, LayerStepper
+from .attention import DOMAIN, WatchedAttention, tidy, without_mask
+from .branches import join
+from .graphs import Exported, require
+from .writing import _quantize, write
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+ROWS, LENGTH = 5, 13
+"""The shape that is traced: numbers that are no other size of a model."""
+
+ATTENTIONS = ("sdpa", "eager")
+"""How attention is traced: as one operation where a family has it in one call, and else written out."""
+
+NEAR = 0.01
+"""How far the last states of a probe may be from those of torch, relative to these."""
+
+Precision = Literal["fp32", "int8"]
+
+
+class _Below(nn.Module):
+    """What comes before the layers: the states, or what the layers are given beside them."""
+
+    def __init__(self, stepper: LayerStepper, states: bool):
+        super().__init__()
+        self.model = stepper.model
+        self.stepper, self.states = stepper, states
+        self.eval()  # which the exporter goes back to
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        if self.states:
+            return self.stepper.embed(input_ids, attention_mask).hidden
+        with _without_words(self.model):
+            return tuple(_tensors(self.stepper.embed(input_ids, attention_mask)))
+
+
+@contextmanager
+def _without_words(model: nn.Module) -> Iterator[None]:
+    """Embed zeros. Some families ask the embeddings for the shape of their masks, and would have them all in a graph for that."""
+    words = model.get_input_embeddings()
+    width = words.weight.shape[1]
+    words.forward = lambda ids: torch.zeros_like(ids, dtype=torch.float32)[..., None].expand(*ids.shape, width)
+    try:
+        yield
+    finally:
+        del words.forward
+
+
+class _Layer(nn.Module):
+    """One layer, with tensors alone as arguments."""
+
+    def __init__(self, layer: nn.Module, norm: Optional[nn.Module], arguments: Dict[str, Any]):
+        super().__init__()
+        self.layer, self.norm = layer, norm
+        self.values, self.structure = tree_flatten(arguments)
+        self.eval()
+
+    def forward(self, hidden: Tensor, *given: Tensor) -> Any:
+        left = iter(given)
+        values = [next(left) if isinstance(value, Tensor) else value for value in self.values]
+        output = self.layer(hidden, **tree_unflatten(values, self.structure))
+        output = output[0] if isinstance(output, tuple) else output
+        return output if self.norm is None else (output, self.norm(output))
+
+
+def _tensors(state: LayerState) -> List[Tensor]:
+    """What the layers are given, each tensor once."""
+    found: Dict[int, Tensor] = {}
+    for arguments in state.arguments:
+        for value in tree_flatten(arguments)[0]:
+            if isinstance(value, Tensor):
+                found.setdefault(id(value), value)
+    return list(found.values())
+
+
+def export_trunk(stepper: LayerStepper, precision: Precision = "fp32") -> Exported:
+    """Write a backbone as ONNX graphs.
+
+    stepper (LayerStepper): The backbone.
+    precision (str): "fp32" or "int8".
+    RETURNS (Exported): The graphs.
+    RAISES ValueError: A library is missing, or the family cannot be traced.
+    """
+    require("onnx", "onnxruntime")
+    family = stepper.model.config.model_type
+    first: Optional[Exception] = None
+    for attention in ATTENTIONS:
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")  # of tracing: what it gives is compared
+                return _trace(_with_attention(stepper, attention), precision, attention)
+        except Exception as error:  # torch, transformers and onnxruntime raise dozens of kinds here
+            first = first or error
+    raise ValueError(
+        f"The model family '{family}' cannot be written as ONNX ({type(first).__name__}). Set `model.trunk.runtime` to 'torch', "
+        "or use another backbone."
+    ) from first
+
+
+def _with_attention(stepper: LayerStepper, attention: str) -> LayerStepper:
+    """A copy whose attention is called in another way."""
+    model = copy.deepcopy(stepper.model).cpu().eval()
+    if attention != getattr(model.config, "_attn_implementation", attention):
+        model.config._attn_implementation = attention
+        rebuilt = type(model)(model.config)
+        rebuilt.load_state_dict(model.state_dict())
+        model = rebuilt.eval()
+    return LayerStepper(model)
+
+
+def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Exported:
+    """Write all parts.
+
+    RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives. That is looked
+        at in float32: how much score int8 costs only data can say.
+    """
+    import onnx
+
+    ids = torch.randint(5, max(stepper.model.config.vocab_size, 6), (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(LENGTH) < torch.tensor([LENGTH, 9, 7, LENGTH, 3])[:, None]).long()
+    state = stepper.embed(ids, mask)
+    tensors = _tensors(state)
+    names = {id(value): f"given_{number}" for number, value in enumerate(tensors)}
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    below = _export(_Below(stepper, True), inputs, {"hidden": state.hidden})
+    beside = {names[id(value)]: value for value in tensors}
+    graphs: List[bytes] = []
+    layers: List[int] = []
+    seen: Dict[Tuple[Any, ...], int] = {}
+    fused = attention == "sdpa"
+    opsets = {"custom_opsets": {DOMAIN: 1}} if fused else {}
+    for layer, arguments in zip(stepper.layers, state.arguments):
+        given = [value for value in tree_flatten(arguments)[0] if isinstance(value, Tensor)]
+        feeds = {"hidden": state.hidden, **{names[id(value)]: value for value in given}}
+        key = (id(layer), *feeds)
+        if key not in seen:
+            seen[key] = len(graphs)
+            read = {} if stepper.norm is None else {"read": state.hidden}
+            returned = {"hidden_out": state.hidden, **read}
+            with WatchedAttention() if fused else nullcontext():
+                graphs.append(_export(_Layer(layer, stepper.norm, arguments), feeds, returned, **opsets))
+        layers.append(seen[key])
+    models = [onnx.load_model_from_string(graphs.pop(0)) for _ in range(len(graphs))]
+    if fused and not all(map(tidy, models)):
+        raise ValueError("The family does not call attention as one operation.")
+    clear = fused and _is_clear(stepper)
+    stack, masks = _join(models, clear)
+    found = Exported(
+        precision="fp32",
+        below=below,
+        given=_export(_Below(stepper, False), inputs, beside) if beside else b"",
+        stack=stack,
+        layers=layers,
+        names=[names[id(value)] for value in tensors],
+        row_args=[names[id(value)] for value in tensors if _of_rows(value, state)],
+        masks=masks,
+        made_with=f"torch {version('torch')}, transformers {version('transformers')}",
+    )
+    _compare(stepper, found)
+    if precision == "fp32":
+        return found
+    return replace(found, precision=precision, stack=_join(map(_quantize, models), clear)[0])
+
+
+def _join(models: Iterable["ModelProto"], clear: bool) -> Tuple[bytes, List[str]]:
+    """Put layers into one graph, and find the masks that only padded batches need. There are some if attention is clear of
+    others."""
+    models = [copy.deepcopy(model) for model in models] if clear else list(models)
+    masks = [without_mask(model) if clear else set() for model in models]
+    return join(models), sorted(set.intersection(*masks))
+
+
+def _is_clear(stepper: LayerStepper) -> bool:
+    """Whether attention leaves nothing out where there is no padding, unlike that of causal or local families."""
+    inputs, _ = stepper._probe()
+    state = stepper._embed({**inputs, "attention_mask": torch.ones_like(inputs["attention_mask"])})
+    with WatchedAttention() as attention:
+        while state.layer < stepper.depth:
+            stepper.step(state)
+    return attention.clear
+
+
+def _compare(stepper: LayerStepper, exported: Exported) -> None:
+    """RAISES ValueError: The graphs do not give what torch gives, in a padded batch or in another one."""
+    from .stepper import OnnxStepper
+
+    runner = OnnxStepper(exported, stepper.model)
+    if not all(stepper.distance(runner, padded) <= NEAR for padded in (True, False)):  # not so if it is not a number
+        raise ValueError("The graphs give something else than the layers.")
+
+
+def _of_rows(value: Tensor, state: LayerState) -> bool:
+    """Whether a tensor is an argument with an entry for each row."""
+    return any(own.get(name) is value for own in state.arguments for name in state.row_args)
+
+
+def _export(module: nn.Module, inputs: Dict[str, Tensor], outputs: Dict[str, Tensor], **settings: Any) -> bytes:
+    """Trace a module."""
+    axes = {
+        name: {axis: {ROWS: "rows", LENGTH: "length"}[size] for axis, size in enumerate(value.shape) if size in (ROWS, LENGTH)}
+        for name, value in {**inputs, **outputs}.items()
+    }
+    with io.BytesIO() as file:
+        write(module, file, inputs, list(outputs), axes, **settings)
+        return file.getvalue()

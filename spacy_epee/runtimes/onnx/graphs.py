@@ -1,0 +1,52 @@
+"""A backbone as ONNX graphs."""
+
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Dict, List
+
+FORMAT = 3
+"""The layout of exported graphs. Raise it when an older version could not run newer ones."""
+
+
+@dataclass
+class Exported:
+    """A backbone as ONNX graphs.
+
+    precision (str): "fp32", or "int8": weights of matrix products by channel, and what they are multiplied with by call.
+    below (bytes): From `input_ids` and `attention_mask`, or one of them, to `hidden`.
+    given (bytes): From the same to what the layers are given beside it. Empty if that is nothing.
+    stack (bytes): From `hidden`, that, and which layer to run, to `hidden_out`, and to `read`, what heads see, if that is
+        something else.
+    layers (List[int]): The number of each layer in the stack; some families call one several times.
+    names (List[str]): All that is given to layers, in the order in which `given` returns it.
+    row_args (List[str]): Those with an entry for each row of a batch.
+    masks (List[str]): Those that are not read in a batch without padding, of which the input `PADDED` tells.
+    made_with (str): The versions of torch and transformers.
+    format (int): `FORMAT`.
+    """
+
+    precision: str = ""
+    below: bytes = b""
+    given: bytes = b""
+    stack: bytes = b""
+    layers: List[int] = field(default_factory=list)
+    names: List[str] = field(default_factory=list)
+    row_args: List[str] = field(default_factory=list)
+    masks: List[str] = field(default_factory=list)
+    made_with: str = ""
+    format: int = FORMAT
+
+    @classmethod
+    def read(cls, message: Dict[str, Any]) -> "Exported":
+        """RETURNS (Exported): What was saved. Of another format nothing is known but its number."""
+        return cls(**message) if message["format"] == FORMAT else cls(format=message["format"])
+
+
+def require(*modules: str) -> None:
+    """RAISES ValueError: One of the modules is not installed."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise ValueError(
+            f"The runtime 'onnx' needs {' and '.join(missing)}. Run `pip install \"spacy_epee[onnx]\"`, or set "
+            "`model.trunk.runtime` to 'torch'."
+        )

@@ -1,0 +1,178 @@
+"""A backbone in ONNX Runtime, one layer at a time."""
+
+import os
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any, Dict, FrozenSet, List, Optional
+
+import numpy
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor, nn
+
+from ...threads import FIRST_USE
+from ...trunk.stepper import LayerState
+from .attention import PADDED
+from .branches import CHOICE
+from .graphs import FORMAT, Exported, require
+
+SPIN = "1000"
+"""How long threads wait busily for the next layer, in microseconds: longer than the checks of an exit take, and not so long that
+they are in the way of another component."""
+
+SLOWER = ["SkipLayerNormFusion"]
+"""What is not to be optimized: the fused kernel takes four times as long as a sum and a norm (ONNX Runtime 1.32, 8 x 35
+wordpieces), 12 % of all."""
+
+_NO_MASK = numpy.zeros((1, 1, 1, 1), dtype="float32")
+
+_LEFT: List[Any] = []
+"""Graphs of a parent process. To close one here would wait for its threads forever."""
+
+
+class OnnxState(LayerState):
+    """A batch on its way up, in the runtime's arrays.
+
+    array (ndarray): The states after the layers run so far, (W, T, H).
+    feeds (Dict[str, ndarray]): What the layers are given beside them.
+    seen (Optional[ndarray]): What heads see, if that is not the states, (W, T, H).
+    """
+
+    def __init__(self, array: numpy.ndarray, feeds: Dict[str, numpy.ndarray], row_args: FrozenSet[str]):
+        self.array, self.feeds, self.row_args = array, feeds, row_args
+        self.seen: Optional[numpy.ndarray] = None
+        self.layer = 0
+
+    @property
+    def hidden(self) -> Tensor:  # type: ignore[override]
+        """RETURNS (Tensor): The states, as torch sees them."""
+        return torch.from_numpy(self.array)
+
+    def keep(self, rows: Tensor) -> None:
+        kept = rows.numpy()
+        for name in self.row_args & self.feeds.keys():
+            if len(self.feeds[name]) == len(self.array):  # length 1: broadcast over the batch
+                self.feeds[name] = self.feeds[name][kept]
+        self.array = self.array[kept]
+        self.seen = None if self.seen is None else self.seen[kept]
+
+
+class OnnxStepper:
+    """Steps exported graphs as `LayerStepper` does a model."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, exported: Exported, model: nn.Module):
+        """
+        exported (Exported): The graphs.
+        model (PreTrainedModel): The model that they were made of, for its configuration.
+        RAISES ValueError: ONNX Runtime is missing, or cannot run them.
+        """
+        require("onnxruntime")
+        if exported.format != FORMAT:
+            raise ValueError(
+                f"The ONNX graphs of this pipeline are of format {exported.format}, and this version of spacy_epee runs format "
+                f"{FORMAT}. Make them anew with `python -m spacy epee export`."
+            )
+        self.exported = exported
+        self.model = SimpleNamespace(config=model.config, training=False)
+        self._row_args = frozenset(exported.row_args)
+        self._process: Optional[int] = None
+        self._start()
+
+    @property
+    def depth(self) -> int:
+        """RETURNS (int): The number of layers."""
+        return len(self.exported.layers)
+
+    def _start(self) -> None:
+        """Open the graphs. A forked worker cannot use those of its parent, whose threads it does not have."""
+        import onnxruntime
+
+        threads = torch.get_num_threads() if self._process is None else 1
+        try:
+            below, stack = _open(self.exported.below, 1), _open(self.exported.stack, threads)
+            given = _open(self.exported.given, 1) if self.exported.names else None
+        except Exception as error:  # onnxruntime's own kinds
+            raise ValueError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot run the graphs of this pipeline ({type(error).__name__}), which "
+                f"were made with {self.exported.made_with}. Update it with `pip install -U onnxruntime`, or make them anew with "
+                "`python -m spacy epee export`."
+            ) from error
+        if self._process is not None:
+            _LEFT.append((self._below, self._given, self._stack))
+        self._below, self._given, self._stack = below, given, stack
+        self._below_inputs, self._given_inputs = (
+            [] if graph is None else [part.name for part in graph.get_inputs()] for graph in (below, given)
+        )
+        # What no layer uses is not in the graph.
+        self._inputs = {part.name for part in stack.get_inputs()}
+        self._outputs = [part.name for part in stack.get_outputs()]
+        self._choices = [numpy.array([number]) for number in self.exported.layers]
+        self._process = os.getpid()
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
+        """As `LayerStepper.embed`."""
+        if self._process != os.getpid():
+            with FIRST_USE:
+                if self._process != os.getpid():
+                    self._start()
+        feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
+        [hidden] = self._below.run(None, {name: feeds[name] for name in self._below_inputs})
+        return OnnxState(hidden, self._beside(feeds), self._row_args)
+
+    def _embed(self, inputs: Dict[str, Tensor]) -> OnnxState:
+        """As `LayerStepper._embed`."""
+        return self.embed(**inputs)
+
+    def resume(self, hidden: Tensor, layer: int, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
+        """As `LayerStepper.resume`."""
+        feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
+        state = OnnxState(hidden.numpy(), self._beside(feeds), self._row_args)
+        state.layer = layer
+        return state
+
+    def _beside(self, feeds: Dict[str, numpy.ndarray]) -> Dict[str, numpy.ndarray]:
+        """What the layers are given beside the states. Nobody reads masks of a batch without padding."""
+        exported = self.exported
+        given: Dict[str, numpy.ndarray] = {}
+        padded = True
+        if PADDED in self._inputs:
+            padded = not feeds["attention_mask"].all()
+            given[PADDED] = numpy.array(padded)
+        if self._given is not None and (padded or len(exported.masks) < len(exported.names)):
+            found = self._given.run(None, {name: feeds[name] for name in self._given_inputs})
+            given.update(pair for pair in zip(exported.names, found) if pair[0] in self._inputs)
+        if not padded:
+            given.update(dict.fromkeys(exported.masks, _NO_MASK))
+        return given
+
+    def step(self, state: OnnxState) -> None:
+        """As `LayerStepper.step`."""
+        feeds = {**state.feeds, "hidden": state.array}
+        if CHOICE in self._inputs:
+            feeds[CHOICE] = self._choices[state.layer]
+        state.array, *seen = self._stack.run(self._outputs, feeds)
+        state.seen = seen[0] if seen else None
+        state.layer += 1
+
+    def read(self, state: OnnxState) -> Tensor:
+        """As `LayerStepper.read`."""
+        return torch.from_numpy(state.array if state.seen is None else state.seen)
+
+
+def _open(graph: bytes, threads: int) -> Any:
+    """Open a graph."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN)
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER)
+
+
+@lru_cache(maxsize=None)
+def _thread_pools() -> List[Any]:
+    """What runs torch's threads."""
+    return ThreadpoolController().select(user_api="openmp").lib_controllers

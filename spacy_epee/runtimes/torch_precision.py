@@ -1,0 +1,104 @@
+"""In which precision torch runs a backbone that answers. Training has a setting of its own, `mixed_precision`."""
+
+import copy
+import os
+import warnings
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from ..trunk.stepper import LayerStepper
+
+Precision = Literal["fp32", "bf16", "int8", "auto"]
+
+PRECISIONS = get_args(Precision)
+
+FARTHEST = 0.1
+"""How far the last states of a probe may be from those in float32, relative to these, before "auto" stays with float32."""
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 rather than imitating it.
+
+    device (torch.device): The device.
+    RETURNS (bool): Whether it does.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        has = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        return bool(has()) or bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    return False
+
+
+KERNELS = 64
+"""How many kernels oneDNN may keep in training. In bfloat16 it makes new ones for each shape of a batch, and by default keeps
+1,024: half a gigabyte, of which hardly any is needed again (two layers of width 32, 100 updates: 1,667 MB and 34 s, with 64 of
+them 1,121 MB and 32 s)."""
+
+
+def bound_kernels() -> None:
+    """Let oneDNN keep fewer kernels, unless the user has set how many. It looks once in a process, at the first that it makes."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
+
+
+def in_precision(stepper: LayerStepper, precision: Precision) -> LayerStepper:
+    """Make a backbone that computes in another precision. The one given stays as it is.
+
+    stepper (LayerStepper): The backbone, in float32.
+    precision (str): "fp32"; "bf16"; "int8", on a CPU: weights of linear layers by channel, and what they are multiplied with by
+        call; or "auto": bfloat16 where the device computes in it and the states stay near, and float32 with a warning otherwise.
+    RETURNS (LayerStepper): The backbone.
+    RAISES ValueError: The device, or the family, does not go with the precision.
+    """
+    if precision == "auto":
+        return _choose(stepper)
+    if precision == "bf16":
+        if not computes_in_bfloat16(stepper.device):
+            raise ValueError(
+                f"The setting `model.trunk.precision` is 'bf16', and this {stepper.device.type.upper()} does not compute in "
+                "bfloat16. Set it to 'fp32', or to 'auto' for what there is."
+            )
+        return stepper.on(copy.deepcopy(stepper.model).eval().to(torch.bfloat16))
+    return stepper if precision == "fp32" else _in_int8(stepper)
+
+
+def _choose(stepper: LayerStepper) -> LayerStepper:
+    if not computes_in_bfloat16(stepper.device):
+        why = f"this {stepper.device.type.upper()} does not compute in bfloat16"
+    else:
+        found = in_precision(stepper, "bf16")
+        far = stepper.distance(found)
+        if far <= FARTHEST:  # not so if it is not a number
+            return found
+        why = f"its states in bfloat16 are {far:.0%} off"
+    warnings.warn(f"The setting `model.trunk.precision` is 'auto', and this backbone runs in float32: {why}.")
+    return stepper
+
+
+def _in_int8(stepper: LayerStepper) -> LayerStepper:
+    if stepper.device.type != "cpu":
+        raise ValueError(
+            "The setting `model.trunk.precision` is 'int8', which runs on the CPU, and this model is on a GPU. Set it to 'bf16' "
+            "or 'fp32', or do not call `spacy.require_gpu`."
+        )
+    model = copy.deepcopy(stepper.model).eval()
+    layers = nn.ModuleList(stepper.on(model).layers)
+    if not any(isinstance(part, nn.Linear) for part in layers.modules()):
+        raise ValueError(
+            f"The setting `model.trunk.precision` is 'int8', and the layers of the family '{model.config.model_type}' have no "
+            "linear modules that torch could quantize. Set it to 'bf16' or 'fp32'."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch will move this to a package of its own
+        try:
+            from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+
+            quantize_dynamic(layers, {nn.Linear: per_channel_dynamic_qconfig}, inplace=True)
+        except (ImportError, RuntimeError) as error:
+            raise ValueError(
+                f"The setting `model.trunk.precision` is 'int8', and torch {torch.__version__} cannot quantize here "
+                f"({type(error).__name__}). Set it to 'bf16' or 'fp32', or run ONNX graphs (`python -m spacy epee export`)."
+            ) from error
+    return stepper.on(model)

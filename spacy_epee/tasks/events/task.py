@@ -1,0 +1,317 @@
+"""Events: triggers, their arguments, and parts and attributes of these. The unit that exits is the window."""
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
+
+import numpy
+from spacy.errors import Errors
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ...doc_attributes import annotation, entries_of, spans_of
+from ...engine.results import Answers, Links
+from ...inputs.windows import Windows
+from ..base import check_settings, check_weighted
+from .decoder import write_events
+from .docs import install_extensions
+from .evidence import StructureEvidence
+from .instances import BEGIN, INSIDE, OUT, TAGS, EventItems, find_tokens
+from .schema import EntityKinds, EventSchema, SchemaBuilder
+from .targets import Annotation, Node
+
+
+@dataclass(frozen=True)
+class EventReading:
+    """How the logits of tags are to be read.
+
+    threshold (float): The probability from which a link counts as given.
+    reduce (Union[str, float]): How the tokens of a window are joined: "mean", "max", or a quantile from 0 to 1.
+    temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
+    """
+
+    threshold: float
+    reduce: Union[str, float]
+    temperatures: Dict[int, float] = field(default_factory=dict)
+
+    def evidence(self, logits: numpy.ndarray, *, layer: int, **context: Any) -> StructureEvidence:
+        """RETURNS (StructureEvidence): What a rule may look at."""
+        temperature = self.temperatures.get(layer, 1.0)
+        return StructureEvidence(
+            logits, layer=layer, threshold=self.threshold, temperature=temperature, reduce=self.reduce, **context
+        )
+
+
+class Events:
+    """Events, in `doc._.events`, and their triggers, in `doc.spans["events"]`."""
+
+    name = "events"
+    reads = "text"
+    assigns, unit = "doc._.events", "window"
+    main, full, per_label = "ev_f", "ev_full", "ev_trigger_per_type"
+    exclusive, group = False, TAGS
+
+    def __init__(
+        self,
+        *,
+        arguments: str,
+        spans_key: Optional[str],
+        triggers_key: Optional[str],
+        max_pairs: int,
+        label_weights: Dict[str, float],
+        reduce: Union[str, float],
+    ):
+        """
+        arguments (str): "free", arguments are found in the text, or "entities", they are among given entities.
+        spans_key (Optional[str]): The span group of these entities; None for `doc.ents`.
+        triggers_key (Optional[str]): The span group of triggers that are given; None finds them in the text.
+        max_pairs (int): The most pairs of spans in a window that are looked at.
+        label_weights (Dict[str, float]): How much an event's triggers count in the loss; 1 for those not named.
+        reduce (Union[str, float]): How the uncertainties of a window's tokens are joined: "mean", "max", or a quantile.
+        """
+        if arguments not in ("free", "entities"):
+            raise ValueError(f"The setting `arguments` is '{arguments}'; give 'free' or 'entities'.")
+        if max_pairs < 1:
+            raise ValueError(f"The setting `max_pairs` is {max_pairs}; give a number from 1 on.")
+        if isinstance(reduce, (int, float)):
+            if not 0 < reduce <= 1:
+                raise ValueError(f"The setting `reduce` is {reduce}; give a quantile above 0 and up to 1, 'mean' or 'max'.")
+            check_settings("max", label_weights)
+        else:
+            check_settings(reduce, label_weights)
+        self.entities = EntityKinds(spans_key) if arguments == "entities" else None
+        self.spans_key = spans_key if self.entities else None
+        self.triggers_key = triggers_key
+        self.max_pairs = max_pairs
+        self.label_weights = dict(label_weights)
+        self.reduce = reduce
+        install_extensions()
+
+    @property
+    def reads_entities(self) -> bool:
+        """RETURNS (bool): Whether it looks at entities of the Doc."""
+        return self.entities is not None
+
+    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EventReading:
+        """RETURNS (EventReading): How this task's logits are to be read."""
+        return EventReading(threshold, self.reduce, temperatures)
+
+    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+        """Find out about the data.
+
+        examples (Iterable[Example]): All examples.
+        RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of events, in order of appearance; and "schema", the kinds of
+            spans and links.
+        """
+        builder = SchemaBuilder(self.entities)
+        labels: Dict[str, None] = {}
+        for eg in examples:
+            builder.add(eg.reference)
+            for doc in (eg.reference, eg.predicted):
+                labels.update(dict.fromkeys(span.label_ for span in (self.entities.spans(doc) if self.entities else ())))
+        schema = builder.build(labels)
+        return list(schema.events), {"schema": schema.to_plain()}
+
+    def schema(self, cfg: Dict[str, Any]) -> EventSchema:
+        """RETURNS (EventSchema): The kinds of spans and links of the component."""
+        return EventSchema.from_plain(cfg["labels"], cfg["schema"])
+
+    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
+        """RETURNS (int): Logits per token: out, begin and inside for each kind that is tagged."""
+        return TAGS * (len(labels) + len(cfg.get("schema", {}).get("tagged", ())))
+
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
+        """RETURNS (List[float]): How much each logit counts in the loss."""
+        own = [weight for label in labels for weight in (1.0, *[self.label_weights.get(label, 1.0)] * 2)]
+        return own + [1.0] * (self.n_logits(labels, cfg) - len(own))
+
+    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): Sizes of the classifiers that depend on the data."""
+        schema = self.schema(cfg)
+        return {"kinds": len(schema.kinds), "outputs": len(schema.outputs)}
+
+    def check_labels(self, labels: Sequence[str], name: str) -> None:
+        """Refuse labels that there is nothing to learn from.
+
+        labels (Sequence[str]): The labels.
+        name (str): The component.
+        """
+        if not labels:
+            raise ValueError(Errors.E143.format(name=name))
+        check_weighted(self.label_weights, labels, name)
+
+    def wanted(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
+        """RETURNS (Optional[List[bool]]): Those with a trigger, if triggers are given; None for all."""
+        return None if self.triggers_key is None else [len(doc.spans.get(self.triggers_key, ())) > 0 for doc in docs]
+
+    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> EventItems:
+        """Say what is to be answered.
+
+        docs (Sequence[Doc]): The Docs.
+        windows (Windows): Their windows.
+        cfg (Dict[str, Any]): What the component has learned about the data.
+        RETURNS (EventItems): One item a token and window.
+        """
+        schema = self.schema(cfg)
+        items = find_tokens(docs, windows, schema, self.max_pairs)
+        items.find_triggers = self.triggers_key is None
+        nodes = []
+        for index, doc in enumerate(docs):
+            spans = [("entity", span) for span in (self.entities.spans(doc) if self.entities else ())]
+            spans += [("event", span) for span in (spans_of(doc, self.triggers_key) if self.triggers_key else ())]
+            known = [
+                (span.start, span.end, schema.numbers[kind, span.label_])
+                for kind, span in spans
+                if (kind, span.label_) in schema.numbers
+            ]
+            for unit, places in self._held(items, index, known):
+                nodes += [(unit, *items.place(unit, *known[place][:2]), known[place][2]) for place in places]
+        if nodes:
+            items.given = numpy.unique(numpy.array(nodes, dtype="int64"), axis=0)
+        return items
+
+    def _held(self, items: EventItems, index: int, nodes: Sequence[Node], whole: bool = True) -> List[Tuple[int, List[int]]]:
+        """The windows of a Doc, each with the places of the nodes that it has (see `EventItems.held`)."""
+        first = int(numpy.searchsorted(items.unit_docs, index))
+        return list(enumerate(items.held(index, [node[:2] for node in nodes], whole), start=first))
+
+    def teach(self, examples: Sequence[Example], items: EventItems) -> None:
+        """Note the annotated spans and links, which are looked at in training beside those that the exits find.
+
+        examples (Sequence[Example]): The examples.
+        items (EventItems): What was asked about them.
+        """
+        nodes: Dict[Tuple[int, ...], int] = {}
+        links = []
+        annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
+        for index, found in enumerate(annotated):
+            linked = found.linked()
+            for unit, places in self._held(items, index, found.nodes):
+                here = {}
+                for place in places:
+                    start, end, kind = found.nodes[place]
+                    here[place] = nodes.setdefault((unit, *items.place(unit, start, end), kind), len(nodes))
+                for head in places:
+                    links += [(here[head], here[child], output) for child, output in linked.get(head, ()) if child in here]
+        if nodes:
+            items.gold = numpy.array(list(nodes), dtype="int64")
+        items.known = self._known(examples, items)
+        if links:
+            items.gold_links = numpy.array(sorted(set(links)), dtype="int64")
+
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc, known or not."""
+        return {entry["label"] for entry in entries_of(doc, "events") or ()}
+
+    answered_labels = true_labels
+
+    def targets(
+        self, examples: Sequence[Example], labels: Sequence[str], items: EventItems, strict: bool = True
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says about the tags of tokens.
+
+        examples (Sequence[Example]): The examples.
+        labels (Sequence[str]): The labels.
+        items (EventItems): What was asked.
+        strict (bool): Whether to refuse events, roles or attributes that are not known. Otherwise they are left out.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true tags (N, K), and 0 where nothing is known, which is all of a Doc without
+            `doc._.events` (N, K), both float32.
+        RAISES ValueError: Events, roles or attributes that are not known.
+        """
+        tags, _ = self._tags(examples, items, strict)
+        truths = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), TAGS * items.schema.n_layers).astype("float32")
+        if not items.find_triggers:
+            truths[:, : TAGS * len(labels)] = 0
+        return truths, numpy.ones_like(truths) * self._known(examples, items)[items.units][:, None]
+
+    def _known(self, examples: Sequence[Example], items: EventItems) -> numpy.ndarray:
+        """Which of the windows are of Docs with `doc._.events`, (U,) bool."""
+        known = numpy.array([annotation(eg.reference, "events") is not None for eg in examples], dtype=bool)
+        return known[items.unit_docs]
+
+    def _tags(self, examples: Sequence[Example], items: EventItems, strict: bool = True) -> Tuple[numpy.ndarray, int]:
+        """The tag of each token in each layer, and how many spans could not be tagged for others of their kind."""
+        tags = numpy.full((len(items), items.schema.n_layers), OUT)
+        annotated = [Annotation(eg, items.schema, self.entities, strict) for eg in examples]
+        shared = 0
+        for index, found in enumerate(annotated):
+            # The longest first: of spans of a kind that overlap, one can be tagged.
+            nodes = sorted(found.nodes, key=lambda node: (node[0] - node[1], node))
+            for unit, places in self._held(items, index, nodes, whole=False):
+                for start, end, kind in map(nodes.__getitem__, places):
+                    begin, stop = items.place(unit, start, end)
+                    if kind >= items.schema.n_layers or begin == stop:
+                        continue
+                    if (tags[begin:stop, kind] != OUT).any():
+                        shared += 1
+                        continue
+                    tags[begin:stop, kind] = INSIDE
+                    if items.tokens[begin] == start:
+                        tags[begin, kind] = BEGIN
+        return tags, shared
+
+    def link_targets(self, items: EventItems, links: Links) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says about links.
+
+        items (EventItems): What was asked, after `teach`.
+        links (Links): What an exit looked at.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true outputs (P, outputs), and which are possible (P, outputs) bool.
+        """
+        truths = numpy.zeros((len(links.heads), len(items.schema.outputs)), dtype="float32")
+        heads, children = items.gold[items.gold_links[:, 0]], items.gold[items.gold_links[:, 1]]
+        for pair, output in zip(numpy.hstack((heads, children)).tolist(), items.gold_links[:, 2].tolist()):
+            place = links.places.get(tuple(pair))
+            if place is not None:  # not one of too many
+                truths[place, output] = 1
+        return truths, items.possible(links.heads, links.children)
+
+    def check_data(self, examples: Sequence[Example], items: EventItems, name: str) -> None:
+        """Warn of what is annotated and cannot be learned.
+
+        examples (Sequence[Example]): Some examples.
+        items (EventItems): What was asked about them.
+        name (str): The component.
+        """
+        annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
+        _, shared = self._tags(examples, items)
+        missed = 0
+        for index, found in enumerate(annotated):
+            linked, seen = found.linked(), set()
+            for _, places in self._held(items, index, found.nodes):
+                here = set(places)
+                seen.update((head, *link) for head in places for link in linked.get(head, ()) if link[0] in here)
+            missed += len(set(found.links) - seen)
+        strange = sum(found.without_entity for found in annotated)
+        start = f"Of what is annotated in the first {len(examples)} documents the component '{name}' cannot find "
+        if shared:
+            warnings.warn(start + f"{shared} spans that overlap with one of the same kind: only the longest is tagged.")
+        if missed:
+            warnings.warn(
+                start + f"{missed} links: their ends are not in one window. Raise `model.trunk.window` to take in more."
+            )
+        if strange:
+            warnings.warn(
+                start + f"{strange} arguments that are none of the given entities. Put a component that sets them before this "
+                'one, set `spans_key`, or take `arguments = "free"`.'
+            )
+
+    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+        """Write the answers to the Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        answers (Answers): Their answers.
+        labels (Sequence[str]): The labels.
+        """
+        install_extensions()
+        items: EventItems = answers.items  # type: ignore[assignment]
+        for doc, units in zip(docs, items.by_doc()):
+            found = [] if answers.graphs is None else [answers.graphs[unit] for unit in units]
+            write_events(doc, [graph for graph in found if graph is not None], items, labels)
+
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+        return f"mean F of triggers and arguments, {scores.get('ev_triggers') or 'predicted'} triggers"
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What the scorer must know."""
+        return {"triggers": "predicted" if self.triggers_key is None else "gold"}

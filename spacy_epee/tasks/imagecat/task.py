@@ -1,0 +1,43 @@
+"""Classification of images. The unit that exits is the document, with the one image that it has."""
+
+from typing import Any, Dict, Sequence
+
+from spacy.training import Example
+
+from ...inputs.images import install_extension
+from ...inputs.instances import Items
+from ..textcat.task import TextCat
+
+
+class ImageCat(TextCat):
+    """Labels of the image in `doc._.image`, in `doc.cats`. What a text and an image have in common is in `TextCat`."""
+
+    name = "imagecat"
+    reads = "images"
+
+    def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
+        """
+        exclusive (bool): Exactly one label is true, or any number of them.
+        label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+        reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
+        """
+        super().__init__(exclusive=exclusive, label_weights=label_weights, reduce=reduce)
+        install_extension()
+
+    def check_data(self, examples: Sequence[Example], items: Items, name: str) -> None:
+        """Refuse data without images.
+
+        examples (Sequence[Example]): Some examples.
+        items (Items): What was asked about them.
+        name (str): The component.
+        RAISES ValueError: None has an image.
+        """
+        if not len(items.live):
+            raise ValueError(
+                f"None of the first {len(examples)} examples for the component '{name}' has an image. Set `doc._.image` on "
+                "their predicted documents, or read them with the reader `spacy-epee.ImageReader.v1`, which does."
+            )
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What the scorer must know."""
+        return {"multi_label": not self.exclusive}

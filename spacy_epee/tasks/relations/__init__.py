@@ -1,0 +1,5 @@
+"""Relations between entities."""
+
+from .docs import Relation
+
+__all__ = ["Relation"]

@@ -1,0 +1,137 @@
+"""Pairs of entities, and the window that each is read in."""
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Sequence
+
+import numpy
+from spacy.tokens import Doc
+
+from ...inputs.instances import Items
+from ...inputs.windows import Windows
+from ...threads import cached_property
+from .candidates import EntityPairs
+
+
+@dataclass
+class PairItems(Items):
+    """One item a pair, and the window the unit.
+
+    mentions (ndarray): Window, first wordpiece in it, and the one behind the last, for each entity of each window, (M, 3).
+    types (ndarray): The number of each mention's label, 0 for labels that were not there in training, (M,).
+    heads (ndarray): The mention that is the head, (N,).
+    children (ndarray): The mention that is the child, (N,).
+    between (ndarray): The wordpieces between the two, as in `mentions`, (N, 3).
+    head_tokens (ndarray): The tokens of the head, start and end, (N, 2).
+    child_tokens (ndarray): The tokens of the child, (N, 2).
+    """
+
+    mentions: numpy.ndarray
+    types: numpy.ndarray
+    heads: numpy.ndarray
+    children: numpy.ndarray
+    between: numpy.ndarray
+    head_tokens: numpy.ndarray
+    child_tokens: numpy.ndarray
+
+    @cached_property
+    def docs(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The Doc of each pair, (N,)."""
+        return self.unit_docs[self.units]
+
+
+def find_pairs(docs: Sequence[Doc], windows: Windows, candidates: EntityPairs, types: Dict[str, int]) -> PairItems:
+    """List the candidate pairs of a batch, each in the window that holds most of it, well inside.
+
+    docs (Sequence[Doc]): The Docs.
+    windows (Windows): Their windows.
+    candidates (EntityPairs): Which pairs there are.
+    types (Dict[str, int]): The number of each label of an entity, from 1.
+    RETURNS (PairItems): The pairs that are in one window.
+    """
+    bounds = numpy.searchsorted(windows.docs, numpy.arange(len(docs) + 1))
+    found = [
+        _doc_pairs(doc, index, windows, numpy.arange(*bounds[index : index + 2]), candidates, types)
+        for index, doc in enumerate(docs)
+    ]
+    rows = numpy.concatenate([part for part in found if part is not None] or [numpy.zeros((0, COLUMNS), dtype="int64")])
+    return _assemble(windows, rows)
+
+
+# The columns of a pair: window, tokens of head and child, their wordpieces in the window, their types.
+WINDOW, TOKENS, HEAD, CHILD, TYPES, COLUMNS = 0, slice(1, 5), slice(5, 7), slice(7, 9), slice(9, 11), 11
+
+
+def _doc_pairs(
+    doc: Doc, index: int, windows: Windows, rows: numpy.ndarray, candidates: EntityPairs, types: Dict[str, int]
+) -> Optional[numpy.ndarray]:
+    """The pairs of a Doc, a row each; None if there are none."""
+    if not len(rows):
+        return None
+    spans = candidates.spans(doc)
+    characters = numpy.array([(span.start_char, span.end_char) for span in spans], dtype="int64").reshape(-1, 2)
+    pieces = windows.pieces(index, *characters.T)
+    begins = windows.starts[rows]
+    ends = begins + windows.lengths[rows] - windows.n_prefix - windows.n_suffix
+    first = numpy.searchsorted(ends, pieces[:, 0], side="right")
+    last = numpy.searchsorted(begins, pieces[:, 1], side="left") - 1
+    last = numpy.where(pieces[:, 0] < pieces[:, 1], last, -1)  # made of characters that have no wordpiece
+    heads, children = candidates.pairs(doc, spans, first, last)
+    if not len(heads):
+        return None
+    low, high = numpy.maximum(first[heads], first[children]), numpy.minimum(last[heads], last[children])
+    best, chosen = numpy.full(len(heads), -numpy.inf), low.copy()
+    left, window = numpy.arange(len(heads)), low
+    while len(left):
+        value = _fit(pieces[heads[left]], pieces[children[left]], begins[window], ends[window])
+        better = value > best[left]
+        best[left[better]], chosen[left[better]] = value[better], window[better]
+        more = window < high[left]
+        left, window = left[more], window[more] + 1
+    table = numpy.empty((len(heads), COLUMNS), dtype="int64")
+    table[:, WINDOW] = rows[chosen]
+    tokens = numpy.array([(span.start, span.end) for span in spans], dtype="int64")
+    numbers = numpy.array([types.get(span.label_, 0) for span in spans], dtype="int64")
+    table[:, TOKENS] = numpy.hstack((tokens[heads], tokens[children]))
+    for columns, who in ((HEAD, heads), (CHILD, children)):
+        inside = numpy.clip(pieces[who], begins[chosen][:, None], ends[chosen][:, None])
+        table[:, columns] = inside - begins[chosen][:, None] + windows.n_prefix
+    table[:, TYPES] = numpy.stack((numbers[heads], numbers[children]), axis=1)
+    return table
+
+
+def _fit(heads: numpy.ndarray, children: numpy.ndarray, begins: numpy.ndarray, ends: numpy.ndarray) -> numpy.ndarray:
+    """How well windows suit pairs: the wordpieces of both that they hold, and then the distance to the nearer edge."""
+    held = sum(numpy.minimum(who[:, 1], ends) - numpy.maximum(who[:, 0], begins) for who in (heads, children))
+    left = numpy.minimum(heads[:, 0], children[:, 0]) - begins
+    right = ends - numpy.maximum(heads[:, 1], children[:, 1])
+    inside = numpy.minimum(left, right) / (2.0 * (ends - begins) + 1)
+    return held + numpy.maximum(inside, -0.5)  # a wordpiece held always counts for more
+
+
+def _assemble(windows: Windows, table: numpy.ndarray) -> PairItems:
+    """Number units and mentions."""
+    table = table[numpy.lexsort((*table[:, TOKENS].T[::-1], table[:, WINDOW]))]
+    used, units = numpy.unique(table[:, WINDOW], return_inverse=True)
+    window_units = numpy.full(len(windows), -1)
+    window_units[used] = numpy.arange(len(used))
+    types = table[:, TYPES]
+    ends = numpy.concatenate(
+        [numpy.column_stack((table[:, WINDOW], table[:, who], types[:, i])) for i, who in enumerate((HEAD, CHILD))]
+    )
+    mentions, places = numpy.unique(ends, axis=0, return_inverse=True)
+    places = places.reshape(2, -1)
+    start = numpy.minimum(table[:, HEAD][:, 1], table[:, CHILD][:, 1])
+    stop = numpy.maximum(table[:, HEAD][:, 0], table[:, CHILD][:, 0])
+    return PairItems(
+        windows=windows,
+        window_units=window_units,
+        unit_docs=windows.docs[used],
+        units=units.reshape(-1),
+        mentions=mentions[:, :3],
+        types=mentions[:, 3],
+        heads=places[0],
+        children=places[1],
+        between=numpy.column_stack((table[:, WINDOW], start, numpy.maximum(start, stop))),
+        head_tokens=table[:, TOKENS][:, :2],
+        child_tokens=table[:, TOKENS][:, 2:],
+    )

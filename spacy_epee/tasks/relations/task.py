@@ -1,0 +1,287 @@
+"""Relations between entities. The unit that exits is the window: it leaves when all its pairs are settled."""
+
+import warnings
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+
+import numpy
+from spacy.errors import Errors
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ...doc_attributes import annotate, annotation, entries_of, in_place, install_annotation
+from ...engine.results import Answers
+from ...inputs.windows import Windows
+from ...settings import check_number
+from ..base import NoLinks, check_settings, check_weighted
+from .candidates import EntityPairs
+from .instances import PairItems, find_pairs
+from .scorer import Place, places
+
+EXPECTED = 10
+"""After how many documents without any entity a component says so."""
+
+
+class Relations(NoLinks):
+    """Relations between the entities of a Doc, in `doc._.relations`."""
+
+    name = "relations"
+    assigns, unit = "doc._.relations", "window"
+    main, full, per_label = "rel_micro_f", "rel_full", "rel_f_per_type"
+    reads_entities = True
+
+    def __init__(
+        self,
+        *,
+        candidates: EntityPairs,
+        exclusive: bool,
+        label_weights: Dict[str, float],
+        reduce: str,
+        hide_entities: float = 0.0,
+    ):
+        """
+        candidates (EntityPairs): Which pairs may be related.
+        exclusive (bool): A pair has one label or none, or any number of them.
+        label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+        reduce (str): How the uncertainties of a window's pairs are joined: "max", the least settled one, or "mean".
+        hide_entities (float): The share of entities that are masked in training.
+        """
+        check_settings(reduce, label_weights)
+        check_number("hide_entities", hide_entities, 0, 1)
+        self.candidates = candidates
+        self.spans_key = candidates.spans_key
+        self.exclusive = exclusive
+        self.label_weights = dict(label_weights)
+        self.reduce = reduce  # type: ignore[assignment]
+        self.hide_entities = hide_entities
+        self._without_entities: Optional[int] = 0
+        install_extensions()
+
+    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
+        """RETURNS (int): Logits per item. Of exclusive labels the first one is that of "not related"."""
+        return len(labels) + self.exclusive
+
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
+        """RETURNS (List[float]): How much each logit counts in the loss."""
+        return [1.0] * self.exclusive + [self.label_weights.get(label, 1.0) for label in labels]
+
+    def wanted(self, docs: Sequence[Doc]) -> List[bool]:
+        """RETURNS (List[bool]): Which of the Docs there is anything to ask about."""
+        return [len(self.candidates.spans(doc)) > 1 for doc in docs]
+
+    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> PairItems:
+        """Say what is to be answered.
+
+        docs (Sequence[Doc]): The Docs.
+        windows (Windows): Their windows.
+        cfg (Dict[str, Any]): What the component has learned about the data.
+        RETURNS (PairItems): One item a pair.
+        """
+        return find_pairs(docs, windows, self.candidates, {label: i for i, label in enumerate(cfg["types"], 1)})
+
+    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+        """Find out about the data.
+
+        examples (Iterable[Example]): All examples.
+        RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of the relations, in order of appearance; and "types", the
+            labels of the entities.
+        """
+        labels: Dict[str, None] = {}
+        types: Set[str] = set()
+        several: List[List[str]] = []
+        for eg in examples:
+            several.append(self._several(eg.reference))
+            labels.update(dict.fromkeys(entry["label"] for entry in annotation(eg.reference, "relations") or ()))
+            for doc in (eg.reference, eg.predicted):
+                types.update(span.label_ for span in self.candidates.spans(doc))
+        self._refuse_several(several)
+        return list(labels), {"types": sorted(types)}
+
+    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): Sizes of the classifiers that depend on the data."""
+        return {"types": len(cfg["types"])}
+
+    def check_labels(self, labels: Sequence[str], name: str) -> None:
+        """Refuse labels that there is nothing to learn from.
+
+        labels (Sequence[str]): The labels.
+        name (str): The component.
+        """
+        if not labels:
+            raise ValueError(Errors.E143.format(name=name))
+        check_weighted(self.label_weights, labels, name)
+
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc, known or not."""
+        return {entry["label"] for entry in entries_of(doc, "relations") or ()}
+
+    answered_labels = true_labels
+
+    def targets(
+        self, examples: Sequence[Example], labels: Sequence[str], items: PairItems, strict: bool = True
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says about the pairs.
+
+        examples (Sequence[Example]): The examples.
+        labels (Sequence[str]): The labels.
+        items (PairItems): The pairs.
+        strict (bool): Whether to refuse labels that are not known. Otherwise nothing is known of pairs that have one.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known, which is all of a Doc without
+            `doc._.relations` (N, K), both float32.
+        RAISES ValueError: Labels that are not known, or several of them where they are exclusive.
+        """
+        numbers = {label: i + self.exclusive for i, label in enumerate(labels)}
+        gold = [self.gold(eg.reference) for eg in examples]
+        unknown = {label for found in gold for given in found.values() for label in given} - set(numbers)
+        if strict and unknown:
+            first = next(eg for eg, found in zip(examples, gold) if any(given & unknown for given in found.values()))
+            raise ValueError(
+                f"An example{in_place(first.reference)} has unknown relations, and the component knows only {list(labels)}. Add "
+                "the missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
+                "correct the data."
+            )
+        self._refuse_several([self._several(eg.reference) for eg in examples])
+        truths = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
+        strange = numpy.zeros(len(items), dtype=bool)
+        rows = self._rows(examples, items)
+        for doc, found in enumerate(gold):
+            for characters, given in found.items():
+                for row in rows.get((doc, *characters), ()):
+                    truths[row, [numbers[label] for label in given - unknown]] = 1
+                    strange[row] = not given.isdisjoint(unknown)
+        if self.exclusive:
+            truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
+        known = numpy.array([annotation(eg.reference, "relations") is not None for eg in examples], dtype=bool)
+        return truths, numpy.ones_like(truths) * (known[items.docs] & ~strange)[:, None]
+
+    def _several(self, doc: Doc) -> List[str]:
+        """RETURNS (List[str]): Where a Doc comes from, for each pair that has too many labels."""
+        pairs = self.gold(doc).values() if self.exclusive else ()
+        return [in_place(doc) for given in pairs if len(given) > 1]
+
+    def _refuse_several(self, found: Sequence[List[str]]) -> None:
+        """Refuse pairs with several labels where labels are exclusive.
+
+        found (Sequence[List[str]]): Such pairs of each document, see `_several`.
+        RAISES ValueError: There are some.
+        """
+        pairs, n_docs = [pair for own in found for pair in own], sum(map(bool, found))
+        if not pairs:
+            return
+        place = f", the first{pairs[0]}," if pairs[0] else ""
+        both = " `candidates.symmetric = true` takes the two directions of a pair as one." if self.candidates.symmetric else ""
+        raise ValueError(
+            f"{len(pairs)} pairs of entities in {n_docs} documents have several relations{place} and the "
+            f"labels of this component are exclusive.{both} Correct the data, or set `exclusive = false`."
+        )
+
+    def teach(self, examples: Sequence[Example], items: PairItems) -> None:
+        """Hide some entities, so that what relates them is learned and not their names.
+
+        examples (Sequence[Example]): Not used.
+        items (PairItems): What was asked.
+        """
+        if not self.hide_entities:
+            return
+        if items.windows.mask is None:
+            raise ValueError(
+                "The setting `hide_entities` needs a wordpiece for what is hidden, and the backbone's tokenizer has no mask. Set "
+                "it to 0, or take another backbone."
+            )
+        items.windows.hide(items.mentions[numpy.random.random(len(items.mentions)) < self.hide_entities])
+
+    def _rows(self, examples: Sequence[Example], items: PairItems) -> Dict[Tuple[int, ...], List[int]]:
+        """The items of each pair of places. There are several if a place has entities of several labels."""
+        starts = [[token.idx for token in eg.predicted] for eg in examples]
+        ends = [[token.idx + len(token) for token in eg.predicted] for eg in examples]
+        found: Dict[Tuple[int, ...], List[int]] = {}
+        tokens = numpy.column_stack((items.docs, items.head_tokens, items.child_tokens)).tolist()
+        for row, (doc, a, b, c, d) in enumerate(tokens):
+            head, child = (starts[doc][a], ends[doc][b - 1]), (starts[doc][c], ends[doc][d - 1])
+            first, second = sorted((head, child)) if self.candidates.symmetric else (head, child)
+            found.setdefault((doc, *first, *second), []).append(row)
+        return found
+
+    def gold(self, doc: Doc) -> Dict[Place, Set[str]]:
+        """RETURNS (Dict[Place, Set[str]]): The labels of each annotated pair, by characters."""
+        found: Dict[Place, Set[str]] = {}
+        for where, label in places(doc, self.candidates.symmetric):
+            found.setdefault(where, set()).add(label)
+        return found
+
+    def check_data(self, examples: Sequence[Example], items: PairItems, name: str) -> None:
+        """Warn of annotated relations that are not among the candidates: they cannot be learned, and count as missed.
+
+        examples (Sequence[Example]): Some examples.
+        items (PairItems): Their pairs.
+        name (str): The component.
+        """
+        asked = self._rows(examples, items)
+        gold = [(i, *characters) for i, eg in enumerate(examples) for characters in self.gold(eg.reference)]
+        missed = sum(key not in asked for key in gold)
+        if missed:
+            warnings.warn(
+                f"{missed} of {len(gold)} annotated relations in the first {len(examples)} documents are not among the pairs "
+                f"that the component '{name}' looks at: their entities are missing, not in one window, or not allowed by "
+                "`candidates`. They cannot be found and count as missed. For pairs that are far apart raise "
+                "`model.trunk.window`."
+            )
+
+    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+        """Write the answers to the Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        answers (Answers): Their answers.
+        labels (Sequence[str]): The labels.
+        """
+        install_extensions()
+        self._expect_entities(docs)
+        items: PairItems = answers.items  # type: ignore[assignment]
+        reading = answers.reading
+        decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
+        # By place and label: a place can have entities of several labels, of which the surest pair counts.
+        found: List[Dict[Tuple[Any, ...], Dict[str, Any]]] = [{} for _ in docs]
+        for row, column in zip(*numpy.nonzero(decided)):
+            if column < self.exclusive:
+                continue
+            head, child = items.head_tokens[row].tolist(), items.child_tokens[row].tolist()
+            label, score = labels[column - self.exclusive], float(answers.probabilities[row, column])
+            own = found[items.docs[row]]
+            key = (*head, *child) if self.exclusive else (*head, *child, label)
+            if key not in own or own[key]["score"] < score:
+                own[key] = {"head": head, "child": child, "label": label, "score": score}
+        for doc, own in zip(docs, found):
+            others = [entry for entry in annotation(doc, "relations") or () if entry["label"] not in labels]
+            ordered = sorted(own.values(), key=lambda entry: (entry["head"], entry["child"], entry["label"]))
+            annotate(doc, "relations", [*others, *ordered])
+
+    def _expect_entities(self, docs: Sequence[Doc]) -> None:
+        """Warn once if the first documents have no entities: no answer on any document is not what anybody wants."""
+        so_far = self._without_entities  # other threads count, too
+        if so_far is None:
+            return
+        if any(self.candidates.spans(doc) for doc in docs):
+            self._without_entities = None
+            return
+        so_far += sum(len(doc) > 0 for doc in docs)
+        self._without_entities = so_far if so_far < EXPECTED else None
+        if so_far >= EXPECTED:
+            key = self.candidates.spans_key
+            where = "`doc.ents`" if key is None else f"`doc.spans['{key}']`"
+            warnings.warn(
+                f"The first documents have nothing in {where}, so there are no relations to find. Put a component that sets "
+                "entities before this one (and in training list it in `training.annotating_components`, or read the "
+                "entities of the annotation with the reader 'spacy-epee.EntityReader.v1'), or set `candidates.spans_key`."
+            )
+
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+        return "micro F"
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What the scorer must know."""
+        return {"symmetric": self.candidates.symmetric}
+
+
+def install_extensions() -> None:
+    """Register `doc._.relations`. Workers call this too."""
+    install_annotation("relations")

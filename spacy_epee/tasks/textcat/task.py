@@ -1,0 +1,152 @@
+"""Document classification: one label of several, or any number of them. The unit that exits is the document."""
+
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Set, Tuple
+
+import numpy
+from spacy.errors import Errors
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ...doc_attributes import in_place
+from ...engine.results import Answers
+from ...inputs.instances import Items, whole_docs
+from ...inputs.windows import Windows
+from ..base import NoLinks, check_settings, check_weighted
+
+
+class TextCat(NoLinks):
+    """Labels of whole documents, in `doc.cats`."""
+
+    name = "textcat"
+    assigns, unit = "doc.cats", "document"
+    main, full, per_label = "cats_score", "cats_full", "cats_f_per_type"
+    reads_entities = False
+    others: FrozenSet[str] = frozenset()
+    """Labels of other tasks of the component, which are in the same `doc.cats`."""
+
+    def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
+        """
+        exclusive (bool): Exactly one label is true, or any number of them.
+        label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+        reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
+        """
+        check_settings(reduce, label_weights)
+        self.exclusive = exclusive
+        self.label_weights = dict(label_weights)
+        self.reduce = reduce  # type: ignore[assignment]
+
+    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Items:
+        """Say what is to be answered.
+
+        docs (Sequence[Doc]): The Docs.
+        windows (Windows): Their windows.
+        cfg (Dict[str, Any]): Not used.
+        RETURNS (Items): One item a Doc.
+        """
+        return whole_docs(windows)
+
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
+        """RETURNS (List[float]): How much each logit counts in the loss."""
+        return [self.label_weights.get(label, 1.0) for label in labels]
+
+    def wanted(self, docs: Sequence[Doc]) -> None:
+        """RETURNS (None): There is something to ask about all Docs."""
+
+    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
+        """RETURNS (int): Logits per item."""
+        return len(labels)
+
+    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): No size but that of the labels depends on the data."""
+        return {}
+
+    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+        """RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of some examples, in order of appearance; no more is needed."""
+        return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats)), {}
+
+    def check_labels(self, labels: Sequence[str], name: str) -> None:
+        """Refuse labels that there is nothing to learn from.
+
+        labels (Sequence[str]): The labels.
+        name (str): The component.
+        """
+        if not labels:
+            raise ValueError(Errors.E143.format(name=name))
+        if self.exclusive and len(labels) < 2:
+            raise ValueError(
+                f"The component '{name}' has one label, {list(labels)}, and its labels are exclusive, so there is nothing to "
+                "tell apart. Give two or more (with data for both), or use the factory 'epee_textcat_multilabel'."
+            )
+        check_weighted(self.label_weights, labels, name)
+
+    def check_data(self, examples: Sequence[Example], items: Items, name: str) -> None:
+        """Nothing that `targets` does not refuse."""
+
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
+        return {label for label, value in doc.cats.items() if value}
+
+    def answered_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""
+        return set(doc.cats)
+
+    def targets(
+        self, examples: Sequence[Example], labels: Sequence[str], items: Optional[Items] = None, strict: bool = True
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation says.
+
+        examples (Sequence[Example]): The examples.
+        labels (Sequence[str]): The labels.
+        items (Optional[Items]): What was asked; the examples themselves in any case.
+        strict (bool): Whether to refuse rows of which only labels are true that are not known. Otherwise they say nothing.
+        RETURNS (Tuple[ndarray, ndarray]): 1 for true labels (N, K), and 0 where nothing is known (N, K), both float32.
+        RAISES ValueError: Values other than 0 and 1, several true exclusive labels, or only labels that are not known.
+        """
+        truths = numpy.zeros((len(examples), len(labels)), dtype="float32")
+        given = numpy.zeros_like(truths)
+        for row, eg in enumerate(examples):
+            cats = eg.reference.cats
+            for value in cats.values():
+                if value not in (0, 1):
+                    raise ValueError(f"An example{in_place(eg.reference)} has a label whose value is not 0 or 1 in `doc.cats`.")
+            for column, label in enumerate(labels):
+                if label in cats:
+                    truths[row, column] = cats[label]
+                    given[row, column] = 1
+            strange = self.true_labels(eg.reference).difference(labels, self.others)
+            known = truths[row].sum()
+            if strict and strange and not (known if self.exclusive else given[row].any()):
+                raise ValueError(
+                    f"An example{in_place(eg.reference)} has unknown labels, and the component knows only {list(labels)}. Add "
+                    "the missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
+                    "correct the data."
+                )
+            if self.exclusive:
+                if known > 1:
+                    raise ValueError(
+                        f"An example{in_place(eg.reference)} has several true labels, "
+                        f"{[label for label in labels if cats.get(label)]}, and the labels of this component are exclusive. "
+                        "Correct the data, or use the factory 'epee_textcat_multilabel'."
+                    )
+                # With one label true the others are false, named or not; with none, nothing is known.
+                given[row] = known
+        return truths, given
+
+    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+        """Write the answers to the Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        answers (Answers): Their answers.
+        labels (Sequence[str]): The labels.
+        """
+        for doc, row in zip(docs, answers.probabilities):
+            for label, score in zip(labels, row):
+                doc.cats[label] = float(score)
+
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+        return scores.get("cats_score_desc") or "none"
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): spaCy's scorers of categories know all they must."""
+        return {}

@@ -1,0 +1,315 @@
+"""Getting a backbone from a name. The only module that touches spacy-transformers."""
+
+import tempfile
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, Literal, Optional, Tuple, Union
+
+import srsly
+from spacy_transformers.data_classes import HFObjects
+from spacy_transformers.layers.hf_shim import HFShim
+from thinc.api import Model, Optimizer, get_torch_default_device
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+from ..inputs.windows import Windower
+from ..runtimes.onnx.check import check_answers, check_graphs
+from ..runtimes.onnx.export import Precision as OnnxPrecision
+from ..runtimes.onnx.export import export_trunk
+from ..runtimes.onnx.graphs import Exported
+from ..runtimes.onnx.stepper import OnnxStepper
+from ..runtimes.torch_precision import PRECISIONS, Precision, in_precision
+from ..settings import check_number
+from ..threads import LOADING, kept
+from .pretrained import find_backbone, longest_window, not_loaded, refuse_code
+from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
+from .shims import ScaledShim
+from .spacy_pipelines import find_pipeline, take_trunk
+from .stepper import LayerStepper
+
+Runtime = Literal["auto", "torch", "onnx"]
+
+
+@dataclass(frozen=True)
+class TrunkSettings:
+    """What `TransformerTrunk` is given. It is kept off the model's attributes, which thinc saves and would put back over what
+    a config asks for when a pipeline is loaded."""
+
+    name: str
+    window: int
+    overlap: int
+    freeze_embeddings: bool
+    lr_decay: float
+    mixed_precision: bool
+    max_wordpieces: int
+    component: Optional[str] = None
+    frozen: bool = False
+    runtime: Runtime = "auto"
+    precision: Precision = "fp32"
+
+
+class TrunkShim(HFShim, ScaledShim):
+    """A backbone, saved as spacy-transformers saves it, with its stepper."""
+
+    reads = "text"
+    settings: TrunkSettings
+    blank: HFObjects
+    """What there is before the backbone is loaded: the settings for its tokenizer and its configuration."""
+    exported: Optional[Exported] = None
+    """The backbone as ONNX graphs, if it was exported."""
+    _stepper: Optional[LayerStepper] = None
+    _runner: Optional[OnnxStepper] = None
+    _converted: Optional[Tuple[LayerStepper, Precision, LayerStepper]] = None
+    _refused = False
+    _windower: Optional[Windower] = None
+
+    def __getstate__(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What is copied and pickled. Opened graphs cannot be; a copy opens its own when it answers."""
+        return {name: value for name, value in vars(self).items() if name != "_runner"}
+
+    @property
+    def stepper(self) -> LayerStepper:
+        """RETURNS (LayerStepper): The backbone as something to climb. It is checked when it is first asked for."""
+        return kept(self, "_stepper", lambda made: made.model is self._model, lambda: LayerStepper(self._model))
+
+    @property
+    def runner(self) -> Union[LayerStepper, OnnxStepper]:
+        """RETURNS (Union[LayerStepper, OnnxStepper]): What answers: exported graphs, if the setting `runtime` wants them.
+        RAISES ValueError: It wants them, and there are none, or they cannot be run.
+        """
+        runtime = self.settings.runtime
+        if runtime == "torch" or (runtime == "auto" and (self.exported is None or self._refused)):
+            return self._in_torch()
+        try:
+            return kept(self, "_runner", lambda made: made.exported is self.exported, self._open)
+        except ValueError as error:
+            if runtime == "onnx":
+                raise
+            warnings.warn(f"This pipeline runs in torch, and not in the ONNX graphs that it has. {error}")
+            self._refused = True
+            return self._in_torch()
+
+    def _in_torch(self) -> LayerStepper:
+        """The backbone in the precision of the settings."""
+        stepper, precision = self.stepper, self.settings.precision
+        if precision == "fp32":
+            return stepper
+        return kept(
+            self,
+            "_converted",
+            lambda made: made[0] is stepper and made[1] == precision,
+            lambda: (stepper, precision, in_precision(stepper, precision)),
+        )[2]
+
+    def _open(self) -> OnnxStepper:
+        if self.exported is None:
+            raise ValueError(
+                "The setting `model.trunk.runtime` is 'onnx', and this pipeline has no ONNX graphs. Train it with 'torch' or "
+                "'auto', and make them with `python -m spacy epee export`."
+            )
+        if self.stepper.device.type != "cpu":
+            raise ValueError(
+                "ONNX graphs run on the CPU, and this model is on a GPU. Set `model.trunk.runtime` to 'torch', or do not call "
+                "`spacy.require_gpu`."
+            )
+        check_graphs(self.exported)
+        runner = OnnxStepper(self.exported, self._model)
+        check_answers(self.stepper, runner, self.exported.precision)
+        return runner
+
+    def export(self, precision: OnnxPrecision) -> None:
+        """Make ONNX graphs of the backbone, which are then saved with it. Training it further drops them.
+
+        precision (str): "fp32" or "int8".
+        RAISES ValueError: A library is missing, or the family cannot be written as ONNX.
+        """
+        self.exported = export_trunk(self.stepper, precision)
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        if self.exported is not None:
+            warnings.warn("The ONNX graphs of this pipeline are dropped, as it is trained. Export it again afterwards.")
+            self.exported = None
+        self._converted = None
+        super().finish_update(optimizer)
+
+    @contextmanager
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        self._converted = None
+        with super().use_params(params):
+            yield
+        self._converted = None
+
+    @property
+    def windower(self) -> Windower:
+        """RETURNS (Windower): What cuts Docs. Made once for each backbone."""
+        tokenizer = self._hfmodel.tokenizer
+
+        def make() -> Windower:
+            return Windower(tokenizer, min(self.settings.window, longest_window(self._model)), self.settings.overlap)
+
+        return kept(self, "_windower", lambda made: made.tokenizer is tokenizer, make)
+
+    @LOADING
+    def load(self) -> None:
+        """Load what the settings name."""
+        name, component = self.settings.name, self.settings.component
+        found = find_backbone(name, "weights and a tokenizer, a spaCy pipeline with a transformer")
+        pipeline = find_pipeline(name)
+        if pipeline is None and component is not None:
+            raise ValueError(
+                f"The setting `model.trunk.component` is '{component}', but '{name}' is neither the folder of a spaCy pipeline "
+                "nor an installed one. Correct `model.trunk.name`, or set `model.trunk.component` to null."
+            )
+        objects = self._hfmodel
+        settings = (objects._init_tokenizer_config, objects._init_transformer_config)
+        source = None if pipeline is None else take_trunk(name, pipeline, component)
+        try:
+            loaded = _from_folder(found, *settings) if source is None else _from_saved(source, *settings)
+        except Exception as error:  # transformers, its hub client and safetensors raise a dozen kinds here
+            raise not_loaded(name, error, "encoder", "and a tokenizer, a spaCy pipeline with a transformer") from error
+        self._model = loaded.transformer
+        self._hfmodel = loaded
+
+    def forget(self) -> None:
+        super().forget()
+        self._hfmodel = self.blank
+        for name in ("exported", "scale", "_stepper", "_runner", "_converted", "_refused", "_windower"):
+            vars(self).pop(name, None)
+
+    @LOADING
+    def to_bytes(self) -> bytes:
+        if self._model is not None:
+            # Undo what calls of the tokenizer elsewhere left in it, so that a pipeline's bytes do not depend on its history.
+            backend = getattr(self._hfmodel.tokenizer, "backend_tokenizer", None)
+            if backend is not None:
+                backend.no_truncation()
+                backend.no_padding()
+        objects = self._hfmodel
+        if self._model is None:
+            own = super().to_bytes()
+        else:
+            own = dump_trunk(objects.tokenizer, self._model, objects.vocab_file_contents)
+        return own if self.exported is None else srsly.msgpack_dumps({"trunk": own, "onnx": asdict(self.exported)})
+
+    @LOADING
+    def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
+        message = srsly.msgpack_loads(bytes_data)
+        exported = Exported.read(message["onnx"]) if "onnx" in message else None
+        if exported is not None:
+            message = srsly.msgpack_loads(message["trunk"])
+        if message["config"]:
+            loaded = HFObjects(*load_trunk(message), {}, {})
+        else:
+            own = message["_init_tokenizer_config"], message["_init_transformer_config"]
+            refuse_code(*own)
+            loaded = HFObjects(None, None, None, *own)
+        self._hfmodel, self._model, self.exported = loaded, loaded.transformer, exported
+        self._converted, self._refused = None, False
+        return self
+
+
+def TransformerTrunk(
+    name: Optional[str],
+    window: int = 256,
+    overlap: int = 32,
+    freeze_embeddings: bool = True,
+    lr_decay: float = 1.0,
+    mixed_precision: bool = True,
+    max_wordpieces: int = 4096,
+    tokenizer_config: Dict[str, Any] = {},
+    transformer_config: Dict[str, Any] = {},
+    component: Optional[str] = None,
+    frozen: bool = False,
+    runtime: Runtime = "auto",
+    precision: Precision = "fp32",
+) -> Model:
+    """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
+
+    name (Optional[str]): A local folder with such an encoder or with a trained spaCy pipeline, the name of an installed package
+        with such a pipeline, or the name of a model on a hub, which is then downloaded. null until it is known, as in a config
+        that is only checked or filled.
+    window (int): The most wordpieces in a window, special ones included; cut to what the backbone can take.
+    overlap (int): The fewest wordpieces that neighbouring windows share.
+    freeze_embeddings (bool): Whether to leave the word embeddings as they are: faster training, far fewer weights to keep
+        moments for, and little to gain on small data.
+    lr_decay (float): The learning rate of each layer as a factor of that of the layer above (Howard and Ruder 2018).
+    mixed_precision (bool): Whether to train in bfloat16 where the CPU or GPU computes in it. Answers have `precision`.
+    max_wordpieces (int): The most wordpieces, padding included, that go through a layer in one call; this bounds the memory.
+        In training a note that is longer shows a random part of its windows.
+    tokenizer_config (Dict[str, Any]): Passed to the tokenizer's `from_pretrained`.
+    transformer_config (Dict[str, Any]): Passed to the model's configuration.
+    component (Optional[str]): The component of the spaCy pipeline whose transformer to take. None if only one has any.
+    frozen (bool): Whether to leave all of it as it is and to train classifiers alone, say on a transformer that was fine-tuned.
+    runtime (str): What answers: "torch"; "onnx", the graphs made by `python -m spacy epee export`; or "auto", the graphs if there
+        are any and they can be run here, and torch otherwise. Training is always done by torch.
+    precision (str): What torch answers in: "fp32"; "bf16", where the CPU or GPU computes in it; "int8", on a CPU; or "auto", bf16
+        if possible. ONNX graphs have a precision of their own.
+    RETURNS (Model): The trunk.
+    """
+    refuse_code(tokenizer_config, transformer_config)
+    check_number("model.trunk.window", window, 1, whole=True)
+    check_number("model.trunk.overlap", overlap, 0, whole=True)
+    check_number("model.trunk.lr_decay", lr_decay, 0, 1)
+    check_number("model.trunk.max_wordpieces", max_wordpieces, 1, whole=True)
+    blank = HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config))
+    shim = TrunkShim(blank)
+    shim.blank = blank
+    if runtime not in ("auto", "torch", "onnx"):
+        raise ValueError(f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto', 'torch' or 'onnx'.")
+    if precision not in PRECISIONS:
+        raise ValueError(f"The setting `model.trunk.precision` is '{precision}'; give 'fp32', 'bf16', 'int8' or 'auto'.")
+    shim.settings = TrunkSettings(
+        name=name or "",
+        window=window,
+        overlap=overlap,
+        freeze_embeddings=freeze_embeddings,
+        lr_decay=lr_decay,
+        mixed_precision=mixed_precision,
+        max_wordpieces=max_wordpieces,
+        component=component,
+        frozen=frozen,
+        runtime=runtime,
+        precision=precision,
+    )
+    return Model("epee-trunk", forward, shims=[shim])
+
+
+def forward(model: Model, X, is_train: bool):
+    raise TypeError("A trunk is run by the early-exit model that it is part of, not on its own.")
+
+
+def load_backbone(trunk: Model) -> None:
+    """Load what a trunk names, unless it has it already.
+
+    trunk (Model): The trunk.
+    RAISES ValueError: The name leads to nothing, or to something that is not an encoder.
+    """
+    shim = trunk.shims[0]
+    if shim._model is None:
+        shim.load()
+        # Refuse what will not work before any training.
+        shim.stepper
+        shim.windower
+
+
+def _from_folder(source: Union[str, Path], tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:
+    """Load a model and its tokenizer as they are published. Weights that torch saved are read without what else they hold."""
+    trust = {"trust_remote_code": False}  # where nothing is said, transformers asks on the terminal
+    config = AutoConfig.from_pretrained(source, **{**transformer_config, "return_dict": True}, **trust)
+    vars(config).pop("auto_map", None)
+    check_class(config.tokenizer_class)
+    check_class(get_tokenizer_config(source, **trust).get("tokenizer_class"))
+    tokenizer = AutoTokenizer.from_pretrained(source, **tokenizer_config, **trust)
+    vocabulary = Path(tokenizer.vocab_file).read_bytes() if getattr(tokenizer, "vocab_file", None) else None
+    model = AutoModel.from_pretrained(source, config=config, weights_only=True, **trust)
+    return HFObjects(tokenizer, model.to(get_torch_default_device()), vocabulary)
+
+
+def _from_saved(message: Dict[str, Any], tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:
+    """Copy the transformer of another pipeline. It goes through a folder, so that all settings have their effect."""
+    with tempfile.TemporaryDirectory() as folder:
+        load_trunk(message)[1].save_pretrained(folder)
+        write_files(check_files({name: own for name, own in message["tokenizer"].items() if name != "kwargs"}), Path(folder))
+        return _from_folder(folder, tokenizer_config, transformer_config)

@@ -1,0 +1,264 @@
+"""Choosing the exit rule and its thresholds from stored logits, by what the user asks for."""
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy
+import tqdm
+
+from ..engine.replay import Replay, Simulation
+from ..exits.risk_control import Certificate, certify, documents_needed
+from ..exits.rules.base import ExitRule
+from .grids import rule_grids
+
+NEAR = 0.05
+"""By what share of the fewest layers another setting may run more and is still as fast."""
+
+NEAR_SCORE = 0.002
+"""By what share of the score of the full depth another setting may be worse and is still as good."""
+
+
+@dataclass
+class Trial:
+    """What a setting does.
+
+    name (str): The name of its rule.
+    rule (Optional[ExitRule]): The setting; None is the full depth.
+    layers (float): The mean layer, over units.
+    wordpiece_layers (float): The same over wordpieces: long documents cost more, so seconds follow this.
+    score (float): The score.
+    disagreement (float): The share of documents whose answer is not that of the full depth.
+    """
+
+    name: str
+    rule: Optional[ExitRule]
+    layers: float
+    wordpiece_layers: float
+    score: float
+    disagreement: float
+
+    def row(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): The same as plain values, the rule as its config block."""
+        config = None if self.rule is None else self.rule.to_config()  # type: ignore[attr-defined]
+        return {**vars(self), "rule": config}
+
+
+@dataclass
+class Trials:
+    """What all settings do.
+
+    full (Trial): The full depth.
+    trials (List[Trial]): The others, S of them.
+    differs (ndarray): Whose answers are not those of the full depth, (S, D) bool.
+    first (ndarray): The documents that the settings were made from, (D,) bool.
+    first_layers (ndarray): The mean layer over their wordpieces, (S,).
+    """
+
+    full: Trial
+    trials: List[Trial]
+    differs: numpy.ndarray
+    first: numpy.ndarray
+    first_layers: numpy.ndarray
+
+    def table(self) -> List[Dict[str, Any]]:
+        """RETURNS (List[Dict[str, Any]]): A row for each setting, the full depth first."""
+        return [trial.row() for trial in (self.full, *self.trials)]
+
+    def front(self) -> List[Trial]:
+        """RETURNS (List[Trial]): The settings for which no other has a better score with as few layers by wordpieces, from few
+        layers to many (the Pareto front)."""
+        everything = [*self.trials, self.full]
+        places = pareto_front([trial.wordpiece_layers for trial in everything], [-trial.score for trial in everything])
+        return [everything[place] for place in places]
+
+    def within_drop(self, max_drop: float) -> Trial:
+        """A fast setting that loses little.
+
+        max_drop (float): By how much the score may be below that of the full depth, in its own unit. The search is among
+            many, so on new documents it will be somewhat more.
+        RETURNS (Trial): Of those that are as fast as the fastest (see `NEAR`) the one with the fewest other answers than the
+            full depth; of equals the fastest, of these the one with the best score.
+        """
+        floor = self.full.score - max_drop - 1e-9
+        return _calmest([trial for trial in (self.full, *self.trials) if trial.score >= floor or trial is self.full])
+
+    def at_speedup(self, min_speedup: float) -> Trial:
+        """A good setting that is fast enough. To be better than the full depth counts for nothing: that is luck.
+
+        min_speedup (float): The layers of the full depth over those of the setting, both over wordpieces.
+        RETURNS (Trial): Of those that are as good as the best (see `NEAR_SCORE`) the one with the fewest other answers than the
+            full depth; of equals the one with the best score, of these the one with the fewest layers.
+        RAISES ValueError: None is as fast as that.
+        """
+        depth = self.full.wordpiece_layers
+        fast = [t for t in (self.full, *self.trials) if depth >= min_speedup * t.wordpiece_layers - 1e-9]
+        if not fast:
+            most = depth / min(trial.wordpiece_layers for trial in self.trials) if self.trials else 1.0
+            raise ValueError(
+                f"No exit rule runs {min_speedup} times fewer layers than the full depth; {most:.2f} times is the most here. "
+                "Lower `min_speedup`, or train with exits after earlier layers."
+            )
+        best = min(max(trial.score for trial in fast), self.full.score) - NEAR_SCORE * abs(self.full.score) - 1e-9
+        good = [trial for trial in fast if trial.score >= best]
+        return min(good, key=lambda trial: (trial.disagreement, -trial.score, trial.wordpiece_layers))
+
+    def certified(self, max_disagreement: float, confidence: float = 0.9) -> Tuple[Trial, Certificate]:
+        """A fast setting that comes with a promise: on documents like these at most this share of answers is not that of
+        the full depth, and with the stated confidence this is true.
+
+        Settings of several numbers have no natural order, so the documents are split (Pareto Testing, Laufer-Goldshtein et al.
+        2023): on the first half, from which the thresholds came too, the settings are found that are fastest for how much they
+        disagree, and put in order of that. On the second half they are tested in this order up to the first that fails
+        (`exits.guarantee.certify`). This is valid because nothing about the order comes from the second half, and because all
+        that passed keep the promise at once, so that one of them may be taken by any figure: of those that are as fast as the
+        fastest (see `NEAR`) the one with the fewest other answers. It needs no annotation.
+
+        The promise covers documents drawn as these were, and only if they were not used in training, nor to choose the
+        checkpoint.
+
+        max_disagreement (float): The share of documents, above 0 and up to 1.
+        confidence (float): How surely, above 0 and below 1.
+        RETURNS (Tuple[Trial, Certificate]): The setting, which is the full depth if no other keeps the promise, and the outcome
+            of the tests.
+        RAISES ValueError: Too few documents for this promise.
+        """
+        second = ~self.first
+        require_documents(len(second), max_disagreement, confidence)
+        risks = self.differs[:, self.first].mean(axis=1) if self.first.any() else numpy.zeros(len(self.trials))
+        order = pareto_front(risks, self.first_layers)
+        certificate = certify(self.differs[order][:, second], max_disagreement, confidence)
+        passed = [] if certificate.chosen is None else order[: certificate.chosen + 1]
+        return _calmest([self.full, *(self.trials[place] for place in passed)]), certificate
+
+    def pick(
+        self,
+        *,
+        max_drop: Optional[float] = None,
+        min_speedup: Optional[float] = None,
+        max_disagreement: Optional[float] = None,
+        confidence: float = 0.9,
+    ) -> Trial:
+        """Choose by one wish.
+
+        max_drop (Optional[float]): See `within_drop`.
+        min_speedup (Optional[float]): See `at_speedup`.
+        max_disagreement (Optional[float]): See `certified`.
+        confidence (float): That of `max_disagreement`.
+        RETURNS (Trial): The setting.
+        RAISES ValueError: Not exactly one wish, or one that cannot be met.
+        """
+        if sum(wish is not None for wish in (max_drop, min_speedup, max_disagreement)) != 1:
+            raise ValueError("Give one of `max_drop`, `min_speedup` and `max_disagreement`.")
+        if max_drop is not None:
+            return self.within_drop(max_drop)
+        if min_speedup is not None:
+            return self.at_speedup(min_speedup)
+        return self.certified(max_disagreement, confidence)[0]  # type: ignore[arg-type]
+
+
+def search(
+    replay: Replay,
+    score: Callable[[Simulation], float],
+    *,
+    docs: Optional[numpy.ndarray] = None,
+    n_docs: Optional[int] = None,
+    wordpieces: Optional[numpy.ndarray] = None,
+    grids: Optional[Dict[str, Sequence[ExitRule]]] = None,
+    steps: int = 16,
+    seed: int = 0,
+    progress: bool = False,
+) -> Trials:
+    """Try all exit rules.
+
+    replay (Replay): The evidence of the dev documents.
+    score (Callable[[Simulation], float]): The score of the answers that a rule gives; more is better.
+    docs (Optional[ndarray]): The number of the document that each unit is of, (U,); None if the units are the documents. Give
+        that of the patient where documents of a patient are not independent: what is promised is then about patients.
+    n_docs (Optional[int]): How many documents there are, if the last ones may have no unit: those always agree.
+    wordpieces (Optional[ndarray]): How many wordpieces each unit runs, (U,); None if all the same.
+    grids (Optional[Dict[str, Sequence[ExitRule]]]): The settings by name of the rule. None for all rules of the package, with
+        thresholds by the evidence of one half of the documents.
+    steps (int): How many values of each threshold are tried, if there are no grids.
+    seed (int): The seed of the split into halves.
+    progress (bool): Whether to show a progress bar.
+    RETURNS (Trials): The settings, and ways to choose.
+    RAISES ValueError: There are no documents.
+    """
+    if not replay.n_units:
+        raise ValueError("There is nothing to tune on: none of the documents has anything to answer.")
+    docs = numpy.arange(replay.n_units) if docs is None else numpy.asarray(docs)
+    n_docs = int(docs.max()) + 1 if n_docs is None else n_docs
+    wordpieces = numpy.ones(replay.n_units) if wordpieces is None else numpy.asarray(wordpieces, dtype="float64")
+    first = first_half(n_docs, seed)
+    chosen = first[docs]
+    if grids is None:
+        grids = rule_grids(replay, chosen if chosen.any() else None, steps, wordpieces)
+    settings: List[Tuple[str, Optional[ExitRule]]] = [("full depth", None)]
+    settings += [(name, rule) for name, grid in grids.items() for rule in grid]
+    units = numpy.arange(replay.n_units)
+    scores: Dict[bytes, float] = {}
+    trials: List[Trial] = []
+    differs = numpy.zeros((len(settings), n_docs), dtype=bool)
+    first_layers = numpy.zeros(len(settings))
+    for place, (name, rule) in enumerate(tqdm.tqdm(settings, desc="Settings", disable=not progress, leave=False)):
+        found = replay.run(rule)
+        key = found.exits.astype("uint16").tobytes()  # many settings come to the same
+        if key not in scores:
+            scores[key] = score(found)
+        differs[place, docs[replay.differs[found.exits, units]]] = True
+        first_layers[place] = _mean(found.layers[chosen], wordpieces[chosen])
+        layers, weighted = float(found.layers.mean()), _mean(found.layers, wordpieces)
+        trials.append(Trial(name, rule, layers, weighted, scores[key], float(differs[place].mean())))
+    return Trials(trials[0], trials[1:], differs[1:], first, first_layers[1:])
+
+
+def first_half(n_docs: int, seed: int = 0) -> numpy.ndarray:
+    """RETURNS (ndarray): The documents that settings are made from; on the others promises are tested, (D,) bool."""
+    first = numpy.zeros(n_docs, dtype=bool)
+    first[numpy.random.default_rng(seed).permutation(n_docs)[: n_docs // 2]] = True
+    return first
+
+
+def require_documents(n_docs: int, max_disagreement: float, confidence: float) -> None:
+    """Refuse a promise that no outcome could support.
+
+    n_docs (int): How many documents there are.
+    max_disagreement (float): The share of documents that is promised.
+    confidence (float): How surely.
+    RAISES ValueError: Too few documents.
+    """
+    needed = documents_needed(max_disagreement, confidence)
+    if n_docs - n_docs // 2 < needed:
+        raise ValueError(
+            f"A dev set of {n_docs} documents is too small to promise max_disagreement = {max_disagreement} with "
+            f"confidence = {confidence}: half of it is for choosing, and the other half must have {needed} documents at the "
+            f"least. Give {2 * needed} documents or more (with several times as many, rules come near the limit), or "
+            "promise less."
+        )
+
+
+def pareto_front(first: Sequence[float], second: Sequence[float]) -> List[int]:
+    """Which pairs of costs no other beats: less of one and not more of the other.
+
+    first (Sequence[float]): One cost, (S,).
+    second (Sequence[float]): The other, (S,).
+    RETURNS (List[int]): Their places, in rising order of the first cost; of equal pairs the first one.
+    """
+    front: List[int] = []
+    for place in numpy.lexsort((second, first)).tolist():
+        if not front or second[place] < second[front[-1]]:
+            front.append(place)
+    return front
+
+
+def _calmest(trials: Sequence[Trial]) -> Trial:
+    """Of the settings that are about as fast as the fastest the one with the fewest other answers. A score can be kept by luck,
+    as much being lost as gained; other answers cannot."""
+    most = (1 + NEAR) * min(trial.wordpiece_layers for trial in trials) + 1e-9
+    near = [trial for trial in trials if trial.wordpiece_layers <= most]
+    return min(near, key=lambda trial: (trial.disagreement, trial.wordpiece_layers, -trial.score))
+
+
+def _mean(layers: numpy.ndarray, wordpieces: numpy.ndarray) -> float:
+    """The mean layer over wordpieces."""
+    return float(wordpieces @ layers / max(wordpieces.sum(), 1e-9))

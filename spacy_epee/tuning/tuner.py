@@ -1,0 +1,340 @@
+"""From what a user asks for to an exit rule in the pipeline."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy
+from spacy.language import Language
+from spacy.training import Example
+
+from ..component.pipe import EarlyExitTransformer
+from ..engine.replay import Replay, Simulation
+from ..evaluation.sample import FEWEST
+from ..evaluation.spread import spread
+from ..evaluation.stored_outputs import Stored
+from ..evaluation.timing import milliseconds, prepare
+from ..exits.coverage import flag, flag_threshold
+from ..exits.rules.base import ExitRule
+from ..model import get_exit_layers, is_initialized
+from .search import Trial, Trials, first_half, pareto_front, require_documents, search
+
+SHOWN = 8
+"""The most settings of the Pareto front that are shown and timed."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for: one of three, or nothing, to see what there is.
+
+    max_drop (Optional[float]): By how many points the score may fall, of 100.
+    min_speedup (Optional[float]): How many times fewer layers are to be run, by wordpieces.
+    max_disagreement (Optional[float]): The share of documents whose answer may differ from that of the full depth.
+    confidence (float): How surely that is to hold for documents like these.
+    """
+
+    max_drop: Optional[float] = None
+    min_speedup: Optional[float] = None
+    max_disagreement: Optional[float] = None
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("max_drop", "min_speedup", "max_disagreement") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"Give one of {', '.join('--' + name.replace('_', '-') for name in given)}, not several.")
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise ValueError(f"--max-drop is {self.max_drop}; give points from 0 to 100, and begin with 0.")
+        if self.min_speedup is not None and not self.min_speedup >= 1:
+            raise ValueError(f"--min-speedup is {self.min_speedup}; give a number from 1 on, such as 2.")
+        if self.max_disagreement is not None and not 0 < self.max_disagreement <= 1:
+            raise ValueError(f"--max-disagreement is {self.max_disagreement}; give a share above 0 and up to 1, such as 0.01.")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"--confidence is {self.confidence}; give a share above 0 and below 1, such as 0.95.")
+
+    @property
+    def empty(self) -> bool:
+        """RETURNS (bool): Whether nothing is asked for."""
+        return self.max_drop is None and self.min_speedup is None and self.max_disagreement is None
+
+
+class Tuning:
+    """The search for a rule of a task.
+
+    stored (Stored): What all exits say about the documents.
+    replay (Replay): The same as evidence, by the temperatures if there are any.
+    trials (Trials): What all settings do.
+    report (Dict[str, Any]): What was found, as plain values. Scores are shares of 1, and layers are those of wordpieces unless
+        named otherwise.
+    rule (Optional[ExitRule]): The chosen rule; None for the full depth. That of the component until one is chosen.
+    """
+
+    def __init__(
+        self,
+        nlp: Language,
+        component: EarlyExitTransformer,
+        examples: Sequence[Example],
+        task: Optional[str] = None,
+        *,
+        wish: Wish = Wish(),
+        calibrate: Optional[bool] = None,
+        missing_labels: bool = False,
+        steps: int = 16,
+        seed: int = 0,
+        progress: bool = False,
+        fewest: int = 0,
+    ):
+        """Try all rules. The component gets temperatures, and keeps its rule until `choose`.
+
+        nlp (Language): The pipeline.
+        component (EarlyExitTransformer): The component.
+        examples (Sequence[Example]): Annotated documents that were not trained on.
+        task (Optional[str]): The task; None if there is only one.
+        wish (Wish): What is asked for.
+        calibrate (Optional[bool]): Whether to fit temperatures; None does so if they help on documents that they were not fitted
+            to, and False leaves those that are there.
+        missing_labels (bool): Whether labels may be absent from the documents.
+        steps (int): How many values of each threshold are tried.
+        seed (int): The seed of the split into halves.
+        progress (bool): Whether to show a progress bar.
+        fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 counts all.
+        RAISES ValueError: No exits, no annotation, labels without an example, or too few documents for the promise.
+        """
+        check_component(component, task)
+        if wish.max_disagreement is not None:
+            require_documents(len(examples), wish.max_disagreement, wish.confidence)
+        self.nlp, self.component, self.wish, self.progress = nlp, component, wish, progress
+        self.examples = list(examples)
+        self.stored = Stored(component, prepare(nlp, component, self.examples), task, fewest, nlp)
+        self.name = self.stored.name
+        self.rule = component.exits[self.name]
+        check_annotation(self.stored, missing_labels)
+        # What is promised is tested on the other half, so that nothing may be fitted to it.
+        half = first_half(self.stored.n_docs, seed) if wish.max_disagreement is not None else None
+        self.report: Dict[str, Any] = {
+            "component": component.name,
+            "task": self.name,
+            "documents": self.stored.n_docs,
+            "unit": self.stored.task.unit,
+            "depth": self.stored.layers[-1],
+            "score_desc": self.stored.describe(),
+            "left_out": self.stored.scoring.left_out,
+            "absent": self.stored.scoring.absent,
+            "calibration": self._calibrate(calibrate, half, seed),
+        }
+        self.replay: Replay = self.stored.replay()
+        self.score = self.stored.scorer(self.replay)
+        self.trials: Trials = search(
+            self.replay,
+            self.score,
+            docs=self.stored.docs,
+            n_docs=self.stored.n_docs,
+            wordpieces=self.stored.wordpieces,
+            steps=steps,
+            seed=seed,
+            progress=progress,
+        )
+        front = self.trials.front()
+        places = numpy.unique(numpy.linspace(0, len(front) - 1, SHOWN).round().astype(int))
+        self.shown: List[Trial] = [front[place] for place in places]
+        self.report["settings"] = len(self.trials.trials)
+        self.report["front_settings"] = len(front)
+        self.report["full"] = self.row(self.trials.full)
+        self.report["front"] = [self.row(trial) for trial in self.shown]
+        self.report["curves"] = self._curves()
+
+    def row(self, trial: Trial) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""
+        full = self.trials.full
+        speedup = full.wordpiece_layers / max(trial.wordpiece_layers, 1e-9)
+        own, base = self.replay.run(trial.rule), self.replay.run(None)
+        width = spread(lambda docs: self.score(own, docs) - self.score(base, docs), self.stored.n_docs)
+        return {**trial.row(), "speedup": speedup, "drop": full.score - trial.score, "spread": width}
+
+    def _calibrate(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
+        """Fit temperatures, to some of the documents."""
+        component, stored = self.component, self.stored
+        kept = component.task_cfg(self.name).get("temperatures")
+        if wanted is not False and (wanted or stored.helps(half, seed)):
+            component.set_temperatures(stored.fit(half), self.name)
+        elif wanted is None:
+            component.set_temperatures(None, self.name)
+        temperatures = component.task_cfg(self.name).get("temperatures")
+        fitted = wanted is not False and temperatures is not None
+        figures = stored.calibration(temperatures or [1.0] * len(stored.layers))
+        exits = [{"layer": layer, **_plain(exit)} for layer, exit in zip(stored.layers, figures)]
+        documents = 0 if not fitted else stored.n_docs if half is None else int(half.sum())
+        return {"fitted": fitted, "kept": kept is not None and wanted is False, "documents": documents, "exits": exits}
+
+    def _curves(self) -> Dict[str, List[List[float]]]:
+        """By the name of each rule its own Pareto front: layers and score."""
+        names = dict.fromkeys(trial.name for trial in self.trials.trials)
+        found = {}
+        for name in names:
+            own = [trial for trial in self.trials.trials if trial.name == name]
+            front = pareto_front([trial.wordpiece_layers for trial in own], [-trial.score for trial in own])
+            found[name] = [[own[place].wordpiece_layers, own[place].score] for place in front]
+        return found
+
+    def choose(self) -> Optional[ExitRule]:
+        """Choose by the wish, and set the rule on the component.
+
+        RETURNS (Optional[ExitRule]): The rule; None for the full depth.
+        RAISES ValueError: Nothing is asked for, or it cannot be had.
+        """
+        wish, trials = self.wish, self.trials
+        if wish.max_disagreement is not None:
+            chosen, certificate = trials.certified(wish.max_disagreement, wish.confidence)
+            place = certificate.chosen
+            self.report["promise"] = {
+                "max_disagreement": wish.max_disagreement,
+                "confidence": wish.confidence,
+                "documents": certificate.units,
+                "settings_tested": len(certificate.p_values),
+                "settings_passed": 0 if place is None else place + 1,
+                "kept": place is not None,
+            }
+        elif wish.max_drop is not None:
+            chosen = trials.within_drop(wish.max_drop / 100)
+        else:
+            chosen = trials.pick(min_speedup=wish.min_speedup)
+        self.rule = chosen.rule
+        self.component.set_exit(chosen.rule, self.name)
+        self.report["wish"] = {name: value for name, value in vars(wish).items() if value is not None}
+        if wish.max_disagreement is None:
+            self.report["wish"].pop("confidence")
+        self.report["chosen"] = self.row(chosen)
+        if all(chosen is not trial for trial in self.shown):
+            self.shown.append(chosen)
+            self.shown.sort(key=lambda trial: trial.wordpiece_layers)
+            self.report["front"] = [self.row(trial) for trial in self.shown]
+        return chosen.rule
+
+    def simulation(self) -> Simulation:
+        """RETURNS (Simulation): What the rule does, the chosen one or else that of the component."""
+        return self.replay.run(self.rule)
+
+    def flag(self, coverage: float) -> float:
+        """Find and set the entropy above which answers of the last layer are uncertain.
+
+        coverage (float): The share of documents that are to be kept without a flag.
+        RETURNS (float): The threshold.
+        """
+        found, last = self.simulation(), self.stored.layers[-1]
+        entropy, reached = numpy.zeros((2, self.stored.n_docs))
+        at_last = found.layers == last
+        numpy.maximum.at(entropy, self.stored.docs[at_last], found.entropy[at_last])
+        reached[self.stored.docs[at_last]] = 1
+        # Upwards: what is read back from a file must not be below the entropy that it came from.
+        threshold = min(float(numpy.ceil(flag_threshold(entropy, reached > 0, coverage) * 1e6) / 1e6), 1.0)
+        self.component.task_cfg(self.name)["uncertain"] = threshold
+        flagged = float(flag(entropy, reached > 0, threshold).mean())
+        self.report["uncertain"] = {"coverage": coverage, "threshold": threshold, "flagged": flagged}
+        return threshold
+
+    def time(self, batch_sizes: Sequence[int] = (1, 32), documents: int = 100, rounds: int = 3) -> None:
+        """Time the whole pipeline with the settings shown and at full depth, in turns, and note milliseconds a document.
+
+        batch_sizes (Sequence[int]): The batch sizes.
+        documents (int): How many documents, evenly from all of them.
+        rounds (int): How often each is timed.
+        """
+        step = max(len(self.examples) // max(documents, 1), 1)
+        some = self.examples[::step][: max(documents, 1)]
+        others = self.component.exits
+        contestants = [None, *(trial.rule for trial in self.shown)]
+        rules = [{**others, self.name: rule} for rule in contestants]
+        self.report["timed_documents"] = len(some)
+        rows = [self.report["full"], *self.report["front"]]
+        for size in batch_sizes:
+            found = milliseconds(self.nlp, some, self.component, rules, size, rounds, self.progress)
+            front = set(pareto_front(found, [-row["score"] for row in rows]))
+            for place, (row, value) in enumerate(zip(rows, found)):
+                row.setdefault("ms", {})[str(size)] = value
+                row.setdefault("on_time_front", {})[str(size)] = place in front
+        if "chosen" in self.report:
+            mine = [row for row, trial in zip(self.report["front"], self.shown) if trial.rule == self.rule]
+            self.report["chosen"] = mine[0] if mine else self.report["chosen"]
+
+    def write(self) -> None:
+        """Put the rule into the pipeline's config, so that it is there to be seen once the pipeline is saved."""
+        config = self.nlp.get_pipe_config(self.component.name)
+        block = config["tasks"][self.name] if len(self.component.parts) > 1 or "tasks" in self.component.cfg else config
+        block["exit"] = None if self.rule is None else self.rule.to_config()  # type: ignore[attr-defined]
+        self.component.note_configured(self.name)
+
+
+def describe_rule(rule: Optional[Dict[str, Any]]) -> str:
+    """RETURNS (str): The settings of a rule, on a line."""
+    if rule is None:
+        return ""
+    parts = []
+    for name, value in rule.items():
+        if name == "rules":
+            parts += [f"{key}: {describe_rule(part)}" for key, part in value.items()]
+        elif name == "rule":
+            parts.append(name_rule(value))
+        elif isinstance(value, (list, tuple)):
+            parts.append(f"{name} {' '.join(f'{number:.3g}' for number in value)}")
+        elif not name.startswith("@"):
+            parts.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(parts)
+
+
+def name_rule(rule: Union[Dict[str, Any], str, None]) -> str:
+    """RETURNS (str): A rule with its settings, on a line."""
+    if rule is None:
+        return "none, the full depth"
+    if isinstance(rule, str):  # it does not tell its settings
+        return rule
+    return f"{rule['@misc'].split('.')[-2]} ({describe_rule(rule)})"
+
+
+def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:
+    """Figures that JSON can hold: None for what is no number."""
+    return {
+        name: [None if one is None or one != one else one for one in value] if isinstance(value, list) else value
+        for name, value in figures.items()
+    }
+
+
+def check_component(component: EarlyExitTransformer, task: Optional[str]) -> None:
+    """Refuse a component that there is nothing to tune about.
+
+    component (EarlyExitTransformer): The component.
+    task (Optional[str]): The task; None if there is only one.
+    RAISES ValueError: Several tasks and no name, no weights, or no exits before the last layer.
+    """
+    if task is None and len(component.parts) > 1 or task is not None and task not in component.parts:
+        tasks = list(component.parts)
+        raise ValueError(f"The component '{component.name}' has the tasks {tasks}; name one of them with `--task`.")
+    if not is_initialized(component.model):
+        raise ValueError(f"The component '{component.name}' is not trained; train it first.")
+    if len(get_exit_layers(component.model)) < 2 or component.loss.weighting == "last":
+        raise ValueError(
+            f"The component '{component.name}' was trained without exits before the last layer, so there is nothing to choose "
+            'from. Train it with `model.exit_layers = null` and `loss.weighting = "depth"`.'
+        )
+
+
+def check_annotation(stored: Stored, missing_labels: bool) -> None:
+    """Refuse documents that say nothing about the task, or about some of its labels.
+
+    stored (Stored): The documents.
+    missing_labels (bool): Whether labels may be absent.
+    RAISES ValueError: They do not.
+    """
+    if not stored.given.any():
+        raise ValueError(
+            f"None of the {stored.n_docs} documents has labels for the task '{stored.name}', so that there is no score. Give "
+            "annotated documents, and with several fields of labels name that field with `--cats`."
+        )
+    absent = [] if missing_labels else [label for label, docs in stored.label_docs().items() if not docs.any()]
+    if absent:
+        raise ValueError(
+            f"The documents have no example of the labels {absent}, so that a rule chosen on them could lose these unseen. "
+            "Give documents that have them, or `--missing-labels` to choose without."
+        )
+    if not stored.scoring.counted:
+        raise ValueError(
+            f"None of the labels of the task '{stored.name}' is in {FEWEST} of the {stored.n_docs} documents, too few for a mean "
+            "over labels. Raise --limit."
+        )

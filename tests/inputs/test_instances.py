@@ -1,0 +1,47 @@
+"""Items and the units that they leave in."""
+
+import numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacy_epee.inputs.instances import Items, whole_docs
+from spacy_epee.inputs.windows import Windows
+
+
+def make_windows(docs, lengths, n_docs):
+    return Windows(
+        ids=[numpy.zeros(length, dtype="int64") for length in lengths],
+        docs=numpy.array(docs, dtype="int64"),
+        starts=numpy.zeros(len(docs), dtype="int64"),
+        offsets=[numpy.zeros((0, 2), dtype="int64")] * n_docs,
+        n_prefix=1,
+        n_suffix=1,
+    )
+
+
+def test_items_of_whole_docs_are_the_docs():
+    items = whole_docs(make_windows([0, 0, 2], [5, 6, 7], 4))
+    assert items.one_each and len(items) == items.n_units == 4
+    assert items.lengths.tolist() == [11, 0, 7, 0]
+    assert items.live.tolist() == [0, 2]
+    assert [part.tolist() for part in items.by_doc()] == [[0], [1], [2], [3]]
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data())
+def test_items_of_units(data):
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=8))
+    units = numpy.repeat(numpy.arange(len(counts)), counts)
+    docs = numpy.array(data.draw(st.lists(st.integers(0, 3), min_size=len(counts), max_size=len(counts))))
+    windows = make_windows(sorted(docs), [4] * len(counts), 4)
+    items = Items(windows, numpy.arange(len(counts)), docs, units)
+    chosen = numpy.array(sorted(data.draw(st.sets(st.integers(0, len(counts) - 1)))), dtype=int)
+    assert items.of_units(chosen).tolist() == [i for i, unit in enumerate(units) if unit in chosen]
+    assert items.counts.tolist() == counts
+    assert items.live.tolist() == [unit for unit, count in enumerate(counts) if count]
+    assert [part.tolist() for part in items.by_doc()] == [numpy.flatnonzero(docs == doc).tolist() for doc in range(4)]
+
+
+def test_items_leave_windows_without_a_unit_out():
+    items = Items(make_windows([0, 0, 1], [5, 6, 7], 2), numpy.array([-1, 0, 1]), numpy.array([0, 1]), numpy.array([0, 0, 1]))
+    assert items.lengths.tolist() == [6, 7] and not items.one_each

@@ -90,7 +90,7 @@ def measure(name: str, model: torch.nn.Module, sizes: List[int], longest: int, s
             state = stepper.embed(ids, mask)
             for _ in stepper.layers:
                 stepper.step(state)
-            return stepper.read(state)
+            return stepper.final_hidden(state)
 
         with torch.inference_mode():
             real = mask.bool()

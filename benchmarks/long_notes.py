@@ -84,7 +84,7 @@ def main(model: Path, data: Path, rounds: int = 3, entropy: float = 0.2, patienc
     rows = []
     for tokens in LENGTHS:
         text = make_note(nlp, texts, tokens)
-        row: Dict[str, Any] = {"tokens": tokens, "windows": len(pipe.ask([nlp.make_doc(text)]).windows)}
+        row: Dict[str, Any] = {"tokens": tokens, "windows": len(pipe.make_instances([nlp.make_doc(text)]).windows)}
         row.update(full=measure(nlp, pipe, None, text, rounds), exits=measure(nlp, pipe, rule, text, rounds))
         rows.append(row)
         msg.info(f"{tokens} tokens: {row['full']['seconds']:.2f} s")

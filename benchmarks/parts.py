@@ -29,13 +29,13 @@ def watched(pipe: EarlyExitTransformer) -> List[Tuple[str, type, str]]:
     parts = [
         ("predict", type(pipe), "predict"),
         ("  windows", Windower, "__call__"),
-        ("  packs", loop.Pack, "__init__"),
+        ("  packs", loop.PaddedBatch, "__init__"),
         ("    below the layers", type(runner), "embed"),
         ("  layers", type(runner), "step"),
-        ("  looks", loop.TaskRun, "look"),
+        ("  looks", loop.TaskRun, "evaluate_exit"),
         ("    classifiers", type(heads), "answer" if "answer" in vars(type(heads)) else "forward"),
-        ("  leaving", loop.TaskRun, "leave"),
-        ("  compaction", loop.Climb, "keep"),
+        ("  leaving", loop.TaskRun, "release"),
+        ("  compaction", loop.ActiveBatches, "keep"),
         ("annotations", type(pipe), "set_annotations"),
     ]
     assert isinstance(heads, ExitHeads)

@@ -11,7 +11,7 @@ from wasabi import msg
 
 from spacy_epee.cli.data import read_data
 from spacy_epee.evaluation.compare import find_component
-from spacy_epee.tuning.tuner import Tuning
+from spacy_epee.tuning.tuner import Tuner
 
 NAME = "entropy or patience (EPEE)"
 
@@ -19,7 +19,7 @@ NAME = "entropy or patience (EPEE)"
 def main(model: Path, data: Path, out: Path, most: float = 0.01):
     nlp = spacy.load(model)
     pipe = find_component(nlp, None)
-    trials = Tuning(nlp, pipe, read_data(nlp, pipe, data, "cats").examples, calibrate=False).trials
+    trials = Tuner(nlp, pipe, read_data(nlp, pipe, data, "cats").examples, calibrate=False).trials
     own = [trial for trial in trials.trials if trial.name == NAME and trial.disagreement <= most]
     if not own:
         msg.fail(f"No setting keeps to {most:.2%}", exits=1)

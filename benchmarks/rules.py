@@ -29,7 +29,7 @@ from sklearn.metrics import f1_score
 from wasabi import msg
 from written import write_results
 
-from spacy_epee.engine.replay import Simulation
+from spacy_epee.engine.replay import ReplayResult
 from spacy_epee.evaluation import stored_outputs as stored
 from spacy_epee.evaluation.compare import compare, find_component
 from spacy_epee.exits import rules
@@ -60,7 +60,7 @@ REDUCE: Dict[str, List[Any]] = {"textcat": ["max", "mean"], "relations": ["max",
 """How the uncertainties of a unit may be joined, if it has several."""
 
 
-class Stored(stored.Stored):
+class StoredOutputs(stored.StoredOutputs):
     """What all exits say on one split, and how right it is."""
 
     def __init__(self, pipe, examples):
@@ -76,7 +76,7 @@ class Stored(stored.Stored):
         if self.task.name == "relations":
             self.gold = sum(len(labels) for eg in examples for labels in self.task.gold(eg.reference).values())
 
-    def figures(self, simulation: Simulation) -> List[float]:
+    def figures(self, simulation: ReplayResult) -> List[float]:
         """Macro-F1; micro-F1 of relations; of events the F1 of triggers, of main arguments of right triggers, and of main
         arguments whatever the trigger; in points."""
         if self.task.name == "events":
@@ -99,10 +99,10 @@ class Stored(stored.Stored):
     def alone(self, exit: int) -> float:
         """The score of one exit for all."""
         units = numpy.full(self.own.n_units, exit)
-        return float(numpy.mean(self.figures(Simulation(self.own, units, units))))
+        return float(numpy.mean(self.figures(ReplayResult(self.own, units, units))))
 
 
-def choose(stored: Stored, grid: List[rules.ExitRule], drop: float) -> Optional[Tuple[rules.ExitRule, Any]]:
+def choose(stored: StoredOutputs, grid: List[rules.ExitRule], drop: float) -> Optional[Tuple[rules.ExitRule, Any]]:
     """The fastest setting on dev within the allowed drop, of each figure; the better score decides between equals. A rule, and
     how a unit's uncertainties are joined for it."""
     floors = numpy.array(stored.run(None)["figures"]) - drop - 1e-9
@@ -113,7 +113,7 @@ def choose(stored: Stored, grid: List[rules.ExitRule], drop: float) -> Optional[
     return tried[min(allowed)[2]][1] if allowed else None
 
 
-def later(stored: Stored, rule: rules.ExitRule, reduce: Any) -> rules.ExitRule:
+def later(stored: StoredOutputs, rule: rules.ExitRule, reduce: Any) -> rules.ExitRule:
     """The same rule, from the highest layer on from which it is no worse and no slower on dev."""
     own, floors = stored.run(rule, reduce), numpy.array(stored.run(None)["figures"]) - 1e-9
     for layer in sorted(stored.layers, reverse=True)[1:-1]:
@@ -124,7 +124,7 @@ def later(stored: Stored, rule: rules.ExitRule, reduce: Any) -> rules.ExitRule:
     return rule
 
 
-def envelope(stored: Stored, grid: List[rules.ExitRule], budgets) -> Dict[str, Optional[float]]:
+def envelope(stored: StoredOutputs, grid: List[rules.ExitRule], budgets) -> Dict[str, Optional[float]]:
     """The best dev score at or below each number of layers."""
     tried = [stored.run(rule) for rule in grid if rule.can_fire(stored.layers)]
     return {str(b): max((f["score"] for f in tried if f["layers"] <= b), default=None) for b in budgets}
@@ -142,13 +142,13 @@ def measure(run: str, corpora: Path, models: Path, timed: int) -> Dict[str, Any]
     nlp = load(models / run / "exits" / "model-best", plan.pipe)
     pipe = find_component(nlp)
     examples = {name: list(plan.reader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
-    dev, test = (Stored(pipe, examples[name]) for name in ("dev", "test"))
+    dev, test = (StoredOutputs(pipe, examples[name]) for name in ("dev", "test"))
     report: Dict[str, Any] = {"backbone": backbone, "corpus": corpus, "depth": dev.layers[-1]}
     report["documents"] = {name: len(part) for name, part in examples.items()}
     for kind in sorted(path.name for path in (models / run).iterdir() if (path / "model-best").exists()):
         if kind != "exits":
             other = find_component(load(models / run / kind / "model-best", plan.pipe))
-            found = {name: Stored(other, examples[name]).run(None) for name in ("dev", "test")}
+            found = {name: StoredOutputs(other, examples[name]).run(None) for name in ("dev", "test")}
             scores = {**{name: part["score"] for name, part in found.items()}, "figures": found["test"]["figures"]}
             report.setdefault("others", {})[kind] = scores
     report["full_dev"] = dev.run(None)["score"]

@@ -24,7 +24,7 @@ from spacy_epee.benchmark.run import describe_machine
 from spacy_epee.runtimes.onnx.export import export_trunk
 from spacy_epee.runtimes.onnx.stepper import OnnxStepper
 from spacy_epee.runtimes.onnx.writing import quantize, write
-from spacy_epee.runtimes.threads import undisturbed
+from spacy_epee.runtimes.threads import single_torch_thread
 from spacy_epee.trunk.stepper import LayerStepper
 
 SHAPES = ((1, 36), (8, 36), (8, 256))
@@ -69,11 +69,11 @@ def load_steps(folder: Path, precision: Any) -> Callable[[numpy.ndarray, numpy.n
     runner = OnnxStepper(export_trunk(stepper, precision), stepper.model)
 
     def call(ids: numpy.ndarray, mask: numpy.ndarray) -> Any:
-        with undisturbed(runner):
+        with single_torch_thread(runner):
             state = runner.embed(torch.from_numpy(ids), torch.from_numpy(mask))
             while state.layer < runner.depth:
                 runner.step(state)
-            return runner.read(state)
+            return runner.final_hidden(state)
 
     return call
 

@@ -20,20 +20,20 @@ from typing import Any, Dict, List
 import numpy
 import typer
 from corpora import CORPORA, split
-from rules import Stored, load
+from rules import StoredOutputs, load
 from wasabi import msg
 from written import write_results
 
 from spacy_epee.engine.replay import Replay
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.exits.risk_control import certify, documents_needed
-from spacy_epee.tuning.search import Trials, pareto_front, search
+from spacy_epee.tuning.search import Candidates, pareto_front, search
 
 DROPS = (0.0, 0.3, 0.5, 1.0)
 PROMISES, CONFIDENCE, DRAWS = (0.01, 0.02, 0.05), 0.95, 1000
 
 
-def try_all(stored: Stored, replay: Replay, grids=None) -> Trials:
+def try_all(stored: StoredOutputs, replay: Replay, grids=None) -> Candidates:
     """Run settings on what is stored."""
     return search(
         replay,
@@ -45,10 +45,10 @@ def try_all(stored: Stored, replay: Replay, grids=None) -> Trials:
     )
 
 
-def spread(trials: Trials, names=None) -> Dict[str, Any]:
+def spread(trials: Candidates, names=None) -> Dict[str, Any]:
     """The settings that are fastest within each drop."""
     own = [trial for trial in trials.trials if names is None or trial.name == names]
-    part = Trials(trials.full, own, trials.differs, trials.first, trials.first_layers)
+    part = Candidates(trials.full, own, trials.differs, trials.first, trials.first_layers)
     return {str(drop): part.within_drop(drop) for drop in DROPS}
 
 
@@ -59,7 +59,7 @@ def measure(run: str, corpora: Path, models: Path) -> Dict[str, Any]:
     nlp = load(models / run / "exits" / "model-best", plan.pipe)
     pipe = find_component(nlp)
     examples = {name: list(plan.reader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
-    dev, test = (Stored(pipe, examples[name]) for name in ("dev", "test"))
+    dev, test = (StoredOutputs(pipe, examples[name]) for name in ("dev", "test"))
     temperatures = dev.fit()
     report: Dict[str, Any] = {"run": run, "documents": {"dev": dev.n_docs, "test": test.n_docs}, "rules": {}}
     report["temperatures"] = temperatures
@@ -84,7 +84,7 @@ def measure(run: str, corpora: Path, models: Path) -> Dict[str, Any]:
     return report
 
 
-def promises(trials: Trials, test: Stored, held: Replay) -> Dict[str, Any]:
+def promises(trials: Candidates, test: StoredOutputs, held: Replay) -> Dict[str, Any]:
     """What is promised on dev, and what becomes of it on test."""
     grids = {"all": [trial.rule for trial in trials.trials]}
     on_test = try_all(test, held, grids)

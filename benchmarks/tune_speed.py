@@ -12,7 +12,7 @@ import typer
 from sklearn.metrics import f1_score
 
 from spacy_epee.engine.replay import Replay
-from spacy_epee.exits.evidence import Reading
+from spacy_epee.exits.evidence import EvidenceBuilder
 from spacy_epee.tuning.search import search
 
 
@@ -39,7 +39,7 @@ def main(
     profile: bool = typer.Option(False, help="Show where the time goes"),
 ):
     logits, truths = made_up(documents, exits, labels, exclusive)
-    reading = Reading(exclusive=exclusive)
+    reading = EvidenceBuilder(exclusive=exclusive)
     units = numpy.arange(documents)
 
     def score(simulation) -> float:

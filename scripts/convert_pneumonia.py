@@ -20,7 +20,7 @@ from spacy_epee.files import whole_folder
 
 LABELS = ("normal", "pneumonia")
 SPLITS = {"train": "train", "dev": "val", "test": "test"}
-TOGETHER, FIRST, SECOND = "normalised/pneumoniamnist.npz", "pneumoniamnist.npz", "pneumoniamnist_balanced.npz"
+PREFETCH_DOCS, FIRST, SECOND = "normalised/pneumoniamnist.npz", "pneumoniamnist.npz", "pneumoniamnist_balanced.npz"
 
 
 def read(folder: Path) -> Dict[str, Tuple[numpy.ndarray, numpy.ndarray]]:
@@ -29,7 +29,7 @@ def read(folder: Path) -> Dict[str, Tuple[numpy.ndarray, numpy.ndarray]]:
     folder (Path): Where the files lie.
     RETURNS (Dict[str, Tuple[ndarray, ndarray]]): Images (n, 28, 28) uint8, and labels (n,), by split.
     """
-    file = folder / TOGETHER
+    file = folder / PREFETCH_DOCS
     with numpy.load(file if file.exists() else folder / FIRST) as source:
         found = {split: (source[f"{name}_images"], source[f"{name}_labels"][:, 0]) for split, name in SPLITS.items()}
     if not file.exists():

@@ -45,7 +45,7 @@ def make_epee(
     """Make an early-exiting component with several tasks over one trunk.
 
     model (Model): The early-exiting model, with classifiers for each task.
-    tasks (Dict[str, Part]): The tasks, by name, each with its exit rule.
+    tasks (Dict[str, TaskSlot]): The tasks, by name, each with its exit rule.
     loss (JointLoss): How the exits are trained.
     joint (str): "all", a text climbs until all tasks are settled that decide (those with the highest priority of the tasks that
         ask about it), or "any", until one of them is.
@@ -267,7 +267,7 @@ def make_imagecat(
 def _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold=0.5):
     # torch is not imported before a component is made.
     from .component.pipe import EarlyExitTransformer
-    from .tasks.slot import Part
+    from .tasks.slot import TaskSlot
 
-    parts = {task.name: Part(task, exit, scorer, threshold)}
+    parts = {task.name: TaskSlot(task, exit, scorer, threshold)}
     return EarlyExitTransformer(nlp.vocab, model, name, parts=parts, loss=loss, compare_full_depth=compare_full_depth)

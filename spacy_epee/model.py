@@ -11,9 +11,9 @@ from thinc.api import Model, torch2xp, xp2torch
 from .engine.loop import all_exits
 from .engine.results import ExitOutputs
 from .heads.base import ExitHeads, build_heads
-from .inputs.instances import Items
+from .inputs.instances import Instances
 from .inputs.windows import Windows
-from .runtimes.threads import undisturbed
+from .runtimes.threads import single_torch_thread
 from .runtimes.torch_precision import bound_kernels, computes_in_bfloat16
 from .threads import no_fork
 from .training.attention import PlainAttention
@@ -23,7 +23,7 @@ from .trunk.base import Runner
 from .trunk.stepper import LayerStepper
 from .trunk.transformer import TrunkSettings, load_backbone
 
-Asked = List[Items]
+Asked = List[Instances]
 """What each task asks about the same windows, in the order of the classifiers."""
 
 
@@ -88,7 +88,7 @@ def init(model: Model, X=None, Y=None) -> None:
 
 def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) -> Tuple[List[ExitOutputs], Callable]:
     if len(asked) and isinstance(asked[0], Doc):  # so do spaCy's tools, such as `debug model`
-        asked = list(model.attrs["ask"](asked).values())
+        asked = list(model.attrs["make_instances"](asked).values())
     trunk, stepper = model.get_ref("trunk"), get_stepper(model)
     if is_train:
         set_learning_rates(trunk)
@@ -98,7 +98,7 @@ def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) ->
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
     runner = stepper if is_train else get_runner(model)
     precision = torch.autocast(stepper.device.type, torch.bfloat16, enabled=half)
-    with no_fork, undisturbed(runner), torch.set_grad_enabled(is_train), precision, attention:
+    with no_fork, single_torch_thread(runner), torch.set_grad_enabled(is_train), precision, attention:
         said = all_exits(
             runner,
             get_heads(model),

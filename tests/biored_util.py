@@ -30,7 +30,7 @@ RELATIONS = [
 
 
 def places() -> List[Tuple[int, int, Found]]:
-    """RETURNS (List[Tuple[int, int, Found]]): Part, first character of the document, and mention."""
+    """RETURNS (List[Tuple[int, int, Found]]): TaskSlot, first character of the document, and mention."""
     ends = [0, 0]
     found = []
     for part, mention in MENTIONS:

@@ -35,8 +35,8 @@ ROW = {
             "trigger": {"start": 0, "end": 5},
             "label": "Sign",
             "arguments": [
-                {"role": "Part", "ent": "T2", "parent": None},
-                {"role": "Dose", "start": 6, "end": 9, "parent": "Part"},
+                {"role": "TaskSlot", "ent": "T2", "parent": None},
+                {"role": "Dose", "start": 6, "end": 9, "parent": "TaskSlot"},
             ],
             "flags": {"Negated": True, "Grade": {"value": "high", "spans": [{"start": 0, "end": 5}]}},
         }
@@ -91,7 +91,7 @@ OBJECTS = {"jsonl": ROW, "prodigy": PRODIGY, "doccano": DOCCANO, "label-studio":
 BRAT = f"""T1\tProblem 0 5\tFever
 T2\tProblem 28 32\trash
 R1\tWITH Arg1:T1 Arg2:T2
-E1\tProblem:T1 Part:T2
+E1\tProblem:T1 TaskSlot:T2
 A1\tNegated E1
 #1\tAnnotatorNotes T1\t{CANARY}
 #2\tspacy_epee T1\t{{"entity": true}}

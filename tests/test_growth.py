@@ -10,7 +10,7 @@ from spacy.training import Example
 from windows_util import get_windower
 
 from spacy_epee.tasks.events.docs import install_extensions
-from spacy_epee.tasks.events.instances import EventItems, find_tokens
+from spacy_epee.tasks.events.instances import TokenInstances, find_tokens
 from spacy_epee.tasks.events.schema import EventSchema
 from spacy_epee.tasks.events.task import Events
 from spacy_epee.tasks.relations.candidates import EntityPairs
@@ -60,7 +60,7 @@ def work(what, doc, windows):
     elif what == "pairs":
         assert len(find_pairs([doc], windows, EntityPairs("all", max_pairs=10**9), {})) > len(doc) / 8
     else:
-        assert len(make_task().ask([doc], windows, CFG).given) > len(doc) / 8
+        assert len(make_task().make_instances([doc], windows, CFG).given) > len(doc) / 8
 
 
 @pytest.mark.parametrize("what", ["windows", "align", "tokens", "pairs", "events"])
@@ -80,13 +80,13 @@ def test_memory_grows_with_the_document(what):
 
 def test_windows_are_not_gone_through_for_each_entity(monkeypatch):
     asked = []
-    holds = EventItems.holds
-    monkeypatch.setattr(EventItems, "holds", lambda *args: asked.append(args) or holds(*args))
+    holds = TokenInstances.holds
+    monkeypatch.setattr(TokenInstances, "holds", lambda *args: asked.append(args) or holds(*args))
     doc = make_doc(8_000)
     windows = get_windower()([doc])
     task, examples = make_task(), [Example(doc, make_doc(8_000))]
-    items = task.ask([doc], windows, CFG)
-    task.teach(examples, items)
+    items = task.make_instances([doc], windows, CFG)
+    task.add_gold(examples, items)
     task.targets(examples, CFG["labels"], items)
     task.check_data(examples, items, "events")
     assert len(items.gold) > 1_000 and len(items.gold_links) > 900 and len(windows) > 500

@@ -16,7 +16,7 @@ from spacy.tokens import Doc
 from threads_util import KINDS, answers_of, make_docs, make_pipeline, together
 
 from spacy_epee.runtimes.onnx.stepper import OnnxStepper
-from spacy_epee.runtimes.threads import undisturbed
+from spacy_epee.runtimes.threads import single_torch_thread
 from spacy_epee.threads import FIRST_USE, Turn, cached_property, kept, no_fork
 
 HERE = Path(__file__).parent
@@ -133,7 +133,7 @@ def test_threads_keep_torch_to_one_thread_each_for_itself():
     thread = threading.Thread(target=another)
     thread.start()
     try:
-        with undisturbed(runner):
+        with single_torch_thread(runner):
             found["inside"] = torch.get_num_threads()
             inside.set()
             assert go.wait(20)

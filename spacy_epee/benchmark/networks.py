@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..component.pipe import EarlyExitTransformer
-from ..exits.evidence import Reading, scale
+from ..exits.evidence import EvidenceBuilder, scale
 from ..heads.base import ExitHeads
 from ..heads.pooled import PooledHeads
 from ..inputs.packing import pack
@@ -55,7 +55,7 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class Plan:
+class NetworkSettings:
     """All that a runtime must know beside the network.
 
     size (int): The most wordpieces in a window.
@@ -66,7 +66,7 @@ class Plan:
     pooling (str): "cls", "mean" or "last".
     labels (int): The number of labels.
     depth (int): The number of layers.
-    reading (Reading): How the logits are to be read.
+    reading (EvidenceBuilder): How the logits are to be read.
     device (torch.device): Where the trunk is.
     """
 
@@ -78,7 +78,7 @@ class Plan:
     pooling: str
     labels: int
     depth: int
-    reading: Reading
+    reading: EvidenceBuilder
     device: torch.device
 
 
@@ -89,12 +89,12 @@ class Text:
     text: str
 
 
-def plan_of(component: EarlyExitTransformer) -> Plan:
-    """RETURNS (Plan): How a component cuts texts, puts them together and reads logits."""
+def plan_of(component: EarlyExitTransformer) -> NetworkSettings:
+    """RETURNS (NetworkSettings): How a component cuts texts, puts them together and reads logits."""
     stepper, settings = get_stepper(component.model), get_settings(component.model)
     windower = windower_of(component)
     heads = pooled_heads(component)
-    return Plan(
+    return NetworkSettings(
         size=windower.room + len(windower.prefix) + len(windower.suffix),
         overlap=windower.overlap,
         most=settings.max_wordpieces,
@@ -145,7 +145,7 @@ def fold(heads: PooledHeads) -> nn.Linear:
     return folded
 
 
-def with_temperature(classifier: nn.Linear, reading: Reading, depth: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
+def with_temperature(classifier: nn.Linear, reading: EvidenceBuilder, depth: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
     """RETURNS (Tuple[ndarray, ndarray]): Weights (K, H) and biases (K,) that give the logits of probabilities."""
     how = {"exclusive": reading.exclusive, "threshold": reading.threshold}
     temperature = reading.temperatures.get(depth, 1.0)
@@ -195,12 +195,12 @@ def export(network: Network, path: Path) -> None:
         write(network, str(path), inputs, ["logits"], {**dict.fromkeys(inputs, axes), "logits": {0: "windows"}})
 
 
-def classify(texts: Sequence[str], windower: Windower, plan: Plan, call: Any) -> numpy.ndarray:
+def classify(texts: Sequence[str], windower: Windower, plan: NetworkSettings, call: Any) -> numpy.ndarray:
     """Classify texts in one batch, as a component does at full depth: windows sorted by length, packed, and averaged.
 
     texts (Sequence[str]): The texts.
     windower (Windower): What cuts them.
-    plan (Plan): The rest.
+    plan (NetworkSettings): The rest.
     call (Callable): From padded wordpieces (W, T) and their mask (W, T) to logits (W, K).
     RETURNS (ndarray): Probabilities, (N, K). Zeros for a text without wordpieces.
     """

@@ -9,10 +9,10 @@ from spacy.language import Language
 
 from ..model import get_trunk_shim
 from ..runtimes.onnx.export import Precision
-from .workspace import Contestant, Unavailable
+from .workspace import Target, Unavailable
 
 
-class Pipeline(Contestant):
+class Pipeline(Target):
     """A spaCy pipeline with nothing but the tokenizer and what classifies."""
 
     nlp: Language

@@ -16,20 +16,20 @@ from spacy.training import Example
 from spacy.util import load_model, make_tempdir
 
 from ..component.pipe import EarlyExitTransformer
-from ..engine.results import Answers
+from ..engine.results import Predictions
 from ..evaluation.scoring import Scoring
 from ..exits.written import make_rule
 from ..trunk.spacy_pipelines import first_line
 from .memory import watch_memory
 from .networks import pooled_heads
 from .targets import CONTESTANTS
-from .workspace import Contestant, Unavailable, Workplace
+from .workspace import Target, Unavailable, Workspace
 
 PACKAGES = ("spacy_epee", "spacy", "spacy-transformers", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "openvino")
 """The packages whose versions matter."""
 
 FIRST = "The first answer takes longer than those after it."
-"""What contestants are given before any document."""
+"""What targets are given before any document."""
 
 
 def benchmark(
@@ -44,19 +44,19 @@ def benchmark(
     progress: bool = False,
     fewest: int = 0,
 ) -> Dict[str, Any]:
-    """Run contestants in turns.
+    """Run targets in turns.
 
     model (str): The pipeline: a folder or an installed package.
     component (EarlyExitTransformer): Its component, for text classification alone.
     examples (Sequence[Example]): Annotated documents.
-    names (Sequence[str]): The contestants.
+    names (Sequence[str]): The targets.
     base (str): The one that all are compared with.
     batch_sizes (Sequence[int]): Batch sizes to time at; 1 calls pipelines on each text.
     rounds (int): How often each is timed, after a round that only warms up.
-    memory (bool): Whether to measure memory too, each contestant in a process of its own.
+    memory (bool): Whether to measure memory too, each target in a process of its own.
     progress (bool): Whether to show a progress bar.
     fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 leaves all to the scorer.
-    RETURNS (Dict[str, Any]): Of each contestant the figures of the component's own scorer, None where nothing is annotated, how
+    RETURNS (Dict[str, Any]): Of each target the figures of the component's own scorer, None where nothing is annotated, how
         the main one differs from that of the base with half the 95 % interval of that, and the share of documents with the
         answer of our full depth, all at the largest batch size; seconds to load; for each batch size documents per second,
         milliseconds per document and the speed-up; of those that exit early how many times fewer layers they run, by
@@ -67,42 +67,42 @@ def benchmark(
     """
     pooled_heads(component)
     if base not in names:
-        raise ValueError(f"--base is '{base}'; give one that takes part ({', '.join(names)}), or add it to --contestants")
+        raise ValueError(f"--base is '{base}'; give one that takes part ({', '.join(names)}), or add it to --targets")
     texts = [eg.reference.text for eg in examples]
     expected = component.answer([eg.predicted for eg in examples], None)
     report: Dict[str, Any] = {"documents": len(texts), "base": base, "rounds": rounds}
     scoring = Scoring(component, examples, fewest=fewest)
     answered: Dict[str, List[Example]] = {}
-    report.update(depth=expected.depth, contestants={}, skipped={}, machine=describe_machine())
+    report.update(depth=expected.depth, targets={}, skipped={}, machine=describe_machine())
     report.update(left_out=scoring.left_out, absent=scoring.absent)
     with make_tempdir() as folder:
-        place = Workplace(model, component, Path(folder))
-        found: Dict[str, Contestant] = {}
+        place = Workspace(model, component, Path(folder))
+        found: Dict[str, Target] = {}
         for name in tqdm.tqdm(names, desc="Loading", disable=not progress, leave=False):
-            contestant = CONTESTANTS[name](place)
+            target = CONTESTANTS[name](place)
             try:
-                seconds = _load(contestant)
-                probabilities, layers = _answer(contestant, texts, max(batch_sizes))
+                seconds = _load(target)
+                probabilities, layers = _answer(target, texts, max(batch_sizes))
             except Unavailable as error:
                 report["skipped"][name] = str(error)
                 continue
-            found[name] = contestant
-            report["contestants"][name] = {"title": contestant.title, "note": contestant.note, **seconds, "batches": {}}
+            found[name] = target
+            report["targets"][name] = {"title": target.title, "note": target.note, **seconds, "batches": {}}
             answered[name] = scoring.answered(_as_answers(expected, probabilities))
-            report["contestants"][name].update(_score(scoring, answered[name], expected, probabilities))
+            report["targets"][name].update(_score(scoring, answered[name], expected, probabilities))
             if layers is not None:
-                report["contestants"][name]["fewer_layers"] = _fewer(layers, expected)
+                report["targets"][name]["fewer_layers"] = _fewer(layers, expected)
         if base not in found:
             raise ValueError(f"--base is '{base}', which cannot take part: {report['skipped'][base]}")
-        for name, own in report["contestants"].items():
-            score, other = own["score"], report["contestants"][base]["score"]
+        for name, own in report["targets"].items():
+            score, other = own["score"], report["targets"][base]["score"]
             own["difference"] = None if score is None or other is None else score - other
             own["spread"] = scoring.spread(answered[base], answered[name])
         with tqdm.tqdm(total=len(batch_sizes) * (rounds + 1), desc="Timing", disable=not progress, leave=False) as bar:
             for size in batch_sizes:
                 seconds_of: Dict[str, List[float]] = {name: [] for name in found}
-                for contestant in found.values():  # pays for what is made only once for a batch size
-                    contestant.run(texts, size)
+                for target in found.values():  # pays for what is made only once for a batch size
+                    target.run(texts, size)
                 bar.update()
                 for number in range(rounds):
                     for name in _turned(list(found), number):
@@ -116,13 +116,13 @@ def benchmark(
                     twin = seconds_of.get(found[name].twin)
                     if twin is not None:  # what the layers that it saves are worth
                         faster = float(numpy.median(numpy.array(twin) / numpy.array(own)))
-                        timed["realised"] = faster / report["contestants"][name]["fewer_layers"]
-                    report["contestants"][name]["batches"][str(size)] = timed
+                        timed["realised"] = faster / report["targets"][name]["fewer_layers"]
+                    report["targets"][name]["batches"][str(size)] = timed
         for name in tqdm.tqdm(list(found) if memory else [], desc="Memory", disable=not progress, leave=False):
             rule = component.exit.to_config() if hasattr(component.exit, "to_config") else None  # type: ignore[union-attr]
             asked = (name, model, component.name, rule, Path(folder), texts, max(batch_sizes))
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                report["contestants"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()
+                report["targets"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()
     return report
 
 
@@ -135,16 +135,16 @@ def _measure_memory(
     texts: Sequence[str],
     size: int,
 ) -> Optional[float]:
-    """The megabytes that a contestant takes to answer, whose files are there. None if that cannot be told."""
+    """The megabytes that a target takes to answer, whose files are there. None if that cannot be told."""
     try:
         pipe: EarlyExitTransformer = load_model(model).get_pipe(component)  # type: ignore[assignment]
         if rule is not None:
             pipe.set_exit(make_rule(rule))
-        contestant = CONTESTANTS[name](Workplace(model, pipe, folder))
-        contestant.load()
-        contestant.run([FIRST], 1)
+        target = CONTESTANTS[name](Workspace(model, pipe, folder))
+        target.load()
+        target.run([FIRST], 1)
         with watch_memory() as peak:
-            contestant.run(texts, size)
+            target.run(texts, size)
     except Exception:  # it could in the process that prepared it: what is registered there may be missing here
         return None
     return None if peak.bytes is None else peak.bytes / 1e6
@@ -175,14 +175,14 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor() or "unknown"
 
 
-def _load(contestant: Contestant) -> Dict[str, float]:
-    """Seconds to write a contestant's files, and from the files to the first answer."""
+def _load(target: Target) -> Dict[str, float]:
+    """Seconds to write a target's files, and from the files to the first answer."""
     began = time.perf_counter()
     try:
-        contestant.prepare()
+        target.prepare()
         prepared = time.perf_counter()
-        contestant.load()
-        contestant.run([FIRST], 1)
+        target.load()
+        target.run([FIRST], 1)
     except Unavailable:
         raise
     except Exception as error:  # no compiler, an unknown operator, or whatever a library raises on a model that it is not for
@@ -190,17 +190,17 @@ def _load(contestant: Contestant) -> Dict[str, float]:
     return {"prepare_seconds": prepared - began, "load_seconds": time.perf_counter() - prepared}
 
 
-def _answer(contestant: Contestant, texts: Sequence[str], size: int) -> Tuple[numpy.ndarray, Optional[numpy.ndarray]]:
+def _answer(target: Target, texts: Sequence[str], size: int) -> Tuple[numpy.ndarray, Optional[numpy.ndarray]]:
     """The probabilities of all documents and the layers at which they left, or why there are none. What a library says of its
     error may hold their text."""
     try:
-        found = contestant.run(texts, size)
-        return contestant.read(found), contestant.layers(found)
+        found = target.run(texts, size)
+        return target.read(found), target.layers(found)
     except Exception as error:
         raise Unavailable(f"it cannot answer these documents ({type(error).__name__})") from None
 
 
-def _fewer(layers: numpy.ndarray, expected: Answers) -> float:
+def _fewer(layers: numpy.ndarray, expected: Predictions) -> float:
     """How many times fewer layers are run than at full depth, by wordpieces."""
     lengths = expected.items.lengths
     return float(expected.depth * lengths.sum() / max((layers * lengths).sum(), 1))
@@ -226,14 +226,14 @@ def _times(own: Sequence[float], base: Sequence[float], documents: int) -> Dict[
     }
 
 
-def _as_answers(expected: Answers, probabilities: numpy.ndarray) -> Answers:
+def _as_answers(expected: Predictions, probabilities: numpy.ndarray) -> Predictions:
     """What others say of the documents that ours answered."""
-    answers = Answers.empty(expected.items, probabilities.shape[1], expected.depth, expected.reading)
+    answers = Predictions.empty(expected.items, probabilities.shape[1], expected.depth, expected.reading)
     answers.probabilities = probabilities
     return answers
 
 
-def _score(scoring: Scoring, answered: List[Example], expected: Answers, probabilities: numpy.ndarray) -> Dict[str, Any]:
+def _score(scoring: Scoring, answered: List[Example], expected: Predictions, probabilities: numpy.ndarray) -> Dict[str, Any]:
     """The figures of the component's own scorer, and the share of documents that are answered as at our full depth."""
     scores = scoring.scores(answered)
     if expected.reading.exclusive:

@@ -27,7 +27,7 @@ from .pipelines import (
     Pipeline,
     SingleExits,
 )
-from .workspace import Contestant, Unavailable
+from .workspace import Target, Unavailable
 
 
 class SpacyTransformers(Pipeline):
@@ -80,7 +80,7 @@ class SpacyTransformers(Pipeline):
         self.nlp = spacy.load(self.place.folder / "spacy-transformers")
 
 
-class Whole(Contestant):
+class WholeNetwork(Target):
     """The full depth as one network: the tokenizer, windows sorted by length and padded, and a call for each pack of them."""
 
     windower: Windower
@@ -121,7 +121,7 @@ class Whole(Contestant):
         )
 
 
-class Torch(Whole):
+class Torch(WholeNetwork):
     title = "PyTorch"
 
     def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
@@ -146,7 +146,7 @@ class TorchCompiled(Torch):
         return torch.compile(self.place.network(), dynamic=True)
 
 
-class Onnx(Whole):
+class Onnx(WholeNetwork):
     title = "ONNX Runtime"
     needs = ("onnx", "onnxruntime")
 
@@ -179,7 +179,7 @@ class OnnxInt8(Onnx):
         quantize(self.place.onnx, self.path)
 
 
-class OpenVino(Whole):
+class OpenVino(WholeNetwork):
     title = "OpenVINO"
     needs = ("onnx", "openvino")
     extra = "bench"
@@ -207,7 +207,7 @@ class OpenVino(Whole):
         return lambda ids, mask: request.infer({"input_ids": ids, "attention_mask": mask})[0]
 
 
-CONTESTANTS: Dict[str, Type[Contestant]] = {
+CONTESTANTS: Dict[str, Type[Target]] = {
     "full": FullDepth,
     "exits": Exits,
     "full-bf16": FullHalf,
@@ -225,22 +225,22 @@ CONTESTANTS: Dict[str, Type[Contestant]] = {
     "onnx-int8": OnnxInt8,
     "openvino": OpenVino,
 }
-"""All contestants by name, in the order in which they are shown."""
+"""All targets by name, in the order in which they are shown."""
 
 COMPILED = "torch-compiled"
 """The one that takes minutes to start."""
 
 
 def choose(names: Optional[str], compiled: bool = False) -> List[str]:
-    """Choose contestants.
+    """Choose targets.
 
     names (Optional[str]): Their names with commas between them; None for all.
     compiled (bool): Whether the compiled one takes part too.
     RETURNS (List[str]): The names, in the order in which they are shown.
-    RAISES ValueError: There is no such contestant.
+    RAISES ValueError: There is no such target.
     """
     asked = [name for name in CONTESTANTS if name != COMPILED] if names is None else [name.strip() for name in names.split(",")]
     unknown = [name for name in asked if name not in CONTESTANTS]
     if unknown:
-        raise ValueError(f"--contestants has '{unknown[0]}'; give some of {', '.join(CONTESTANTS)}, with commas between them")
+        raise ValueError(f"--targets has '{unknown[0]}'; give some of {', '.join(CONTESTANTS)}, with commas between them")
     return [name for name in CONTESTANTS if name in asked or (compiled and name == COMPILED)]

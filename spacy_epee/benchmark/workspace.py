@@ -12,16 +12,16 @@ from ..inputs.windows import Windower
 from ..threads import cached_property
 from ..trunk.saved import ALONE
 from ..trunk.spacy_pipelines import first_line
-from .networks import Network, Plan, export, load_network, plan_of, save_trunk
+from .networks import Network, NetworkSettings, export, load_network, plan_of, save_trunk
 
 
 class Unavailable(Exception):
-    """A contestant cannot take part. The message says why, in one line."""
+    """A target cannot take part. The message says why, in one line."""
 
 
 @dataclass
-class Workplace:
-    """What contestants are made of. What several need is made once.
+class Workspace:
+    """What targets are made of. What several need is made once.
 
     model (str): The pipeline: a folder or an installed package.
     component (EarlyExitTransformer): Its component.
@@ -34,8 +34,8 @@ class Workplace:
     _failed: Dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def plan(self) -> Plan:
-        """RETURNS (Plan): How texts are cut and logits read."""
+    def plan(self) -> NetworkSettings:
+        """RETURNS (NetworkSettings): How texts are cut and logits read."""
         return plan_of(self.component)
 
     @cached_property
@@ -68,18 +68,18 @@ class Workplace:
         return path
 
 
-class Contestant:
+class Target:
     """A way to run the classifier."""
 
     title = ""
     note = ""
     """What must be known about its score, if anything."""
     twin = ""
-    """The contestant that is the same at full depth, if this one exits early."""
+    """The target that is the same at full depth, if this one exits early."""
 
-    def __init__(self, place: Workplace):
+    def __init__(self, place: Workspace):
         """
-        place (Workplace): What it is made of.
+        place (Workspace): What it is made of.
         """
         self.place = place
 

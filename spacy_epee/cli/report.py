@@ -13,7 +13,7 @@ from wasabi import Printer
 from ..evaluation.compare import find_component
 from ..files import whole_folder
 from ..report.build import make_report
-from ..tuning.tuner import Tuning, check_component, describe_rule
+from ..tuning.tuner import Tuner, check_component, describe_rule
 from . import epee
 from .data import LIMIT, SEED, read_data, read_sizes
 from .outputs import check_place
@@ -59,7 +59,7 @@ def report_cli(
         set_rules(pipe, rule, threshold, task)
         found, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
         tell_slowdown(gpu_id, msg)
-        tuning = Tuning(
+        tuning = Tuner(
             nlp,
             pipe,
             found,

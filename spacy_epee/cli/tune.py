@@ -11,7 +11,7 @@ from wasabi import Printer
 
 from ..component.saving import save_pipeline
 from ..evaluation.compare import find_component
-from ..tuning.tuner import Tuning, Wish, check_component, describe_rule
+from ..tuning.tuner import Tuner, TuningGoal, check_component, describe_rule
 from . import epee
 from .data import LIMIT, read_data, read_sizes
 from .outputs import check_file, check_place, write_figures
@@ -58,7 +58,7 @@ def tune_cli(
     """Choose the exit rule by what may be lost, or what must be gained, and write it into the pipeline."""
     msg = Printer()
     try:
-        wish = Wish(max_drop, min_speedup, max_disagreement, confidence)
+        wish = TuningGoal(max_drop, min_speedup, max_disagreement, confidence)
         sizes = read_sizes(batch_sizes)
         check_paths(model, wish, coverage, output_model, in_place, output)
         import_code(code)
@@ -69,7 +69,7 @@ def tune_cli(
         check_component(pipe, task)
         examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
         tell_slowdown(gpu_id, msg)
-        tuning = Tuning(
+        tuning = Tuner(
             nlp,
             pipe,
             examples,
@@ -100,7 +100,7 @@ def tune_cli(
 
 
 def check_paths(
-    model: str, wish: Wish, coverage: Optional[float], output_model: Optional[Path], in_place: bool, output: Optional[Path]
+    model: str, wish: TuningGoal, coverage: Optional[float], output_model: Optional[Path], in_place: bool, output: Optional[Path]
 ) -> None:
     """Refuse places to write to before anything is run.
 
@@ -126,7 +126,7 @@ def check_paths(
 def show(report: Dict[str, Any], msg: Printer) -> None:
     """Print a tuning.
 
-    report (Dict[str, Any]): That of `Tuning`.
+    report (Dict[str, Any]): That of `Tuner`.
     msg (Printer): Where to.
     """
     calibration = report["calibration"]

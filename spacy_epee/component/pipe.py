@@ -24,13 +24,13 @@ from spacy.vocab import Vocab
 from thinc.api import ConfigValidationError, Model, Optimizer, to_numpy, torch2xp, xp2torch
 
 from ..doc_attributes import EXITS, copy_doc, exits_of, install
-from ..engine.loop import CLIMB, Joint, TaskRun, _climbs, run_exits
-from ..engine.results import Answers, ExitOutputs
+from ..engine.loop import CALLS_PER_PASS, Joint, TaskRun, plan_passes, run_exits
+from ..engine.results import ExitOutputs, Predictions
 from ..exits.coverage import flag
 from ..exits.rules.base import NEEDS_DOUBT, ExitRule
 from ..exits.rules.config import check_kept, resolve_rule
 from ..files import whole_folder
-from ..inputs.instances import Items
+from ..inputs.instances import Instances
 from ..inputs.packing import pack
 from ..inputs.windows import FailedDocs, NotFinite, Windows
 from ..model import (
@@ -44,10 +44,10 @@ from ..model import (
     set_training,
     trained_settings,
 )
-from ..runtimes.threads import undisturbed
+from ..runtimes.threads import single_torch_thread
 from ..sealing import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
 from ..tasks.base import Task, check_trunk
-from ..tasks.slot import Part
+from ..tasks.slot import TaskSlot
 from ..tasks.textcat.task import TextCat
 from ..tasks.unknown import Unknown, find_unknown, known_names, showable, without_labels
 from ..threads import LOADING, no_fork
@@ -67,7 +67,7 @@ FITTED_LATER = ("temperatures", "uncertain")
 TEMPERATURES = (1e-3, 1e3)
 """What temperatures can be set to. Logits over others are all alike, or no numbers."""
 
-AHEAD, TOGETHER = 4, 128
+PREFETCH_BATCHES, PREFETCH_DOCS = 4, 128
 """How many batches of a stream are answered together, as long as these are no more documents. Four of 32 take a fifth less time
 than one after the other (e5-small in int8, short sentences)."""
 
@@ -84,7 +84,7 @@ class EarlyExitTransformer(TrainablePipe):
         model: Model,
         name: str = "epee",
         *,
-        parts: Dict[str, Part],
+        parts: Dict[str, TaskSlot],
         loss: JointLoss,
         joint: Joint = "all",
         compare_full_depth: bool = True,
@@ -94,10 +94,10 @@ class EarlyExitTransformer(TrainablePipe):
         vocab (Vocab): The shared vocabulary.
         model (Model): The early-exiting model.
         name (str): The component's name in the pipeline.
-        parts (Dict[str, Part]): The tasks, by name.
+        parts (Dict[str, TaskSlot]): The tasks, by name.
         loss (JointLoss): How the exits are trained.
-        joint (str): With several tasks "all", a text climbs until all are settled that decide (see `Part.priority`), or "any",
-            until one of them is.
+        joint (str): With several tasks "all", a text climbs until all are settled that decide (see `TaskSlot.priority`), or
+            "any", until one of them is.
         compare_full_depth (bool): Whether scoring also runs the full depth, for `cats_full`, `rel_full` and the like. If not,
             set `training.score_weights.cats_full = null`.
         """
@@ -107,7 +107,7 @@ class EarlyExitTransformer(TrainablePipe):
             check_trunk(part.task, get_trunk_shim(model).reads, name)
         self.vocab = vocab
         self.model = model
-        self.model.attrs["ask"] = self._ask
+        self.model.attrs["make_instances"] = self._make_instances
         self.name = name
         self.parts = {task: parts[task] for task in sorted(parts)}
         self.loss = loss
@@ -243,7 +243,7 @@ class EarlyExitTransformer(TrainablePipe):
         YIELDS (Doc): The Docs in order, without those that the error handler was given.
         """
         alone = batch_size == 1 or any(getattr(rule, "timed", False) for rule in self.exits.values())
-        together = batch_size if alone else max(batch_size, min(AHEAD * batch_size, TOGETHER))
+        together = batch_size if alone else max(batch_size, min(PREFETCH_BATCHES * batch_size, PREFETCH_DOCS))
         for docs in minibatch(stream, size=together):
             yield from self._answer_or_handle(docs)
 
@@ -293,48 +293,48 @@ class EarlyExitTransformer(TrainablePipe):
         if other is not None:
             raise ValueError(f"The component '{self.name}' was given a {other}, not a Doc. `nlp.make_doc` makes one of a text.")
 
-    def predict(self, docs: Iterable[Doc]) -> Dict[str, Answers]:
+    def predict(self, docs: Iterable[Doc]) -> Dict[str, Predictions]:
         """Answer some Docs without changing them.
 
         docs (Iterable[Doc]): The Docs.
-        RETURNS (Dict[str, Answers]): The answers of each task.
+        RETURNS (Dict[str, Predictions]): The answers of each task.
         """
         return self.run(list(docs), self.exits)
 
-    def answer(self, docs: Sequence[Doc], rule: Optional[ExitRule], task: Optional[str] = None) -> Answers:
+    def answer(self, docs: Sequence[Doc], rule: Optional[ExitRule], task: Optional[str] = None) -> Predictions:
         """Answer some Docs for one task alone, by a rule.
 
         docs (Sequence[Doc]): The Docs.
         rule (Optional[ExitRule]): The rule; None runs the full depth.
         task (Optional[str]): The task; None if there is only one.
-        RETURNS (Answers): The answers, of Docs in order.
+        RETURNS (Predictions): The answers, of Docs in order.
         """
         task = self._only(task)
         return self.run(docs, {task: rule})[task]
 
     @no_fork
-    def run(self, docs: Sequence[Doc], rules: Dict[str, Optional[ExitRule]]) -> Dict[str, Answers]:
+    def run(self, docs: Sequence[Doc], rules: Dict[str, Optional[ExitRule]]) -> Dict[str, Predictions]:
         """Answer some Docs for some of the tasks, together.
 
         docs (Sequence[Doc]): The Docs.
         rules (Dict[str, Optional[ExitRule]]): The tasks and their rules; None runs the full depth.
-        RETURNS (Dict[str, Answers]): The answers of each of these tasks, of Docs in order.
+        RETURNS (Dict[str, Predictions]): The answers of each of these tasks, of Docs in order.
         """
         self._require_model()
         began = time.perf_counter()
         stepper = get_runner(self.model)
         set_training(self.model, False)
         runs: Dict[str, TaskRun] = {}
-        for (task, items), heads in zip(self._ask(docs).items(), get_heads(self.model)):
+        for (task, items), heads in zip(self._make_instances(docs).items(), get_heads(self.model)):
             if task in rules:
                 part = self.parts[task]
-                answers = Answers.empty(items, heads.n_labels, stepper.depth, self.reading(task))
+                answers = Predictions.empty(items, heads.n_labels, stepper.depth, self.reading(task))
                 runs[task] = TaskRun(heads, answers, rules[task], began, device=stepper.device, priority=part.priority)
         most = get_settings(self.model).max_wordpieces
         layers = get_exit_layers(self.model)
-        with undisturbed(stepper):
+        with single_torch_thread(stepper):
             joint = self.joint  # another thread may set it
-            for rows in _climbs([run.items for run in runs.values()], most * CLIMB):
+            for rows in plan_passes([run.items for run in runs.values()], most * CALLS_PER_PASS):
                 run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=most, joint=joint)
         answers = {task: run.answers for task, run in runs.items()}
         for task, own in answers.items():
@@ -362,7 +362,7 @@ class EarlyExitTransformer(TrainablePipe):
         """Say how the logits of a task are to be read: by its threshold, and by its temperatures if it has any.
 
         task (Optional[str]): The task; None if there is only one.
-        RETURNS (Reading): What makes evidence of logits.
+        RETURNS (EvidenceBuilder): What makes evidence of logits.
         """
         task = self._only(task)
         cfg = self.task_cfg(task)
@@ -380,9 +380,9 @@ class EarlyExitTransformer(TrainablePipe):
         RETURNS (List[Dict[str, Any]]): What it does to each exit, see `exits.calibration.calibration_report`.
         RAISES ValueError: Nothing is annotated.
         """
-        from ..evaluation.stored_outputs import Stored
+        from ..evaluation.stored_outputs import StoredOutputs
 
-        stored = Stored(self, list(examples), task)
+        stored = StoredOutputs(self, list(examples), task)
         self.set_temperatures(stored.fit(), task)
         return stored.calibration(self.task_cfg(task)["temperatures"])
 
@@ -410,33 +410,33 @@ class EarlyExitTransformer(TrainablePipe):
                 f"each of its {exits} exits, or fit them with `calibrate`."
             )
 
-    def ask(self, docs: Sequence[Doc], task: Optional[str] = None) -> Items:
+    def make_instances(self, docs: Sequence[Doc], task: Optional[str] = None) -> Instances:
         """Say what there is to answer about some Docs.
 
         docs (Sequence[Doc]): The Docs.
         task (Optional[str]): The task; None if there is only one.
-        RETURNS (Items): The items and their units.
+        RETURNS (Instances): The items and their units.
         """
-        return self._ask(docs)[self._only(task)]
+        return self._make_instances(docs)[self._only(task)]
 
-    def _ask(self, docs: Sequence[Doc], windows: Optional[Windows] = None) -> Dict[str, Items]:
+    def _make_instances(self, docs: Sequence[Doc], windows: Optional[Windows] = None) -> Dict[str, Instances]:
         """What there is to answer for each task, about the same windows."""
         if windows is None:
             windows = self._windows(docs)
-        return {task: part.task.ask(docs, windows, self.task_cfg(task)) for task, part in self.parts.items()}
+        return {task: part.task.make_instances(docs, windows, self.task_cfg(task)) for task, part in self.parts.items()}
 
     def _windows(self, docs: Sequence[Doc]) -> Windows:
         """Cut those of some Docs into windows that any task wants."""
-        wanted = [part.task.wanted(docs) for part in self.parts.values()]
+        wanted = [part.task.has_instances(docs) for part in self.parts.values()]
         every = None if any(own is None for own in wanted) else [any(own) for own in zip(*wanted)]  # type: ignore[misc]
         return get_windows(self.model, docs, every)
 
-    def set_annotations(self, docs: Iterable[Doc], answers: Dict[str, Answers]) -> None:
+    def set_annotations(self, docs: Iterable[Doc], answers: Dict[str, Predictions]) -> None:
         """Write answers to Docs: what the tasks write, and in `doc._.exits` where and why each left, and whether it reached the
         last layer and was still uncertain there, by the threshold that `epee tune --coverage` sets.
 
         docs (Iterable[Doc]): The Docs.
-        answers (Dict[str, Answers]): The answers of each task.
+        answers (Dict[str, Predictions]): The answers of each task.
         """
         docs = list(docs)
         install_extensions()
@@ -481,7 +481,7 @@ class EarlyExitTransformer(TrainablePipe):
         docs = [eg.predicted for eg in examples]
         self._tell_others()
         windows = self._windows(docs).sample(most)
-        asked = self._ask(docs, windows)
+        asked = self._make_instances(docs, windows)
         known = numpy.stack([self._known(task, examples, items) for task, items in asked.items()])
         _leave_out(asked, known)
         climbing = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked.values()])
@@ -496,11 +496,11 @@ class EarlyExitTransformer(TrainablePipe):
             if len(part) == len(docs):
                 part, here = numpy.arange(len(docs)), asked
             else:
-                here = self._ask([docs[i] for i in part], windows.select(part))
+                here = self._make_instances([docs[i] for i in part], windows.select(part))
                 _leave_out(here, known[:, part])
             taught = [examples[i] for i in part]
             for task, items in here.items():
-                self.parts[task].task.teach(taught, items)
+                self.parts[task].task.add_gold(taught, items)
             scores, backprop = self.model.begin_update(list(here.values()))
             shares = known[:, part].sum(axis=1) / numpy.maximum(totals, 1)
             loss, gradients = self.get_loss(taught, scores, shares)
@@ -542,7 +542,7 @@ class EarlyExitTransformer(TrainablePipe):
             "is the first update, the backbone itself may be damaged."
         )
 
-    def _known(self, task: str, examples: Sequence[Example], items: Items) -> numpy.ndarray:
+    def _known(self, task: str, examples: Sequence[Example], items: Instances) -> numpy.ndarray:
         """How many items of a task have an annotation in each example."""
         _, given = self.parts[task].task.targets(examples, self.task_labels(task), items)
         return numpy.bincount(items.unit_docs[items.units[given.any(axis=1)]], minlength=len(examples))
@@ -625,7 +625,7 @@ class EarlyExitTransformer(TrainablePipe):
         """As `initialize`, of a component without weights."""
         wanted = self._given_labels(labels)
         for task, part in self.parts.items():
-            found, facts = part.task.learn(get_examples())
+            found, facts = part.task.infer_labels(get_examples())
             self._tell_others()
             self.task_cfg(task).update(facts)
             for label in wanted.get(task, found):
@@ -648,7 +648,7 @@ class EarlyExitTransformer(TrainablePipe):
         for task, rule in self.exits.items():
             self._check_rule(rule, task)
         docs = _with_sentences(nlp, self, [eg.predicted for eg in sample])
-        for task, items in self._ask(docs).items():
+        for task, items in self._make_instances(docs).items():
             _, given = self.parts[task].task.targets(sample, self.task_labels(task), items)
             self.parts[task].task.check_data(sample, items, self._title(task))
         self._standardize(nlp, docs, sample)
@@ -709,7 +709,7 @@ class EarlyExitTransformer(TrainablePipe):
         fitted = [heads.standardize for heads in get_heads(self.model) if heads.standardize is not None]
         if not fitted:
             return
-        if not all(len(items) for items in self._ask(docs).values()):  # what is to be asked about, others will predict
+        if not all(len(items) for items in self._make_instances(docs).values()):  # what is to be asked about, others will predict
             docs = _with_sentences(nlp, self, [eg.reference for eg in sample])
         with ExitStack() as stack:
             for standardize in fitted:
@@ -800,7 +800,7 @@ class EarlyExitTransformer(TrainablePipe):
         """
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.score")
-        full: Dict[str, Answers] = {}
+        full: Dict[str, Predictions] = {}
         if self.compare_full_depth and any(rule is not None for rule in self.exits.values()):
             full = self.run([eg.predicted for eg in examples], dict.fromkeys(self.parts))
         found: Dict[str, Dict[str, Any]] = {}
@@ -872,7 +872,7 @@ class EarlyExitTransformer(TrainablePipe):
     def score_answers(
         self,
         examples: Sequence[Example],
-        answers: Answers,
+        answers: Predictions,
         task: Optional[str] = None,
         unknown: Optional[Unknown] = None,
         **kwargs: Any,
@@ -880,7 +880,7 @@ class EarlyExitTransformer(TrainablePipe):
         """Score answers that are not written on Docs.
 
         examples (Sequence[Example]): The examples.
-        answers (Answers): An answer for each.
+        answers (Predictions): An answer for each.
         task (Optional[str]): The task; None if there is only one.
         unknown (Optional[Unknown]): What `find_unknown` found in them; None to look.
         RETURNS (Dict[str, Any]): The scorer's figures.
@@ -890,11 +890,11 @@ class EarlyExitTransformer(TrainablePipe):
         scores = self._score(task, self.answered(examples, answers, task), unknown, **kwargs)
         return showable(scores, known_names(self.task_cfg(task)))
 
-    def answered(self, examples: Sequence[Example], answers: Answers, task: Optional[str] = None) -> List[Example]:
+    def answered(self, examples: Sequence[Example], answers: Predictions, task: Optional[str] = None) -> List[Example]:
         """Write answers on copies of documents.
 
         examples (Sequence[Example]): The examples.
-        answers (Answers): An answer for each.
+        answers (Predictions): An answer for each.
         task (Optional[str]): The task; None if there is only one.
         RETURNS (List[Example]): The examples with the answers.
         """
@@ -926,7 +926,7 @@ class EarlyExitTransformer(TrainablePipe):
         docs = list(docs)
         for start in range(0, len(docs), batch_size):
             batch = docs[start : start + batch_size]
-            asked = self._ask(batch)
+            asked = self._make_instances(batch)
             said = {}
             for task, found in zip(asked, self.model.predict(list(asked.values()))):
                 self._refuse_nan(task, _not_finite(found), len(batch))
@@ -1150,7 +1150,7 @@ def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -
     name (str): The component.
     """
     for task, part in parts.items():
-        if not isinstance(part, Part):
+        if not isinstance(part, TaskSlot):
             raise ValueError(
                 f"The block `components.{name}.tasks.{task}` makes no task. Give it one such as "
                 '`@misc = "spacy-epee.TextCatTask.v1"`.'
@@ -1190,10 +1190,10 @@ def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, do
     return docs
 
 
-def _leave_out(asked: Dict[str, Items], known: numpy.ndarray) -> None:
+def _leave_out(asked: Dict[str, Instances], known: numpy.ndarray) -> None:
     """Do not run for a task what it can learn nothing from.
 
-    asked (Dict[str, Items]): What each task asks.
+    asked (Dict[str, Instances]): What each task asks.
     known (ndarray): How many of its items are annotated in each Doc, (tasks, docs).
     """
     for items, own in zip(asked.values(), known):

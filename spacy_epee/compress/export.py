@@ -7,7 +7,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
-from ..engine.results import Answers
+from ..engine.results import Predictions
 from ..evaluation.scoring import Scoring, differing_docs
 from ..evaluation.timing import prepare
 from ..model import get_trunk_shim
@@ -93,7 +93,7 @@ def _use(shim: TrunkShim, runtime: str, precision: Any) -> None:
     shim.runner  # raises if it is not
 
 
-def _answers(pipe: EarlyExitTransformer, examples: Sequence[Example]) -> Dict[str, Dict[str, Answers]]:
+def _answers(pipe: EarlyExitTransformer, examples: Sequence[Example]) -> Dict[str, Dict[str, Predictions]]:
     """Answers by the rules of the pipeline, and at full depth."""
     docs = [eg.predicted for eg in examples]
     return {"exits": pipe.run(docs, pipe.exits), "full": pipe.run(docs, dict.fromkeys(pipe.exits))}

@@ -11,10 +11,10 @@ from torch import Tensor
 from ..exits.evidence import Evidence
 from ..exits.rules.base import ExitRule
 from ..heads.base import ExitHeads
-from ..inputs.instances import Items
+from ..inputs.instances import Instances
 from ..trunk.base import Runner
-from ..trunk.batch import Climb
-from .results import DEPTH, JOINT, Answers, Links, Said
+from ..trunk.batch import ActiveBatches
+from .results import DEPTH, JOINT, LinkLogits, Predictions, Said
 
 Joint = Literal["all", "any"]
 
@@ -28,7 +28,7 @@ class TaskRun:
     def __init__(
         self,
         heads: ExitHeads,
-        answers: Answers,
+        answers: Predictions,
         rule: Optional[ExitRule],
         began: float,
         *,
@@ -37,7 +37,7 @@ class TaskRun:
     ):
         """
         heads (ExitHeads): The classifiers.
-        answers (Answers): The answers of the batch, to be written.
+        answers (Predictions): The answers of the batch, to be written.
         rule (Optional[ExitRule]): When to leave; None runs the full depth.
         began (float): When work on the batch began, by `time.perf_counter`.
         device (torch.device): Where the trunk is.
@@ -49,14 +49,14 @@ class TaskRun:
         self.rule = rule
         self.counters = None if rule is None else rule.start(answers.items.n_units, began)
         self.priority = priority
-        self.question = heads.prepare(answers.items, device) if len(answers.items) else None
+        self.inputs = heads.prepare(answers.items, device) if len(answers.items) else None
         self.live = answers.items.live[:0]
         self.previous: Optional[Evidence] = None
 
-    def enter(self, climb: Climb) -> None:
+    def start_pass(self, climb: ActiveBatches) -> None:
         """Climb with some windows.
 
-        climb (Climb): The windows, below the first layer.
+        climb (ActiveBatches): The windows, below the first layer.
         """
         rows = numpy.concatenate([members.rows for members in climb.packs])
         units = numpy.unique(self.items.window_units[rows])
@@ -64,7 +64,7 @@ class TaskRun:
         self.live = units[live[numpy.minimum(numpy.searchsorted(live, units), len(live) - 1)] == units] if len(live) else live
         self.previous = None
 
-    def wants(self, layer: int) -> bool:
+    def checks_layer(self, layer: int) -> bool:
         """RETURNS (bool): Whether the rule wants to look at an exit."""
         return self.rule is not None and layer >= getattr(self.rule, "first_layer", 1)
 
@@ -72,18 +72,18 @@ class TaskRun:
         """RETURNS (ndarray): Which windows of the batch are of units that climb, (W,) bool."""
         return self.items.windows_of(self.live)
 
-    def look(self, climb: Climb, states: List[Tensor], exit: int, layer: int) -> Evidence:
+    def evaluate_exit(self, climb: ActiveBatches, states: List[Tensor], exit: int, layer: int) -> Evidence:
         """Look at the units through one exit.
 
-        climb (Climb): The windows.
+        climb (ActiveBatches): The windows.
         states (List[Tensor]): Their states.
         exit (int): The exit, from 0.
         layer (int): Its layer.
         RETURNS (Evidence): What a rule may look at.
         """
         items, live = self.items, self.live
-        logits, doubt = self.heads.answer(exit, climb.packs, states, self.question, live)
-        link = self.heads.linker(exit, climb.packs, states, self.question)
+        logits, doubt = self.heads.answer(exit, climb.packs, states, self.inputs, live)
+        link = self.heads.link_scorer(exit, climb.packs, states, self.inputs)
         return self.answers.reading.evidence(
             logits,
             asked=items,
@@ -96,7 +96,7 @@ class TaskRun:
             counts=None if items.one_each else items.counts[live],
         )
 
-    def leave(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
+    def release(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
         """Write down the units that leave.
 
         evidence (Evidence): What they leave with.
@@ -137,31 +137,31 @@ def run_exits(
     wordpieces (int): The most wordpieces that run through a layer in one call.
     joint (str): "all", a window climbs until all tasks are settled that decide, or "any", until one is.
     """
-    climb = Climb(stepper, runs[0].items.windows, rows, wordpieces)
+    climb = ActiveBatches(stepper, runs[0].items.windows, rows, wordpieces)
     for run in runs:
-        run.enter(climb)
+        run.start_pass(climb)
     together = [run for run in runs if len(run.live)]
     if not together:
         return
     forced = len(together) > 1 and (joint == "any" or len({run.priority for run in together}) > 1)
-    groups = groups_of([run.items for run in together]) if forced else None
+    groups = exit_groups([run.items for run in together]) if forced else None
     for layer in range(1, stepper.depth + 1):
         climb.step()
         last = layer == stepper.depth
-        if layer not in exit_layers or not (last or any(run.wants(layer) for run in together)):
+        if layer not in exit_layers or not (last or any(run.checks_layer(layer) for run in together)):
             continue
         exit, states = exit_layers.index(layer), climb.states()
         seen = {}
         for number, run in enumerate(together):
-            if run.wants(layer) or last or forced:
-                evidence = run.look(climb, states, exit, layer)
+            if run.checks_layer(layer) or last or forced:
+                evidence = run.evaluate_exit(climb, states, exit, layer)
                 codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else run.rule.step(evidence, run.counters)
                 seen[number] = evidence, codes, (codes > 0) | last
         del states  # or they would be there beside those of the next layer, as they are for links
         if groups is not None and not last:
-            _send_off(together, [done for _, _, done in seen.values()], groups, joint)
+            apply_joint_exit(together, [done for _, _, done in seen.values()], groups, joint)
         for number, (evidence, codes, done) in seen.items():
-            together[number].leave(evidence, done, codes, DEPTH if last else JOINT)
+            together[number].release(evidence, done, codes, DEPTH if last else JOINT)
         left = [run for run in together if len(run.live)]
         if not left:
             break
@@ -170,10 +170,10 @@ def run_exits(
         together = left
 
 
-def groups_of(items: Sequence[Items]) -> numpy.ndarray:
+def exit_groups(items: Sequence[Instances]) -> numpy.ndarray:
     """Which windows belong together: those of a Doc if any task has units of several windows, and otherwise each is alone.
 
-    items (Sequence[Items]): What each task asks, about the same windows.
+    items (Sequence[Instances]): What each task asks, about the same windows.
     RETURNS (ndarray): The group of each window of the batch, (W,).
     """
     windows = items[0].windows
@@ -181,7 +181,7 @@ def groups_of(items: Sequence[Items]) -> numpy.ndarray:
     return windows.docs if whole else numpy.arange(len(windows))
 
 
-def _send_off(runs: Sequence[TaskRun], done: Sequence[numpy.ndarray], groups: numpy.ndarray, joint: Joint) -> None:
+def apply_joint_exit(runs: Sequence[TaskRun], done: Sequence[numpy.ndarray], groups: numpy.ndarray, joint: Joint) -> None:
     """Add the units that must answer because those tasks are settled that decide: of the tasks that ask about a group, those
     with the highest priority; all of them, or any.
 
@@ -213,13 +213,13 @@ def _to_numpy(link: Callable[..., Tensor], *pairs: numpy.ndarray) -> numpy.ndarr
 
 
 def all_exits(
-    stepper: Runner, heads: Sequence[ExitHeads], asked: Sequence[Items], *, exit_layers: Sequence[int], wordpieces: int
+    stepper: Runner, heads: Sequence[ExitHeads], asked: Sequence[Instances], *, exit_layers: Sequence[int], wordpieces: int
 ) -> List[Said]:
     """Run the full depth and look through every exit, for training and for stored logits.
 
     stepper (Runner): The trunk.
     heads (Sequence[ExitHeads]): The classifiers of each task.
-    asked (Sequence[Items]): What each asks, about the same windows.
+    asked (Sequence[Instances]): What each asks, about the same windows.
     exit_layers (Sequence[int]): The layers with an exit.
     wordpieces (int): The most wordpieces that run through a layer in one call.
     RETURNS (List[Said]): What the exits say, for each task.
@@ -231,7 +231,7 @@ def all_exits(
     wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
     if not wanted.any():
         return said
-    climb = Climb(stepper, asked[0].windows, numpy.flatnonzero(wanted), wordpieces)
+    climb = ActiveBatches(stepper, asked[0].windows, numpy.flatnonzero(wanted), wordpieces)
     tasks = [
         (own, items, own.prepare(items, stepper.device), items.of_units(items.live), found, [])
         for own, items, found in zip(heads, asked, said)
@@ -242,12 +242,12 @@ def all_exits(
         if layer not in exit_layers:
             continue
         exit, states = exit_layers.index(layer), climb.states()
-        for own, items, question, rows, found, looks in tasks:
-            looks.append(own(exit, climb.packs, states, question, items.live))
-            link = own.linker(exit, climb.packs, states, question)
+        for own, items, inputs, rows, found, looks in tasks:
+            looks.append(own(exit, climb.packs, states, inputs, items.live))
+            link = own.link_scorer(exit, climb.packs, states, inputs)
             if link is not None:
                 pairs = items.taught_pairs(looks[-1][0].detach().float().cpu().numpy(), rows)  # type: ignore[attr-defined]
-                found.links.append(Links(*pairs, link(*pairs).float()))
+                found.links.append(LinkLogits(*pairs, link(*pairs).float()))
     for own, _, _, rows, found, looks in tasks:
         index = torch.from_numpy(rows).to(stepper.device)
         found.logits = found.logits.index_copy(1, index, torch.stack([logits.float() for logits, _ in looks]))
@@ -256,15 +256,15 @@ def all_exits(
     return said
 
 
-CLIMB = 8
+CALLS_PER_PASS = 8
 """How many calls' worth of wordpieces climb together. More share exits better, fewer hold less memory."""
 
 
-def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
+def plan_passes(asked: Sequence[Instances], most: int) -> Iterator[numpy.ndarray]:
     """Group windows, sorted by length, by the wordpieces that may climb together; an item counts as a wordpiece. Windows of one
     unit stay together.
 
-    asked (Sequence[Items]): What is asked, about the same windows.
+    asked (Sequence[Instances]): What is asked, about the same windows.
     most (int): The most wordpieces.
     YIELDS (ndarray): Windows, in order.
     """
@@ -276,7 +276,7 @@ def _climbs(asked: Sequence[Items], most: int) -> Iterator[numpy.ndarray]:
     if windows.lengths[rows].sum() + sum(map(len, asked)) <= most:
         yield rows
         return
-    groups = groups_of(asked)
+    groups = exit_groups(asked)
     costs = numpy.zeros(int(groups.max(initial=-1)) + 1)
     for items in asked:
         places = numpy.zeros(items.n_units, dtype="int64")

@@ -6,11 +6,11 @@ from typing import Any, List, Optional, Protocol, Sequence, Union
 
 import numpy
 
-from ..exits.evidence import Divergence, Evidence, Reading
+from ..exits.evidence import Divergence, Evidence, EvidenceBuilder
 from ..exits.rules.base import ExitRule
-from ..inputs.instances import Items
+from ..inputs.instances import Instances
 from ..threads import cached_property
-from .results import Graph, Links
+from .results import Graph, LinkLogits
 
 
 class Replay:
@@ -21,22 +21,22 @@ class Replay:
         logits: numpy.ndarray,
         *,
         exit_layers: Sequence[int],
-        reading: Union[Reading, Any],
+        reading: Union[EvidenceBuilder, Any],
         doubt: Optional[numpy.ndarray] = None,
         counts: Optional[numpy.ndarray] = None,
-        asked: Optional[Items] = None,
+        asked: Optional[Instances] = None,
         units: Optional[numpy.ndarray] = None,
-        links: Optional[Sequence[Links]] = None,
+        links: Optional[Sequence[LinkLogits]] = None,
     ):
         """
         logits (ndarray): The logits of all exits, (E, N, K).
         exit_layers (Sequence[int]): The layer of each exit.
-        reading (Reading): How the logits are to be read.
+        reading (EvidenceBuilder): How the logits are to be read.
         doubt (Optional[ndarray]): The learned estimates of being wrong, in [0, 1], (E, N).
         counts (Optional[ndarray]): How many items each unit has, at least one, (U,). None if each has one.
-        asked (Optional[Items]): What was asked, where the answer is a structure.
+        asked (Optional[Instances]): What was asked, where the answer is a structure.
         units (Optional[ndarray]): Which of its units these are, in order, (U,); None for all.
-        links (Optional[Sequence[Links]]): The stored links of each exit, E of them.
+        links (Optional[Sequence[LinkLogits]]): The stored links of each exit, E of them.
         """
         self.logits = logits
         self.layers = numpy.array(exit_layers)
@@ -59,7 +59,7 @@ class Replay:
                     counts=counts,
                 )
             )
-        self.views = [Stored(evidence) for evidence in self.evidence]
+        self.views = [CachedEvidence(evidence) for evidence in self.evidence]
 
     @cached_property
     def differs(self) -> numpy.ndarray:
@@ -86,11 +86,11 @@ class Replay:
         """RETURNS (ndarray): The normalised entropy of the units at all exits, (E, U)."""
         return numpy.stack([evidence.entropy for evidence in self.evidence])
 
-    def run(self, rule: Optional[ExitRule]) -> "Simulation":
+    def run(self, rule: Optional[ExitRule]) -> "ReplayResult":
         """Run a rule.
 
         rule (Optional[ExitRule]): The rule; None takes the full depth.
-        RETURNS (Simulation): The exits taken.
+        RETURNS (ReplayResult): The exits taken.
         """
         taken = numpy.full(self.n_units, len(self.views) - 1)
         codes = numpy.zeros(self.n_units, dtype=int)
@@ -104,11 +104,11 @@ class Replay:
             taken[live[done]] = exit
             codes[live[done]] = found[done]
             live = live[~done]
-        return Simulation(self, taken, codes)
+        return ReplayResult(self, taken, codes)
 
 
 @dataclass
-class Simulation:
+class ReplayResult:
     """The exits that a rule takes.
 
     replay (Replay): Where it ran.
@@ -157,18 +157,18 @@ class Simulation:
         return [self.replay.evidence[exit].graph(unit) for unit, exit in enumerate(self.exits)]  # type: ignore[attr-defined]
 
 
-def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -> Simulation:
+def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -> ReplayResult:
     """Run one exit rule over stored logits.
 
     logits (ndarray): The logits of all exits, (E, N, K).
     rule (Optional[ExitRule]): The rule; None takes the full depth.
     settings (Any): More of `Replay`.
-    RETURNS (Simulation): The exits taken.
+    RETURNS (ReplayResult): The exits taken.
     """
     return Replay(logits, **settings).run(rule)
 
 
-class Stored:
+class CachedEvidence:
     """Evidence whose divergences are kept too."""
 
     def __init__(self, evidence: Evidence):
@@ -185,7 +185,7 @@ class Stored:
 class _View:
     """The stored evidence of the units still climbing, for a rule to look at."""
 
-    def __init__(self, stored: Stored, units: numpy.ndarray):
+    def __init__(self, stored: CachedEvidence, units: numpy.ndarray):
         self.stored = stored
         self.units = units
         self.layer = stored.evidence.layer
@@ -251,5 +251,5 @@ class _View:
 class Score(Protocol):
     """A figure of the answers that a rule gives."""
 
-    def __call__(self, simulation: Simulation, docs: Optional[numpy.ndarray] = None) -> float:
+    def __call__(self, simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         """RETURNS (float): The figure, on all documents or some of them, (D,) bool."""

@@ -7,8 +7,8 @@ import numpy
 from thinc.types import Floats2d, Floats3d
 from torch import Tensor
 
-from ..exits.evidence import Evidence, Reading
-from ..inputs.instances import Items
+from ..exits.evidence import Evidence, EvidenceBuilder
+from ..inputs.instances import Instances
 from ..threads import cached_property
 
 
@@ -37,7 +37,7 @@ DEPTH, JOINT = "depth", "joint"
 
 
 @dataclass
-class Links:
+class LinkLogits:
     """What an exit says about the links of some spans.
 
     heads (ndarray): The nodes of the heads, (P, 4).
@@ -60,36 +60,36 @@ class Links:
 
 
 @dataclass
-class Answers:
+class Predictions:
     """What the units of a batch left with.
 
-    items (Items): What was asked.
+    items (Instances): What was asked.
     logits (ndarray): The logits of the exit that each took, (N, K) float32. Zeros for an item without a window.
     probabilities (ndarray): The same as probabilities, (N, K). Zeros for an item without a window.
     layers (ndarray): The layer of that exit, (U,) from 1 to `depth`. 0 for a unit that did not climb.
     entropy (ndarray): The normalised entropy there, (U,).
     reasons (List[str]): Why each left: a reason of the rule, or "depth".
     depth (int): The number of layers.
-    reading (Reading): How the logits are to be read.
+    reading (EvidenceBuilder): How the logits are to be read.
     broken (ndarray): Which units left with logits that are NaN or infinite, (U,) bool.
     graphs (Optional[List[Optional[Graph]]]): What each unit says where that is a structure, and logits and probabilities are
         zeros. None for units that did not climb.
     """
 
-    items: Items
+    items: Instances
     logits: numpy.ndarray
     probabilities: numpy.ndarray
     layers: numpy.ndarray
     entropy: numpy.ndarray
     reasons: List[str]
     depth: int
-    reading: Reading
+    reading: EvidenceBuilder
     broken: numpy.ndarray
     graphs: Optional[List[Optional[Graph]]] = None
 
     @classmethod
-    def empty(cls, items: Items, labels: int, depth: int, reading: Reading) -> "Answers":
-        """RETURNS (Answers): Answers of units that have not climbed."""
+    def empty(cls, items: Instances, labels: int, depth: int, reading: EvidenceBuilder) -> "Predictions":
+        """RETURNS (Predictions): Those of units that have not climbed."""
         return cls(
             items=items,
             logits=numpy.zeros((len(items), labels), dtype="float32"),
@@ -124,12 +124,12 @@ class Said:
 
     logits (Tensor): Logits, (E, N, K). Zeros for items of units without a window.
     doubt (Tensor): Logits of being wrong, (E, N) or (E, 0).
-    links (List[Links]): If the task has links, those of each exit.
+    links (List[LinkLogits]): If the task has links, those of each exit.
     """
 
     logits: Tensor
     doubt: Tensor
-    links: List[Links]
+    links: List[LinkLogits]
 
 
 @dataclass
@@ -138,11 +138,11 @@ class ExitOutputs:
 
     logits (Floats3d): Logits, (E, N, K).
     doubt (Floats2d): Logits of the answer being wrong, (E, N), or (E, 0) without a learned exit.
-    items (Items): What was asked.
-    links (List[Links]): What each exit says about links, if the task has any.
+    items (Instances): What was asked.
+    links (List[LinkLogits]): What each exit says about links, if the task has any.
     """
 
     logits: Floats3d
     doubt: Floats2d
-    items: Items
-    links: List[Links] = field(default_factory=list)
+    items: Instances
+    links: List[LinkLogits] = field(default_factory=list)

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
-from ..engine.results import Answers
+from ..engine.results import Predictions
 from .scoring import Scoring, differing_docs
 from .timing import Rules, _time, prepare, sources_of
 
@@ -93,7 +93,7 @@ def compare(
     return report
 
 
-def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Answers]]) -> Dict[str, Any]:
+def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Dict[str, Any]:
     """Scores and layers of a task by the names of those who answered, and how they differ."""
     rule = scoring.component.exits[scoring.name]
     found: Dict[str, Any] = {"unit": scoring.task.unit, "left_out": scoring.left_out, "absent": scoring.absent}
@@ -127,7 +127,7 @@ def _layers(layers: numpy.ndarray, wordpieces: numpy.ndarray, depth: int) -> Dic
     }
 
 
-def _climbed(answers: Sequence[Answers]) -> Dict[str, Any]:
+def _climbed(answers: Sequence[Predictions]) -> Dict[str, Any]:
     """The layers that windows ran for several tasks: those of the last one that needs them."""
     windows = answers[0].items.windows
     layers = numpy.zeros(len(windows), dtype="int64")

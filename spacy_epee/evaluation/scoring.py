@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..doc_attributes import annotation
-from ..engine.results import Answers
+from ..engine.results import Predictions
 from ..tasks.unknown import UNKNOWN, known_names, rename_unknown
 from .sample import count_labels
 from .spread import spread
@@ -86,7 +86,7 @@ class Scoring:
         others = {label for name in parts if name != self.name for label in self.component.task_labels(name)}
         return bool(set(eg.reference.cats) - others)
 
-    def answered(self, answers: Answers) -> Answered:
+    def answered(self, answers: Predictions) -> Answered:
         """RETURNS (Answered): The documents with answers."""
         return self.component.answered(self.examples, answers, self.name)
 
@@ -153,11 +153,11 @@ class Scoring:
             return spread(difference, self.n_docs)
 
 
-def differing_docs(one: Answers, other: Answers) -> numpy.ndarray:
+def differing_docs(one: Predictions, other: Predictions) -> numpy.ndarray:
     """Compare two answers to the same documents.
 
-    one (Answers): The answers.
-    other (Answers): Others.
+    one (Predictions): The answers.
+    other (Predictions): Others.
     RETURNS (ndarray): Whether anything about a document is answered otherwise, (D,) bool.
     """
     items = one.items

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..engine.replay import Replay, Score
-from ..exits.calibration import calibration_report, fit_temperatures, reliability, said_and_hits
+from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, reliability
 from ..model import get_exit_layers
 from ..tasks.events.replay_score import event_score
 from ..tasks.relations.replay_score import pair_score
@@ -23,7 +23,7 @@ BATCH = 64
 """How many documents run together. Events are linked within their batch, so that theirs has all documents."""
 
 
-class Stored:
+class StoredOutputs:
     """What all exits say about the units of some documents. Those that never run, as an empty document, are not among them.
 
     logits (ndarray): The logits of their items, (E, N, K).
@@ -125,7 +125,7 @@ class Stored:
         """Make what scores the answers that a rule gives, by the main figure of the task's scorer.
 
         replay (Replay): Where rules are run.
-        RETURNS (Callable[[Simulation], float]): The figure of a simulation.
+        RETURNS (Callable[[ReplayResult], float]): The figure of a simulation.
         """
         if self.task.name == "relations":
             return pair_score(self)
@@ -194,7 +194,7 @@ class Stored:
         threshold = self.component.task_cfg(self.name)["threshold"]
         curves = []
         for logits, temperature in zip(self.logits, temperatures):
-            found = said_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())
+            found = confidences_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())
             curves.append(reliability(*found, bins))
         return curves
 

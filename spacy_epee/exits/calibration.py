@@ -81,7 +81,7 @@ def expected_calibration_error(
     return float(numpy.abs(gaps).sum() / len(probabilities))
 
 
-def said_and_hits(
+def confidences_and_hits(
     logits: numpy.ndarray,
     truths: numpy.ndarray,
     given: numpy.ndarray,
@@ -186,7 +186,7 @@ def calibration_report(
         for heat in (1.0, temperature):
             scaled = scale(exit, heat, exclusive=size is not None, threshold=threshold)
             figures["nll"].append(negative_log_likelihood(*_choices(scaled, truths, given, size)))
-            said, hits = said_and_hits(scaled, truths, given, exclusive=exclusive, group=group)
+            said, hits = confidences_and_hits(scaled, truths, given, exclusive=exclusive, group=group)
             figures["ece"].append(expected_calibration_error(said, hits, bins))
             uncertainty = _uncertainty(scaled, size, reduce)
             figures["failure_auroc"].append(failure_auroc(uncertainty[annotated], wrong[annotated]))

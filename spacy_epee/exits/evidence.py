@@ -334,7 +334,7 @@ def divergence_of(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) 
 
 
 @dataclass(frozen=True)
-class Reading:
+class EvidenceBuilder:
     """How logits are to be read.
 
     exclusive (bool): One label of K, or any number of them.
@@ -353,7 +353,7 @@ class Reading:
 
         logits (ndarray): The logits of some items, (N, K).
         layer (int): The layer of the exit. 0 for none: there is no temperature then.
-        asked (Optional[Items]): What is asked about the batch, and
+        asked (Optional[Instances]): What is asked about the batch, and
         link (Optional[Callable]): what looks at links, both of no use here (see tasks/events.py).
         context (Any): What else the evidence is made of.
         RETURNS (Evidence): What a rule may look at.

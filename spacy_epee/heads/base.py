@@ -8,31 +8,31 @@ import torch
 from thinc.api import Model, get_torch_default_device
 from torch import Tensor, nn
 
-from ..inputs.instances import Items
+from ..inputs.instances import Instances
 from ..settings import check_number
 from ..trunk.shims import ScaledShim, constant, dump_module, load_module
 from .standardize import Standardize
 
 if TYPE_CHECKING:
-    from ..trunk.batch import Pack
+    from ..trunk.batch import PaddedBatch
 
 
-class Question:
+class HeadInputs:
     """What is the same at every exit. Tasks add to it what they ask."""
 
     _arranged: Optional[Tuple[Any, Any]] = None
 
-    def arrange(self, packs: Sequence["Pack"], units: numpy.ndarray) -> Any:
+    def layout(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> Any:
         """RETURNS (Any): Where everything is. It stays as it was until a unit leaves or packs change."""
         key = (units.tobytes(), *(members.rows.tobytes() for members in packs))
         if self._arranged is None or self._arranged[0] != key:
             self._arranged = key, self.find(packs, units)
         return self._arranged[1]
 
-    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> Any:
+    def find(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> Any:
         """Find what is asked.
 
-        packs (Sequence[Pack]): The windows still climbing. Some may be of other units, and there for other tasks.
+        packs (Sequence[PaddedBatch]): The windows still climbing. Some may be of other units, and there for other tasks.
         units (ndarray): The units still climbing, in order.
         RETURNS (Any): Where it is.
         """
@@ -89,10 +89,10 @@ class ExitHeads(nn.Module):
             nn.init.zeros_(classifier.bias)
         self.doubt = nn.Linear(features, 1) if learned_exit else None
 
-    def prepare(self, items: Items, device: torch.device) -> Any:
+    def prepare(self, items: Instances, device: torch.device) -> Any:
         """Work out what is the same at every exit.
 
-        items (Items): What is asked about the batch, at least one item.
+        items (Instances): What is asked about the batch, at least one item.
         device (torch.device): Where the states are.
         RETURNS (Any): What `forward` wants.
         """
@@ -103,21 +103,21 @@ class ExitHeads(nn.Module):
         return [self.classifiers[-1]]
 
     def vectors(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: Any, units: numpy.ndarray
     ) -> Tensor:
         """Make a vector of each item.
 
         exit (int): Which exit, from 0.
-        packs (Sequence[Pack]): The windows still climbing. Some may be there for other tasks alone.
+        packs (Sequence[PaddedBatch]): The windows still climbing. Some may be there for other tasks alone.
         states (Sequence[Tensor]): Their states, (W, T, H) for each pack.
-        question (Any): What `prepare` made.
+        inputs (Any): What `prepare` made.
         units (ndarray): The units still climbing, in order.
         RETURNS (Tensor): The vectors of their items, in order, (N, features) in float32.
         """
         raise NotImplementedError
 
-    def linker(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any
+    def link_scorer(
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: Any
     ) -> Optional[Callable[[numpy.ndarray, numpy.ndarray], Tensor]]:
         """What can be asked once it is known what the items say; the arguments are those of `vectors`.
 
@@ -127,27 +127,27 @@ class ExitHeads(nn.Module):
         return None
 
     def forward(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: Any, units: numpy.ndarray
     ) -> Tuple[Tensor, Tensor]:
         """Classify items; the arguments are those of `vectors`.
 
         RETURNS (Tuple[Tensor, Tensor]): Logits (N, K), and the logit of being wrong (N,), which is empty without a learned
             exit. The latter sends no gradient into the trunk's states of this exit.
         """
-        vectors = self.vectors(exit, packs, states, question, units)
+        vectors = self.vectors(exit, packs, states, inputs, units)
         logits = self.classifiers[exit](self.dropout(vectors) if self.training else vectors)
         if self.doubt is None:
             return logits, logits.new_zeros(0)
         return logits, self.doubt(vectors.detach())[:, 0]
 
     def answer(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: Any, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: Any, units: numpy.ndarray
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """Classify items without training; the arguments are those of `vectors`.
 
         RETURNS (Tuple[ndarray, ndarray]): Logits (N, K), and the logit of being wrong (N,), empty without a learned exit.
         """
-        logits, doubt = self(exit, packs, states, question, units)
+        logits, doubt = self(exit, packs, states, inputs, units)
         return logits.float().cpu().numpy(), doubt.float().cpu().numpy()
 
 

@@ -7,29 +7,29 @@ import torch
 from thinc.api import Model
 from torch import Tensor
 
-from ..inputs.instances import Items
-from .base import ExitHeads, Question, head_model
+from ..inputs.instances import Instances
+from .base import ExitHeads, HeadInputs, head_model
 
 if TYPE_CHECKING:
-    from ..trunk.batch import Pack
+    from ..trunk.batch import PaddedBatch
 
 Pooling = Literal["cls", "mean", "last"]
 
 
-class PooledQuestion(Question):
+class PooledQuestion(HeadInputs):
     """How much each window counts in its unit.
 
     units (ndarray): The unit of each window, -1 for none, (W,).
     factors (ndarray): From a window's pooled sum to its part in its unit, (W, 1).
     """
 
-    def __init__(self, items: Items, weights: numpy.ndarray):
+    def __init__(self, items: Instances, weights: numpy.ndarray):
         self.units = items.window_units
         asked = self.units >= 0
         totals = numpy.bincount(self.units[asked], weights[asked], minlength=items.n_units)
         self.factors = (1 / numpy.maximum(totals[self.units], 1)).astype("float32")[:, None]
 
-    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> "Places":
+    def find(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> "Places":
         """RETURNS (Places): Where the units are."""
         rows = packs[0].rows if len(packs) == 1 else numpy.concatenate([members.rows for members in packs])
         own = self.units[rows]
@@ -73,14 +73,14 @@ class PooledHeads(ExitHeads):
         self.pooling = pooling
         self._layers: Dict[int, Any] = {}
 
-    def prepare(self, items: Items, device: torch.device) -> PooledQuestion:
+    def prepare(self, items: Instances, device: torch.device) -> PooledQuestion:
         weights = items.windows.lengths if self.pooling == "mean" else numpy.ones(len(items.windows))
         return PooledQuestion(items, weights)
 
     def vectors(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PooledQuestion, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PooledQuestion, units: numpy.ndarray
     ) -> Tensor:
-        places = question.arrange(packs, units)
+        places = inputs.layout(packs, units)
         pooled = torch.cat([self.pool(hidden, members.lengths, members.mask) for members, hidden in zip(packs, states)])
         pooled = pooled * _on(places.factors, pooled)
         if places.wanted is not None:
@@ -108,12 +108,12 @@ class PooledHeads(ExitHeads):
         return pooled.float()
 
     def answer(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PooledQuestion, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PooledQuestion, units: numpy.ndarray
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         # In numpy where it can be: on a few numbers each call of torch takes several times as long, a third of a layer in all.
         if any(hidden.device.type != "cpu" or hidden.dtype != torch.float32 for hidden in states):
-            return super().answer(exit, packs, states, question, units)
-        places = question.arrange(packs, units)
+            return super().answer(exit, packs, states, inputs, units)
+        places = inputs.layout(packs, units)
         parts = [self._pool_array(hidden.numpy(), members) for members, hidden in zip(packs, states)]
         pooled = (parts[0] if len(parts) == 1 else numpy.concatenate(parts)) * places.factors
         if places.wanted is not None:
@@ -150,7 +150,7 @@ class PooledHeads(ExitHeads):
         self._layers = {}  # of where the weights were before
         return super()._apply(*args, **kwargs)
 
-    def _pool_array(self, hidden: numpy.ndarray, members: "Pack") -> numpy.ndarray:
+    def _pool_array(self, hidden: numpy.ndarray, members: "PaddedBatch") -> numpy.ndarray:
         """As `pool`."""
         if self.pooling == "cls":
             return hidden[:, 0]

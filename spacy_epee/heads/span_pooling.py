@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from ..trunk.batch import Pack
+    from ..trunk.batch import PaddedBatch
 
 
-def locate(pack: "Pack", spans: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray]:
+def locate(pack: "PaddedBatch", spans: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray]:
     """Find the spans that are in the windows of a pack.
 
-    pack (Pack): The pack.
+    pack (PaddedBatch): The pack.
     spans (ndarray): Window of the batch, first wordpiece and the one behind the last, (S, 3).
     RETURNS (Tuple[ndarray, ndarray]): Which of the spans (S',), and the row of the pack that each is in (S',).
     """
@@ -33,9 +33,9 @@ class SpanPooling:
     empty (Optional[Tensor]): Which of the vectors are of empty spans, (S',) bool; None if none is.
     """
 
-    def __init__(self, packs: Sequence["Pack"], spans: numpy.ndarray):
+    def __init__(self, packs: Sequence["PaddedBatch"], spans: numpy.ndarray):
         """
-        packs (Sequence[Pack]): The windows.
+        packs (Sequence[PaddedBatch]): The windows.
         spans (ndarray): Window of the batch, first wordpiece and the one behind the last, (S, 3). An empty one gives zeros.
         """
         self.indices: List[Tuple[Tensor, ...]] = []

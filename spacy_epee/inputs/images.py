@@ -29,7 +29,7 @@ def need_pillow() -> None:
         import PIL.Image  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "Reading images needs the package 'pillow'. Install it with `pip install \"spacy_epee[image]\"`."
+            "EvidenceBuilder images needs the package 'pillow'. Install it with `pip install \"spacy_epee[image]\"`."
         ) from error
 
 

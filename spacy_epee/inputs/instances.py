@@ -10,7 +10,7 @@ from .windows import Windows
 
 
 @dataclass
-class Items:
+class Instances:
     """The rows of logits that a task wants, and the units in which they leave.
 
     A unit is what exits together: a Doc with all its windows, or a window. An item is what gets a row of logits: a Doc, or
@@ -47,7 +47,7 @@ class Items:
 
     @cached_property
     def counts(self) -> numpy.ndarray:
-        """RETURNS (ndarray): Items per unit, (U,)."""
+        """RETURNS (ndarray): Instances per unit, (U,)."""
         return numpy.bincount(self.units, minlength=self.n_units)
 
     @cached_property
@@ -107,11 +107,11 @@ def ranges(starts: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
     return numpy.arange(counts.sum()) + numpy.repeat(starts - before, counts)
 
 
-def whole_docs(windows: Windows) -> Items:
+def whole_docs(windows: Windows) -> Instances:
     """One item a Doc, and the Doc the unit, over all its windows.
 
     windows (Windows): The windows.
-    RETURNS (Items): The items.
+    RETURNS (Instances): The items.
     """
     docs = numpy.arange(windows.n_docs)
-    return Items(windows=windows, window_units=windows.docs, unit_docs=docs, units=docs)
+    return Instances(windows=windows, window_units=windows.docs, unit_docs=docs, units=docs)

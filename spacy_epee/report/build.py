@@ -7,19 +7,19 @@ import numpy
 from ..doc_attributes import copy_doc
 from ..tasks.events.docs import Event
 from ..tasks.relations.docs import Relation
-from ..tuning.search import Trial
-from ..tuning.tuner import Tuning
+from ..tuning.search import Candidate
+from ..tuning.tuner import Tuner
 
 LENGTHS = 8
 """How many groups of about equally many units are made by length."""
 
 
-def make_report(tuning: Tuning, examples: int = 0, timing: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+def make_report(tuning: Tuner, examples: int = 0, timing: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
     """Put together what is shown of the rule that a component has.
 
-    tuning (Tuning): The search for rules on the documents.
+    tuning (Tuner): The search for rules on the documents.
     examples (int): How many documents to show with their text. Without any, nothing of a document is in the report.
-    timing (Optional[Dict[str, Any]]): The settings of `Tuning.time`; None does not time.
+    timing (Optional[Dict[str, Any]]): The settings of `Tuner.time`; None does not time.
     RETURNS (Dict[str, Any]): The report of the search, with `chosen`, `histogram`, `calibration_curves`, `lengths` and
         `examples`.
     """
@@ -28,7 +28,9 @@ def make_report(tuning: Tuning, examples: int = 0, timing: Optional[Dict[str, An
     differs = numpy.zeros(stored.n_docs, dtype=bool)
     differs[docs[tuning.replay.differs[found.exits, numpy.arange(len(docs))]]] = True
     weighted = float(wordpieces @ layers / max(wordpieces.sum(), 1))
-    trial = Trial("the pipeline's rule", tuning.rule, float(layers.mean()), weighted, tuning.score(found), float(differs.mean()))
+    trial = Candidate(
+        "the pipeline's rule", tuning.rule, float(layers.mean()), weighted, tuning.score(found), float(differs.mean())
+    )
     histogram = {
         label: numpy.bincount(layers[own[docs]], minlength=stored.layers[-1] + 1)[1:].tolist()
         for label, own in stored.label_docs().items()
@@ -65,7 +67,7 @@ def _lengths(wordpieces: numpy.ndarray, layers: numpy.ndarray) -> List[Dict[str,
     ]
 
 
-def _examples(tuning: Tuning, layers: numpy.ndarray, count: int) -> List[Dict[str, Any]]:
+def _examples(tuning: Tuner, layers: numpy.ndarray, count: int) -> List[Dict[str, Any]]:
     """Some documents with their text, evenly from those that left first to those that climbed highest."""
     stored, component = tuning.stored, tuning.component
     deepest = numpy.zeros(stored.n_docs)

@@ -10,7 +10,7 @@ from .onnx.stepper import OnnxStepper, _thread_pools
 
 
 @contextmanager
-def undisturbed(runner: Runner) -> Iterator[None]:
+def single_torch_thread(runner: Runner) -> Iterator[None]:
     """Keep torch to one thread while ONNX Runtime has work: after each small step of ours, torch's other threads wait busily, and
     take the cores from the next layer (measured on two cores: a fifth to a third more time).
 

@@ -60,7 +60,7 @@ def in_precision(stepper: LayerStepper, precision: Precision) -> LayerStepper:
                 f"The setting `model.trunk.precision` is 'bf16', and this {stepper.device.type.upper()} does not compute in "
                 "bfloat16. Set it to 'fp32', or to 'auto' for what there is."
             )
-        return stepper.on(copy.deepcopy(stepper.model).eval().to(torch.bfloat16))
+        return stepper.with_model(copy.deepcopy(stepper.model).eval().to(torch.bfloat16))
     return stepper if precision == "fp32" else _in_int8(stepper)
 
 
@@ -69,7 +69,7 @@ def _choose(stepper: LayerStepper) -> LayerStepper:
         why = f"this {stepper.device.type.upper()} does not compute in bfloat16"
     else:
         found = in_precision(stepper, "bf16")
-        far = stepper.distance(found)
+        far = stepper.relative_error(found)
         if far <= FARTHEST:  # not so if it is not a number
             return found
         why = f"its states in bfloat16 are {far:.0%} off"
@@ -84,7 +84,7 @@ def _in_int8(stepper: LayerStepper) -> LayerStepper:
             "or 'fp32', or do not call `spacy.require_gpu`."
         )
     model = copy.deepcopy(stepper.model).eval()
-    layers = nn.ModuleList(stepper.on(model).layers)
+    layers = nn.ModuleList(stepper.with_model(model).layers)
     if not any(isinstance(part, nn.Linear) for part in layers.modules()):
         raise ValueError(
             f"The setting `model.trunk.precision` is 'int8', and the layers of the family '{model.config.model_type}' have no "
@@ -101,4 +101,4 @@ def _in_int8(stepper: LayerStepper) -> LayerStepper:
                 f"The setting `model.trunk.precision` is 'int8', and torch {torch.__version__} cannot quantize here "
                 f"({type(error).__name__}). Set it to 'bf16' or 'fp32', or run ONNX graphs (`python -m spacy epee export`)."
             ) from error
-    return stepper.on(model)
+    return stepper.with_model(model)

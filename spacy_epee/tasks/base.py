@@ -6,9 +6,9 @@ import numpy
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..engine.results import Answers, Links
-from ..exits.evidence import Reading, Reduction
-from ..inputs.instances import Items
+from ..engine.results import LinkLogits, Predictions
+from ..exits.evidence import EvidenceBuilder, Reduction
+from ..inputs.instances import Instances
 from ..inputs.windows import Windows
 from ..settings import check_number
 
@@ -60,7 +60,7 @@ def check_trunk(task: "Task", reads: str, name: str) -> None:
     )
 
 
-class NoLinks:
+class FlatTask:
     """What tasks share whose answers are rows of logits, with nothing to link."""
 
     reads = "text"
@@ -69,14 +69,14 @@ class NoLinks:
     exclusive: bool
     reduce: Reduction
 
-    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> Reading:
-        """RETURNS (Reading): How the logits are to be read."""
-        return Reading(self.exclusive, threshold, self.reduce, temperatures)
+    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EvidenceBuilder:
+        """RETURNS (EvidenceBuilder): How the logits are to be read."""
+        return EvidenceBuilder(self.exclusive, threshold, self.reduce, temperatures)
 
-    def teach(self, examples: Sequence[Example], items: Items) -> None:
+    def add_gold(self, examples: Sequence[Example], items: Instances) -> None:
         """Nothing but the targets is learned."""
 
-    def link_targets(self, items: Items, links: Links) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    def link_targets(self, items: Instances, links: LinkLogits) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """There are no links."""
         raise NotImplementedError
 
@@ -109,16 +109,16 @@ class Task(Protocol):
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 
-    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> Reading:
+    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EvidenceBuilder:
         """Say how the logits are to be read.
 
         threshold (float): The probability from which a label counts as given, if labels are not exclusive.
         temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
-        RETURNS (Reading): What makes evidence of them.
+        RETURNS (EvidenceBuilder): What makes evidence of them.
         """
 
-    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
-        """Find the labels in the data, and what else `ask` needs to know of them.
+    def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+        """Find the labels in the data, and what else `make_instances` needs to know of them.
 
         examples (Iterable[Example]): All examples.
         RETURNS (Tuple[List[str], Dict[str, Any]]): The labels, and plain values to be saved with the component.
@@ -140,23 +140,23 @@ class Task(Protocol):
     def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
         """RETURNS (Dict[str, int]): Sizes of the classifiers that depend on the data."""
 
-    def wanted(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
+    def has_instances(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
         """RETURNS (Optional[List[bool]]): Which of the Docs there is anything to ask about; None for all."""
 
-    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Items:
+    def make_instances(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Instances:
         """Say what is to be answered.
 
         docs (Sequence[Doc]): The Docs.
         windows (Windows): Their windows.
-        cfg (Dict[str, Any]): What `learn` found out.
-        RETURNS (Items): The items and their units.
+        cfg (Dict[str, Any]): What `infer_labels` found out.
+        RETURNS (Instances): The items and their units.
         """
 
     def check_data(self, examples: Sequence[Example], items: Any, name: str) -> None:
         """Say what cannot be learned from the data.
 
         examples (Sequence[Example]): Some examples.
-        items (Items): What was asked about them.
+        items (Instances): What was asked about them.
         name (str): The component.
         """
 
@@ -173,31 +173,31 @@ class Task(Protocol):
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
-        items (Items): What was asked.
+        items (Instances): What was asked.
         strict (bool): Whether to refuse what is not known. Otherwise it says nothing.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known (N, K), both float32.
         """
 
-    def teach(self, examples: Sequence[Example], items: Any) -> None:
+    def add_gold(self, examples: Sequence[Example], items: Any) -> None:
         """Note in what is asked what must be seen of the annotation in training.
 
         examples (Sequence[Example]): The examples.
-        items (Items): What was asked about them.
+        items (Instances): What was asked about them.
         """
 
-    def link_targets(self, items: Any, links: Links) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    def link_targets(self, items: Any, links: LinkLogits) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about links.
 
-        items (Items): What was asked.
-        links (Links): What an exit looked at.
+        items (Instances): What was asked.
+        links (LinkLogits): What an exit looked at.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true outputs (P, outputs), and which are possible (P, outputs) bool.
         """
 
-    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+    def annotate(self, docs: Sequence[Doc], answers: Predictions, labels: Sequence[str]) -> None:
         """Write the answers to the Docs.
 
         docs (Sequence[Doc]): The Docs.
-        answers (Answers): Their answers.
+        answers (Predictions): Their answers.
         labels (Sequence[str]): The labels.
         """
 

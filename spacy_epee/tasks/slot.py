@@ -12,7 +12,7 @@ from .textcat.task import TextCat
 
 
 @dataclass
-class Part:
+class TaskSlot:
     """A task of a component.
 
     task (Task): What is predicted.
@@ -45,15 +45,15 @@ def TextCatTask(
     label_weights: Dict[str, float] = {},
     weight: float = 1.0,
     priority: int = 0,
-) -> Part:
+) -> TaskSlot:
     """Make a task of the component `epee` that classifies documents. The settings are those of `epee_textcat` and
     `epee_textcat_multilabel`, with `weight` and `priority`.
 
     exclusive (bool): Whether exactly one label is true, as for `epee_textcat`; if not, any number, from `threshold` on.
-    RETURNS (Part): The task.
+    RETURNS (TaskSlot): The task.
     """
     task = TextCat(exclusive=exclusive, label_weights=label_weights, reduce="mean" if exclusive else reduce)
-    return Part(task, exit, scorer, threshold, weight, priority)
+    return TaskSlot(task, exit, scorer, threshold, weight, priority)
 
 
 def RelationsTask(
@@ -67,11 +67,11 @@ def RelationsTask(
     label_weights: Dict[str, float] = {},
     weight: float = 1.0,
     priority: int = 0,
-) -> Part:
+) -> TaskSlot:
     """Make a task of the component `epee` that finds relations between entities. The settings are those of `epee_relations`,
     with `weight` and `priority`. Entities that are hidden are so for all tasks.
 
-    RETURNS (Part): The task.
+    RETURNS (TaskSlot): The task.
     """
     task = Relations(
         candidates=candidates,
@@ -80,7 +80,7 @@ def RelationsTask(
         reduce=reduce,
         hide_entities=hide_entities,
     )
-    return Part(task, exit, scorer, threshold, weight, priority)
+    return TaskSlot(task, exit, scorer, threshold, weight, priority)
 
 
 def EventsTask(
@@ -95,11 +95,11 @@ def EventsTask(
     label_weights: Dict[str, float] = {},
     weight: float = 1.0,
     priority: int = 0,
-) -> Part:
+) -> TaskSlot:
     """Make a task of the component `epee` that finds events. The settings are those of `epee_events`, with `weight` and
     `priority`.
 
-    RETURNS (Part): The task.
+    RETURNS (TaskSlot): The task.
     """
     task = Events(
         arguments=arguments,
@@ -109,4 +109,4 @@ def EventsTask(
         label_weights=label_weights,
         reduce=reduce,
     )
-    return Part(task, exit, scorer, threshold, weight, priority)
+    return TaskSlot(task, exit, scorer, threshold, weight, priority)

@@ -15,20 +15,20 @@ from .stepper import LayerState
 CALL, CALL_GPU = 32, 4096
 """What a call of a layer costs beside its wordpieces, in wordpieces (measured on 12 x 384 on a CPU: 20 to 40)."""
 
-REBUILD = 0.2
+REPACK_COST = 0.2
 """What making packs anew costs, in layers."""
 
 
-class Pack:
+class PaddedBatch:
     """Windows of about the same length on their way up together."""
 
-    def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray, others: Sequence["Part"] = ()):
+    def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray, others: Sequence["BatchPart"] = ()):
         """
         stepper (Runner): The trunk.
         windows (Windows): The windows of the batch.
         rows (ndarray): Which of them are in this pack.
-        others (Sequence[Part]): Where they are in other packs on the same layer: it goes on from there. Without any it is below
-            the first layer.
+        others (Sequence[BatchPart]): Where they are in other packs on the same layer: it goes on from there. Without any it is
+            below the first layer.
         """
         lengths = windows.lengths[rows]
         self.longest = int(lengths.max())
@@ -40,7 +40,7 @@ class Pack:
         self.rows = rows
         self.lengths = torch.from_numpy(lengths).to(device)
         if others:
-            self.state: LayerState = stepper.resume(self._states(others), others[0][0].state.layer, *inputs)
+            self.state: LayerState = stepper.restart_at(self._states(others), others[0][0].state.layer, *inputs)
         else:
             self.state = stepper.embed(*inputs)
         self.mask: Optional[Tensor] = None
@@ -67,7 +67,7 @@ class Pack:
             self.mask = None if self.mask is None else self.mask[index]
             self.state.keep(index)
 
-    def _states(self, others: Sequence["Part"]) -> Tensor:
+    def _states(self, others: Sequence["BatchPart"]) -> Tensor:
         """Where other packs are, with zeros as padding, (W', T, H)."""
         source = others[0][0].state.hidden
         states = source.new_zeros((len(self.rows), self.longest, source.shape[2]))
@@ -78,11 +78,11 @@ class Pack:
         return states
 
 
-Part = Tuple[Pack, numpy.ndarray, numpy.ndarray]
+BatchPart = Tuple[PaddedBatch, numpy.ndarray, numpy.ndarray]
 """A pack, places in another one, and the places of the same windows in this."""
 
 
-class Climb:
+class ActiveBatches:
     """Some windows of a batch climbing the trunk together."""
 
     def __init__(self, stepper: Runner, windows: Windows, rows: numpy.ndarray, wordpieces: int):
@@ -96,7 +96,7 @@ class Climb:
         self.windows = windows
         self.wordpieces = wordpieces
         self.call = CALL if stepper.device.type == "cpu" else CALL_GPU
-        self.packs = [Pack(stepper, windows, rows[members]) for members in self._plan(rows)]
+        self.packs = [PaddedBatch(stepper, windows, rows[members]) for members in self._plan(rows)]
 
     def _plan(self, rows: numpy.ndarray) -> List[numpy.ndarray]:
         """Which of some windows go into a pack together, as places in `rows`."""
@@ -109,7 +109,7 @@ class Climb:
 
     def states(self) -> List[Tensor]:
         """RETURNS (List[Tensor]): The states of each pack as heads should see them, (W', T, H)."""
-        return [self.stepper.read(members.state) for members in self.packs]
+        return [self.stepper.final_hidden(members.state) for members in self.packs]
 
     def keep(self, wanted: numpy.ndarray) -> None:
         """Drop the windows that nobody needs any more.
@@ -130,21 +130,21 @@ class Climb:
         now = sum(len(members) * members.longest + self.call for members in self.packs)
         then = sum(len(members) * int(lengths[members].max()) + self.call for members in planned)
         left = self.stepper.depth - self.packs[0].state.layer
-        if (now - then) * left > REBUILD * now:
+        if (now - then) * left > REPACK_COST * now:
             self.packs = list(self._move(rows, planned))
 
-    def _move(self, rows: numpy.ndarray, plan: List[numpy.ndarray]) -> Iterator[Pack]:
+    def _move(self, rows: numpy.ndarray, plan: List[numpy.ndarray]) -> Iterator[PaddedBatch]:
         """Windows in new packs, where they are. What has been moved is let go before the next is made."""
-        others: Dict[int, Pack] = dict(enumerate(self.packs))
+        others: Dict[int, PaddedBatch] = dict(enumerate(self.packs))
         self.packs = []
         sizes = numpy.array([len(other) for other in others.values()])
         owners, places = numpy.repeat(numpy.arange(len(sizes)), sizes), ranges(numpy.zeros_like(sizes), sizes)
         for members in plan:
-            parts: List[Part] = []
+            parts: List[BatchPart] = []
             for number in numpy.unique(owners[members]).tolist():
                 here = numpy.flatnonzero(owners[members] == number)
                 parts.append((others[number], here, places[members[here]]))
                 sizes[number] -= len(here)
                 if not sizes[number]:
                     del others[number]
-            yield Pack(self.stepper, self.windows, rows[members], parts)
+            yield PaddedBatch(self.stepper, self.windows, rows[members], parts)

@@ -141,7 +141,7 @@ class LayerStepper:
         """
         return self._embed({"input_ids": input_ids, "attention_mask": attention_mask})
 
-    def resume(self, hidden: Tensor, layer: int, *inputs: Tensor) -> LayerState:
+    def restart_at(self, hidden: Tensor, layer: int, *inputs: Tensor) -> LayerState:
         """Go on from states that have come up to a layer, in a batch of another shape.
 
         hidden (Tensor): The states, (W, T, H).
@@ -210,7 +210,7 @@ class LayerStepper:
         state.hidden = output[0] if isinstance(output, tuple) else output
         state.layer += 1
 
-    def read(self, state: LayerState) -> Tensor:
+    def final_hidden(self, state: LayerState) -> Tensor:
         """The states as a head should see them.
 
         state (LayerState): The batch.
@@ -225,7 +225,7 @@ class LayerStepper:
         vars(self).update(state)
         self._hollow = _hollow(self.model, self.layers)
 
-    def on(self, model: nn.Module) -> "LayerStepper":
+    def with_model(self, model: nn.Module) -> "LayerStepper":
         """The same for a copy of the model, without checking it again.
 
         model (PreTrainedModel): The copy, in any precision.
@@ -240,7 +240,7 @@ class LayerStepper:
         return other
 
     @torch.no_grad()
-    def distance(self, other: Any, padded: bool = True) -> float:
+    def relative_error(self, other: Any, padded: bool = True) -> float:
         """How far the last states of another stepper are from these, on a small input.
 
         other (Union[LayerStepper, OnnxStepper]): The other one, of the same kind of model.
@@ -255,7 +255,7 @@ class LayerStepper:
             state = stepper._embed(inputs)
             while state.layer < stepper.depth:
                 stepper.step(state)
-            read = stepper.read(state)
+            read = stepper.final_hidden(state)
             found.append(read[real.expand(read.shape[:2])])
         return float((found[0] - found[1]).norm() / found[0].norm())
 

@@ -18,7 +18,7 @@ from ..inputs.windows import Windower
 from ..runtimes.onnx.check import check_answers, check_graphs
 from ..runtimes.onnx.export import Precision as OnnxPrecision
 from ..runtimes.onnx.export import export_trunk
-from ..runtimes.onnx.graphs import Exported
+from ..runtimes.onnx.graphs import OnnxGraphs
 from ..runtimes.onnx.stepper import OnnxStepper
 from ..runtimes.torch_precision import PRECISIONS, Precision, in_precision
 from ..settings import check_number
@@ -57,7 +57,7 @@ class TrunkShim(HFShim, ScaledShim):
     settings: TrunkSettings
     blank: HFObjects
     """What there is before the backbone is loaded: the settings for its tokenizer and its configuration."""
-    exported: Optional[Exported] = None
+    exported: Optional[OnnxGraphs] = None
     """The backbone as ONNX graphs, if it was exported."""
     _stepper: Optional[LayerStepper] = None
     _runner: Optional[OnnxStepper] = None
@@ -196,7 +196,7 @@ class TrunkShim(HFShim, ScaledShim):
     @LOADING
     def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
         message = srsly.msgpack_loads(bytes_data)
-        exported = Exported.read(message["onnx"]) if "onnx" in message else None
+        exported = OnnxGraphs.read(message["onnx"]) if "onnx" in message else None
         if exported is not None:
             message = srsly.msgpack_loads(message["trunk"])
         if message["config"]:

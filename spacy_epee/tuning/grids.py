@@ -5,7 +5,7 @@ from typing import Callable, Dict, List, Optional
 import numpy
 from scipy.special import expit
 
-from ..engine.replay import Replay, Stored
+from ..engine.replay import CachedEvidence, Replay
 from ..exits.rules.base import ExitRule
 from ..exits.rules.composite import AnyOf
 from ..exits.rules.depth import FixedDepth
@@ -35,7 +35,7 @@ def rule_grids(
     chosen = numpy.ones(replay.n_units, dtype=bool) if units is None else units
     exits = len(replay.evidence)
 
-    def levels(read: Callable[[Stored], numpy.ndarray], settled: bool = False) -> List[float]:
+    def levels(read: Callable[[CachedEvidence], numpy.ndarray], settled: bool = False) -> List[float]:
         values = numpy.array([read(stored)[chosen] for stored in replay.views[:-1]]).ravel()
         values = values[numpy.isfinite(values)]  # the divergence at the first exit is not
         found = _quantiles(1 - values if settled else values, steps)

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy
 import tqdm
 
-from ..engine.replay import Replay, Simulation
+from ..engine.replay import Replay, ReplayResult
 from ..exits.risk_control import Certificate, certify, documents_needed
 from ..exits.rules.base import ExitRule
 from .grids import rule_grids
@@ -19,7 +19,7 @@ NEAR_SCORE = 0.002
 
 
 @dataclass
-class Trial:
+class Candidate:
     """What a setting does.
 
     name (str): The name of its rule.
@@ -44,18 +44,18 @@ class Trial:
 
 
 @dataclass
-class Trials:
+class Candidates:
     """What all settings do.
 
-    full (Trial): The full depth.
-    trials (List[Trial]): The others, S of them.
+    full (Candidate): The full depth.
+    trials (List[Candidate]): The others, S of them.
     differs (ndarray): Whose answers are not those of the full depth, (S, D) bool.
     first (ndarray): The documents that the settings were made from, (D,) bool.
     first_layers (ndarray): The mean layer over their wordpieces, (S,).
     """
 
-    full: Trial
-    trials: List[Trial]
+    full: Candidate
+    trials: List[Candidate]
     differs: numpy.ndarray
     first: numpy.ndarray
     first_layers: numpy.ndarray
@@ -64,30 +64,30 @@ class Trials:
         """RETURNS (List[Dict[str, Any]]): A row for each setting, the full depth first."""
         return [trial.row() for trial in (self.full, *self.trials)]
 
-    def front(self) -> List[Trial]:
-        """RETURNS (List[Trial]): The settings for which no other has a better score with as few layers by wordpieces, from few
-        layers to many (the Pareto front)."""
+    def front(self) -> List[Candidate]:
+        """RETURNS (List[Candidate]): The settings for which no other has a better score with as few layers by wordpieces, from
+        few layers to many (the Pareto front)."""
         everything = [*self.trials, self.full]
         places = pareto_front([trial.wordpiece_layers for trial in everything], [-trial.score for trial in everything])
         return [everything[place] for place in places]
 
-    def within_drop(self, max_drop: float) -> Trial:
+    def within_drop(self, max_drop: float) -> Candidate:
         """A fast setting that loses little.
 
         max_drop (float): By how much the score may be below that of the full depth, in its own unit. The search is among
             many, so on new documents it will be somewhat more.
-        RETURNS (Trial): Of those that are as fast as the fastest (see `NEAR`) the one with the fewest other answers than the
+        RETURNS (Candidate): Of those that are as fast as the fastest (see `NEAR`) the one with the fewest other answers than the
             full depth; of equals the fastest, of these the one with the best score.
         """
         floor = self.full.score - max_drop - 1e-9
         return _calmest([trial for trial in (self.full, *self.trials) if trial.score >= floor or trial is self.full])
 
-    def at_speedup(self, min_speedup: float) -> Trial:
+    def at_speedup(self, min_speedup: float) -> Candidate:
         """A good setting that is fast enough. To be better than the full depth counts for nothing: that is luck.
 
         min_speedup (float): The layers of the full depth over those of the setting, both over wordpieces.
-        RETURNS (Trial): Of those that are as good as the best (see `NEAR_SCORE`) the one with the fewest other answers than the
-            full depth; of equals the one with the best score, of these the one with the fewest layers.
+        RETURNS (Candidate): Of those that are as good as the best (see `NEAR_SCORE`) the one with the fewest other answers than
+            the full depth; of equals the one with the best score, of these the one with the fewest layers.
         RAISES ValueError: None is as fast as that.
         """
         depth = self.full.wordpiece_layers
@@ -102,7 +102,7 @@ class Trials:
         good = [trial for trial in fast if trial.score >= best]
         return min(good, key=lambda trial: (trial.disagreement, -trial.score, trial.wordpiece_layers))
 
-    def certified(self, max_disagreement: float, confidence: float = 0.9) -> Tuple[Trial, Certificate]:
+    def certified(self, max_disagreement: float, confidence: float = 0.9) -> Tuple[Candidate, Certificate]:
         """A fast setting that comes with a promise: on documents like these at most this share of answers is not that of
         the full depth, and with the stated confidence this is true.
 
@@ -118,8 +118,8 @@ class Trials:
 
         max_disagreement (float): The share of documents, above 0 and up to 1.
         confidence (float): How surely, above 0 and below 1.
-        RETURNS (Tuple[Trial, Certificate]): The setting, which is the full depth if no other keeps the promise, and the outcome
-            of the tests.
+        RETURNS (Tuple[Candidate, Certificate]): The setting, which is the full depth if no other keeps the promise, and the
+            outcome of the tests.
         RAISES ValueError: Too few documents for this promise.
         """
         second = ~self.first
@@ -137,14 +137,14 @@ class Trials:
         min_speedup: Optional[float] = None,
         max_disagreement: Optional[float] = None,
         confidence: float = 0.9,
-    ) -> Trial:
+    ) -> Candidate:
         """Choose by one wish.
 
         max_drop (Optional[float]): See `within_drop`.
         min_speedup (Optional[float]): See `at_speedup`.
         max_disagreement (Optional[float]): See `certified`.
         confidence (float): That of `max_disagreement`.
-        RETURNS (Trial): The setting.
+        RETURNS (Candidate): The setting.
         RAISES ValueError: Not exactly one wish, or one that cannot be met.
         """
         if sum(wish is not None for wish in (max_drop, min_speedup, max_disagreement)) != 1:
@@ -158,7 +158,7 @@ class Trials:
 
 def search(
     replay: Replay,
-    score: Callable[[Simulation], float],
+    score: Callable[[ReplayResult], float],
     *,
     docs: Optional[numpy.ndarray] = None,
     n_docs: Optional[int] = None,
@@ -167,11 +167,11 @@ def search(
     steps: int = 16,
     seed: int = 0,
     progress: bool = False,
-) -> Trials:
+) -> Candidates:
     """Try all exit rules.
 
     replay (Replay): The evidence of the dev documents.
-    score (Callable[[Simulation], float]): The score of the answers that a rule gives; more is better.
+    score (Callable[[ReplayResult], float]): The score of the answers that a rule gives; more is better.
     docs (Optional[ndarray]): The number of the document that each unit is of, (U,); None if the units are the documents. Give
         that of the patient where documents of a patient are not independent: what is promised is then about patients.
     n_docs (Optional[int]): How many documents there are, if the last ones may have no unit: those always agree.
@@ -181,7 +181,7 @@ def search(
     steps (int): How many values of each threshold are tried, if there are no grids.
     seed (int): The seed of the split into halves.
     progress (bool): Whether to show a progress bar.
-    RETURNS (Trials): The settings, and ways to choose.
+    RETURNS (Candidates): The settings, and ways to choose.
     RAISES ValueError: There are no documents.
     """
     if not replay.n_units:
@@ -197,7 +197,7 @@ def search(
     settings += [(name, rule) for name, grid in grids.items() for rule in grid]
     units = numpy.arange(replay.n_units)
     scores: Dict[bytes, float] = {}
-    trials: List[Trial] = []
+    trials: List[Candidate] = []
     differs = numpy.zeros((len(settings), n_docs), dtype=bool)
     first_layers = numpy.zeros(len(settings))
     for place, (name, rule) in enumerate(tqdm.tqdm(settings, desc="Settings", disable=not progress, leave=False)):
@@ -208,8 +208,8 @@ def search(
         differs[place, docs[replay.differs[found.exits, units]]] = True
         first_layers[place] = _mean(found.layers[chosen], wordpieces[chosen])
         layers, weighted = float(found.layers.mean()), _mean(found.layers, wordpieces)
-        trials.append(Trial(name, rule, layers, weighted, scores[key], float(differs[place].mean())))
-    return Trials(trials[0], trials[1:], differs[1:], first, first_layers[1:])
+        trials.append(Candidate(name, rule, layers, weighted, scores[key], float(differs[place].mean())))
+    return Candidates(trials[0], trials[1:], differs[1:], first, first_layers[1:])
 
 
 def first_half(n_docs: int, seed: int = 0) -> numpy.ndarray:
@@ -251,7 +251,7 @@ def pareto_front(first: Sequence[float], second: Sequence[float]) -> List[int]:
     return front
 
 
-def _calmest(trials: Sequence[Trial]) -> Trial:
+def _calmest(trials: Sequence[Candidate]) -> Candidate:
     """Of the settings that are about as fast as the fastest the one with the fewest other answers. A score can be kept by luck,
     as much being lost as gained; other answers cannot."""
     most = (1 + NEAR) * min(trial.wordpiece_layers for trial in trials) + 1e-9

@@ -8,22 +8,22 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
-from ..engine.replay import Replay, Simulation
+from ..engine.replay import Replay, ReplayResult
 from ..evaluation.sample import FEWEST
 from ..evaluation.spread import spread
-from ..evaluation.stored_outputs import Stored
+from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.timing import milliseconds, prepare
 from ..exits.coverage import flag, flag_threshold
 from ..exits.rules.base import ExitRule
 from ..model import get_exit_layers, is_initialized
-from .search import Trial, Trials, first_half, pareto_front, require_documents, search
+from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search
 
 SHOWN = 8
 """The most settings of the Pareto front that are shown and timed."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class TuningGoal:
     """What a user asks for: one of three, or nothing, to see what there is.
 
     max_drop (Optional[float]): By how many points the score may fall, of 100.
@@ -56,12 +56,12 @@ class Wish:
         return self.max_drop is None and self.min_speedup is None and self.max_disagreement is None
 
 
-class Tuning:
+class Tuner:
     """The search for a rule of a task.
 
-    stored (Stored): What all exits say about the documents.
+    stored (StoredOutputs): What all exits say about the documents.
     replay (Replay): The same as evidence, by the temperatures if there are any.
-    trials (Trials): What all settings do.
+    trials (Candidates): What all settings do.
     report (Dict[str, Any]): What was found, as plain values. Scores are shares of 1, and layers are those of wordpieces unless
         named otherwise.
     rule (Optional[ExitRule]): The chosen rule; None for the full depth. That of the component until one is chosen.
@@ -74,7 +74,7 @@ class Tuning:
         examples: Sequence[Example],
         task: Optional[str] = None,
         *,
-        wish: Wish = Wish(),
+        wish: TuningGoal = TuningGoal(),
         calibrate: Optional[bool] = None,
         missing_labels: bool = False,
         steps: int = 16,
@@ -88,7 +88,7 @@ class Tuning:
         component (EarlyExitTransformer): The component.
         examples (Sequence[Example]): Annotated documents that were not trained on.
         task (Optional[str]): The task; None if there is only one.
-        wish (Wish): What is asked for.
+        wish (TuningGoal): What is asked for.
         calibrate (Optional[bool]): Whether to fit temperatures; None does so if they help on documents that they were not fitted
             to, and False leaves those that are there.
         missing_labels (bool): Whether labels may be absent from the documents.
@@ -103,7 +103,7 @@ class Tuning:
             require_documents(len(examples), wish.max_disagreement, wish.confidence)
         self.nlp, self.component, self.wish, self.progress = nlp, component, wish, progress
         self.examples = list(examples)
-        self.stored = Stored(component, prepare(nlp, component, self.examples), task, fewest, nlp)
+        self.stored = StoredOutputs(component, prepare(nlp, component, self.examples), task, fewest, nlp)
         self.name = self.stored.name
         self.rule = component.exits[self.name]
         check_annotation(self.stored, missing_labels)
@@ -122,7 +122,7 @@ class Tuning:
         }
         self.replay: Replay = self.stored.replay()
         self.score = self.stored.scorer(self.replay)
-        self.trials: Trials = search(
+        self.trials: Candidates = search(
             self.replay,
             self.score,
             docs=self.stored.docs,
@@ -134,14 +134,14 @@ class Tuning:
         )
         front = self.trials.front()
         places = numpy.unique(numpy.linspace(0, len(front) - 1, SHOWN).round().astype(int))
-        self.shown: List[Trial] = [front[place] for place in places]
+        self.shown: List[Candidate] = [front[place] for place in places]
         self.report["settings"] = len(self.trials.trials)
         self.report["front_settings"] = len(front)
         self.report["full"] = self.row(self.trials.full)
         self.report["front"] = [self.row(trial) for trial in self.shown]
         self.report["curves"] = self._curves()
 
-    def row(self, trial: Trial) -> Dict[str, Any]:
+    def row(self, trial: Candidate) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""
         full = self.trials.full
         speedup = full.wordpiece_layers / max(trial.wordpiece_layers, 1e-9)
@@ -208,8 +208,8 @@ class Tuning:
             self.report["front"] = [self.row(trial) for trial in self.shown]
         return chosen.rule
 
-    def simulation(self) -> Simulation:
-        """RETURNS (Simulation): What the rule does, the chosen one or else that of the component."""
+    def simulation(self) -> ReplayResult:
+        """RETURNS (ReplayResult): What the rule does, the chosen one or else that of the component."""
         return self.replay.run(self.rule)
 
     def flag(self, coverage: float) -> float:
@@ -315,10 +315,10 @@ def check_component(component: EarlyExitTransformer, task: Optional[str]) -> Non
         )
 
 
-def check_annotation(stored: Stored, missing_labels: bool) -> None:
+def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
     """Refuse documents that say nothing about the task, or about some of its labels.
 
-    stored (Stored): The documents.
+    stored (StoredOutputs): The documents.
     missing_labels (bool): Whether labels may be absent.
     RAISES ValueError: They do not.
     """

@@ -12,7 +12,7 @@ from util import make_examples, make_nlp, make_texts
 
 from spacy_epee.benchmark.networks import load_network
 from spacy_epee.benchmark.targets import CONTESTANTS, choose
-from spacy_epee.benchmark.workspace import Unavailable, Workplace
+from spacy_epee.benchmark.workspace import Unavailable, Workspace
 from spacy_epee.cli import epee
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
@@ -38,33 +38,33 @@ def run(folder, *arguments, data="data.jsonl"):
 
 def answer(name, nlp, model, folder, texts, size):
     [component] = [pipe for _, pipe in nlp.pipeline]
-    contestant = CONTESTANTS[name](Workplace(str(model), component, folder))
-    contestant.prepare()
-    contestant.load()
-    return contestant.read(contestant.run(texts, size))
+    target = CONTESTANTS[name](Workspace(str(model), component, folder))
+    target.prepare()
+    target.load()
+    return target.read(target.run(texts, size))
 
 
 def test_benchmark_prints_and_saves_the_same(saved, tmp_path):
     names = [*OURS, "spacy-transformers", "torch"]
     output = tmp_path / "out" / "figures.json"
-    found = run(saved, "--contestants", ",".join(names), "--batch-sizes", "1,4", "--base", "torch", "--output", output)
+    found = run(saved, "--targets", ",".join(names), "--batch-sizes", "1,4", "--base", "torch", "--output", output)
     assert found.exit_code == 0, found.output
     report = json.loads(output.read_text())
-    assert report["documents"] == 13 and list(report["contestants"]) == names and report["base"] == "torch"
-    for own in report["contestants"].values():
+    assert report["documents"] == 13 and list(report["targets"]) == names and report["base"] == "torch"
+    for own in report["targets"].values():
         assert f"{100 * own['score']:.2f}" in found.output and f"{own['load_seconds']:.2f}" in found.output
         assert set(own["batches"]) == {"1", "4"}
         for timed in own["batches"].values():
             assert f"{timed['milliseconds']:.2f}" in found.output and f"{timed['speedup']:.2f}x" in found.output
             assert f"{timed['docs_per_second']:.1f}" in found.output
             assert timed["fastest"] <= timed["milliseconds"] <= timed["slowest"] and len(timed["rounds"]) == 2
-    assert all(timed["speedup"] == 1 for timed in report["contestants"]["torch"]["batches"].values())
+    assert all(timed["speedup"] == 1 for timed in report["targets"]["torch"]["batches"].values())
     for name in ("full", "torch"):
-        assert report["contestants"][name]["same_answers"] == 1
-    exits = report["contestants"]["exits"]
-    assert 1 < exits["fewer_layers"] <= 4 and "fewer_layers" not in report["contestants"]["full"]
+        assert report["targets"][name]["same_answers"] == 1
+    exits = report["targets"]["exits"]
+    assert 1 < exits["fewer_layers"] <= 4 and "fewer_layers" not in report["targets"]["full"]
     for size, timed in exits["batches"].items():
-        full = report["contestants"]["full"]["batches"][size]
+        full = report["targets"]["full"]["batches"][size]
         faster = numpy.median(numpy.divide(full["rounds"], timed["rounds"]))
         assert timed["realised"] == pytest.approx(faster / exits["fewer_layers"])
     machine = report["machine"]
@@ -75,9 +75,9 @@ def test_benchmark_prints_and_saves_the_same(saved, tmp_path):
 
 def test_benchmark_measures_memory_in_processes_of_their_own(saved, tmp_path):
     output = tmp_path / "figures.json"
-    found = run(saved, "--contestants", "full,exits", "--batch-sizes", "4", "--memory", "--output", output)
+    found = run(saved, "--targets", "full,exits", "--batch-sizes", "4", "--memory", "--output", output)
     assert found.exit_code == 0, found.output
-    measured = [own["memory_mb"] for own in json.loads(output.read_text())["contestants"].values()]
+    measured = [own["memory_mb"] for own in json.loads(output.read_text())["targets"].values()]
     if None in measured:
         pytest.skip("this system does not tell")
     assert all(0 <= value < 500 for value in measured) and "MB at the peak" in found.output
@@ -91,7 +91,7 @@ def test_benchmark_torch_answers_as_the_full_depth(backbone, tmp_path, multilabe
     nlp.to_disk(tmp_path / "model")
     texts = [*make_texts(20), ""]
     expected = answer("full", nlp, tmp_path / "model", tmp_path, texts, size)
-    assert not expected[-1].any() and len(nlp.pipeline[0][1].ask([nlp.make_doc(text) for text in texts]).windows) > 21
+    assert not expected[-1].any() and len(nlp.pipeline[0][1].make_instances([nlp.make_doc(text) for text in texts]).windows) > 21
     numpy.testing.assert_allclose(answer("torch", nlp, tmp_path / "model", tmp_path, texts, size), expected, atol=1e-4)
 
 
@@ -142,7 +142,7 @@ def test_benchmark_spacy_transformers_has_our_weights(backbone, tmp_path, multil
     texts = ["chest " * length for length in (3, 20, 25)]  # tokens of as many wordpieces: a mean of means is that of all
     found = answer("spacy-transformers", nlp, tmp_path / "model", tmp_path, texts, 8)
     network = load_network(pipe, tmp_path / "trunk")
-    windows = pipe.ask([nlp.make_doc(text) for text in texts]).windows
+    windows = pipe.make_instances([nlp.make_doc(text) for text in texts]).windows
     assert len(windows) == 3
     with torch.no_grad():
         hidden = [network.trunk(torch.from_numpy(ids)[None]).last_hidden_state[0, 1:-1] for ids in windows.ids]
@@ -152,22 +152,22 @@ def test_benchmark_spacy_transformers_has_our_weights(backbone, tmp_path, multil
 
 
 @pytest.mark.parametrize(
-    "missing,contestant,extra",
+    "missing,target,extra",
     [
         ("onnx", "onnx", "onnx"),
         ("onnxruntime", "onnx-int8", "onnx"),
         ("openvino", "openvino", "bench"),
     ],
 )
-def test_benchmark_goes_on_without_a_package(saved, tmp_path, monkeypatch, missing, contestant, extra):
+def test_benchmark_goes_on_without_a_package(saved, tmp_path, monkeypatch, missing, target, extra):
     for name in ("onnx", "onnxruntime", "openvino"):
         monkeypatch.setitem(sys.modules, name, None if name == missing else sys)
-    found = run(saved, "--contestants", f"full,{contestant}", "--batch-sizes", "4", "--output", tmp_path / "figures.json")
+    found = run(saved, "--targets", f"full,{target}", "--batch-sizes", "4", "--output", tmp_path / "figures.json")
     assert found.exit_code == 0, found.output
     report = json.loads((tmp_path / "figures.json").read_text())
-    assert list(report["contestants"]) == ["full"] and f"spacy_epee[{extra}]" in report["skipped"][contestant]
+    assert list(report["targets"]) == ["full"] and f"spacy_epee[{extra}]" in report["skipped"][target]
     shown = " ".join(found.output.split())
-    assert f"Without {contestant}" in shown and f"spacy_epee[{extra}]" in shown
+    assert f"Without {target}" in shown and f"spacy_epee[{extra}]" in shown
 
 
 def test_benchmark_goes_on_without_a_compiler(saved, tmp_path, monkeypatch):
@@ -175,7 +175,7 @@ def test_benchmark_goes_on_without_a_compiler(saved, tmp_path, monkeypatch):
         raise RuntimeError("no working C++ compiler")
 
     monkeypatch.setattr("torch.compile", lambda *args, **kwargs: refuse)
-    found = run(saved, "--contestants", "full", "--compiled", "--batch-sizes", "4")
+    found = run(saved, "--targets", "full", "--compiled", "--batch-sizes", "4")
     assert found.exit_code == 0, found.output
     assert "no working C++ compiler" in " ".join(found.output.split())
 
@@ -188,18 +188,18 @@ def test_benchmark_goes_on_without_who_fails(saved, monkeypatch):
             raise RuntimeError(f"cannot read {text}")
 
     monkeypatch.setattr("spacy_epee.benchmark.targets.Torch.run", refuse)
-    found = run(saved, "--contestants", "full,torch", "--batch-sizes", "4")
+    found = run(saved, "--targets", "full,torch", "--batch-sizes", "4")
     assert found.exit_code == 0, found.output
     assert "Without torch: it cannot answer these documents (RuntimeError)" in " ".join(found.output.split())
     assert text not in found.output
-    found = run(saved, "--contestants", "full,torch", "--batch-sizes", "4", "--base", "torch")
+    found = run(saved, "--targets", "full,torch", "--batch-sizes", "4", "--base", "torch")
     assert found.exit_code == 1 and "which cannot take part: it cannot answer" in " ".join(found.output.split())
 
 
 def test_benchmark_without_a_rule(backbone, tmp_path):
     nlp = make_nlp(backbone, LABELS)
     with pytest.raises(Unavailable, match="no exit rule"):
-        CONTESTANTS["exits"](Workplace("", nlp.pipeline[0][1], tmp_path)).prepare()
+        CONTESTANTS["exits"](Workspace("", nlp.pipeline[0][1], tmp_path)).prepare()
 
 
 def test_benchmark_compiles_only_when_asked():
@@ -211,8 +211,8 @@ def test_benchmark_compiles_only_when_asked():
 @pytest.mark.parametrize(
     "arguments,problem",
     [
-        (["--contestants", "full,tensorflow"], "'tensorflow'; give some of full, exits"),
-        (["--contestants", "full", "--base", "torch"], "--base is 'torch'"),
+        (["--targets", "full,tensorflow"], "'tensorflow'; give some of full, exits"),
+        (["--targets", "full", "--base", "torch"], "--base is 'torch'"),
         (["--batch-sizes", "0"], "--batch-sizes"),
         (["--component", "other"], "--component"),
     ],
@@ -227,17 +227,17 @@ def test_benchmark_refuses_other_tasks(backbone, tmp_path):
 
     make_relations_nlp(backbone).to_disk(tmp_path / "model")
     (tmp_path / "data.jsonl").write_text('{"text": "a"}\n')
-    found = run(tmp_path, "--contestants", "full")
+    found = run(tmp_path, "--targets", "full")
     assert found.exit_code == 1 and "only text classifiers" in " ".join(found.output.split())
 
 
 def test_benchmark_by_another_rule_on_some_documents(saved, tmp_path):
     output = tmp_path / "figures.json"
-    arguments = ["--contestants", "full,exits", "--batch-sizes", "4", "--rule", "FixedDepth(1)", "--limit", "9"]
+    arguments = ["--targets", "full,exits", "--batch-sizes", "4", "--rule", "FixedDepth(1)", "--limit", "9"]
     found = run(saved, *arguments, "--memory", "--output", output)
     assert found.exit_code == 0, found.output
     report = json.loads(output.read_text())
-    exits = report["contestants"]["exits"]
+    exits = report["targets"]["exits"]
     assert exits["fewer_layers"] == 4 and report["documents"] == 9
     assert report["left_out"] == LABELS and exits["score"] is None  # none of them is in five of nine documents
     assert "are left out of the score" in " ".join(found.output.split())
@@ -245,9 +245,9 @@ def test_benchmark_by_another_rule_on_some_documents(saved, tmp_path):
 
 def test_benchmark_compares_scores_with_the_base(saved, tmp_path):
     output = tmp_path / "figures.json"
-    found = run(saved, "--contestants", "full,exits", "--batch-sizes", "4", "--output", output)
+    found = run(saved, "--targets", "full,exits", "--batch-sizes", "4", "--output", output)
     assert found.exit_code == 0, found.output
-    full, exits = json.loads(output.read_text())["contestants"].values()
+    full, exits = json.loads(output.read_text())["targets"].values()
     assert full["difference"] == full["spread"] == 0
     assert exits["difference"] == pytest.approx(exits["score"] - full["score"]) and exits["spread"] >= 0
     assert f"{100 * exits['difference']:+.2f} ± {100 * exits['spread']:.2f}" in found.output

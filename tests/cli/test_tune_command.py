@@ -279,7 +279,7 @@ def test_scores_are_those_of_the_scorer(kind, backbone):
     from relations_util import make_example as make_relation
     from relations_util import make_relations_nlp
 
-    from spacy_epee.evaluation.stored_outputs import Stored
+    from spacy_epee.evaluation.stored_outputs import StoredOutputs
     from spacy_epee.exits.rules.depth import FixedDepth
     from spacy_epee.exits.rules.thresholds import Entropy
 
@@ -298,7 +298,7 @@ def test_scores_are_those_of_the_scorer(kind, backbone):
         nlp = make_nlp(backbone, LABELS, kind == "several", spread=3.0)
         examples = make_examples(nlp, LABELS, kind == "several")
     pipe = nlp.get_pipe(nlp.pipe_names[0])
-    stored = Stored(pipe, examples)
+    stored = StoredOutputs(pipe, examples)
     replay = stored.replay()
     score = stored.scorer(replay)
     for rule in (None, FixedDepth(1), FixedDepth(2), Entropy(0.5), Entropy(0.8)):

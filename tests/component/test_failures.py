@@ -16,7 +16,7 @@ from spacy.tokens import Doc
 from thinc.api import Adam
 from util import SENTENCES, make_examples, make_nlp, make_texts
 
-from spacy_epee.evaluation.stored_outputs import Stored
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.inputs.windows import NotFinite
 from spacy_epee.model import get_heads, get_stepper, get_trunk_shim
 
@@ -171,7 +171,7 @@ def test_answers_that_are_no_numbers_are_refused_by_what_tunes(backbone):
     examples = make_examples(nlp, nlp.get_pipe("epee_textcat").labels)
     spoil(nlp, "heads", float("nan"))
     with pytest.raises(NotFinite, match="epee_textcat"):
-        Stored(nlp.get_pipe("epee_textcat"), examples)
+        StoredOutputs(nlp.get_pipe("epee_textcat"), examples)
     with pytest.raises(NotFinite, match="epee_textcat"), numpy.errstate(all="ignore"):
         nlp.evaluate(examples)
 

@@ -21,7 +21,7 @@ from spacy_epee.settings import check_number  # noqa: E402
 from spacy_epee.tasks.base import check_settings  # noqa: E402
 from spacy_epee.tasks.events.head import EventHead  # noqa: E402
 from spacy_epee.tasks.relations.head import PairHead  # noqa: E402
-from spacy_epee.tasks.slot import Part  # noqa: E402
+from spacy_epee.tasks.slot import TaskSlot  # noqa: E402
 from spacy_epee.training.losses import JointLoss  # noqa: E402
 from spacy_epee.trunk.transformer import TransformerTrunk  # noqa: E402
 
@@ -43,8 +43,8 @@ BAD = [math.nan, math.inf, -math.inf, -1]
         (lambda value: PooledHead(lr_scale=value), "model.head.lr_scale"),
         (lambda value: JointLoss(temperature=value), "loss.temperature"),
         (lambda value: JointLoss(self_distillation=value), "loss.self_distillation"),
-        (lambda value: Part(None, None, None, threshold=value), "threshold"),
-        (lambda value: Part(None, None, None, weight=value), "weight"),
+        (lambda value: TaskSlot(None, None, None, threshold=value), "threshold"),
+        (lambda value: TaskSlot(None, None, None, weight=value), "weight"),
         (lambda value: check_settings("max", {"A": value}), "label_weights"),
     ],
 )

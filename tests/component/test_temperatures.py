@@ -15,7 +15,7 @@ from relations_util import make_example as make_relation_example
 from relations_util import make_relations_nlp
 from util import SENTENCES, make_examples, make_nlp, make_texts
 
-from spacy_epee.evaluation.stored_outputs import Stored
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.exits import rules
 from spacy_epee.exits.evidence import Evidence, scale
 from spacy_epee.model import get_exit_layers
@@ -90,7 +90,7 @@ def test_temperatures_simulation_equals_the_loop(hot, rule):
     _, pipe, examples = hot
     docs = [eg.predicted for eg in examples]
     live = pipe.answer(docs, rule)
-    stored = Stored(pipe, examples)
+    stored = StoredOutputs(pipe, examples)
     found = stored.replay().run(rule)
     ran = live.layers > 0
     assert found.layers.tolist() == live.layers[ran].tolist()

@@ -15,11 +15,11 @@ from transformers import AutoModel, AutoTokenizer
 from util import DEPTH, SENTENCES, make_nlp, make_texts
 
 from spacy_epee.engine.results import DEPTH as REACHED_DEPTH
-from spacy_epee.engine.results import Answers
+from spacy_epee.engine.results import Predictions
 from spacy_epee.exits.evidence import Evidence
 from spacy_epee.inputs.instances import whole_docs
 from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
-from spacy_epee.trunk.batch import Climb, Pack
+from spacy_epee.trunk.batch import ActiveBatches, PaddedBatch
 
 LABELS = ("ACUTE", "STABLE", "HISTORY", "FAMILY", "PLAN")
 
@@ -101,17 +101,17 @@ def make_docs(nlp, texts: Sequence[str]) -> List[Doc]:
     return [nlp.make_doc(text) for text in texts]
 
 
-def answer(nlp, pipe, rule, texts: Sequence[str], size: int) -> Answers:
+def answer(nlp, pipe, rule, texts: Sequence[str], size: int) -> Predictions:
     """Answer batches of a size and put them together."""
     items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
-    answers = Answers.empty(items, len(pipe.labels), DEPTH, pipe.task.reading(pipe.cfg["threshold"]))
+    answers = Predictions.empty(items, len(pipe.labels), DEPTH, pipe.task.reading(pipe.cfg["threshold"]))
     for start in range(0, len(texts), size):
         part = texts[start : start + size]
         place(answers, range(start, start + len(part)), pipe.answer(make_docs(nlp, part), rule))
     return answers
 
 
-def place(answers: Answers, units: Sequence[int], others: Answers) -> None:
+def place(answers: Predictions, units: Sequence[int], others: Predictions) -> None:
     """Take over the answers of some units."""
     for name in ("logits", "probabilities", "layers", "entropy"):
         getattr(answers, name)[list(units)] = getattr(others, name)
@@ -120,12 +120,12 @@ def place(answers: Answers, units: Sequence[int], others: Answers) -> None:
 
 
 @lru_cache(maxsize=None)
-def alone(nlp, pipe, rule: str) -> Answers:
+def alone(nlp, pipe, rule: str) -> Predictions:
     """The answers one by one."""
     return answer(nlp, pipe, make_rule(rule), notes(), 1)
 
 
-def assert_same(found: Answers, expected: Answers, order: Sequence[int]) -> None:
+def assert_same(found: Predictions, expected: Predictions, order: Sequence[int]) -> None:
     rows = list(order)
     assert found.layers.tolist() == expected.layers[rows].tolist()
     assert found.reasons == [expected.reasons[i] for i in rows]
@@ -443,13 +443,13 @@ def test_loop_lets_go_of_packs_while_it_makes_new_ones(get_pipe, monkeypatch):
     nlp, pipe = get_pipe("exclusive")
     texts = [" ".join(["fever"] * count) for count in (3, 4, 3, 30, 31, 33, 90, 92, 95)]
     items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
-    climb = Climb(get_stepper(pipe.model), items.windows, numpy.arange(len(items.windows)), 2048)
+    climb = ActiveBatches(get_stepper(pipe.model), items.windows, numpy.arange(len(items.windows)), 2048)
     climb.step()
     olds = [(weakref.ref(pack), len(pack)) for pack in climb.packs]
     sources = []
-    states = Pack._states
+    states = PaddedBatch._states
     monkeypatch.setattr(
-        Pack, "_states", lambda pack, others: sources.append(sum(n for old, n in olds if old())) or states(pack, others)
+        PaddedBatch, "_states", lambda pack, others: sources.append(sum(n for old, n in olds if old())) or states(pack, others)
     )
     rows = numpy.arange(len(items.windows))
     moved = list(climb._move(rows, [numpy.array([number]) for number in numpy.argsort(items.windows.lengths)]))
@@ -469,8 +469,8 @@ def test_loop_joins_packs_that_became_small(backbones, family):
     stay = numpy.array([True, False, False] * 3)
     stepper, heads = get_stepper(pipe.model), get_heads(pipe.model)[0]
     items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
-    question = heads.prepare(items, stepper.device)
-    climb = Climb(stepper, items.windows, numpy.arange(len(items.windows)), 2048)
+    inputs = heads.prepare(items, stepper.device)
+    climb = ActiveBatches(stepper, items.windows, numpy.arange(len(items.windows)), 2048)
     climb.call = 200
     climb.step()
     calls = len(climb.packs)
@@ -479,7 +479,7 @@ def test_loop_joins_packs_that_became_small(backbones, family):
     assert {members.state.layer for members in climb.packs} == {1}
     for exit in range(1, DEPTH):
         climb.step()
-        logits, _ = heads(exit, climb.packs, climb.states(), question, numpy.flatnonzero(stay))
+        logits, _ = heads(exit, climb.packs, climb.states(), inputs, numpy.flatnonzero(stay))
         numpy.testing.assert_allclose(logits, every_exit(nlp, pipe, texts)[exit, stay], rtol=1e-4, atol=1e-4)
 
 
@@ -489,17 +489,17 @@ def test_loop_trims_padding_of_those_that_left(get_pipe):
     texts = [" ".join(["fever"] * count) for count in (4, 4, 8)]
     items = whole_docs(get_windows(pipe.model, make_docs(nlp, texts)))
     heads = get_heads(pipe.model)[0]
-    climb = Climb(get_stepper(pipe.model), items.windows, numpy.arange(len(items.windows)), 2048)
+    climb = ActiveBatches(get_stepper(pipe.model), items.windows, numpy.arange(len(items.windows)), 2048)
     climb.call = 10_000
-    climb.packs = [Pack(climb.stepper, items.windows, members) for members in climb._plan(numpy.arange(3))]
+    climb.packs = [PaddedBatch(climb.stepper, items.windows, members) for members in climb._plan(numpy.arange(3))]
     climb.call, longest = 0, climb.packs[0].longest
     climb.step()
     climb.keep(numpy.array([True, True, False]))
     assert [len(members) for members in climb.packs] == [2]
     assert climb.packs[0].state.hidden.shape[1] == climb.packs[0].longest < longest
     climb.step()
-    question = heads.prepare(items, torch.device("cpu"))
-    logits, _ = heads(1, climb.packs, climb.states(), question, numpy.array([0, 1]))
+    inputs = heads.prepare(items, torch.device("cpu"))
+    logits, _ = heads(1, climb.packs, climb.states(), inputs, numpy.array([0, 1]))
     numpy.testing.assert_allclose(logits, every_exit(nlp, pipe, texts)[1, :2], rtol=1e-4, atol=1e-4)
 
 

@@ -5,7 +5,7 @@ import pytest
 from util import make_examples, make_nlp
 
 from spacy_epee.evaluation.scoring import Scoring, describe_main, differing_docs
-from spacy_epee.evaluation.stored_outputs import Stored
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.exits.rules.depth import FixedDepth
 from spacy_epee.exits.rules.thresholds import Entropy
 
@@ -48,7 +48,7 @@ def make(kind, backbone):
 def test_scores_of_parts_are_those_of_the_simulation_too(kind, backbone):
     """The scorer and the quick counting agree, on all documents and on any part of them."""
     pipe, task, examples = make(kind, backbone)
-    scoring, stored = Scoring(pipe, examples, task), Stored(pipe, examples, task)
+    scoring, stored = Scoring(pipe, examples, task), StoredOutputs(pipe, examples, task)
     replay = stored.replay()
     score = stored.scorer(replay)
     assert scoring.annotated and stored.describe() == describe_main(pipe, scoring.name)
@@ -78,7 +78,7 @@ def test_what_is_the_same_has_no_spread_and_no_other_answers(kind, backbone):
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_answers_are_those_that_the_search_counts(kind, backbone):
     pipe, task, examples = make(kind, backbone)
-    stored = Stored(pipe, examples, task)
+    stored = StoredOutputs(pipe, examples, task)
     replay = stored.replay()
     docs = [eg.predicted for eg in examples]
     expected = numpy.zeros(len(examples), dtype=bool)
@@ -125,7 +125,7 @@ def test_labels_in_few_documents_do_not_count_in_the_mean(kind, backbone):
     assert scoring.main(answered) == pytest.approx(numpy.mean([figure(scores[name][label]) for label in ("ACUTE", "STABLE")]))
     assert scoring.main(answered) != whole.main(answered)
     assert scoring.describe(scores).endswith("of 2 of 3 labels")
-    stored = Stored(pipe, examples, fewest=3)
+    stored = StoredOutputs(pipe, examples, fewest=3)
     replay = stored.replay()
     assert stored.scorer(replay)(replay.run(None)) == pytest.approx(scoring.main(answered), abs=1e-6)
     assert stored.describe() == scoring.describe(scores)

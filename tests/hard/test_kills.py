@@ -115,7 +115,7 @@ def test_export(folder, saves):
 def test_convert(target, tmp_path):
     rows = [{"id": str(number), "text": text} for number, text in enumerate(make_texts(60, seed=1))]
     for row in rows:
-        row["entities"] = [{"start": 0, "end": len(word), "label": "Part"} for word in row["text"].split()[:1]]
+        row["entities"] = [{"start": 0, "end": len(word), "label": "TaskSlot"} for word in row["text"].split()[:1]]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     path = tmp_path / target
     command = ["convert", tmp_path / "in.jsonl", path, *(["--to", "brat"] if target == "brat" else [])]

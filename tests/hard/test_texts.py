@@ -13,7 +13,7 @@ from threads_util import KINDS, make_pipeline, rounded
 from util import SENTENCES
 
 TEXTS = 10_000
-TOGETHER = 64
+PREFETCH_DOCS = 64
 
 pytestmark = pytest.mark.hard
 
@@ -62,7 +62,7 @@ def test_hostile_texts_are_answered_together_as_alone(kind):
     texts = list(make_texts(TEXTS))
     alone = random.Random(1)
     count = 0
-    for text, doc in zip(texts, nlp.pipe(texts, batch_size=TOGETHER)):
+    for text, doc in zip(texts, nlp.pipe(texts, batch_size=PREFETCH_DOCS)):
         count += 1
         assert doc.text == text
         answer = answer_of(doc)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_epee.heads.pooled import PooledHeads
-from spacy_epee.inputs.instances import Items
+from spacy_epee.inputs.instances import Instances
 from spacy_epee.inputs.windows import Windows
 from spacy_epee.trunk.shims import ScaledShim
 
@@ -42,7 +42,7 @@ def test_pooled_answers_are_those_of_torch(pooling, owners, learned, standardize
     lengths = rng.integers(3, 9, len(owners))
     windows = Windows([numpy.zeros(n, int) for n in lengths], numpy.array(owners), numpy.zeros(len(owners), int), [()] * 5, 1, 1)
     docs = numpy.arange(5)
-    items = Items(windows, windows.docs, docs, docs)
+    items = Instances(windows, windows.docs, docs, docs)
     heads = PooledHeads(
         width=WIDTH, exits=EXITS, labels=3, pooling=pooling, dropout=0.1, learned_exit=learned, standardize=standardize
     ).eval()
@@ -51,21 +51,21 @@ def test_pooled_answers_are_those_of_torch(pooling, owners, learned, standardize
         heads.standardize.scale.fill_(3.0)
     packs, states = make_packs(lengths, rng)
     units = items.live[: max(1, len(items.live) - 1)]  # windows of another unit are there for another task
-    question = heads.prepare(items, torch.device("cpu"))
+    inputs = heads.prepare(items, torch.device("cpu"))
     for exit in range(EXITS):
-        for one, other in zip(heads.answer(exit, packs, states, question, units), heads(exit, packs, states, question, units)):
+        for one, other in zip(heads.answer(exit, packs, states, inputs, units), heads(exit, packs, states, inputs, units)):
             numpy.testing.assert_allclose(one, other.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_pooled_answers_of_halves_go_by_torch():
     heads = PooledHeads(width=WIDTH, exits=1, labels=2, pooling="mean", dropout=0.0, learned_exit=False).eval()
     windows = Windows([numpy.zeros(4, int)], numpy.zeros(1, int), numpy.zeros(1, int), [()], 1, 1)
-    items = Items(windows, windows.docs, numpy.arange(1), numpy.arange(1))
+    items = Instances(windows, windows.docs, numpy.arange(1), numpy.arange(1))
     pack = SimpleNamespace(rows=numpy.arange(1), lengths=torch.tensor([4]), mask=None)
     states = torch.randn(1, 4, WIDTH)
     with torch.inference_mode():
-        question = heads.prepare(items, torch.device("cpu"))
-        half, full = (heads.answer(0, [pack], [own], question, items.live)[0] for own in (states.bfloat16(), states))
+        inputs = heads.prepare(items, torch.device("cpu"))
+        half, full = (heads.answer(0, [pack], [own], inputs, items.live)[0] for own in (states.bfloat16(), states))
     assert half.dtype == numpy.float32
     numpy.testing.assert_allclose(half, full, atol=0.05)
 
@@ -78,14 +78,14 @@ def test_pooled_answers_follow_the_weights(change):
     heads = PooledHeads(width=WIDTH, exits=1, labels=2, pooling="mean", dropout=0.0, learned_exit=False).eval()
     shim = ScaledShim(heads)
     windows = Windows([numpy.zeros(4, int)], numpy.zeros(1, int), numpy.zeros(1, int), [()], 1, 1)
-    items = Items(windows, windows.docs, numpy.arange(1), numpy.arange(1))
+    items = Instances(windows, windows.docs, numpy.arange(1), numpy.arange(1))
     pack = SimpleNamespace(rows=numpy.arange(1), lengths=torch.tensor([4]), mask=None)
     states = torch.randn(1, 4, WIDTH)
 
     def look():
         with torch.inference_mode():
-            question = heads.prepare(items, torch.device("cpu"))
-            return heads.answer(0, [pack], [states], question, items.live)[0]
+            inputs = heads.prepare(items, torch.device("cpu"))
+            return heads.answer(0, [pack], [states], inputs, items.live)[0]
 
     def step(key, weights, gradient, lr_scale):
         if change == "optimizer in place":

@@ -4,7 +4,7 @@ import numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_epee.inputs.instances import Items, whole_docs
+from spacy_epee.inputs.instances import Instances, whole_docs
 from spacy_epee.inputs.windows import Windows
 
 
@@ -34,7 +34,7 @@ def test_items_of_units(data):
     units = numpy.repeat(numpy.arange(len(counts)), counts)
     docs = numpy.array(data.draw(st.lists(st.integers(0, 3), min_size=len(counts), max_size=len(counts))))
     windows = make_windows(sorted(docs), [4] * len(counts), 4)
-    items = Items(windows, numpy.arange(len(counts)), docs, units)
+    items = Instances(windows, numpy.arange(len(counts)), docs, units)
     chosen = numpy.array(sorted(data.draw(st.sets(st.integers(0, len(counts) - 1)))), dtype=int)
     assert items.of_units(chosen).tolist() == [i for i, unit in enumerate(units) if unit in chosen]
     assert items.counts.tolist() == counts
@@ -43,5 +43,5 @@ def test_items_of_units(data):
 
 
 def test_items_leave_windows_without_a_unit_out():
-    items = Items(make_windows([0, 0, 1], [5, 6, 7], 2), numpy.array([-1, 0, 1]), numpy.array([0, 1]), numpy.array([0, 0, 1]))
+    items = Instances(make_windows([0, 0, 1], [5, 6, 7], 2), numpy.array([-1, 0, 1]), numpy.array([0, 1]), numpy.array([0, 0, 1]))
     assert items.lengths.tolist() == [6, 7] and not items.one_each

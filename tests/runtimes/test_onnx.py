@@ -20,7 +20,7 @@ import onnx  # noqa: E402
 from spacy_epee.exits.rules.patience import EntropyPatience  # noqa: E402
 from spacy_epee.runtimes.onnx import stepper as onnx_stepper  # noqa: E402
 from spacy_epee.runtimes.onnx.export import export_trunk  # noqa: E402
-from spacy_epee.runtimes.onnx.graphs import FORMAT, Exported, require  # noqa: E402
+from spacy_epee.runtimes.onnx.graphs import FORMAT, OnnxGraphs, require  # noqa: E402
 from spacy_epee.runtimes.onnx.stepper import OnnxStepper  # noqa: E402
 from spacy_epee.trunk.stepper import LayerStepper  # noqa: E402
 from spacy_epee.trunk.transformer import TrunkShim  # noqa: E402
@@ -43,7 +43,7 @@ def climb(stepper, leave=True, padded=True):
                 rows = torch.tensor([0, 2, 5])
                 state.keep(rows)
                 real = real[rows]
-            found.append(stepper.read(state)[real].numpy())
+            found.append(stepper.final_hidden(state)[real].numpy())
     return found
 
 
@@ -231,7 +231,7 @@ def test_another_format_is_refused_and_auto_goes_on_in_torch(exported):
 
 
 def test_graphs_saved_in_another_format_are_read_as_such():
-    found = Exported.read({"format": FORMAT - 1, "precision": "int8", "graphs": [b"", b""]})
+    found = OnnxGraphs.read({"format": FORMAT - 1, "precision": "int8", "graphs": [b"", b""]})
     assert found.format == FORMAT - 1 and found.stack == b""
 
 

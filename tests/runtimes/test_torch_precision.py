@@ -38,7 +38,7 @@ def test_states_in_bf16_are_near(backbones, family, bf16):
     found = in_precision(stepper, "bf16")
     assert next(found.layers[0].parameters()).dtype == torch.bfloat16
     assert next(stepper.layers[0].parameters()).dtype == torch.float32
-    assert 0 < stepper.distance(found) < 0.05
+    assert 0 < stepper.relative_error(found) < 0.05
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"gpt2"}))
@@ -46,7 +46,7 @@ def test_states_in_int8_are_near(backbones, family):
     stepper = stepper_of(backbones(family))
     found = in_precision(stepper, "int8")
     assert not any(isinstance(part, torch.nn.Linear) for layer in found.layers for part in layer.modules())
-    assert 0 < stepper.distance(found) < 0.2
+    assert 0 < stepper.relative_error(found) < 0.2
 
 
 def test_int8_without_linear_modules_is_refused(backbones):
@@ -84,7 +84,7 @@ def test_auto_takes_bf16_only_if_states_stay_near(backbone, bf16, monkeypatch):
         warnings.simplefilter("error")
         assert in_precision(stepper, "auto") is not stepper
     for far in (0.5, float("nan")):
-        monkeypatch.setattr(type(stepper), "distance", lambda self, other, far=far: far)
+        monkeypatch.setattr(type(stepper), "relative_error", lambda self, other, far=far: far)
         with pytest.warns(UserWarning, match="off"):
             assert in_precision(stepper, "auto") is stepper
 

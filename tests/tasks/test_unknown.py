@@ -14,7 +14,7 @@ from spacy.training import Example
 from util import SENTENCES, make_nlp
 
 from spacy_epee.evaluation.compare import compare
-from spacy_epee.evaluation.stored_outputs import Stored
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.evaluation.timing import prepare
 from spacy_epee.tasks.unknown import UNKNOWN
 
@@ -38,7 +38,7 @@ def answers_as_truths(nlp, count, extra=None):
 def tuned_score(nlp, examples):
     """The main score at full depth, as `tune` has it."""
     pipe = nlp.get_pipe(nlp.pipe_names[-1])
-    stored = Stored(pipe, prepare(nlp, pipe, examples), nlp=nlp)
+    stored = StoredOutputs(pipe, prepare(nlp, pipe, examples), nlp=nlp)
     replay = stored.replay()
     return stored.scorer(replay)(replay.run(None))
 
@@ -157,5 +157,5 @@ def test_unknown_labels_say_nothing_to_temperatures(nlp):
     examples = answers_as_truths(nlp, 6, {"derma": 1.0})
     pipe = nlp.get_pipe("epee_textcat")
     with pytest.warns(UserWarning, match="labels that .* does not know"):
-        found = Stored(pipe, [Example(nlp(eg.text), eg.reference) for eg in examples])
+        found = StoredOutputs(pipe, [Example(nlp(eg.text), eg.reference) for eg in examples])
     assert found.given[:6].all() and not found.given[6:].any() and numpy.isfinite(found.fit()).all()

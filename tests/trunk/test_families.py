@@ -14,8 +14,8 @@ from torch import nn
 from util import DEPTH, SENTENCES, make_model, make_tokenizer
 
 from spacy_epee.engine.loop import TaskRun, run_exits
-from spacy_epee.engine.results import Answers
-from spacy_epee.exits.evidence import Reading
+from spacy_epee.engine.results import Predictions
+from spacy_epee.exits.evidence import EvidenceBuilder
 from spacy_epee.exits.rules.depth import FixedDepth
 from spacy_epee.heads.pooled import PooledHeads
 from spacy_epee.inputs.instances import whole_docs
@@ -105,7 +105,7 @@ def assert_steps_right(stepper):
     stepper.step(state)
     state.keep(torch.tensor([0, 2]))
     stepper.step(state)
-    torch.testing.assert_close(stepper.read(state), expected)
+    torch.testing.assert_close(stepper.final_hidden(state), expected)
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +198,7 @@ def test_families_need_no_padding_wordpiece(padding):
     for _ in stepper.layers:
         stepper.step(state)
     alone = model(ids[1:, :2]).last_hidden_state
-    torch.testing.assert_close(stepper.read(state)[1:, :2], alone, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(stepper.final_hidden(state)[1:, :2], alone, rtol=1e-5, atol=1e-5)
 
 
 def test_families_of_decoders_keep_no_cache():
@@ -220,7 +220,7 @@ def test_families_causal_documents_leave_by_their_last_wordpiece(layer):
         width=32, exits=DEPTH, labels=3, pooling="last", dropout=0.0, learned_exit=False, standardize=False
     ).eval()
     stepper = LayerStepper(model)
-    answers = Answers.empty(items, 3, DEPTH, Reading())
+    answers = Predictions.empty(items, 3, DEPTH, EvidenceBuilder())
     run = TaskRun(heads, answers, FixedDepth(layer), 0.0, device=stepper.device)
     rows = numpy.arange(len(items.windows))
     run_exits(stepper, [run], rows, exit_layers=list(range(1, DEPTH + 1)), wordpieces=4096)

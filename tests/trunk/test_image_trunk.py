@@ -43,7 +43,7 @@ def test_image_stepper_gives_each_layer_of_the_full_forward(family, side):
         assert (state.hidden - expected).abs().mean() > 0.05  # or layers could be left out
         stepper.step(state)
         torch.testing.assert_close(state.hidden, expected)
-    torch.testing.assert_close(stepper.read(state), last)
+    torch.testing.assert_close(stepper.final_hidden(state), last)
     assert len(states) == stepper.depth == LAYERS and stepper.width == 32
     assert stepper.length == last.shape[1] == (side // 8) ** 2 + {"deit": 2, "dinov2_with_registers": 5}.get(family, 1)
 
@@ -61,7 +61,7 @@ def test_image_stepper_gives_the_same_when_rows_leave(family):
     torch.testing.assert_close(state.hidden, states[1][[0, 1, 3]])
     state.keep(torch.tensor([1, 2]))
     stepper.step(state)
-    torch.testing.assert_close(stepper.read(state), last[[1, 3]])
+    torch.testing.assert_close(stepper.final_hidden(state), last[[1, 3]])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -90,7 +90,7 @@ def test_image_stepper_gradients_are_those_of_the_full_forward(family):
         for _ in stepper.layers:
             stepper.step(state)
             states.append(state.hidden)
-        return [*states, stepper.read(state)]
+        return [*states, stepper.final_hidden(state)]
 
     expected, found = gradients(full), gradients(stepped)
     assert not torch.equal(full()[-1], full()[-1])  # dropout is on

@@ -118,7 +118,7 @@ def test_stepper_gives_each_layer_of_the_full_forward(steppers, family):
         stepper.step(state)
         assert state.layer == depth
         torch.testing.assert_close(state.hidden, expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(stepper.read(state), last, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(stepper.final_hidden(state), last, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -137,7 +137,7 @@ def test_stepper_gives_the_same_when_rows_leave(steppers, family):
             kept = torch.tensor(LEAVE[depth])
             state.keep(kept)
             rows = rows[kept]
-    torch.testing.assert_close(stepper.read(state)[real], last[rows][real], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(stepper.final_hidden(state)[real], last[rows][real], rtol=1e-5, atol=1e-5)
     assert rows.tolist() == [0, 3]
 
 
@@ -148,7 +148,7 @@ def test_stepper_gives_the_same_with_eager_attention(family):
     assert stepper.model.config._attn_implementation == "eager"
     ids, mask = make_batch(stepper.model)
     _, last = full_forward(stepper, ids, mask)
-    torch.testing.assert_close(stepper.read(climb(stepper, ids, mask)), last, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(stepper.final_hidden(climb(stepper, ids, mask)), last, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -158,7 +158,7 @@ def test_stepper_gives_the_same_without_padding_and_for_one_row(steppers, family
     ids, mask = make_batch(stepper.model)
     for rows in ([1, 3], [1], [2]):
         _, last = full_forward(stepper, ids[rows], mask[rows])
-        torch.testing.assert_close(stepper.read(climb(stepper, ids[rows], mask[rows])), last, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(stepper.final_hidden(climb(stepper, ids[rows], mask[rows])), last, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("family,name", [("gpt2", "ln_f"), ("modernbert", "final_norm")])
@@ -167,7 +167,7 @@ def test_stepper_finds_the_final_norm(steppers, family, name):
     stepper = steppers(family)
     assert stepper.norm is getattr(stepper.model, name)
     state = climb(stepper, *make_batch(stepper.model))
-    assert not torch.allclose(stepper.read(state), state.hidden, atol=0.1)
+    assert not torch.allclose(stepper.final_hidden(state), state.hidden, atol=0.1)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"gpt2", "modernbert"}))
@@ -213,7 +213,7 @@ def test_stepper_gradients_are_those_of_the_full_forward(family):
         for _ in stepper.layers:
             stepper.step(state)
             states.append(state.hidden)
-        return [*states, stepper.read(state)]
+        return [*states, stepper.final_hidden(state)]
 
     expected, found = gradients(full), gradients(stepped)
     assert not torch.equal(torch.stack(full()), torch.stack(full()))  # dropout is on
@@ -241,7 +241,7 @@ def test_stepper_gives_the_same_when_padding_is_trimmed_on_the_way(steppers, fam
     while trimmed.layer < stepper.depth:
         stepper.step(trimmed)
     real = mask[rows, :longest].bool()
-    torch.testing.assert_close(stepper.read(trimmed)[real], last[rows, :longest][real], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(stepper.final_hidden(trimmed)[real], last[rows, :longest][real], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -264,7 +264,7 @@ def test_stepper_gradients_go_through_rows_that_leave(family):
     state.keep(torch.tensor([0, 2]))
     stepper.step(state)
     stepper.step(state)
-    found = gradients(loss + stepper.read(state).square().sum())
+    found = gradients(loss + stepper.final_hidden(state).square().sum())
     assert found.keys() == expected.keys()
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-3, msg=lambda text: f"{name}: {text}")
@@ -316,7 +316,7 @@ def test_stepper_is_right_or_refuses(family):
     for _ in range(DEPTH - 1):
         stepper.step(state)
     real = mask[1:].bool()
-    torch.testing.assert_close(stepper.read(state)[real], expected[real], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(stepper.final_hidden(state)[real], expected[real], rtol=1e-3, atol=1e-3)
 
 
 def test_stepper_finds_the_final_norm_among_modules_called_alike():

@@ -9,9 +9,9 @@ from spacy.util import registry
 
 from spacy_epee.engine.replay import Replay
 from spacy_epee.exits import rules
-from spacy_epee.exits.evidence import Reading
+from spacy_epee.exits.evidence import EvidenceBuilder
 from spacy_epee.tuning.grids import entropies_by_exit, rule_grids
-from spacy_epee.tuning.search import Trial, Trials, pareto_front, search
+from spacy_epee.tuning.search import Candidate, Candidates, pareto_front, search
 
 SOME = settings(max_examples=30, deadline=None)
 
@@ -24,7 +24,7 @@ def make_replay(seed=0, units=60, exits=6, labels=3, exclusive=True, counts=None
     return Replay(
         steps.cumsum(axis=0),
         exit_layers=layers or range(1, exits + 1),
-        reading=Reading(exclusive=exclusive, reduce="max"),
+        reading=EvidenceBuilder(exclusive=exclusive, reduce="max"),
         doubt=chance.uniform(size=(exits, rows)) if doubt else None,
         counts=counts,
     )
@@ -97,7 +97,7 @@ def test_grids_do_not_see_the_other_documents():
 def test_grids_of_a_sharp_model_spread_what_leaves():
     """Entropies of a sure model lie near 0, where fixed thresholds would see no difference."""
     replay = make_replay(4, units=400)
-    sharp = Replay(replay.logits * 30, exit_layers=range(1, 7), reading=Reading())
+    sharp = Replay(replay.logits * 30, exit_layers=range(1, 7), reading=EvidenceBuilder())
     depths = [sharp.run(rule).layers.mean() for rule in rule_grids(sharp)["entropy"]]
     assert max(numpy.diff(sorted(depths, reverse=True)) * -1) < 1
 
@@ -136,7 +136,7 @@ def test_entropies_by_exit_spare_an_exit_that_is_sure_and_wrong():
     first = chance.choice([-1.0, 1.0], size=500) * chance.uniform(6, 9, size=500)
     rest = [side * chance.uniform(2, 5, size=500) for _ in range(3)]
     logits = numpy.array([numpy.column_stack((exit, -exit)) for exit in (first, *rest)])
-    replay = Replay(logits, exit_layers=[1, 2, 3, 4], reading=Reading())
+    replay = Replay(logits, exit_layers=[1, 2, 3, 4], reading=EvidenceBuilder())
 
     def fastest(name):
         found = [replay.run(rule) for rule in rule_grids(replay)[name]]
@@ -218,9 +218,11 @@ def test_search_of_nothing_is_refused():
 
 
 def make_trials(scores, layers, depth=12.0, full=90.0):
-    trials = [Trial("made up", rules.Entropy(0.1), cost, cost, score, 0.0) for score, cost in zip(scores, layers)]
+    trials = [Candidate("made up", rules.Entropy(0.1), cost, cost, score, 0.0) for score, cost in zip(scores, layers)]
     nothing = numpy.zeros((len(trials), 10), dtype=bool)
-    return Trials(Trial("full depth", None, depth, depth, full, 0.0), trials, nothing, numpy.arange(10) < 5, numpy.array(layers))
+    return Candidates(
+        Candidate("full depth", None, depth, depth, full, 0.0), trials, nothing, numpy.arange(10) < 5, numpy.array(layers)
+    )
 
 
 ROWS = st.lists(st.tuples(st.integers(80, 95), st.integers(1, 12)), min_size=1, max_size=20)
@@ -351,8 +353,10 @@ def test_pick_follows_the_wish():
 def draw_trials(chance, risks, layers, documents=300):
     """A dev set from a population with known risks, independent from setting to setting."""
     differs = chance.uniform(size=(len(risks), documents)) < risks[:, None]
-    trials = [Trial(str(place), rules.Entropy(0.1), cost, cost, 0.0, 0.0) for place, cost in enumerate(layers)]
-    return Trials(Trial("full depth", None, 12, 12, 0, 0), trials, differs, numpy.arange(documents) < documents // 2, layers)
+    trials = [Candidate(str(place), rules.Entropy(0.1), cost, cost, 0.0, 0.0) for place, cost in enumerate(layers)]
+    return Candidates(
+        Candidate("full depth", None, 12, 12, 0, 0), trials, differs, numpy.arange(documents) < documents // 2, layers
+    )
 
 
 def broken_promises(choose, draws=500):

@@ -4,7 +4,7 @@ import numpy
 import pytest
 from events_util import TEXTS, make_events_nlp
 
-from spacy_epee.engine.replay import Replay, Simulation
+from spacy_epee.engine.replay import Replay, ReplayResult
 from spacy_epee.model import get_exit_layers
 from spacy_epee.tuning.search import search
 
@@ -37,7 +37,7 @@ def said(graph, events):
 
 def test_differs_goes_by_triggers_and_links(stored):
     replay, items = stored
-    exits = [Simulation(replay, numpy.full(replay.n_units, exit), None).graphs for exit in range(len(replay.evidence))]
+    exits = [ReplayResult(replay, numpy.full(replay.n_units, exit), None).graphs for exit in range(len(replay.evidence))]
     events = len(items.schema.events)
     for exit, graphs in enumerate(exits):
         expected = [said(one, events) != said(other, events) for one, other in zip(graphs, exits[-1])]

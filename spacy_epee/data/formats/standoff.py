@@ -57,7 +57,7 @@ ONE_LINE = re.compile("[^\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]+")
 LONGEST_NUMBER = 9
 """The most digits of the number of a role."""
 
-Part = Tuple[int, int]
+TaskSlot = Tuple[int, int]
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Mention:
     """
 
     label: str
-    parts: List[Part]
+    parts: List[TaskSlot]
     text: Optional[str]
     where: str
 
@@ -461,7 +461,7 @@ def as_word(value: Any) -> Any:
     return re.sub(r"\s", "_", value) if isinstance(value, str) else value
 
 
-def as_place(parts: List[Part]) -> Dict[str, Any]:
+def as_place(parts: List[TaskSlot]) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): From the first part to the last, and the parts if there are several."""
     place: Dict[str, Any] = {"start": min(start for start, _ in parts), "end": max(end for _, end in parts)}
     if len(parts) > 1:
@@ -469,14 +469,14 @@ def as_place(parts: List[Part]) -> Dict[str, Any]:
     return place
 
 
-def fragments(text: str, parts: List[Part]) -> List[Part]:
+def fragments(text: str, parts: List[TaskSlot]) -> List[TaskSlot]:
     """What brat makes of parts: in order, without overlap, and each on one line.
 
     text (str): The text.
     parts (List[Tuple[int, int]]): The parts.
     RETURNS (List[Tuple[int, int]]): The fragments; an empty one if there are line ends alone.
     """
-    found: List[Part] = []
+    found: List[TaskSlot] = []
     for start, end in sorted(parts):
         start = max(start, found[-1][1] if found else 0)
         found += [match.span() for match in ONE_LINE.finditer(text, start, max(start, end))]
@@ -504,7 +504,7 @@ def _number_roles(names: List[str]) -> List[str]:
     return found
 
 
-def _noted_parts(place: Dict[str, Any], length: int) -> List[Part]:
+def _noted_parts(place: Dict[str, Any], length: int) -> List[TaskSlot]:
     """The parts of a place in a note; none if it is not one of this text."""
     parts = place.get("parts", [place])
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):

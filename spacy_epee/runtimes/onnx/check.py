@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Iterator
 from ...trunk.stepper import LayerStepper
 from .attention import DOMAIN, OPERATION
 from .export import NEAR
-from .graphs import FORMAT, Exported, require
+from .graphs import FORMAT, OnnxGraphs, require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
@@ -17,10 +17,10 @@ of nine families and 0.14 for MiniLM, and more on CPUs that saturate; graphs of 
 _REMEDY = "Make them anew with `python -m spacy epee export`, or set `model.trunk.runtime` to 'torch'."
 
 
-def check_graphs(exported: Exported) -> None:
+def check_graphs(exported: OnnxGraphs) -> None:
     """Check that graphs are no more than graphs.
 
-    exported (Exported): The graphs.
+    exported (OnnxGraphs): The graphs.
     RAISES ValueError: They have operations of others, or read other files.
     """
     require("onnx")
@@ -53,7 +53,7 @@ def check_answers(stepper: LayerStepper, runner: Any, precision: str) -> None:
     training = stepper.model.training
     stepper.model.eval()  # as it is when it answers
     try:
-        near = runner.depth == stepper.depth and all(stepper.distance(runner, padded) <= limit for padded in (True, False))
+        near = runner.depth == stepper.depth and all(stepper.relative_error(runner, padded) <= limit for padded in (True, False))
     except Exception:  # onnxruntime's own kinds, and whatever arrays of other shapes and names come to
         near = False
     finally:

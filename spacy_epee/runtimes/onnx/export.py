@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ...trunk.stepper import LayerState, LayerStepper
 from .attention import DOMAIN, WatchedAttention, tidy, without_mask
 from .branches import join
-from .graphs import Exported, require
+from .graphs import OnnxGraphs, require
 from .writing import _quantize, write
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ def _tensors(state: LayerState) -> List[Tensor]:
     return list(found.values())
 
 
-def export_trunk(stepper: LayerStepper, precision: Precision = "fp32") -> Exported:
+def export_trunk(stepper: LayerStepper, precision: Precision = "fp32") -> OnnxGraphs:
     """Write a backbone as ONNX graphs.
 
     stepper (LayerStepper): The backbone.
     precision (str): "fp32" or "int8".
-    RETURNS (Exported): The graphs.
+    RETURNS (OnnxGraphs): The graphs.
     RAISES ValueError: A library is missing, or the family cannot be traced.
     """
     require("onnx", "onnxruntime")
@@ -127,7 +127,7 @@ def _with_attention(stepper: LayerStepper, attention: str) -> LayerStepper:
     return LayerStepper(model)
 
 
-def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Exported:
+def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> OnnxGraphs:
     """Write all parts.
 
     RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives. That is looked
@@ -164,7 +164,7 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> Expor
         raise ValueError("The family does not call attention as one operation.")
     clear = fused and _is_clear(stepper)
     stack, masks = _join(models, clear)
-    found = Exported(
+    found = OnnxGraphs(
         precision="fp32",
         below=below,
         given=_export(_Below(stepper, False), inputs, beside) if beside else b"",
@@ -199,12 +199,12 @@ def _is_clear(stepper: LayerStepper) -> bool:
     return attention.clear
 
 
-def _compare(stepper: LayerStepper, exported: Exported) -> None:
+def _compare(stepper: LayerStepper, exported: OnnxGraphs) -> None:
     """RAISES ValueError: The graphs do not give what torch gives, in a padded batch or in another one."""
     from .stepper import OnnxStepper
 
     runner = OnnxStepper(exported, stepper.model)
-    if not all(stepper.distance(runner, padded) <= NEAR for padded in (True, False)):  # not so if it is not a number
+    if not all(stepper.relative_error(runner, padded) <= NEAR for padded in (True, False)):  # not so if it is not a number
         raise ValueError("The graphs give something else than the layers.")
 
 

@@ -9,7 +9,7 @@ FORMAT = 3
 
 
 @dataclass
-class Exported:
+class OnnxGraphs:
     """A backbone as ONNX graphs.
 
     precision (str): "fp32", or "int8": weights of matrix products by channel, and what they are multiplied with by call.
@@ -37,8 +37,8 @@ class Exported:
     format: int = FORMAT
 
     @classmethod
-    def read(cls, message: Dict[str, Any]) -> "Exported":
-        """RETURNS (Exported): What was saved. Of another format nothing is known but its number."""
+    def read(cls, message: Dict[str, Any]) -> "OnnxGraphs":
+        """RETURNS (OnnxGraphs): What was saved. Of another format nothing is known but its number."""
         return cls(**message) if message["format"] == FORMAT else cls(format=message["format"])
 
 

@@ -14,7 +14,7 @@ from ...threads import FIRST_USE
 from ...trunk.stepper import LayerState
 from .attention import PADDED
 from .branches import CHOICE
-from .graphs import FORMAT, Exported, require
+from .graphs import FORMAT, OnnxGraphs, require
 
 SPIN = "1000"
 """How long threads wait busily for the next layer, in microseconds: longer than the checks of an exit take, and not so long that
@@ -62,9 +62,9 @@ class OnnxStepper:
 
     device = torch.device("cpu")
 
-    def __init__(self, exported: Exported, model: nn.Module):
+    def __init__(self, exported: OnnxGraphs, model: nn.Module):
         """
-        exported (Exported): The graphs.
+        exported (OnnxGraphs): The graphs.
         model (PreTrainedModel): The model that they were made of, for its configuration.
         RAISES ValueError: ONNX Runtime is missing, or cannot run them.
         """
@@ -125,7 +125,7 @@ class OnnxStepper:
         """As `LayerStepper._embed`."""
         return self.embed(**inputs)
 
-    def resume(self, hidden: Tensor, layer: int, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
+    def restart_at(self, hidden: Tensor, layer: int, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
         """As `LayerStepper.resume`."""
         feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
         state = OnnxState(hidden.numpy(), self._beside(feeds), self._row_args)
@@ -156,7 +156,7 @@ class OnnxStepper:
         state.seen = seen[0] if seen else None
         state.layer += 1
 
-    def read(self, state: OnnxState) -> Tensor:
+    def final_hidden(self, state: OnnxState) -> Tensor:
         """As `LayerStepper.read`."""
         return torch.from_numpy(state.array if state.seen is None else state.seen)
 

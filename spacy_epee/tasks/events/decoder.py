@@ -8,7 +8,7 @@ from spacy.tokens import Doc, Span
 
 from ...doc_attributes import annotate, annotation
 from ...engine.results import Graph
-from .instances import KIND, START, STOP, EventItems
+from .instances import KIND, START, STOP, TokenInstances
 
 GROUP = "events"
 """The span group of the triggers."""
@@ -17,12 +17,12 @@ MOST_ARGUMENTS = 1_000
 """From how many arguments of an event on no more parts of them are looked for."""
 
 
-def write_events(doc: Doc, graphs: Sequence[Graph], items: EventItems, labels: Sequence[str]) -> None:
+def write_events(doc: Doc, graphs: Sequence[Graph], items: TokenInstances, labels: Sequence[str]) -> None:
     """Write the events of a Doc's windows to it. Events with other labels stay there.
 
     doc (Doc): The Doc.
     graphs (Sequence[Graph]): What its windows say.
-    items (EventItems): What was asked about the batch.
+    items (TokenInstances): What was asked about the batch.
     labels (Sequence[str]): The labels of the component.
     """
     events = _others(doc, set(labels))
@@ -45,7 +45,7 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: EventItems, labels: S
     nested: List[Tuple[float, int, int, str]] = []
     for number, graph, place in members:
         own = links[id(graph)]
-        arguments: List[Part] = []
+        arguments: List[ArgumentNode] = []
         for role, child, score in _roles(graph, own, place, items):
             node = graph.nodes[child]
             if node[KIND] < len(labels):
@@ -53,7 +53,7 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: EventItems, labels: S
                 if other is not None:
                     nested.append((score, number, other, role))
             else:
-                arguments.append(Part(role, child, score, None))
+                arguments.append(ArgumentNode(role, child, score, None))
         _add_arguments(events[number], graph, own, arguments, items)
         _add_attributes(events[number], graph, own.get(place, []), items, doc)
     _add_nested(events, nested)
@@ -85,11 +85,11 @@ def _others(doc: Doc, labels: Set[str]) -> List[Dict[str, Any]]:
     return found
 
 
-def _tokens(node: numpy.ndarray, items: EventItems) -> Tuple[int, int]:
+def _tokens(node: numpy.ndarray, items: TokenInstances) -> Tuple[int, int]:
     return int(items.tokens[node[START]]), int(items.tokens[node[STOP] - 1]) + 1
 
 
-def _label(node: numpy.ndarray, items: EventItems) -> str:
+def _label(node: numpy.ndarray, items: TokenInstances) -> str:
     return items.schema.kinds[node[KIND]][1]
 
 
@@ -101,7 +101,7 @@ def _by_head(graph: Graph) -> Dict[int, List[int]]:
     return found
 
 
-def _roles(graph: Graph, links: Dict[int, List[int]], head: int, items: EventItems) -> Iterator[Tuple[str, int, float]]:
+def _roles(graph: Graph, links: Dict[int, List[int]], head: int, items: TokenInstances) -> Iterator[Tuple[str, int, float]]:
     """The role, the node and the score of what a node is linked to, in order."""
     for place in links.get(head, ()):
         _, child, output = graph.links[place]
@@ -111,25 +111,25 @@ def _roles(graph: Graph, links: Dict[int, List[int]], head: int, items: EventIte
 
 
 @dataclass(eq=False)
-class Part:
+class ArgumentNode:
     """An argument, or a part of one.
 
     role (str): Its role.
     node (int): Its place among the nodes of its graph.
     score (float): How sure it is.
-    parent (Optional[Part]): What it is a part of.
-    parts (List[Part]): Its own parts.
+    parent (Optional[ArgumentNode]): What it is a part of.
+    parts (List[ArgumentNode]): Its own parts.
     """
 
     role: str
     node: int
     score: float
-    parent: Optional["Part"]
-    parts: List["Part"] = field(default_factory=list)
+    parent: Optional["ArgumentNode"]
+    parts: List["ArgumentNode"] = field(default_factory=list)
 
 
 def _add_arguments(
-    event: Dict[str, Any], graph: Graph, links: Dict[int, List[int]], arguments: List[Part], items: EventItems
+    event: Dict[str, Any], graph: Graph, links: Dict[int, List[int]], arguments: List[ArgumentNode], items: TokenInstances
 ) -> None:
     """Add arguments with their parts. Spans that are all linked to each other make up more paths than can be walked: parts are
     found level by level, up to so many."""
@@ -139,12 +139,12 @@ def _add_arguments(
             above = {_tokens(graph.nodes[one.node], items) for one in _up(whole.parent)}  # spans can be linked both ways
             for role, child, score in _roles(graph, links, whole.node, items):
                 if graph.nodes[child][KIND] >= len(items.schema.events) and _tokens(graph.nodes[child], items) not in above:
-                    whole.parts.append(Part(role, child, score, whole))
+                    whole.parts.append(ArgumentNode(role, child, score, whole))
                     count += 1
             if count >= MOST_ARGUMENTS:
                 break
         level = [part for whole in level for part in whole.parts]
-    numbers: Dict[Optional[Part], Optional[int]] = {None: None}
+    numbers: Dict[Optional[ArgumentNode], Optional[int]] = {None: None}
     left = arguments[::-1]
     while left:
         part = left.pop()
@@ -156,14 +156,14 @@ def _add_arguments(
         left.extend(part.parts[::-1])
 
 
-def _up(part: Optional[Part]) -> Iterator[Part]:
+def _up(part: Optional[ArgumentNode]) -> Iterator[ArgumentNode]:
     """A part, and what it is a part of."""
     while part is not None:
         yield part
         part = part.parent
 
 
-def _add_attributes(event: Dict[str, Any], graph: Graph, links: List[int], items: EventItems, doc: Doc) -> None:
+def _add_attributes(event: Dict[str, Any], graph: Graph, links: List[int], items: TokenInstances, doc: Doc) -> None:
     for place in sorted(links, key=lambda place: -graph.link_scores[place]):
         _, child, output = graph.links[place]
         what, name, value = items.schema.outputs[output]

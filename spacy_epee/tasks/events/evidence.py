@@ -11,7 +11,7 @@ from ...exits.evidence import Divergence, Evidence, Written, divergence_of
 from ...threads import cached_property
 
 if TYPE_CHECKING:
-    from .instances import EventItems
+    from .instances import TokenInstances
 
 Link = Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]
 """From heads and children (P, 4) to the logits of their links (P, outputs)."""
@@ -28,14 +28,14 @@ class StructureEvidence(Evidence):
         self,
         logits: numpy.ndarray,
         *,
-        asked: "EventItems",
+        asked: "TokenInstances",
         link: Optional[Link] = None,
         reduce: Union[str, float] = "mean",
         **context: Any,
     ):
         """
         logits (ndarray): The logits of the tags of tokens, three for each layer, (N, K).
-        asked (EventItems): What is asked about the batch.
+        asked (TokenInstances): What is asked about the batch.
         link (Optional[Link]): Looks at links. None if there are none.
         reduce (Union[str, float]): How the tokens of a unit are joined, and its pairs: their "mean", "max" for the least
             settled one, or a quantile of their uncertainties, from 0 to 1 (after SENTEE, Li et al. 2021, which takes the
@@ -98,7 +98,7 @@ class StructureEvidence(Evidence):
 
     @property
     def row_counts(self) -> numpy.ndarray:
-        """RETURNS (ndarray): Items per unit, (U,)."""
+        """RETURNS (ndarray): Instances per unit, (U,)."""
         return numpy.ones(len(self.units), dtype="int64") if self.counts is None else self.counts
 
     @cached_property

@@ -7,30 +7,30 @@ import torch
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ...heads.base import ExitHeads, Question, head_model
+from ...heads.base import ExitHeads, HeadInputs, head_model
 from ...heads.pair_layer import DISTANCES, PairLayer
 from ...heads.span_pooling import SpanPooling, locate
-from .instances import KIND, START, STOP, UNIT, EventItems
+from .instances import KIND, START, STOP, UNIT, TokenInstances
 
 if TYPE_CHECKING:
-    from ...trunk.batch import Pack
+    from ...trunk.batch import PaddedBatch
 
 ADVANTAGE = 3.0
 """How much surer than of any other tag a new classifier is that a token is in no span. Nearly all are in none, and each span that
 is found must be paired with others."""
 
 
-class EventQuestion(Question):
+class EventQuestion(HeadInputs):
     """The tokens that are asked about.
 
-    items (EventItems): The tokens.
+    items (TokenInstances): The tokens.
     """
 
-    def __init__(self, items: EventItems, device: torch.device):
+    def __init__(self, items: TokenInstances, device: torch.device):
         self.items = items
         self.device = device
 
-    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> Tuple[List[Tuple[Tensor, Tensor]], Optional[Tensor]]:
+    def find(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> Tuple[List[Tuple[Tensor, Tensor]], Optional[Tensor]]:
         """RETURNS (Tuple[List[Tuple[Tensor, Tensor]], Optional[Tensor]]): For each pack the rows and places of the tokens' first
         wordpieces; and how these are to be sorted, None if they are in order."""
         live = self.items.of_units(units)
@@ -69,38 +69,38 @@ class EventHeads(ExitHeads):
         self.layers = nn.ModuleList(PairLayer(width, hidden, kinds, True, True) for _ in range(count))
         self.links = nn.ModuleList(nn.Linear(hidden, outputs) for _ in range(count))
 
-    def prepare(self, items: EventItems, device: torch.device) -> EventQuestion:  # type: ignore[override]
+    def prepare(self, items: TokenInstances, device: torch.device) -> EventQuestion:  # type: ignore[override]
         return EventQuestion(items, device)
 
     def of_last_exit(self) -> List[nn.Module]:
         return [*super().of_last_exit(), *self.layers[-1:], *self.links[-1:]]
 
     def vectors(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: EventQuestion, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: EventQuestion, units: numpy.ndarray
     ) -> Tensor:
-        index, order = question.arrange(packs, units)
+        index, order = inputs.layout(packs, units)
         vectors = torch.cat([hidden[rows, places] for hidden, (rows, places) in zip(states, index)]).float()
         if order is not None:
             vectors = vectors[order]
         return vectors if self.standardize is None else self.standardize(exit, vectors)
 
-    def linker(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: EventQuestion
+    def link_scorer(
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: EventQuestion
     ) -> Optional[Callable[[numpy.ndarray, numpy.ndarray], Tensor]]:
         if not len(self.layers):
             return None
 
         def link(heads: numpy.ndarray, children: numpy.ndarray) -> Tensor:
-            return self._link(exit, packs, states, question.items, heads, children)
+            return self._link(exit, packs, states, inputs.items, heads, children)
 
         return link
 
     def _link(
         self,
         exit: int,
-        packs: Sequence["Pack"],
+        packs: Sequence["PaddedBatch"],
         states: Sequence[Tensor],
-        items: EventItems,
+        items: TokenInstances,
         heads: numpy.ndarray,
         children: numpy.ndarray,
     ) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Callable, List, Optional, Sequence, Tuple
 import numpy
 from spacy.tokens import Doc
 
-from ...inputs.instances import Items, ranges
+from ...inputs.instances import Instances, ranges
 from ...inputs.windows import Windows
 from ...threads import cached_property
 from .schema import EventSchema
@@ -22,7 +22,7 @@ NO_NODES = numpy.zeros((0, 4), dtype="int64")
 
 
 @dataclass
-class EventItems(Items):
+class TokenInstances(Instances):
     """One item a token, and the window the unit. In windows that overlap a token is an item of each.
 
     schema (EventSchema): The kinds of spans and links.
@@ -226,14 +226,14 @@ class EventItems(Items):
         return numpy.searchsorted(self.units, numpy.arange(self.n_units + 1))
 
 
-def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_pairs: int) -> EventItems:
+def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_pairs: int) -> TokenInstances:
     """List the tokens of each window.
 
     docs (Sequence[Doc]): The Docs.
     windows (Windows): Their windows.
     schema (EventSchema): The kinds of spans and links.
     max_pairs (int): The most pairs of spans in a window.
-    RETURNS (EventItems): The items, without given nodes.
+    RETURNS (TokenInstances): The items, without given nodes.
     """
     bounds = numpy.searchsorted(windows.docs, numpy.arange(len(docs) + 1))
     units: List[numpy.ndarray] = []
@@ -257,7 +257,7 @@ def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_
     table = numpy.concatenate([numpy.zeros((4, 0), dtype="int64"), *columns], axis=1)
     found = numpy.concatenate([numpy.zeros(0, dtype="int64"), *units])
     stops = windows.starts + windows.lengths - windows.n_prefix - windows.n_suffix
-    return EventItems(
+    return TokenInstances(
         windows=windows,
         window_units=numpy.arange(len(windows)),
         unit_docs=windows.docs,

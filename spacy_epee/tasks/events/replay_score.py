@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 import numpy
 
 from ...doc_attributes import annotate, annotation, copy_doc
-from ...engine.replay import Replay, Score, Simulation
+from ...engine.replay import Replay, ReplayResult, Score
 from .decoder import write_events
 from .scorer import facts_of
 
 if TYPE_CHECKING:
-    from ...evaluation.stored_outputs import Stored
+    from ...evaluation.stored_outputs import StoredOutputs
 
 
-def event_score(stored: "Stored", replay: Replay) -> Score:
+def event_score(stored: "StoredOutputs", replay: Replay) -> Score:
     """For events: the mean of the F-scores of triggers and arguments."""
     found, right, gold = count_events(stored, replay, ("ev_trigger", "ev_arg"))
     units = numpy.arange(replay.n_units)
 
-    def score(simulation: Simulation, docs: Optional[numpy.ndarray] = None) -> float:
+    def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         some = units if docs is None else units[docs[stored.docs]]
         said, hits = (part[simulation.exits[some], some].sum(axis=0) for part in (found, right))
         totals = said + (gold if docs is None else gold[docs]).sum(axis=0)
@@ -28,11 +28,13 @@ def event_score(stored: "Stored", replay: Replay) -> Score:
     return score
 
 
-def count_events(stored: "Stored", replay: Replay, names: Sequence[str]) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+def count_events(
+    stored: "StoredOutputs", replay: Replay, names: Sequence[str]
+) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """Count what each window says at each exit. What two windows say of one thing is counted twice, which is rare: a trigger is
     of one window only.
 
-    stored (Stored): The documents.
+    stored (StoredOutputs): The documents.
     replay (Replay): What their exits say.
     names (Sequence[str]): What to count, by the names of `evaluation.events`.
     RETURNS (Tuple[ndarray, ndarray, ndarray]): What is found and what of it is right, (E, U, names) each, and what is annotated

@@ -10,19 +10,19 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...doc_attributes import annotation, entries_of, spans_of
-from ...engine.results import Answers, Links
+from ...engine.results import LinkLogits, Predictions
 from ...inputs.windows import Windows
 from ..base import check_settings, check_weighted
 from .decoder import write_events
 from .docs import install_extensions
 from .evidence import StructureEvidence
-from .instances import BEGIN, INSIDE, OUT, TAGS, EventItems, find_tokens
+from .instances import BEGIN, INSIDE, OUT, TAGS, TokenInstances, find_tokens
 from .schema import EntityKinds, EventSchema, SchemaBuilder
 from .targets import Annotation, Node
 
 
 @dataclass(frozen=True)
-class EventReading:
+class EventEvidenceBuilder:
     """How the logits of tags are to be read.
 
     threshold (float): The probability from which a link counts as given.
@@ -92,11 +92,11 @@ class Events:
         """RETURNS (bool): Whether it looks at entities of the Doc."""
         return self.entities is not None
 
-    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EventReading:
-        """RETURNS (EventReading): How this task's logits are to be read."""
-        return EventReading(threshold, self.reduce, temperatures)
+    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EventEvidenceBuilder:
+        """RETURNS (EventEvidenceBuilder): How this task's logits are to be read."""
+        return EventEvidenceBuilder(threshold, self.reduce, temperatures)
 
-    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+    def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find out about the data.
 
         examples (Iterable[Example]): All examples.
@@ -140,17 +140,17 @@ class Events:
             raise ValueError(Errors.E143.format(name=name))
         check_weighted(self.label_weights, labels, name)
 
-    def wanted(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
+    def has_instances(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
         """RETURNS (Optional[List[bool]]): Those with a trigger, if triggers are given; None for all."""
         return None if self.triggers_key is None else [len(doc.spans.get(self.triggers_key, ())) > 0 for doc in docs]
 
-    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> EventItems:
+    def make_instances(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> TokenInstances:
         """Say what is to be answered.
 
         docs (Sequence[Doc]): The Docs.
         windows (Windows): Their windows.
         cfg (Dict[str, Any]): What the component has learned about the data.
-        RETURNS (EventItems): One item a token and window.
+        RETURNS (TokenInstances): One item a token and window.
         """
         schema = self.schema(cfg)
         items = find_tokens(docs, windows, schema, self.max_pairs)
@@ -170,16 +170,16 @@ class Events:
             items.given = numpy.unique(numpy.array(nodes, dtype="int64"), axis=0)
         return items
 
-    def _held(self, items: EventItems, index: int, nodes: Sequence[Node], whole: bool = True) -> List[Tuple[int, List[int]]]:
-        """The windows of a Doc, each with the places of the nodes that it has (see `EventItems.held`)."""
+    def _held(self, items: TokenInstances, index: int, nodes: Sequence[Node], whole: bool = True) -> List[Tuple[int, List[int]]]:
+        """The windows of a Doc, each with the places of the nodes that it has (see `TokenInstances.held`)."""
         first = int(numpy.searchsorted(items.unit_docs, index))
         return list(enumerate(items.held(index, [node[:2] for node in nodes], whole), start=first))
 
-    def teach(self, examples: Sequence[Example], items: EventItems) -> None:
+    def add_gold(self, examples: Sequence[Example], items: TokenInstances) -> None:
         """Note the annotated spans and links, which are looked at in training beside those that the exits find.
 
         examples (Sequence[Example]): The examples.
-        items (EventItems): What was asked about them.
+        items (TokenInstances): What was asked about them.
         """
         nodes: Dict[Tuple[int, ...], int] = {}
         links = []
@@ -206,13 +206,13 @@ class Events:
     answered_labels = true_labels
 
     def targets(
-        self, examples: Sequence[Example], labels: Sequence[str], items: EventItems, strict: bool = True
+        self, examples: Sequence[Example], labels: Sequence[str], items: TokenInstances, strict: bool = True
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about the tags of tokens.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
-        items (EventItems): What was asked.
+        items (TokenInstances): What was asked.
         strict (bool): Whether to refuse events, roles or attributes that are not known. Otherwise they are left out.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true tags (N, K), and 0 where nothing is known, which is all of a Doc without
             `doc._.events` (N, K), both float32.
@@ -224,12 +224,12 @@ class Events:
             truths[:, : TAGS * len(labels)] = 0
         return truths, numpy.ones_like(truths) * self._known(examples, items)[items.units][:, None]
 
-    def _known(self, examples: Sequence[Example], items: EventItems) -> numpy.ndarray:
+    def _known(self, examples: Sequence[Example], items: TokenInstances) -> numpy.ndarray:
         """Which of the windows are of Docs with `doc._.events`, (U,) bool."""
         known = numpy.array([annotation(eg.reference, "events") is not None for eg in examples], dtype=bool)
         return known[items.unit_docs]
 
-    def _tags(self, examples: Sequence[Example], items: EventItems, strict: bool = True) -> Tuple[numpy.ndarray, int]:
+    def _tags(self, examples: Sequence[Example], items: TokenInstances, strict: bool = True) -> Tuple[numpy.ndarray, int]:
         """The tag of each token in each layer, and how many spans could not be tagged for others of their kind."""
         tags = numpy.full((len(items), items.schema.n_layers), OUT)
         annotated = [Annotation(eg, items.schema, self.entities, strict) for eg in examples]
@@ -250,11 +250,11 @@ class Events:
                         tags[begin, kind] = BEGIN
         return tags, shared
 
-    def link_targets(self, items: EventItems, links: Links) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    def link_targets(self, items: TokenInstances, links: LinkLogits) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about links.
 
-        items (EventItems): What was asked, after `teach`.
-        links (Links): What an exit looked at.
+        items (TokenInstances): What was asked, after `add_gold`.
+        links (LinkLogits): What an exit looked at.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true outputs (P, outputs), and which are possible (P, outputs) bool.
         """
         truths = numpy.zeros((len(links.heads), len(items.schema.outputs)), dtype="float32")
@@ -265,11 +265,11 @@ class Events:
                 truths[place, output] = 1
         return truths, items.possible(links.heads, links.children)
 
-    def check_data(self, examples: Sequence[Example], items: EventItems, name: str) -> None:
+    def check_data(self, examples: Sequence[Example], items: TokenInstances, name: str) -> None:
         """Warn of what is annotated and cannot be learned.
 
         examples (Sequence[Example]): Some examples.
-        items (EventItems): What was asked about them.
+        items (TokenInstances): What was asked about them.
         name (str): The component.
         """
         annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
@@ -295,15 +295,15 @@ class Events:
                 'one, set `spans_key`, or take `arguments = "free"`.'
             )
 
-    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+    def annotate(self, docs: Sequence[Doc], answers: Predictions, labels: Sequence[str]) -> None:
         """Write the answers to the Docs.
 
         docs (Sequence[Doc]): The Docs.
-        answers (Answers): Their answers.
+        answers (Predictions): Their answers.
         labels (Sequence[str]): The labels.
         """
         install_extensions()
-        items: EventItems = answers.items  # type: ignore[assignment]
+        items: TokenInstances = answers.items  # type: ignore[assignment]
         for doc, units in zip(docs, items.by_doc()):
             found = [] if answers.graphs is None else [answers.graphs[unit] for unit in units]
             write_events(doc, [graph for graph in found if graph is not None], items, labels)

@@ -5,7 +5,7 @@ from typing import Any, Dict, Sequence
 from spacy.training import Example
 
 from ...inputs.images import install_extension
-from ...inputs.instances import Items
+from ...inputs.instances import Instances
 from ..textcat.task import TextCat
 
 
@@ -24,11 +24,11 @@ class ImageCat(TextCat):
         super().__init__(exclusive=exclusive, label_weights=label_weights, reduce=reduce)
         install_extension()
 
-    def check_data(self, examples: Sequence[Example], items: Items, name: str) -> None:
+    def check_data(self, examples: Sequence[Example], items: Instances, name: str) -> None:
         """Refuse data without images.
 
         examples (Sequence[Example]): Some examples.
-        items (Items): What was asked about them.
+        items (Instances): What was asked about them.
         name (str): The component.
         RAISES ValueError: None has an image.
         """

@@ -7,26 +7,26 @@ import torch
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ...heads.base import ExitHeads, Question, head_model
+from ...heads.base import ExitHeads, HeadInputs, head_model
 from ...heads.pair_layer import DISTANCES, PairLayer
 from ...heads.span_pooling import SpanPooling
 from ...inputs.instances import ranges
-from .instances import PairItems
+from .instances import PairInstances
 
 if TYPE_CHECKING:
-    from ...trunk.batch import Pack
+    from ...trunk.batch import PaddedBatch
 
 
-class PairQuestion(Question):
+class PairInputs(HeadInputs):
     """What is the same at every exit.
 
-    items (PairItems): The pairs.
+    items (PairInstances): The pairs.
     types (ndarray): The number of each mention's label, (M,).
     distances (ndarray): The number of each pair's distance, (N,).
     orders (ndarray): Whether the head comes first, (N,).
     """
 
-    def __init__(self, items: PairItems, device: torch.device, between: bool):
+    def __init__(self, items: PairInstances, device: torch.device, between: bool):
         self.items = items
         self.device = device
         self.between = between
@@ -35,12 +35,12 @@ class PairQuestion(Question):
         self.distances = numpy.searchsorted(DISTANCES, gaps, side="right")
         self.orders = (items.head_tokens[:, 0] < items.child_tokens[:, 0]).astype("int64")
 
-    def find(self, packs: Sequence["Pack"], units: numpy.ndarray) -> "Arrangement":
-        """RETURNS (Arrangement): Where everything is."""
-        return Arrangement(self, packs, units)
+    def find(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> "PairLayout":
+        """RETURNS (PairLayout): Where everything is."""
+        return PairLayout(self, packs, units)
 
 
-class Arrangement:
+class PairLayout:
     """Where the mentions and pairs of the units still climbing are.
 
     pooling (SpanPooling): Averages spans.
@@ -53,24 +53,24 @@ class Arrangement:
     orders (Tensor): Whether the head comes first, (N',).
     """
 
-    def __init__(self, question: PairQuestion, packs: Sequence["Pack"], units: numpy.ndarray):
-        items, live = question.items, question.items.of_units(units)
+    def __init__(self, inputs: PairInputs, packs: Sequence["PaddedBatch"], units: numpy.ndarray):
+        items, live = inputs.items, inputs.items.of_units(units)
         # Of the windows that climb, and of no others: there may be many.
         windows = numpy.sort(numpy.concatenate([members.rows for members in packs]))
         first, stop = (numpy.searchsorted(items.mentions[:, 0], windows, side=side) for side in ("left", "right"))
         known = ranges(first, stop - first)
         spans = items.mentions[known]
-        self.pooling = SpanPooling(packs, numpy.concatenate((spans, items.between[live])) if question.between else spans)
+        self.pooling = SpanPooling(packs, numpy.concatenate((spans, items.between[live])) if inputs.between else spans)
         places = self.pooling.places
 
         def put(values: numpy.ndarray) -> Tensor:
-            return torch.from_numpy(values).to(question.device)
+            return torch.from_numpy(values).to(inputs.device)
 
         self.mentions = put(places[: len(known)])
         self.heads, self.children = (put(numpy.searchsorted(known, who[live])) for who in (items.heads, items.children))
-        self.middle = put(places[len(known) :]) if question.between else None
+        self.middle = put(places[len(known) :]) if inputs.between else None
         self.types, self.distances, self.orders = (
-            put(values) for values in (question.types[known], question.distances[live], question.orders[live])
+            put(values) for values in (inputs.types[known], inputs.distances[live], inputs.orders[live])
         )
 
 
@@ -117,16 +117,16 @@ class PairHeads(ExitHeads):
         self.between = between
         self.layers = nn.ModuleList(PairLayer(width, hidden, types, between, attributes) for _ in range(exits if hidden else 0))
 
-    def prepare(self, items: PairItems, device: torch.device) -> PairQuestion:  # type: ignore[override]
-        return PairQuestion(items, device, self.between)
+    def prepare(self, items: PairInstances, device: torch.device) -> PairInputs:  # type: ignore[override]
+        return PairInputs(items, device, self.between)
 
     def of_last_exit(self) -> List[nn.Module]:
         return [*super().of_last_exit(), *self.layers[-1:]]
 
     def vectors(
-        self, exit: int, packs: Sequence["Pack"], states: Sequence[Tensor], question: PairQuestion, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PairInputs, units: numpy.ndarray
     ) -> Tensor:
-        here = question.arrange(packs, units)
+        here = inputs.layout(packs, units)
         vectors = here.pooling(states)
         if self.standardize is not None:
             vectors = self.standardize(exit, vectors, here.pooling.empty)

@@ -6,14 +6,14 @@ from typing import Dict, Optional, Sequence
 import numpy
 from spacy.tokens import Doc
 
-from ...inputs.instances import Items
+from ...inputs.instances import Instances
 from ...inputs.windows import Windows
 from ...threads import cached_property
 from .candidates import EntityPairs
 
 
 @dataclass
-class PairItems(Items):
+class PairInstances(Instances):
     """One item a pair, and the window the unit.
 
     mentions (ndarray): Window, first wordpiece in it, and the one behind the last, for each entity of each window, (M, 3).
@@ -39,14 +39,14 @@ class PairItems(Items):
         return self.unit_docs[self.units]
 
 
-def find_pairs(docs: Sequence[Doc], windows: Windows, candidates: EntityPairs, types: Dict[str, int]) -> PairItems:
+def find_pairs(docs: Sequence[Doc], windows: Windows, candidates: EntityPairs, types: Dict[str, int]) -> PairInstances:
     """List the candidate pairs of a batch, each in the window that holds most of it, well inside.
 
     docs (Sequence[Doc]): The Docs.
     windows (Windows): Their windows.
     candidates (EntityPairs): Which pairs there are.
     types (Dict[str, int]): The number of each label of an entity, from 1.
-    RETURNS (PairItems): The pairs that are in one window.
+    RETURNS (PairInstances): The pairs that are in one window.
     """
     bounds = numpy.searchsorted(windows.docs, numpy.arange(len(docs) + 1))
     found = [
@@ -108,7 +108,7 @@ def _fit(heads: numpy.ndarray, children: numpy.ndarray, begins: numpy.ndarray, e
     return held + numpy.maximum(inside, -0.5)  # a wordpiece held always counts for more
 
 
-def _assemble(windows: Windows, table: numpy.ndarray) -> PairItems:
+def _assemble(windows: Windows, table: numpy.ndarray) -> PairInstances:
     """Number units and mentions."""
     table = table[numpy.lexsort((*table[:, TOKENS].T[::-1], table[:, WINDOW]))]
     used, units = numpy.unique(table[:, WINDOW], return_inverse=True)
@@ -122,7 +122,7 @@ def _assemble(windows: Windows, table: numpy.ndarray) -> PairItems:
     places = places.reshape(2, -1)
     start = numpy.minimum(table[:, HEAD][:, 1], table[:, CHILD][:, 1])
     stop = numpy.maximum(table[:, HEAD][:, 0], table[:, CHILD][:, 0])
-    return PairItems(
+    return PairInstances(
         windows=windows,
         window_units=window_units,
         unit_docs=windows.docs[used],

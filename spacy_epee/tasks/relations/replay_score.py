@@ -6,13 +6,13 @@ import numpy
 from spacy.scorer import PRFScore
 
 from ...doc_attributes import annotation
-from ...engine.replay import Score, Simulation
+from ...engine.replay import ReplayResult, Score
 
 if TYPE_CHECKING:
-    from ...evaluation.stored_outputs import Stored
+    from ...evaluation.stored_outputs import StoredOutputs
 
 
-def pair_score(stored: "Stored") -> Score:
+def pair_score(stored: "StoredOutputs") -> Score:
     """For relations: micro F."""
     first = int(stored.task.exclusive)  # the first logit of exclusive labels is "not related"
     annotated = numpy.array([annotation(eg.reference, "relations") is not None for eg in stored.examples], dtype=bool)
@@ -27,7 +27,7 @@ def pair_score(stored: "Stored") -> Score:
     here = annotated[stored.items_docs]
     truths = stored.truths[:, first:] > 0
 
-    def score(simulation: Simulation, docs: Optional[numpy.ndarray] = None) -> float:
+    def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         some = here if docs is None else here & docs[stored.items_docs]
         rows, columns = numpy.nonzero(simulation.decision[:, first:] & some[:, None])
         # A place can have entities of several labels, of which the surest pair counts.

@@ -9,19 +9,19 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...doc_attributes import annotate, annotation, entries_of, in_place, install_annotation
-from ...engine.results import Answers
+from ...engine.results import Predictions
 from ...inputs.windows import Windows
 from ...settings import check_number
-from ..base import NoLinks, check_settings, check_weighted
+from ..base import FlatTask, check_settings, check_weighted
 from .candidates import EntityPairs
-from .instances import PairItems, find_pairs
+from .instances import PairInstances, find_pairs
 from .scorer import Place, places
 
 EXPECTED = 10
 """After how many documents without any entity a component says so."""
 
 
-class Relations(NoLinks):
+class Relations(FlatTask):
     """Relations between the entities of a Doc, in `doc._.relations`."""
 
     name = "relations"
@@ -64,21 +64,21 @@ class Relations(NoLinks):
         """RETURNS (List[float]): How much each logit counts in the loss."""
         return [1.0] * self.exclusive + [self.label_weights.get(label, 1.0) for label in labels]
 
-    def wanted(self, docs: Sequence[Doc]) -> List[bool]:
+    def has_instances(self, docs: Sequence[Doc]) -> List[bool]:
         """RETURNS (List[bool]): Which of the Docs there is anything to ask about."""
         return [len(self.candidates.spans(doc)) > 1 for doc in docs]
 
-    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> PairItems:
+    def make_instances(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> PairInstances:
         """Say what is to be answered.
 
         docs (Sequence[Doc]): The Docs.
         windows (Windows): Their windows.
         cfg (Dict[str, Any]): What the component has learned about the data.
-        RETURNS (PairItems): One item a pair.
+        RETURNS (PairInstances): One item a pair.
         """
         return find_pairs(docs, windows, self.candidates, {label: i for i, label in enumerate(cfg["types"], 1)})
 
-    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+    def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find out about the data.
 
         examples (Iterable[Example]): All examples.
@@ -117,13 +117,13 @@ class Relations(NoLinks):
     answered_labels = true_labels
 
     def targets(
-        self, examples: Sequence[Example], labels: Sequence[str], items: PairItems, strict: bool = True
+        self, examples: Sequence[Example], labels: Sequence[str], items: PairInstances, strict: bool = True
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about the pairs.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
-        items (PairItems): The pairs.
+        items (PairInstances): The pairs.
         strict (bool): Whether to refuse labels that are not known. Otherwise nothing is known of pairs that have one.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known, which is all of a Doc without
             `doc._.relations` (N, K), both float32.
@@ -174,11 +174,11 @@ class Relations(NoLinks):
             f"labels of this component are exclusive.{both} Correct the data, or set `exclusive = false`."
         )
 
-    def teach(self, examples: Sequence[Example], items: PairItems) -> None:
+    def add_gold(self, examples: Sequence[Example], items: PairInstances) -> None:
         """Hide some entities, so that what relates them is learned and not their names.
 
         examples (Sequence[Example]): Not used.
-        items (PairItems): What was asked.
+        items (PairInstances): What was asked.
         """
         if not self.hide_entities:
             return
@@ -189,7 +189,7 @@ class Relations(NoLinks):
             )
         items.windows.hide(items.mentions[numpy.random.random(len(items.mentions)) < self.hide_entities])
 
-    def _rows(self, examples: Sequence[Example], items: PairItems) -> Dict[Tuple[int, ...], List[int]]:
+    def _rows(self, examples: Sequence[Example], items: PairInstances) -> Dict[Tuple[int, ...], List[int]]:
         """The items of each pair of places. There are several if a place has entities of several labels."""
         starts = [[token.idx for token in eg.predicted] for eg in examples]
         ends = [[token.idx + len(token) for token in eg.predicted] for eg in examples]
@@ -208,11 +208,11 @@ class Relations(NoLinks):
             found.setdefault(where, set()).add(label)
         return found
 
-    def check_data(self, examples: Sequence[Example], items: PairItems, name: str) -> None:
+    def check_data(self, examples: Sequence[Example], items: PairInstances, name: str) -> None:
         """Warn of annotated relations that are not among the candidates: they cannot be learned, and count as missed.
 
         examples (Sequence[Example]): Some examples.
-        items (PairItems): Their pairs.
+        items (PairInstances): Their pairs.
         name (str): The component.
         """
         asked = self._rows(examples, items)
@@ -226,16 +226,16 @@ class Relations(NoLinks):
                 "`model.trunk.window`."
             )
 
-    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+    def annotate(self, docs: Sequence[Doc], answers: Predictions, labels: Sequence[str]) -> None:
         """Write the answers to the Docs.
 
         docs (Sequence[Doc]): The Docs.
-        answers (Answers): Their answers.
+        answers (Predictions): Their answers.
         labels (Sequence[str]): The labels.
         """
         install_extensions()
         self._expect_entities(docs)
-        items: PairItems = answers.items  # type: ignore[assignment]
+        items: PairInstances = answers.items  # type: ignore[assignment]
         reading = answers.reading
         decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
         # By place and label: a place can have entities of several labels, of which the surest pair counts.

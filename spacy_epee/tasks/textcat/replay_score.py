@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Optional
 import numpy
 from scipy.stats import rankdata
 
-from ...engine.replay import Score, Simulation
+from ...engine.replay import ReplayResult, Score
 
 if TYPE_CHECKING:
-    from ...evaluation.stored_outputs import Stored
+    from ...evaluation.stored_outputs import StoredOutputs
 
 
-def label_score(stored: "Stored") -> Score:
+def label_score(stored: "StoredOutputs") -> Score:
     """For the labels of documents: the F-score of the positive label if there is one, macro F of exclusive labels, macro AUC of
     others."""
     labels, cfg = stored.labels, stored.component.task_cfg(stored.name)
@@ -28,7 +28,7 @@ def label_score(stored: "Stored") -> Score:
     gold = truths.argmax(axis=1)
     gold[~truths.any(axis=1)] = len(every)  # none of them, so that every answer is wrong
 
-    def of_exclusive(simulation: Simulation, docs: Optional[numpy.ndarray] = None) -> float:
+    def of_exclusive(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         # Without an image all scores are 0, and no label is right; without a wordpiece the first one is the answer.
         said = (truths > 0).argmin(axis=1) if stored.task.name == "imagecat" else numpy.zeros(stored.n_docs, dtype=int)
         said[stored.docs] = simulation.logits.argmax(axis=1)
@@ -40,7 +40,7 @@ def label_score(stored: "Stored") -> Score:
         positive = cfg.get("positive_label")
         return float(scores[counted].mean() if positive is None else scores[labels.index(positive)])
 
-    def of_others(simulation: Simulation, docs: Optional[numpy.ndarray] = None) -> float:
+    def of_others(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         probabilities[stored.docs, : len(labels)] = simulation.probabilities
         total = 0.0
         for column in counted:

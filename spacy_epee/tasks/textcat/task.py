@@ -8,13 +8,13 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...doc_attributes import in_place
-from ...engine.results import Answers
-from ...inputs.instances import Items, whole_docs
+from ...engine.results import Predictions
+from ...inputs.instances import Instances, whole_docs
 from ...inputs.windows import Windows
-from ..base import NoLinks, check_settings, check_weighted
+from ..base import FlatTask, check_settings, check_weighted
 
 
-class TextCat(NoLinks):
+class TextCat(FlatTask):
     """Labels of whole documents, in `doc.cats`."""
 
     name = "textcat"
@@ -35,13 +35,13 @@ class TextCat(NoLinks):
         self.label_weights = dict(label_weights)
         self.reduce = reduce  # type: ignore[assignment]
 
-    def ask(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Items:
+    def make_instances(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Instances:
         """Say what is to be answered.
 
         docs (Sequence[Doc]): The Docs.
         windows (Windows): Their windows.
         cfg (Dict[str, Any]): Not used.
-        RETURNS (Items): One item a Doc.
+        RETURNS (Instances): One item a Doc.
         """
         return whole_docs(windows)
 
@@ -49,7 +49,7 @@ class TextCat(NoLinks):
         """RETURNS (List[float]): How much each logit counts in the loss."""
         return [self.label_weights.get(label, 1.0) for label in labels]
 
-    def wanted(self, docs: Sequence[Doc]) -> None:
+    def has_instances(self, docs: Sequence[Doc]) -> None:
         """RETURNS (None): There is something to ask about all Docs."""
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
@@ -60,7 +60,7 @@ class TextCat(NoLinks):
         """RETURNS (Dict[str, int]): No size but that of the labels depends on the data."""
         return {}
 
-    def learn(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
+    def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of some examples, in order of appearance; no more is needed."""
         return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats)), {}
 
@@ -79,7 +79,7 @@ class TextCat(NoLinks):
             )
         check_weighted(self.label_weights, labels, name)
 
-    def check_data(self, examples: Sequence[Example], items: Items, name: str) -> None:
+    def check_data(self, examples: Sequence[Example], items: Instances, name: str) -> None:
         """Nothing that `targets` does not refuse."""
 
     def true_labels(self, doc: Doc) -> Set[str]:
@@ -91,13 +91,13 @@ class TextCat(NoLinks):
         return set(doc.cats)
 
     def targets(
-        self, examples: Sequence[Example], labels: Sequence[str], items: Optional[Items] = None, strict: bool = True
+        self, examples: Sequence[Example], labels: Sequence[str], items: Optional[Instances] = None, strict: bool = True
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
-        items (Optional[Items]): What was asked; the examples themselves in any case.
+        items (Optional[Instances]): What was asked; the examples themselves in any case.
         strict (bool): Whether to refuse rows of which only labels are true that are not known. Otherwise they say nothing.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true labels (N, K), and 0 where nothing is known (N, K), both float32.
         RAISES ValueError: Values other than 0 and 1, several true exclusive labels, or only labels that are not known.
@@ -132,11 +132,11 @@ class TextCat(NoLinks):
                 given[row] = known
         return truths, given
 
-    def annotate(self, docs: Sequence[Doc], answers: Answers, labels: Sequence[str]) -> None:
+    def annotate(self, docs: Sequence[Doc], answers: Predictions, labels: Sequence[str]) -> None:
         """Write the answers to the Docs.
 
         docs (Sequence[Doc]): The Docs.
-        answers (Answers): Their answers.
+        answers (Predictions): Their answers.
         labels (Sequence[str]): The labels.
         """
         for doc, row in zip(docs, answers.probabilities):

@@ -10,7 +10,7 @@ from util import make_words
 from windows_util import get_windower, make_docs
 
 from spacy_epee.inputs.windows import Windows
-from spacy_epee.tasks.events.instances import NO_NODES, EventItems, find_tokens
+from spacy_epee.tasks.events.instances import NO_NODES, TokenInstances, find_tokens
 from spacy_epee.tasks.events.schema import EventSchema
 
 SCHEMA = EventSchema(
@@ -28,12 +28,12 @@ SCHEMA = EventSchema(
 )
 
 
-def make_items(counts, **settings) -> EventItems:
+def make_items(counts, **settings) -> TokenInstances:
     """Windows of some tokens, of a Doc each."""
     n = sum(counts)
     starts = numpy.concatenate([numpy.arange(count) for count in counts])
     windows = Windows([], numpy.arange(len(counts)), numpy.zeros(len(counts), dtype=int), [], 1, 1)
-    return EventItems(
+    return TokenInstances(
         windows=windows,
         window_units=numpy.arange(len(counts)),
         unit_docs=numpy.arange(len(counts)),

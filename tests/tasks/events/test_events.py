@@ -384,7 +384,7 @@ def test_events_of_documents_with_other_tokens_are_learned(backbone):
     predicted = Doc(nlp.vocab, words=list(reference.text), spaces=[False] * len(reference.text))  # a token a character
     pipe = nlp.get_pipe("epee_events")
     eg = Example(predicted, reference)
-    items = pipe.ask([predicted])
+    items = pipe.make_instances([predicted])
     truths, _ = pipe.task.targets([eg], pipe.labels, items)
     tags = truths.reshape(len(items), -1, 3).argmax(axis=2)
     drug = pipe.task.schema(pipe.cfg).numbers["role", "Drug"]

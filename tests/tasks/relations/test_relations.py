@@ -54,7 +54,7 @@ def docs_of(nlp, notes=NOTES):
 
 def test_relations_notes_of_these_tests_have_several_windows(nlp):
     pipe = nlp.get_pipe("epee_relations")
-    items = pipe.ask(docs_of(nlp))
+    items = pipe.make_instances(docs_of(nlp))
     assert items.counts.max() > 3 and len(set(items.unit_docs.tolist())) < items.n_units
 
 
@@ -120,7 +120,7 @@ def test_relations_without_a_hidden_layer_see_the_means_of_the_entities(backbone
     nlp = make_relations_nlp(backbone, head=head, window=120)
     pipe = nlp.get_pipe("epee_relations")
     doc = tag(nlp.make_doc(TEXTS[2]))
-    items = pipe.ask([doc])
+    items = pipe.make_instances([doc])
     model = AutoModel.from_pretrained(backbone).eval()
     with torch.no_grad():
         states = model(input_ids=torch.as_tensor(items.windows.ids[0])[None]).last_hidden_state[0]
@@ -218,12 +218,12 @@ def test_relations_symmetric_ask_once_for_each_pair(backbone):
     nlp = make_relations_nlp(backbone, candidates={"labels": None, "symmetric": True})
     pipe = nlp.get_pipe("epee_relations")
     (doc,) = docs_of(nlp, TEXTS[:1])
-    assert len(pipe.ask([doc])) == 6
+    assert len(pipe.make_instances([doc])) == 6
     eg = make_example(nlp, TEXTS[0])
-    truths, _ = pipe.task.targets([eg], pipe.labels, pipe.ask([eg.predicted]))
+    truths, _ = pipe.task.targets([eg], pipe.labels, pipe.make_instances([eg.predicted]))
     for relation in eg.reference._.relations:
         relation["head"], relation["child"] = relation["child"], relation["head"]
-    turned, _ = pipe.task.targets([eg], pipe.labels, pipe.ask([eg.predicted]))
+    turned, _ = pipe.task.targets([eg], pipe.labels, pipe.make_instances([eg.predicted]))
     assert (truths == turned).all() and truths[:, 1:].sum() == 2
 
 
@@ -357,7 +357,7 @@ def test_relations_several_labels_where_any_number_is_right(backbone):
     first = eg.reference._.relations[0]
     eg.reference._.relations = [*eg.reference._.relations, {**first, "label": "TREATS"}]
     pipe = nlp.get_pipe("epee_relations")
-    truths, given = pipe.task.targets([eg], pipe.labels, pipe.ask([eg.predicted]))
+    truths, given = pipe.task.targets([eg], pipe.labels, pipe.make_instances([eg.predicted]))
     assert truths.sum(axis=1).max() == 2 and given.all()
 
 
@@ -391,7 +391,7 @@ def test_relations_in_one_sentence_are_trained_and_found(backbone):
     examples = [make_example(nlp, text) for text in TEXTS]
     nlp.initialize(lambda: examples)
     nlp.update(examples, sgd=nlp.create_optimizer(), annotates=["sentencizer"])
-    asked = nlp.get_pipe("epee_relations").ask([nlp.get_pipe("sentencizer")(tag(nlp.make_doc(TEXTS[1])))])
+    asked = nlp.get_pipe("epee_relations").make_instances([nlp.get_pipe("sentencizer")(tag(nlp.make_doc(TEXTS[1])))])
     assert len(asked) == 2
     with pytest.raises(ValueError, match="candidates.same_sentence"):
         nlp.get_pipe("epee_relations").update([make_example(nlp, TEXTS[1])])
@@ -511,9 +511,9 @@ def test_relations_entities_are_hidden_in_training_only(backbone, monkeypatch):
 
 def test_relations_entities_are_not_hidden_unless_asked(one):
     pipe = one.get_pipe("epee_relations")
-    items = pipe.ask(docs_of(one))
+    items = pipe.make_instances(docs_of(one))
     before = [ids.copy() for ids in items.windows.ids]
-    pipe.task.teach([], items)
+    pipe.task.add_gold([], items)
     assert all((ids == old).all() for ids, old in zip(items.windows.ids, before))
 
 

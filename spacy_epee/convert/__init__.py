@@ -1,1 +1,0 @@
-"""From formats of annotated text to rows with character offsets."""

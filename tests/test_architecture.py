@@ -1,0 +1,124 @@
+"""Data flow one way: each module imports from steps before its own, at its top, in functions and for type checkers alike."""
+
+import ast
+from pathlib import Path
+from typing import Dict, Iterator, List, Set, Tuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "spacy_epee"
+
+LAYERS = [
+    ["errors", "threads", "settings", "registry"],
+    ["files"],
+    ["sealing"],
+    ["doc_attributes"],
+    ["inputs"],
+    ["trunk"],
+    ["runtimes"],
+    ["heads"],
+    ["exits"],
+    ["engine"],
+    ["training"],
+    ["model"],
+    ["tasks"],
+    ["component"],
+    ["data"],
+    ["evaluation"],
+    ["training.logger", "training.callbacks", "training.passes"],  # what spaCy's training calls with a whole pipeline
+    ["tuning", "compress"],
+    ["report", "benchmark"],
+    ["displacy"],
+    ["defaults"],
+    ["factories"],
+    ["cli"],
+    [""],
+]
+"""From the first step to the last. The longest name that fits a module counts."""
+
+LONGEST_FILE, LONGEST_CLASS = 400, 300
+"""Lines."""
+
+
+def modules() -> Dict[str, Path]:
+    """RETURNS (Dict[str, Path]): The modules of the package, by name without that of the package."""
+    found = {}
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(ROOT / PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def rank(module: str) -> int:
+    """RETURNS (int): The step that a module belongs to."""
+    while True:
+        for number, names in enumerate(LAYERS):
+            if module in names:
+                return number
+        module = module.rpartition(".")[0]
+
+
+def group(module: str) -> str:
+    """RETURNS (str): The name in `LAYERS` that a module goes by."""
+    while not any(module in names for names in LAYERS):
+        module = module.rpartition(".")[0]
+    return module
+
+
+def imports(module: str) -> Iterator[Tuple[str, str]]:
+    """YIELDS (Tuple[str, str]): The modules of the package that a module imports from, wherever it does, and what."""
+    path = MODULES[module]
+    own = module.split(".") if module else []
+    package = own if path.name == "__init__.py" else own[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.level:
+            base = package[: len(package) - node.level + 1]
+        elif (node.module or "").split(".")[0] == PACKAGE:
+            base = []
+        else:
+            continue
+        names = (node.module or "").split(".") if node.level else (node.module or "").split(".")[1:]
+        source = ".".join([*base, *filter(None, names)])
+        for alias in node.names:
+            inner = f"{source}.{alias.name}".strip(".")
+            yield (inner, "") if inner in MODULES else (source, alias.name)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_import_from_steps_before_their_own(module):
+    above = [other for other, _ in imports(module) if group(other) != group(module) and rank(other) >= rank(module)]
+    assert not above
+
+
+def test_modules_import_in_no_circle():
+    graph: Dict[str, Set[str]] = {module: {other for other, _ in imports(module)} - {module} for module in MODULES}
+    done: Set[str] = set()
+
+    def visit(module: str, path: List[str]) -> None:
+        assert module not in path, " imports ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for other in graph[module]:
+                visit(other, [*path, module])
+            done.add(module)
+
+    for module in graph:
+        visit(module, [])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_use_no_private_name_of_another(module):
+    assert not [f"{other}.{name}" for other, name in imports(module) if name.startswith("_") and name != "__version__"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_and_classes_are_short(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_FILE
+    classes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+    assert not [node.name for node in classes if node.end_lineno - node.lineno >= LONGEST_CLASS]

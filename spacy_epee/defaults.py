@@ -197,6 +197,6 @@ EVENT_SCORES: Dict[str, Optional[float]] = {
 JOINT_SCORES: Dict[str, Optional[float]] = {"joint_score": 0.5, "joint_full": 0.5, "exit_layer": 0.0}
 
 
-def _defaults(settings: str, model: str, trunk: str = TRUNK) -> Dict[str, Any]:
+def block_of(settings: str, model: str, trunk: str = TRUNK) -> Dict[str, Any]:
     blocks = (model + trunk + LOSS).replace("\n[", "\n[component.")
     return Config().from_str("[component]\n" + settings + blocks, interpolate=False)["component"]

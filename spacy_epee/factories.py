@@ -23,14 +23,14 @@ from .defaults import (
     TAGS,
     TEXTCAT,
     TEXTCAT_MULTILABEL,
-    _defaults,
+    block_of,
 )
 
 
 @Language.factory(
     "epee",
     assigns=["doc.cats", "doc._.relations", "doc._.events", "doc.spans", "doc._.exits"],
-    default_config=_defaults(JOINT, SEVERAL),
+    default_config=block_of(JOINT, SEVERAL),
     default_score_weights=JOINT_SCORES,
 )
 def make_epee(
@@ -61,7 +61,7 @@ def make_epee(
 @Language.factory(
     "epee_textcat",
     assigns=["doc.cats", "doc._.exits"],
-    default_config=_defaults(TEXTCAT, SINGLE + POOLED),
+    default_config=block_of(TEXTCAT, SINGLE + POOLED),
     default_score_weights=SCORES,
 )
 def make_textcat(
@@ -92,7 +92,7 @@ def make_textcat(
 @Language.factory(
     "epee_textcat_multilabel",
     assigns=["doc.cats", "doc._.exits"],
-    default_config=_defaults(TEXTCAT_MULTILABEL, SINGLE + POOLED),
+    default_config=block_of(TEXTCAT_MULTILABEL, SINGLE + POOLED),
     default_score_weights=SCORES,
 )
 def make_textcat_multilabel(
@@ -128,7 +128,7 @@ def make_textcat_multilabel(
     "epee_relations",
     assigns=["doc._.relations", "doc._.exits"],
     requires=["doc.ents"],
-    default_config=_defaults(RELATIONS, SINGLE + PAIRS),
+    default_config=block_of(RELATIONS, SINGLE + PAIRS),
     default_score_weights=RELATION_SCORES,
 )
 def make_relations(
@@ -177,7 +177,7 @@ def make_relations(
 @Language.factory(
     "epee_events",
     assigns=["doc._.events", "doc._.exits", "doc.spans"],
-    default_config=_defaults(EVENTS, SINGLE + TAGS),
+    default_config=block_of(EVENTS, SINGLE + TAGS),
     default_score_weights=EVENT_SCORES,
 )
 def make_events(
@@ -229,7 +229,7 @@ def make_events(
     "epee_imagecat",
     assigns=["doc.cats", "doc._.exits"],
     requires=["doc._.image"],
-    default_config=_defaults(IMAGECAT, SINGLE + CLS, IMAGE_TRUNK),
+    default_config=block_of(IMAGECAT, SINGLE + CLS, IMAGE_TRUNK),
     default_score_weights=SCORES,
 )
 def make_imagecat(

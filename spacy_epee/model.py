@@ -18,7 +18,7 @@ from .runtimes.torch_precision import bound_kernels, computes_in_bfloat16
 from .threads import no_fork
 from .training.attention import PlainAttention
 from .training.learning_rates import set_learning_rates
-from .training.stages import _set_stage
+from .training.stages import set_stage
 from .trunk.base import Runner
 from .trunk.stepper import LayerStepper
 from .trunk.transformer import TrunkSettings, load_backbone
@@ -92,7 +92,7 @@ def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) ->
     trunk, stepper = model.get_ref("trunk"), get_stepper(model)
     if is_train:
         set_learning_rates(trunk)
-        _set_stage(model.attrs["stage"], stepper.model, get_heads(model), get_settings(model))
+        set_stage(model.attrs["stage"], stepper.model, get_heads(model), get_settings(model))
     set_training(model, is_train)
     half = is_train and get_settings(model).mixed_precision and computes_in_bfloat16(stepper.device)
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()

@@ -10,7 +10,7 @@ from spacy.training import Example
 from ..component.pipe import EarlyExitTransformer
 from ..engine.results import Predictions
 from .scoring import Scoring, differing_docs
-from .timing import Rules, _time, prepare, sources_of
+from .timing import Rules, time_run, prepare, sources_of
 
 
 def find_component(nlp: Language, name: Optional[str] = None) -> EarlyExitTransformer:
@@ -81,10 +81,10 @@ def compare(
         for size in batch_sizes:
             seconds: Dict[str, List[float]] = {name: [] for name in contestants}
             for name, contestant in contestants.items():  # the first call pays for things that are made only once
-                _time(nlp, component, contestant, sources[:size], size)
+                time_run(nlp, component, contestant, sources[:size], size)
             for _ in range(rounds):
                 for name, contestant in contestants.items():
-                    seconds[name].append(_time(nlp, component, contestant, sources, size))
+                    seconds[name].append(time_run(nlp, component, contestant, sources, size))
                 bar.update()
             for name in contestants:
                 report[name].setdefault("docs_per_second", {})[str(size)] = len(examples) / float(numpy.median(seconds[name]))

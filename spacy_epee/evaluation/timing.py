@@ -56,9 +56,9 @@ def milliseconds(
     """
     sources = sources_of(examples)
     for own in rules:  # the first call pays for things that are made only once
-        _time(nlp, component, own, sources[:batch_size], batch_size)
+        time_run(nlp, component, own, sources[:batch_size], batch_size)
     turns = tqdm.tqdm([*rules] * rounds, desc=f"Timing, batch {batch_size}", disable=not progress, leave=False)
-    seconds = numpy.array([_time(nlp, component, own, sources, batch_size) for own in turns]).reshape(rounds, len(rules))
+    seconds = numpy.array([time_run(nlp, component, own, sources, batch_size) for own in turns]).reshape(rounds, len(rules))
     return (1000 * numpy.median(seconds, axis=0) / len(sources)).tolist()
 
 
@@ -111,7 +111,7 @@ def _run(nlp: Language, component: EarlyExitTransformer, sources: Iterable[Sourc
     return list(nlp.pipe(docs, batch_size=size, disable=before) if after else docs)
 
 
-def _time(nlp: Language, component: EarlyExitTransformer, rules: Rules, sources: Sequence[Source], size: int) -> float:
+def time_run(nlp: Language, component: EarlyExitTransformer, rules: Rules, sources: Sequence[Source], size: int) -> float:
     """Seconds of the whole pipeline on some texts by rules, tokenization included."""
     own = component.exits
     for task, rule in rules.items():

@@ -8,7 +8,7 @@ from ..heads.base import ExitHeads
 from ..trunk.transformer import TrunkSettings
 
 
-def _set_stage(stage: str, backbone: nn.Module, heads: Sequence[ExitHeads], settings: TrunkSettings) -> None:
+def set_stage(stage: str, backbone: nn.Module, heads: Sequence[ExitHeads], settings: TrunkSettings) -> None:
     """Freeze what the training stage leaves alone (see training/callbacks.py).
 
     stage (str): "joint", "trunk" or "exits".

@@ -91,14 +91,14 @@ class Rule:
         return block
 
 
-def _within(rule: Rule, setting: str, low: float, high: float) -> None:
+def check_within(rule: Rule, setting: str, low: float, high: float) -> None:
     value = getattr(rule, setting)
     for number in value if isinstance(value, tuple) else (value,):
         if not low <= number <= high:
             raise ValueError(f"The exit rule {rule.registered} has {setting} = {number}; give a number from {low} to {high}.")
 
 
-def _patience(rule: Rule, value: Optional[int]) -> None:
+def check_patience(rule: Rule, value: Optional[int]) -> None:
     if value is None or value != int(value) or value < 1:
         raise ValueError(
             f"The exit rule {rule.registered} has patience = {value}; give a whole number from 1 on. To run the full depth, set "
@@ -106,7 +106,7 @@ def _patience(rule: Rule, value: Optional[int]) -> None:
         )
 
 
-def _count(counters: numpy.ndarray, evidence: Evidence, goes_on: numpy.ndarray) -> numpy.ndarray:
+def count_runs(counters: numpy.ndarray, evidence: Evidence, goes_on: numpy.ndarray) -> numpy.ndarray:
     """Lengthen or break the run of each unit."""
     runs = numpy.where(goes_on, counters[evidence.units] + 1, 0)
     counters[evidence.units] = runs

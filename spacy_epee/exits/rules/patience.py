@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 import numpy
 
 from ..evidence import Divergence, Evidence
-from .base import Rule, _count, _patience, _within
+from .base import Rule, count_runs, check_patience, check_within
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Patience(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _patience(self, self.patience)
+        check_patience(self, self.patience)
 
     def start(self, units: int, began: float) -> numpy.ndarray:
         return numpy.zeros(units, dtype=int)
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
-        return (_count(counters, evidence, evidence.agrees) >= self.patience).astype(int)
+        return (count_runs(counters, evidence, evidence.agrees) >= self.patience).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.patience + 1 < len(layers)
@@ -51,7 +51,7 @@ class FlexiblePatience(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _patience(self, self.patience)
+        check_patience(self, self.patience)
         if self.measure not in ("KD", "ReKD", "SymKD", "JSKD"):
             raise ValueError(
                 f"The exit rule {self.registered} has measure = '{self.measure}'; give 'KD', 'ReKD', 'SymKD' or 'JSKD'."
@@ -62,7 +62,7 @@ class FlexiblePatience(Rule):
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
         still = evidence.divergence(self.measure) < self.divergence
-        return (_count(counters, evidence, still) >= self.patience).astype(int)
+        return (count_runs(counters, evidence, still) >= self.patience).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.divergence > 0 and self.patience + 1 < len(layers)
@@ -83,13 +83,13 @@ class ConfidentPatience(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _patience(self, self.patience)
+        check_patience(self, self.patience)
 
     def start(self, units: int, began: float) -> numpy.ndarray:
         return numpy.zeros(units, dtype=int)
 
     def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
-        return (_count(counters, evidence, evidence.entropy_below(self.entropy)) >= self.patience).astype(int)
+        return (count_runs(counters, evidence, evidence.entropy_below(self.entropy)) >= self.patience).astype(int)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.entropy > 0 and self.patience < len(layers)
@@ -110,7 +110,7 @@ class EntropyPatience(Rule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.patience is not None:
-            _patience(self, self.patience)
+            check_patience(self, self.patience)
 
     @property
     def reasons(self) -> Tuple[str, ...]:
@@ -123,7 +123,7 @@ class EntropyPatience(Rule):
         if self.patience is None:
             return evidence.entropy_below(self.entropy).astype(int)
         codes = (evidence.entropy < self.entropy).astype(int)
-        stable = _count(counters, evidence, evidence.agrees) >= self.patience
+        stable = count_runs(counters, evidence, evidence.agrees) >= self.patience
         return numpy.where((codes == 0) & stable, 2, codes)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
@@ -149,7 +149,7 @@ class Voting(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _within(self, "power", 0.0, 1.0)
+        check_within(self, "power", 0.0, 1.0)
 
     def start(self, units: int, began: float) -> Dict[str, Any]:
         return {"exits": numpy.zeros(units, dtype=int), "votes": numpy.zeros((0, 0))}

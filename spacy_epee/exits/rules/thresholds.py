@@ -6,7 +6,7 @@ from typing import Any, ClassVar, List, Optional, Sequence, Tuple, Union
 import numpy
 
 from ..evidence import Evidence
-from .base import NEEDS_DOUBT, Rule, _within
+from .base import NEEDS_DOUBT, Rule, check_within
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Confidence(_PerExit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _within(self, "confidence", 0.0, 1.0)
+        check_within(self, "confidence", 0.0, 1.0)
 
     def step(self, evidence: Evidence, counters: Optional[numpy.ndarray]) -> numpy.ndarray:
         return (evidence.confidence > self.now(evidence, counters)).astype(int)
@@ -111,7 +111,7 @@ class Margin(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _within(self, "margin", 0.0, 1.0)
+        check_within(self, "margin", 0.0, 1.0)
 
     def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
         return (evidence.margin > self.margin).astype(int)

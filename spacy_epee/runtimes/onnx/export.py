@@ -20,7 +20,7 @@ from ...trunk.stepper import LayerState, LayerStepper
 from .attention import DOMAIN, WatchedAttention, tidy, without_mask
 from .branches import join
 from .graphs import OnnxGraphs, require
-from .writing import _quantize, write
+from .writing import quantize_model, write
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -178,7 +178,7 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> OnnxG
     _compare(stepper, found)
     if precision == "fp32":
         return found
-    return replace(found, precision=precision, stack=_join(map(_quantize, models), clear)[0])
+    return replace(found, precision=precision, stack=_join(map(quantize_model, models), clear)[0])
 
 
 def _join(models: Iterable["ModelProto"], clear: bool) -> Tuple[bytes, List[str]]:

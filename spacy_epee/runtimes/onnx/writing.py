@@ -62,7 +62,7 @@ def quantize(source: Path, target: Path, **settings: Any) -> None:
         logging.disable(before)
 
 
-def _quantize(model: "ModelProto") -> "ModelProto":
+def quantize_model(model: "ModelProto") -> "ModelProto":
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:

@@ -95,7 +95,7 @@ def load_drawing() -> Any:
         raise ValueError(
             f"Reports need the package '{error.name}'. Install it with `pip install \"spacy_epee[report]\"`."
         ) from error
-    loader = PackageLoader("spacy_epee", "evaluation")
+    loader = PackageLoader("spacy_epee", "report")
     return draw, Environment(loader=loader, autoescape=True).get_template("report.html")
 
 

@@ -23,14 +23,14 @@ from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown, t
 def benchmark_cli(
     model: str = Argument(..., help="Pipeline with an early-exiting text classifier: a folder or an installed package"),
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
-    targets: Optional[str] = Option(None, "--targets", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}"),
+    targets: Optional[str] = Option(None, "--contestants", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}"),
     compiled: bool = Option(False, "--compiled", help="Add torch.compile, which needs a C++ compiler and minutes"),
-    base: Optional[str] = Option(None, "--base", help="The target that speed-ups are relative to; if not named, the first"),
+    base: Optional[str] = Option(None, "--base", help="The contestant that speed-ups are relative to; if not named, the first"),
     cats: Optional[str] = Option(None, "--cats", help="Field with labels of documents in a JSONL file: 'cats'"),
     component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
     batch_sizes: str = Option("1,8,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
     rounds: int = Option(5, "--rounds", "-r", min=1, help="How often each is timed, in turns"),
-    memory: bool = Option(False, "--memory", help="Measure memory too, each target in a process of its own (Linux)"),
+    memory: bool = Option(False, "--memory", help="Measure memory too, each contestant in a process of its own (Linux)"),
     rule: Optional[List[str]] = Option(None, "--rule", help=RULE),
     threshold: Optional[str] = Option(None, "--threshold", help=THRESHOLD),
     limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
@@ -66,7 +66,7 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     report (Dict[str, Any]): What `benchmark` returned.
     msg (Printer): Where to.
     """
-    found = report["targets"]
+    found = report["contestants"]
     for name, reason in report["skipped"].items():
         msg.warn(f"Without {name}: {reason}")
     desc = found[report["base"]]["score_desc"]

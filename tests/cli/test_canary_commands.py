@@ -29,7 +29,7 @@ COMMANDS = {
     "tune": ["tune", "{model}", "{data}", *SEARCH, *FIGURES, "--max-drop", "50", "--output-model", "{new}/m"],
     "report": ["report", "{model}", "{data}", "{new}/report", *SEARCH],
     "export": ["export", "{model}", "{new}/m", "--data", "{data}", *BF16],
-    "benchmark": ["benchmark", "{model}", "{data}", "--targets", "full,exits", *FAST, *FIGURES],
+    "benchmark": ["benchmark", "{model}", "{data}", "--contestants", "full,exits", *FAST, *FIGURES],
 }
 KINDS = ["textcat", "relations", "events"]
 

@@ -13,7 +13,7 @@ import numpy
 from spacy.attrs import IDX, LENGTH
 from spacy.tokens import Doc, Span
 
-Key = Tuple[str, str, None, None]
+Key = Any  # a tuple; spaCy declares the keys of `user_data` as strings
 
 Place = Tuple[int, int]
 """The first character of a span, and the one behind its last."""
@@ -63,7 +63,7 @@ def entries_of(doc: Doc, name: str, check: bool = True) -> Optional[List[Dict[st
         )
     if check:
         _check_entries(doc, name, value or ())
-    return value
+    return value  # type: ignore[return-value]
 
 
 def _check_entries(doc: Doc, name: str, entries: Sequence[Dict[str, Any]]) -> None:

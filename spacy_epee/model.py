@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union, cast
 
 import torch
 from spacy.tokens import Doc
@@ -89,6 +89,7 @@ def init(model: Model, X=None, Y=None) -> None:
 def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) -> Tuple[List[ExitOutputs], Callable]:
     if len(asked) and isinstance(asked[0], Doc):  # so do spaCy's tools, such as `debug model`
         asked = list(model.attrs["make_instances"](asked).values())
+    instances = cast(Asked, asked)
     trunk, stepper = model.get_ref("trunk"), get_stepper(model)
     if is_train:
         set_learning_rates(trunk)
@@ -102,13 +103,14 @@ def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) ->
         said = all_exits(
             runner,
             get_heads(model),
-            asked,
+            instances,
             exit_layers=get_exit_layers(model),
             wordpieces=get_settings(model).max_wordpieces,
         )
 
     def backprop(gradients: List[ExitOutputs]) -> Asked:
-        outputs, wanted = [], []
+        outputs: List[torch.Tensor] = []
+        wanted: List[torch.Tensor] = []
         for found, gradient in zip(said, gradients):
             pairs = [(found.logits, gradient.logits), (found.doubt, gradient.doubt)]
             pairs += [(links.logits, own.logits) for links, own in zip(found.links, gradient.links)]
@@ -121,12 +123,13 @@ def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) ->
         if outputs:
             with no_fork:
                 torch.autograd.backward(outputs, wanted)
-        return asked
+        return instances
 
     answers = []
-    for found, items in zip(said, asked):
+    for found, items in zip(said, instances):
         links = [replace(part, logits=torch2xp(part.logits.detach())) for part in found.links]
-        answers.append(ExitOutputs(torch2xp(found.logits.detach()), torch2xp(found.doubt.detach()), items, links))
+        logits, doubt = (cast(Any, torch2xp(part.detach())) for part in (found.logits, found.doubt))
+        answers.append(ExitOutputs(logits, doubt, items, links))
     return answers, backprop
 
 
@@ -161,7 +164,8 @@ def trained_settings(model: Model) -> Dict[str, Any]:
     found = {"exit_layers": model.attrs["exit_layers"]}
     names = model.attrs["tasks"]
     for number, head in enumerate(model.layers[1:]):
-        shim, place = head.shims[0], "head" if names is None else f"heads.{names[number]}"
+        shim: Any = head.shims[0]
+        place = "head" if names is None else f"heads.{names[number]}"
         asked = shim.build.keywords
         now = asked if shim._model is None else {name: shim._model.settings.get(name, asked[name]) for name in asked}
         found.update({f"{place}.{name}": value for name, value in now.items()})

@@ -16,7 +16,7 @@ from .windows import UnreadableDocs
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-KEY = ("._.", "image", None, None)
+KEY: Any = ("._.", "image", None, None)
 """Where spaCy keeps `doc._.image`."""
 
 

@@ -35,4 +35,5 @@ def set_stage(nlp: Language, progress: Dict[str, Any], *, pipe: str, step: Optio
             f"{nlp.pipe_names}."
         )
     second = progress["step"] >= step if step is not None else progress["epoch"] >= epoch
-    nlp.get_pipe(pipe).stage = "exits" if second else "trunk"
+    component: Any = nlp.get_pipe(pipe)
+    component.stage = "exits" if second else "trunk"

@@ -1,5 +1,7 @@
 """Learning rates by layer."""
 
+from typing import Any
+
 from thinc.api import Model
 
 
@@ -8,7 +10,7 @@ def set_learning_rates(trunk: Model) -> None:
 
     trunk (Model): The trunk, with its backbone.
     """
-    shim = trunk.shims[0]
+    shim: Any = trunk.shims[0]
     decay = shim.settings.lr_decay
     if decay == 1.0 or shim.scale is not None:
         return

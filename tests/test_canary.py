@@ -35,8 +35,8 @@ ROW = {
             "trigger": {"start": 0, "end": 5},
             "label": "Sign",
             "arguments": [
-                {"role": "TaskSlot", "ent": "T2", "parent": None},
-                {"role": "Dose", "start": 6, "end": 9, "parent": "TaskSlot"},
+                {"role": "Part", "ent": "T2", "parent": None},
+                {"role": "Dose", "start": 6, "end": 9, "parent": "Part"},
             ],
             "flags": {"Negated": True, "Grade": {"value": "high", "spans": [{"start": 0, "end": 5}]}},
         }

@@ -49,7 +49,7 @@ def kill(save, path, kept):
         found.add(contents(path))
         unfinished += any(path.parent.glob("*.part"))
         put_back(kept, path)
-    assert unfinished > KILLS // 10  # of the kills some did hit it while it was writing
+    assert unfinished >= 3  # of the kills some did hit it while it was writing
     return found
 
 
@@ -115,7 +115,7 @@ def test_export(folder, saves):
 def test_convert(target, tmp_path):
     rows = [{"id": str(number), "text": text} for number, text in enumerate(make_texts(60, seed=1))]
     for row in rows:
-        row["entities"] = [{"start": 0, "end": len(word), "label": "TaskSlot"} for word in row["text"].split()[:1]]
+        row["entities"] = [{"start": 0, "end": len(word), "label": "Part"} for word in row["text"].split()[:1]]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     path = tmp_path / target
     command = ["convert", tmp_path / "in.jsonl", path, *(["--to", "brat"] if target == "brat" else [])]
@@ -133,4 +133,4 @@ def test_spacy_train(backbone, tmp_path):
             found.append((marks(out / "model-last"), marks(out / "model-best")))
             unfinished += any(out.glob("*.part"))
     assert len(found) > KILLS and None not in found[0]
-    assert unfinished > KILLS // 10 and len({best for _, best in found}) > 2  # they hit checkpoints, and different ones
+    assert unfinished >= 3 and len({best for _, best in found}) > 2  # they hit checkpoints, and different ones

@@ -27,7 +27,7 @@ from ..doc_attributes import EXITS, copy_doc, exits_of, install
 from ..engine.loop import CALLS_PER_PASS, Joint, TaskRun, plan_passes, run_exits
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.coverage import flag
-from ..exits.rules.base import NEEDS_DOUBT, ExitRule
+from ..exits.rules.base import NEEDS_DOUBT, ExitRule, complete
 from ..exits.rules.config import check_kept, resolve_rule
 from ..files import whole_folder
 from ..inputs.instances import Instances
@@ -232,7 +232,7 @@ class EarlyExitTransformer(TrainablePipe):
                 f"the last of the exits, which are after the layers {layers}. Relax `{block}`, or set it to "
                 "null to run the full depth on purpose."
             )
-        if getattr(rule, "learned", False) and get_heads(self.model)[list(self.parts).index(task)].doubt is None:
+        if complete(rule).learned and get_heads(self.model)[list(self.parts).index(task)].doubt is None:
             raise ValueError(f"The exit rule {type(rule).__name__} of {self._called(task)} {NEEDS_DOUBT}")
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
@@ -242,7 +242,7 @@ class EarlyExitTransformer(TrainablePipe):
         batch_size (int): How many are answered together. With 1, or a rule that looks at the time, nothing is read ahead.
         YIELDS (Doc): The Docs in order, without those that the error handler was given.
         """
-        alone = batch_size == 1 or any(getattr(rule, "timed", False) for rule in self.exits.values())
+        alone = batch_size == 1 or any(rule is not None and complete(rule).timed for rule in self.exits.values())
         together = batch_size if alone else max(batch_size, min(PREFETCH_BATCHES * batch_size, PREFETCH_DOCS))
         for docs in minibatch(stream, size=together):
             yield from self._answer_or_handle(docs)
@@ -1176,7 +1176,7 @@ def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -
 
 def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
     """The config block of a rule; None for the full depth, or for a foreign rule that does not tell."""
-    return rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
+    return None if rule is None else complete(rule).to_config()
 
 
 def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, docs: Sequence[Doc]) -> List[Doc]:

@@ -48,7 +48,6 @@ from ..runtimes.threads import single_torch_thread
 from ..sealing import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
 from ..tasks.base import Task, check_trunk
 from ..tasks.slot import TaskSlot
-from ..tasks.textcat.task import TextCat
 from ..tasks.unknown import Unknown, find_unknown, known_names, showable, without_labels
 from ..threads import LOADING, no_fork
 from ..training.losses import JointLoss, exit_weights, link_gradient
@@ -210,11 +209,10 @@ class EarlyExitTransformer(TrainablePipe):
         self._config_rules[task] = self.parts[task].exit
 
     def _tell_others(self) -> None:
-        """Tell classifications which labels belong to others of the same component."""
+        """Tell tasks which labels belong to others of the same component."""
         for name, part in self.parts.items():
-            if isinstance(part.task, TextCat):
-                others = (self.task_labels(other) for other in self.parts if other != name)
-                part.task.others = frozenset(label for labels in others for label in labels)
+            others = (self.task_labels(other) for other in self.parts if other != name)
+            part.task.others = frozenset(label for labels in others for label in labels)
 
     def _called(self, task: str) -> str:
         """What to call a task in messages."""
@@ -729,11 +727,11 @@ class EarlyExitTransformer(TrainablePipe):
         """Refuse classifiers made for another task."""
         for (name, part), head in zip(self.parts.items(), self.model.layers[1:]):
             kind = head.shims[0].kind
-            if part.task.name not in (kind.task, *kind.also):
+            if part.task.head_kind != kind.kind:
                 block = f"model.heads.{name}" if "tasks" in self.cfg else "model.head"
                 raise ValueError(
-                    f"The setting `{block}` of the component '{self.name}' names classifiers for the task '{kind.task}', and "
-                    f"{self._called(name)} is of the kind '{part.task.name}'. Name classifiers for that, or leave the setting "
+                    f"The setting `{block}` of the component '{self.name}' names classifiers of the kind '{kind.kind}', and "
+                    f"{self._called(name)} takes those of the kind '{part.task.head_kind}'. Name such, or leave the setting "
                     "out where there is a default."
                 )
 

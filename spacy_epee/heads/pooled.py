@@ -59,8 +59,7 @@ class Places(NamedTuple):
 class PooledHeads(ExitHeads):
     """A linear layer per exit over the pooled states of a unit."""
 
-    task = "textcat"
-    also = ("imagecat",)
+    kind = "document"
 
     def __init__(self, *, width: int, pooling: Pooling, **settings: Any):
         """

@@ -50,7 +50,7 @@ class EventHeads(ExitHeads):
     The second part runs for windows in which the first finds a trigger.
     """
 
-    task = "events"
+    kind = "tokens"
 
     def __init__(self, *, width: int, kinds: int, outputs: int, hidden: int, exits: int, **settings: Any):
         """

@@ -1,19 +1,17 @@
 """The main figure of events, of simulated answers."""
 
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 
 from ...doc_attributes import annotate, annotation, copy_doc
 from ...engine.replay import Replay, ReplayResult, Score
+from ..replay_score import StoredAnnotation
 from .decoder import write_events
 from .scorer import facts_of
 
-if TYPE_CHECKING:
-    from ...evaluation.stored_outputs import StoredOutputs
 
-
-def event_score(stored: "StoredOutputs", replay: Replay) -> Score:
+def event_score(stored: StoredAnnotation, replay: Replay) -> Score:
     """For events: the mean of the F-scores of triggers and arguments."""
     found, right, gold = count_events(stored, replay, ("ev_trigger", "ev_arg"))
     units = numpy.arange(replay.n_units)
@@ -29,19 +27,18 @@ def event_score(stored: "StoredOutputs", replay: Replay) -> Score:
 
 
 def count_events(
-    stored: "StoredOutputs", replay: Replay, names: Sequence[str]
+    stored: StoredAnnotation, replay: Replay, names: Sequence[str]
 ) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """Count what each window says at each exit. What two windows say of one thing is counted twice, which is rare: a trigger is
     of one window only.
 
-    stored (StoredOutputs): The documents.
+    stored (StoredAnnotation): The documents.
     replay (Replay): What their exits say.
     names (Sequence[str]): What to count, by the names of `evaluation.events`.
     RETURNS (Tuple[ndarray, ndarray, ndarray]): What is found and what of it is right, (E, U, names) each, and what is annotated
         in each document, (D, names). Documents without annotation count nothing.
     """
-    counted = [*stored.labels, *stored.unknown.labels]
-    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, counted) for eg in stored.examples]
+    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, stored.all_labels) for eg in stored.examples]
     annotated = [annotation(eg.reference, "events") is not None for eg in stored.examples]
     gold = numpy.array([[len(own[name]) for name in names] for own in facts])
     found = numpy.zeros((len(replay.evidence), replay.n_units, len(names)))
@@ -52,7 +49,7 @@ def count_events(
             if not annotated[index]:
                 continue
             annotate(docs[index], "events", [])
-            write_events(docs[index], [evidence.graph(unit)], stored.outputs.items, stored.labels)  # type: ignore
+            write_events(docs[index], [evidence.graph(unit)], stored.items, stored.labels)  # type: ignore
             said = facts_of(docs[index], stored.examples[index].reference, stored.labels)
             for column, name in enumerate(names):
                 found[exit, unit, column] = len(said[name])

@@ -20,6 +20,7 @@ from .evidence import StructureEvidence
 from .instances import BEGIN, INSIDE, OUT, TAGS, TokenInstances, find_tokens
 from .replay_score import event_score
 from .schema import EntityKinds, EventSchema, SchemaBuilder
+from .structure import Link, Structure
 from .targets import Annotation, Node
 
 
@@ -36,12 +37,31 @@ class EventEvidenceBuilder:
     reduce: Union[str, float]
     temperatures: Dict[int, float] = field(default_factory=dict)
 
-    def evidence(self, logits: numpy.ndarray, *, layer: int, **context: Any) -> StructureEvidence:
+    def evidence(
+        self,
+        logits: numpy.ndarray,
+        *,
+        layer: int,
+        asked: TokenInstances,
+        units: numpy.ndarray,
+        link: Optional[Link] = None,
+        items: Optional[numpy.ndarray] = None,
+        counts: Optional[numpy.ndarray] = None,
+        previous: Optional[StructureEvidence] = None,
+        doubt: Optional[numpy.ndarray] = None,
+    ) -> StructureEvidence:
         """RETURNS (StructureEvidence): What a rule may look at."""
-        temperature = self.temperatures.get(layer, 1.0)
-        return StructureEvidence(
-            logits, layer=layer, threshold=self.threshold, temperature=temperature, reduce=self.reduce, **context
+        structure = Structure(
+            logits,
+            asked=asked,
+            units=units,
+            items=units if items is None else items,
+            counts=numpy.ones(len(units), dtype="int64") if counts is None else counts,
+            threshold=self.threshold,
+            temperature=self.temperatures.get(layer, 1.0),
+            link=link,
         )
+        return StructureEvidence(structure, layer=layer, reduce=self.reduce, previous=previous, doubt=doubt)
 
 
 class Events(TaskDefaults):

@@ -60,8 +60,8 @@ class StoredOutputs:
         size = max(len(self.examples), 1) if self.task.has_links else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
         logits, doubt, counts, docs, wordpieces, truths, given, places = ([] for _ in range(8))
-        found = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
-        for number, (batch, self.outputs) in enumerate(zip(batches, found)):
+        outputs = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
+        for number, (batch, self.outputs) in enumerate(zip(batches, outputs)):
             items = self.outputs.items
             rows = items.of_units(items.live)
             logits.append(self.outputs.logits[:, rows])
@@ -113,11 +113,11 @@ class StoredOutputs:
 
     def label_docs(self) -> Dict[str, numpy.ndarray]:
         """RETURNS (Dict[str, ndarray]): In which documents each label is annotated, (D,) bool; of events, those of triggers."""
-        found = {label: numpy.zeros(self.n_docs, dtype=bool) for label in self.labels}
+        labelled = {label: numpy.zeros(self.n_docs, dtype=bool) for label in self.labels}
         for doc, eg in enumerate(self.examples):
-            for label in self.task.true_labels(eg.reference) & set(found):
-                found[label][doc] = True
-        return found
+            for label in self.task.true_labels(eg.reference) & set(labelled):
+                labelled[label][doc] = True
+        return labelled
 
     def replay(self, reading: Any = None) -> Replay:
         """Work out the evidence.
@@ -163,8 +163,10 @@ class StoredOutputs:
                 "annotated documents, or leave calibration out with `--no-calibrate`."
             )
         threshold = self.cfg["threshold"]
-        found = fit_temperatures(self.logits[:, rows], self.truths[rows], self.given[rows], threshold=threshold, **self._kind())
-        return [float(f"{temperature:.6g}") for temperature in found]
+        temperatures = fit_temperatures(
+            self.logits[:, rows], self.truths[rows], self.given[rows], threshold=threshold, **self._kind()
+        )
+        return [float(f"{temperature:.6g}") for temperature in temperatures]
 
     def helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
         """Whether temperatures make documents more likely that they were not fitted to: each of two halves is tried with those of
@@ -208,8 +210,8 @@ class StoredOutputs:
         threshold = self.cfg["threshold"]
         curves = []
         for logits, temperature in zip(self.logits, temperatures):
-            found = confidences_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())
-            curves.append(reliability(*found, bins))
+            figures = confidences_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())
+            curves.append(reliability(*figures, bins))
         return curves
 
     def _kind(self) -> Dict[str, Any]:

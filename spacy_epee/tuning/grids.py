@@ -66,8 +66,8 @@ class ReplayLevels:
         chosen = numpy.flatnonzero(self.units)
         values = numpy.array([read(stored.of(chosen)) for stored in self.replay.views[:-1]]).ravel()
         values = values[numpy.isfinite(values)]  # the divergence at the first exit is not
-        found = _quantiles(1 - values if settled else values, self.steps)
-        return [round(1 - value, 9) for value in found] if settled else found
+        thresholds = _quantiles(1 - values if settled else values, self.steps)
+        return [round(1 - value, 9) for value in thresholds] if settled else thresholds
 
     def by_exit(self, other: Optional[ExitRule] = None) -> List[List[float]]:
         """RETURNS (List[List[float]]): Thresholds on the entropy for all exits, where units may leave by another rule, too."""
@@ -137,7 +137,7 @@ def entropies_by_exit(
     # The rung from which on each unit leaves; there is none for the most uncertain ones.
     levels = [numpy.searchsorted(ladder, values, side="right") for ladder, values in zip(ladders, entropies)]
     rungs = [0] * len(ladders)
-    found: List[List[float]] = []
+    vectors: List[List[float]] = []
     while True:
         best, move = 0.0, None
         for exit, (ladder, level) in enumerate(zip(ladders, levels)):
@@ -158,9 +158,9 @@ def entropies_by_exit(
         exits[(exits > exit) & (levels[exit] <= rung)] = exit
         for step in range(rungs[exit], rung + 1):  # what lies between is worth a try too
             rungs[exit] = step + 1
-            found.append([ladder[rung - 1] if rung else 0.0 for ladder, rung in zip(ladders, rungs)] + [0.0])
-    picked = numpy.unique(numpy.linspace(0, len(found) - 1, 4 * steps).round().astype(int)) if found else []
-    return [found[place] for place in picked]
+            vectors.append([ladder[rung - 1] if rung else 0.0 for ladder, rung in zip(ladders, rungs)] + [0.0])
+    picked = numpy.unique(numpy.linspace(0, len(vectors) - 1, 4 * steps).round().astype(int)) if vectors else []
+    return [vectors[place] for place in picked]
 
 
 def _quantiles(values: numpy.ndarray, steps: int) -> List[float]:
@@ -169,4 +169,4 @@ def _quantiles(values: numpy.ndarray, steps: int) -> List[float]:
     if not len(values):
         return []
     shares = expit(numpy.linspace(-6, 3, steps))
-    return sorted({found for found in (float(f"{value:.3g}") for value in numpy.quantile(values, shares)) if found > 0})
+    return sorted({rounded for rounded in (float(f"{value:.3g}") for value in numpy.quantile(values, shares)) if rounded > 0})

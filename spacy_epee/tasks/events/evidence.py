@@ -135,10 +135,10 @@ class StructureEvidence(Evidence):
         if not self.structure.may_link:
             return self.entropy < threshold
         limits = numpy.broadcast_to(threshold, len(self))
-        found = numpy.clip(self._tag_entropy, 0.0, 1.0) < limits
-        if found.any():
-            found[found] = self.only(found).entropy < limits[found]
-        return found
+        below = numpy.clip(self._tag_entropy, 0.0, 1.0) < limits
+        if below.any():
+            below[below] = self.only(below).entropy < limits[below]
+        return below
 
     @cached_property
     def confidence(self) -> numpy.ndarray:
@@ -179,9 +179,9 @@ class StructureEvidence(Evidence):
 
         def of_links(logits: numpy.ndarray) -> numpy.ndarray:
             points = [-numpy.logaddexp(0.0, numpy.stack((-part, part), axis=-1)) for part in (old[matched], logits)]
-            found = divergence_of(*points, kind)
-            found[matched < 0] = numpy.inf
-            return found
+            moved = divergence_of(*points, kind)
+            moved[matched < 0] = numpy.inf
+            return moved
 
         return self._uncertainty(of_tags, of_links if len(old_pairs) else lambda logits: numpy.full_like(logits, numpy.inf))
 

@@ -134,9 +134,9 @@ class Structure:
     @cached_property
     def open(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which units have a trigger, so that there may be arguments, (U,) bool."""
-        found = numpy.zeros(len(self.units), dtype=bool)
-        found[self.places[self.triggers[:, 0]]] = True
-        return found
+        has_trigger = numpy.zeros(len(self.units), dtype=bool)
+        has_trigger[self.places[self.triggers[:, 0]]] = True
+        return has_trigger
 
     @cached_property
     def nodes(self) -> numpy.ndarray:
@@ -197,20 +197,22 @@ class Structure:
         RETURNS (Graph): Its spans and links.
         """
         links, scores = self.accepted
-        here, wanted = (places[unit] for places in self._by_unit)
-        own = links[wanted]
-        own = numpy.column_stack((numpy.searchsorted(here, own[:, 0]), numpy.searchsorted(here, own[:, 1]), own[:, 2]))
-        return Graph(self.nodes[here], self.node_scores(here), own, scores[wanted])
+        members, wanted = (places[unit] for places in self._by_unit)
+        unit_links = links[wanted]
+        unit_links = numpy.column_stack(
+            (numpy.searchsorted(members, unit_links[:, 0]), numpy.searchsorted(members, unit_links[:, 1]), unit_links[:, 2])
+        )
+        return Graph(self.nodes[members], self.node_scores(members), unit_links, scores[wanted])
 
     @cached_property
     def _by_unit(self) -> Tuple[List[numpy.ndarray], List[numpy.ndarray]]:
         """The places of the nodes of each unit, and of the links that are given."""
         units = self.places[self.nodes[:, 0]]
-        found = []
+        grouped = []
         for owners in (units, units[self.accepted[0][:, 0]]):
             order = numpy.argsort(owners, kind="stable")
-            found.append(numpy.split(order, numpy.searchsorted(owners[order], numpy.arange(1, len(self)))))
-        return found[0], found[1]
+            grouped.append(numpy.split(order, numpy.searchsorted(owners[order], numpy.arange(1, len(self)))))
+        return grouped[0], grouped[1]
 
     def _reached(self, links: numpy.ndarray) -> numpy.ndarray:
         """Which links are part of an event: parts of what is no argument are not, (L,) bool."""
@@ -225,15 +227,15 @@ class Structure:
     def keys(self) -> List[Set[Tuple[int, ...]]]:
         """RETURNS (List[Set[Tuple[int, ...]]]): What each unit says, without how sure it is: triggers and links. Spans that no
         link holds say nothing, unless they are triggers."""
-        found: List[Set[Tuple[int, ...]]] = [set() for _ in self.units]
-        places = self.places[self.nodes[:, 0]].tolist()
+        keys: List[Set[Tuple[int, ...]]] = [set() for _ in self.units]
+        units = self.places[self.nodes[:, 0]].tolist()
         nodes = self.nodes.tolist()
-        for place, node in zip(places, nodes):
+        for unit, node in zip(units, nodes):
             if node[3] < self.n_triggers:
-                found[place].add(tuple(node))
+                keys[unit].add(tuple(node))
         for head, child, output in self.accepted[0].tolist():
-            found[places[head]].add((*nodes[head], *nodes[child], output))
-        return found
+            keys[units[head]].add((*nodes[head], *nodes[child], output))
+        return keys
 
 
 def log_softmax(logits: numpy.ndarray) -> numpy.ndarray:

@@ -32,11 +32,11 @@ def label_score(stored: StoredAnnotation, *, exclusive: bool, always_answers: bo
 
     def of_exclusive(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         # Of a document that never runs the first label is the answer, or a wrong one stands for none.
-        said = numpy.zeros(n_docs, dtype=int) if always_answers else (truths > 0).argmin(axis=1)
-        said[stored.docs] = simulation.logits.argmax(axis=1)
+        answers = numpy.zeros(n_docs, dtype=int) if always_answers else (truths > 0).argmin(axis=1)
+        answers[stored.docs] = simulation.logits.argmax(axis=1)
         counts = numpy.zeros((len(every) + 1, len(every)))
         rows = known if docs is None else known & docs
-        numpy.add.at(counts, (gold[rows], said[rows]), 1)
+        numpy.add.at(counts, (gold[rows], answers[rows]), 1)
         hits = counts.diagonal()
         scores = 2 * hits / numpy.maximum(counts.sum(axis=0) + counts[:-1].sum(axis=1), 1)
         positive = stored.cfg.get("positive_label")

@@ -52,6 +52,15 @@ def modules() -> Dict[str, Path]:
 
 MODULES = modules()
 
+TASKS = {module.split(".")[1] for module in MODULES if module.startswith("tasks.") and module.count(".") == 2}
+"""The folders of tasks, by their names."""
+
+BUILDERS = {"factories", "tasks.slot"}
+"""What makes tasks of settings."""
+
+EXTENDS = {"imagecat": {"textcat"}}
+"""Tasks that are others with something added."""
+
 
 def rank(module: str) -> int:
     """RETURNS (int): The step that a module belongs to."""
@@ -114,6 +123,27 @@ def test_modules_import_in_no_circle():
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_use_no_private_name_of_another(module):
     assert not [f"{other}.{name}" for other, name in imports(module) if name.startswith("_") and name != "__version__"]
+
+
+def compared(module: str) -> Iterator[str]:
+    """YIELDS (str): The strings that a module compares something with, or looks for it among."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare):
+            for operator, one, other in zip(node.ops, [node.left, *node.comparators], node.comparators):
+                sides = [one, other] if isinstance(operator, (ast.Eq, ast.NotEq)) else getattr(other, "elts", [])
+                elements = [element for side in sides for element in getattr(side, "elts", [side])]
+                yield from (element.value for element in elements if isinstance(element, ast.Constant))
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in BUILDERS])
+def test_tasks_are_known_by_themselves_and_their_builders_alone(module):
+    """What is known of a task lies in its folder. All others go by the members of `Task`."""
+    folder = module.split(".")[1] if module.startswith("tasks.") else ""
+    others = TASKS - {folder, *EXTENDS.get(folder, ())}
+    strange = [other for other, _ in imports(module) if other.startswith("tasks.") and other.split(".")[1] in others]
+    # What is on a Doc is for everybody.
+    assert not [other for other in strange if other.split(".")[2:] not in ([], ["docs"])]
+    assert not [value for value in compared(module) if value in TASKS - {folder}]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import catalogue
+import numpy
 import pytest
 import spacy
 import yaml
@@ -32,6 +34,8 @@ from spacy.language import Language
 from typer.testing import CliRunner
 
 from spacy_epee.cli import COMMANDS
+from spacy_epee.evaluation.compare import compare
+from spacy_epee.report.build import make_report
 
 GITHUB = "https://github.com/spacy-epee/spacy_epee/blob/main/"
 PRINTED = {
@@ -44,7 +48,12 @@ PRINTED = {
     "docs/several-tasks.md": ["kind \\S+ of 4", "events \\S+ of 4"],
     "docs/rules.md": ["True|False"],
     "docs/runtimes.md": ["'cardiology'", "\\[\\d.\\d, \\d.\\d\\]"],
-    "docs/extending.md": ["ConfidentTwice\\(confidence=0.6, times=2\\)"],
+    "docs/extending.md": [
+        "ConfidentTwice\\(confidence=0.6, times=2\\)",
+        "[1-9]\\d* settings, the first ConfidentTwice",
+        "1.0 at exit [1-4]",
+        "\\['low', 'high'\\]",
+    ],
 }
 """What the blocks of a page print, as regular expressions."""
 
@@ -58,7 +67,30 @@ def check_picture(found):
     assert found["svg"].startswith("<svg")
 
 
-MADE = {"docs/rules.md": check_rules, "docs/relations.md": check_picture, "docs/events.md": check_picture}
+def check_own_task(found):
+    """A task of another package is compared, tuned and reported like ours; documents of several windows are one unit."""
+    nlp, examples = found["urgent"], found["examples"]
+    pipe = nlp.get_pipe("epee")
+    long = nlp.make_doc(" ".join([*found["NOTES"]] * 40))
+    alone, together = (pipe.all_exits([*docs, long]) for docs in ((), [eg.predicted for eg in examples]))
+    assert len(pipe.make_instances([long]).windows) > 1
+    assert numpy.allclose(next(alone)["urgency"].logits[:, 0], next(together)["urgency"].logits[:, -1], atol=1e-4)
+    assert compare(nlp, examples, pipe, [1], 1)["full"]["score"] == 1.0
+    tuner = found["Tuner"](nlp, pipe, examples)
+    assert tuner.report["score_desc"] == "micro F" and tuner.trials.full.score == 1.0
+    shown = make_report(tuner, examples=2)["examples"]
+    assert sorted(row["answer"] for row in shown) == ["high", "low"]
+    nlp.get_pipe("epee").set_exit(None)
+    bare = [eg.predicted.copy() for eg in examples]
+    assert [doc._.urgency for doc in nlp.pipe(bare)] == ["low", "high"] and nlp("")._.urgency is None
+
+
+MADE = {
+    "docs/extending.md": check_own_task,
+    "docs/rules.md": check_rules,
+    "docs/relations.md": check_picture,
+    "docs/events.md": check_picture,
+}
 """What the blocks of a page make."""
 
 SHOWN = [block for name in NAMES for block in blocks(name, "ini") if "factory = " in block.code]
@@ -73,6 +105,7 @@ def prepared(backbone, tmp_path_factory):
 def folder(prepared, tmp_path, monkeypatch):
     shutil.copytree(prepared, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(catalogue, "REGISTRY", dict(catalogue.REGISTRY))  # what a page registers goes with it
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if blocks(name)])

@@ -119,7 +119,7 @@ def pooled_heads(component: EarlyExitTransformer) -> PooledHeads:
     """
     kinds = [part.task.name for part in component.parts.values()]
     heads: List[ExitHeads] = get_heads(component.model)
-    if kinds != ["textcat"] or not isinstance(heads[0], PooledHeads):
+    if len(kinds) != 1 or component.task.reads != "text" or not isinstance(heads[0], PooledHeads):
         raise ValueError(
             f"The component '{component.name}' is for {', '.join(kinds)}, and only text classifiers are compared with other "
             "libraries. Give a pipeline with an `epee_textcat` or `epee_textcat_multilabel`; `evaluate` compares all others with "

@@ -11,7 +11,6 @@ from ..data.image_reader import ImageReader
 from ..data.readers import EntityReader, JsonlReader, is_jsonl, read_docs
 from ..evaluation.sample import FEWEST, sample
 from ..tasks.base import Task
-from ..tasks.events.task import Events
 
 UNREAD_ENTITIES = "unread_entities"
 """The span group of annotated entities that the component does not look at."""
@@ -80,9 +79,9 @@ def read_data(
         if value not in ("gold", "predicted"):
             raise ValueError(f"{option} is '{value}'; give 'gold' or 'predicted' (default: '{default}')")
     tasks = [part.task for part in component.parts.values()]
-    if any(task.name == "imagecat" for task in tasks):
+    if any(task.reads == "images" for task in tasks):
         examples = list(ImageReader(path, cats or "cats")(nlp))
-    elif all(task.name == "textcat" for task in tasks) and "," not in (cats or ""):
+    elif all(task.reads_cats for task in tasks) and "," not in (cats or ""):
         examples = read_examples(nlp, path, cats or "cats")
     else:
         examples = read_structures(nlp, path, tasks, component.name, cats, entities, triggers, spans_key)
@@ -129,12 +128,12 @@ def read_structures(
     """
     given = None
     if triggers == "gold":
-        events = [task for task in tasks if isinstance(task, Events)]
-        if not events:
+        finders = [task for task in tasks if task.has_triggers]
+        if not finders:
             kinds = ", ".join(task.name for task in tasks)
             raise ValueError(f"--triggers is for events, and the component '{name}' is for {kinds}")
-        for task in events:
-            given = task.triggers_key = task.triggers_key or GIVEN_TRIGGERS
+        for task in finders:
+            given = task.take_triggers(GIVEN_TRIGGERS)
     readers = [task for task in tasks if task.reads_entities]
     keys = {task.spans_key for task in readers}
     if len(keys) > 1 and entities == "gold":
@@ -145,6 +144,6 @@ def read_structures(
     key = spans_key or next(iter(keys), None)
     if key is None and not readers:
         key = UNREAD_ENTITIES  # a span group holds any
-    fields = (cats or "cats").split(",") if any(task.name == "textcat" for task in tasks) else None
+    fields = (cats or "cats").split(",") if any(task.reads_cats for task in tasks) else None
     gold = entities == "gold" and bool(readers)
     return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=fields)(nlp))

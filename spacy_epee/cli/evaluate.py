@@ -55,7 +55,7 @@ def evaluate_cli(
     if any(task.reads_entities for task in tasks):
         report["entities"] = entities
         msg.info(f"With {entities} entities")
-    if any(task.name == "events" for task in tasks):
+    if any(task.has_triggers for task in tasks):
         report["triggers"] = triggers
         msg.info(f"With {triggers} triggers")
     show(report, msg)

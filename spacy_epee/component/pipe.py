@@ -27,7 +27,7 @@ from ..doc_attributes import EXITS, copy_doc, exits_of, install
 from ..engine.loop import CALLS_PER_PASS, Joint, TaskRun, plan_passes, run_exits
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.coverage import flag
-from ..exits.rules.base import NEEDS_DOUBT, ExitRule
+from ..exits.rules.base import NEEDS_DOUBT, ExitRule, complete
 from ..exits.rules.config import check_kept, resolve_rule
 from ..files import whole_folder
 from ..inputs.instances import Instances
@@ -48,7 +48,6 @@ from ..runtimes.threads import single_torch_thread
 from ..sealing import Parts, Refused, check_seal, collecting, read_bytes, read_cfg, read_disk, seal, take_over, twin
 from ..tasks.base import Task, check_trunk
 from ..tasks.slot import TaskSlot
-from ..tasks.textcat.task import TextCat
 from ..tasks.unknown import Unknown, find_unknown, known_names, showable, without_labels
 from ..threads import LOADING, no_fork
 from ..training.losses import JointLoss, exit_weights, link_gradient
@@ -210,11 +209,10 @@ class EarlyExitTransformer(TrainablePipe):
         self._config_rules[task] = self.parts[task].exit
 
     def _tell_others(self) -> None:
-        """Tell classifications which labels belong to others of the same component."""
+        """Tell tasks which labels belong to others of the same component."""
         for name, part in self.parts.items():
-            if isinstance(part.task, TextCat):
-                others = (self.task_labels(other) for other in self.parts if other != name)
-                part.task.others = frozenset(label for labels in others for label in labels)
+            others = (self.task_labels(other) for other in self.parts if other != name)
+            part.task.others = frozenset(label for labels in others for label in labels)
 
     def _called(self, task: str) -> str:
         """What to call a task in messages."""
@@ -232,7 +230,7 @@ class EarlyExitTransformer(TrainablePipe):
                 f"the last of the exits, which are after the layers {layers}. Relax `{block}`, or set it to "
                 "null to run the full depth on purpose."
             )
-        if getattr(rule, "learned", False) and get_heads(self.model)[list(self.parts).index(task)].doubt is None:
+        if complete(rule).learned and get_heads(self.model)[list(self.parts).index(task)].doubt is None:
             raise ValueError(f"The exit rule {type(rule).__name__} of {self._called(task)} {NEEDS_DOUBT}")
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
@@ -242,7 +240,7 @@ class EarlyExitTransformer(TrainablePipe):
         batch_size (int): How many are answered together. With 1, or a rule that looks at the time, nothing is read ahead.
         YIELDS (Doc): The Docs in order, without those that the error handler was given.
         """
-        alone = batch_size == 1 or any(getattr(rule, "timed", False) for rule in self.exits.values())
+        alone = batch_size == 1 or any(rule is not None and complete(rule).timed for rule in self.exits.values())
         together = batch_size if alone else max(batch_size, min(PREFETCH_BATCHES * batch_size, PREFETCH_DOCS))
         for docs in minibatch(stream, size=together):
             yield from self._answer_or_handle(docs)
@@ -729,11 +727,11 @@ class EarlyExitTransformer(TrainablePipe):
         """Refuse classifiers made for another task."""
         for (name, part), head in zip(self.parts.items(), self.model.layers[1:]):
             kind = head.shims[0].kind
-            if part.task.name not in (kind.task, *kind.also):
+            if part.task.head_kind != kind.kind:
                 block = f"model.heads.{name}" if "tasks" in self.cfg else "model.head"
                 raise ValueError(
-                    f"The setting `{block}` of the component '{self.name}' names classifiers for the task '{kind.task}', and "
-                    f"{self._called(name)} is of the kind '{part.task.name}'. Name classifiers for that, or leave the setting "
+                    f"The setting `{block}` of the component '{self.name}' names classifiers of the kind '{kind.kind}', and "
+                    f"{self._called(name)} takes those of the kind '{part.task.head_kind}'. Name such, or leave the setting "
                     "out where there is a default."
                 )
 
@@ -1176,7 +1174,7 @@ def _check_parts(parts: Dict[str, Any], named: Optional[List[str]], name: str) -
 
 def _rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
     """The config block of a rule; None for the full depth, or for a foreign rule that does not tell."""
-    return rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
+    return None if rule is None else complete(rule).to_config()
 
 
 def _with_sentences(nlp: Optional[Language], component: EarlyExitTransformer, docs: Sequence[Doc]) -> List[Doc]:

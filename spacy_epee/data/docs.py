@@ -8,7 +8,7 @@ from spacy.tokens import Doc, Span
 
 from ..doc_attributes import annotate, spans_of
 from ..tasks.events import docs as event_docs
-from ..tasks.relations import task as relations
+from ..tasks.relations import docs as relation_docs
 from .checks import Align, Aligner, MakesDocs, annotated, check_label, check_tokens, make_doc, objects, require
 from .event_docs import annotate_events
 
@@ -128,7 +128,7 @@ def warn_joined(joined: Counter) -> None:
 
 def install_extensions() -> None:
     """Register `doc._.relations` and `doc._.events`."""
-    relations.install_extensions()
+    relation_docs.install_extensions()
     event_docs.install_extensions()
 
 

@@ -9,12 +9,12 @@ from scipy.special import expit
 from torch import Tensor
 
 from ..exits.evidence import Evidence
-from ..exits.rules.base import ExitRule
+from ..exits.rules.base import ExitRule, complete
 from ..heads.base import ExitHeads
 from ..inputs.instances import Instances
 from ..trunk.base import Runner
 from ..trunk.batch import ActiveBatches
-from .results import DEPTH, JOINT, LinkLogits, Predictions, Said
+from .results import DEPTH, JOINT, ExitOutputs, LinkLogits, Predictions
 
 Joint = Literal["all", "any"]
 
@@ -46,7 +46,8 @@ class TaskRun:
         self.heads = heads
         self.answers = answers
         self.items = answers.items
-        self.rule = rule
+        self.rule = None if rule is None else complete(rule)
+        self.first_layer = 1 if self.rule is None else self.rule.first_layer
         self.counters = None if rule is None else rule.start(answers.items.n_units, began)
         self.priority = priority
         self.inputs = heads.prepare(answers.items, device) if len(answers.items) else None
@@ -66,7 +67,7 @@ class TaskRun:
 
     def checks_layer(self, layer: int) -> bool:
         """RETURNS (bool): Whether the rule wants to look at an exit."""
-        return self.rule is not None and layer >= getattr(self.rule, "first_layer", 1)
+        return self.rule is not None and layer >= self.first_layer
 
     def windows(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which windows of the batch are of units that climb, (W,) bool."""
@@ -127,8 +128,8 @@ def run_exits(
 ) -> None:
     """Answer all that is asked about some windows, each unit from the first exit at which its task's rule finds it settled.
 
-    A window climbs while any task needs it. A task that is settled keeps its answer. See `_ended` for when the others must
-    answer early.
+    A window climbs while any task needs it. A task that is settled keeps its answer. When the others must answer early is up to
+    `apply_joint_exit`.
 
     stepper (Runner): The trunk.
     runs (Sequence[TaskRun]): The tasks, all on the same windows.
@@ -214,7 +215,7 @@ def _to_numpy(link: Callable[..., Tensor], *pairs: numpy.ndarray) -> numpy.ndarr
 
 def all_exits(
     stepper: Runner, heads: Sequence[ExitHeads], asked: Sequence[Instances], *, exit_layers: Sequence[int], wordpieces: int
-) -> List[Said]:
+) -> List[ExitOutputs]:
     """Run the full depth and look through every exit, for training and for stored logits.
 
     stepper (Runner): The trunk.
@@ -222,19 +223,20 @@ def all_exits(
     asked (Sequence[Instances]): What each asks, about the same windows.
     exit_layers (Sequence[int]): The layers with an exit.
     wordpieces (int): The most wordpieces that run through a layer in one call.
-    RETURNS (List[Said]): What the exits say, for each task.
+    RETURNS (List[ExitOutputs]): What the exits say, for each task.
     """
-    said = []
-    for own, items in zip(heads, asked):
-        logits = torch.zeros(len(exit_layers), len(items), own.n_labels, device=stepper.device)
-        said.append(Said(logits, torch.zeros(len(exit_layers), len(items) * (own.doubt is not None), device=stepper.device), []))
+    outputs = []
+    for classifiers, items in zip(heads, asked):
+        logits = torch.zeros(len(exit_layers), len(items), classifiers.n_labels, device=stepper.device)
+        doubts = len(items) if classifiers.doubt is not None else 0
+        outputs.append(ExitOutputs(logits, torch.zeros(len(exit_layers), doubts, device=stepper.device), items))
     wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
     if not wanted.any():
-        return said
+        return outputs
     climb = ActiveBatches(stepper, asked[0].windows, numpy.flatnonzero(wanted), wordpieces)
     tasks = [
-        (own, items, own.prepare(items, stepper.device), items.of_units(items.live), found, [])
-        for own, items, found in zip(heads, asked, said)
+        (classifiers, items, classifiers.prepare(items, stepper.device), items.of_units(items.live), output, [])
+        for classifiers, items, output in zip(heads, asked, outputs)
         if len(items.live)
     ]
     for layer in range(1, stepper.depth + 1):
@@ -242,18 +244,18 @@ def all_exits(
         if layer not in exit_layers:
             continue
         exit, states = exit_layers.index(layer), climb.states()
-        for own, items, inputs, rows, found, looks in tasks:
-            looks.append(own(exit, climb.packs, states, inputs, items.live))
-            link = own.link_scorer(exit, climb.packs, states, inputs)
+        for classifiers, items, inputs, rows, output, looks in tasks:
+            looks.append(classifiers(exit, climb.packs, states, inputs, items.live))
+            link = classifiers.link_scorer(exit, climb.packs, states, inputs)
             if link is not None:
                 pairs = items.taught_pairs(looks[-1][0].detach().float().cpu().numpy(), rows)  # type: ignore[attr-defined]
-                found.links.append(LinkLogits(*pairs, link(*pairs).float()))
-    for own, _, _, rows, found, looks in tasks:
+                output.links.append(LinkLogits(*pairs, link(*pairs).float()))
+    for classifiers, _, _, rows, output, looks in tasks:
         index = torch.from_numpy(rows).to(stepper.device)
-        found.logits = found.logits.index_copy(1, index, torch.stack([logits.float() for logits, _ in looks]))
-        if own.doubt is not None:
-            found.doubt = found.doubt.index_copy(1, index, torch.stack([doubt.float() for _, doubt in looks]))
-    return said
+        output.logits = output.logits.index_copy(1, index, torch.stack([logits.float() for logits, _ in looks]))
+        if classifiers.doubt is not None:
+            output.doubt = output.doubt.index_copy(1, index, torch.stack([doubt.float() for _, doubt in looks]))
+    return outputs
 
 
 CALLS_PER_PASS = 8

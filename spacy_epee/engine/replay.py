@@ -99,7 +99,7 @@ class Replay:
         for exit, stored in enumerate(self.views):
             if rule is None or not len(live):
                 break
-            found = rule.step(_View(stored, live), counters)  # type: ignore[arg-type]
+            found = rule.step(stored.of(live), counters)
             done = found > 0
             taken[live[done]] = exit
             codes[live[done]] = found[done]
@@ -180,6 +180,10 @@ class CachedEvidence:
         """RETURNS (Optional[ndarray]): The first item of each unit; None if they are the units."""
         counts = self.evidence.counts
         return None if counts is None else numpy.cumsum(counts) - counts
+
+    def of(self, units: numpy.ndarray) -> Evidence:
+        """RETURNS (Evidence): That of some of the units, in order, as a rule looks at it."""
+        return _View(self, units)  # type: ignore[return-value]
 
 
 class _View:

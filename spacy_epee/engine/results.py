@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
-from thinc.types import Floats2d, Floats3d
-from torch import Tensor
 
 from ..exits.evidence import Evidence, EvidenceBuilder
 from ..inputs.instances import Instances
@@ -119,30 +117,16 @@ class Predictions:
 
 
 @dataclass
-class Said:
-    """What all exits say about the items of a task.
-
-    logits (Tensor): Logits, (E, N, K). Zeros for items of units without a window.
-    doubt (Tensor): Logits of being wrong, (E, N) or (E, 0).
-    links (List[LinkLogits]): If the task has links, those of each exit.
-    """
-
-    logits: Tensor
-    doubt: Tensor
-    links: List[LinkLogits]
-
-
-@dataclass
 class ExitOutputs:
     """What all exits say about some items, or the gradient of it.
 
-    logits (Floats3d): Logits, (E, N, K).
-    doubt (Floats2d): Logits of the answer being wrong, (E, N), or (E, 0) without a learned exit.
+    logits (Tensor or Floats3d): Logits, (E, N, K). Zeros for items of units without a window.
+    doubt (Tensor or Floats2d): Logits of the answer being wrong, (E, N), or (E, 0) without a learned exit.
     items (Instances): What was asked.
     links (List[LinkLogits]): What each exit says about links, if the task has any.
     """
 
-    logits: Floats3d
-    doubt: Floats2d
+    logits: Any
+    doubt: Any
     items: Instances
     links: List[LinkLogits] = field(default_factory=list)

@@ -9,6 +9,7 @@ from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
 from ..engine.results import Predictions
+from ..exits.rules.base import complete
 from .scoring import Scoring, differing_docs
 from .timing import Rules, prepare, sources_of, time_run
 
@@ -97,7 +98,7 @@ def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Di
     """Scores and layers of a task by the names of those who answered, and how they differ."""
     rule = scoring.component.exits[scoring.name]
     found: Dict[str, Any] = {"unit": scoring.task.unit, "left_out": scoring.left_out, "absent": scoring.absent}
-    config = rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
+    config = None if rule is None else complete(rule).to_config()
     found["rule"] = None if rule is None else config or type(rule).__name__
     answered = {name: scoring.answered(own[scoring.name]) for name, own in answers.items()}
     for name, by_task in answers.items():

@@ -1,24 +1,15 @@
 """Some of many documents, with the labels in about the shares that they have in all of them."""
 
 from collections import Counter
-from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 import numpy
-from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..doc_attributes import annotation
 from ..tasks.base import Task
 
 FEWEST = 5
 """In how many of the sampled documents a label must be to count in a mean over labels."""
-
-
-def labels_in(task: Task, doc: Doc) -> Set[str]:
-    """RETURNS (Set[str]): The labels of a task that an annotated Doc has; of events, those of triggers."""
-    if task.assigns == "doc.cats":
-        return {label for label, value in doc.cats.items() if value}
-    return {entry["label"] for entry in annotation(doc, task.name) or ()}
 
 
 def sample(examples: Sequence[Example], tasks: Sequence[Task], limit: int, seed: int = 0) -> List[Example]:
@@ -33,7 +24,7 @@ def sample(examples: Sequence[Example], tasks: Sequence[Task], limit: int, seed:
     """
     if not limit or limit >= len(examples):
         return list(examples)
-    found = [frozenset((task.name, label) for task in tasks for label in labels_in(task, eg.reference)) for eg in examples]
+    found = [frozenset((task.name, label) for task in tasks for label in task.true_labels(eg.reference)) for eg in examples]
     chosen = numpy.sort(_in_turns(_rarest(found), seed)[:limit])
     return [examples[place] for place in chosen]
 
@@ -58,5 +49,5 @@ def _in_turns(groups: Sequence[object], seed: int) -> numpy.ndarray:
 
 def count_labels(examples: Sequence[Example], task: Task, labels: Sequence[str]) -> Dict[str, int]:
     """RETURNS (Dict[str, int]): In how many documents each label of a task is annotated."""
-    counts = Counter(label for eg in examples for label in labels_in(task, eg.reference))
+    counts = Counter(label for eg in examples for label in task.true_labels(eg.reference))
     return {label: counts[label] for label in labels}

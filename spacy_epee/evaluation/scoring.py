@@ -7,7 +7,6 @@ import numpy
 from spacy.language import Language
 from spacy.training import Example
 
-from ..doc_attributes import annotation
 from ..engine.results import Predictions
 from ..tasks.unknown import UNKNOWN, known_names, rename_unknown
 from .sample import count_labels
@@ -22,11 +21,7 @@ Answered = List[Example]
 
 def describe_main(component: "EarlyExitTransformer", task: str) -> str:
     """RETURNS (str): What the main figure of a task is, before there is one."""
-    kind = component.parts[task].task
-    if kind.assigns != "doc.cats":
-        return kind.describe({"ev_triggers": kind.score_settings().get("triggers")})
-    positive = component.task_cfg(task).get("positive_label")
-    return (f"F ({positive})" if positive else "macro F") if kind.exclusive else "macro AUC"
+    return component.parts[task].task.describe_main(component.task_cfg(task))
 
 
 class Scoring:
@@ -64,8 +59,8 @@ class Scoring:
         self.unknown.warn(component._called(self.name))
         labels = [*component.task_labels(self.name), *self.unknown.labels]
         self.counts = count_labels(self.examples, self.task, labels)
-        self.annotated = any(map(self._is_annotated, self.examples))
-        macro = self.task.assigns == "doc.cats" and "positive_label" not in component.task_cfg(self.name)
+        self.annotated = any(self.task.is_annotated(eg.reference) for eg in self.examples)
+        macro = self.task.averages_labels(component.task_cfg(self.name))
         # Where labels do not exclude each other, documents with a label are told from those without it.
         enough = self.counts if self.task.exclusive else {x: min(n, self.n_docs - n) for x, n in self.counts.items()}
         few = [label for label, count in enough.items() if macro and count < fewest]
@@ -78,13 +73,6 @@ class Scoring:
     def n_docs(self) -> int:
         """RETURNS (int): The number of documents."""
         return len(self.examples)
-
-    def _is_annotated(self, eg: Example) -> bool:
-        if self.task.assigns != "doc.cats":
-            return annotation(eg.reference, self.task.name) is not None
-        parts = self.component.parts
-        others = {label for name in parts if name != self.name for label in self.component.task_labels(name)}
-        return bool(set(eg.reference.cats) - others)
 
     def answered(self, answers: Predictions) -> Answered:
         """RETURNS (Answered): The documents with answers."""
@@ -106,7 +94,7 @@ class Scoring:
         RETURNS (Optional[float]): The figure; None where nothing is annotated.
         """
         some = answered if docs is None else [eg for eg, kept in zip(answered, docs) if kept]
-        if not self.annotated or not any(map(self._is_annotated, some)):
+        if not self.annotated or not any(self.task.is_annotated(eg.reference) for eg in some):
             return None
         return self.main_of(self.component._score(self.name, some, self.unknown if docs is None else self.unknown.of(docs)))
 
@@ -116,11 +104,7 @@ class Scoring:
             return None
         if not self.left_out:
             return scores.get(self.task.main)
-        if self.task.exclusive:
-            found = [(scores["cats_f_per_type"].get(label) or {"f": 0.0})["f"] for label in self.counted]
-        else:
-            found = [scores["cats_auc_per_type"].get(label) or 0.0 for label in self.counted]
-        return float(numpy.mean(found)) if found else None
+        return self.task.mean_over(scores, self.counted)
 
     def describe(self, scores: Dict[str, Any]) -> str:
         """RETURNS (str): What the main figure is."""

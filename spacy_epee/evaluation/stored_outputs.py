@@ -9,18 +9,15 @@ from spacy.training import Example
 
 from ..engine.replay import Replay, Score
 from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, reliability
+from ..inputs.instances import Instances
 from ..model import get_exit_layers
-from ..tasks.events.replay_score import event_score
-from ..tasks.relations.replay_score import pair_score
-from ..tasks.textcat.replay_score import label_score
-from .sample import labels_in
 from .scoring import Scoring, describe_main
 
 if TYPE_CHECKING:
     from ..component.pipe import EarlyExitTransformer
 
 BATCH = 64
-"""How many documents run together. Events are linked within their batch, so that theirs has all documents."""
+"""How many documents run together; all of them for a task with links, which are known within a batch."""
 
 
 class StoredOutputs:
@@ -33,7 +30,7 @@ class StoredOutputs:
     truths (ndarray): 1 for the logits that are true, (N, K).
     given (ndarray): 0 where nothing is known, (N, K).
     items_docs (ndarray): The document of each item, (N,).
-    places (Optional[ndarray]): Of pairs the document, and the tokens of head and child, (N, 5).
+    places (Optional[ndarray]): The document of each item and where it is there, if the task says so, (N, 1 + columns).
     unknown (Unknown): What is annotated and no answer can be.
     """
 
@@ -60,11 +57,11 @@ class StoredOutputs:
         self.scoring = Scoring(component, self.examples, self.name, fewest, nlp)
         self.unknown = self.scoring.unknown
         self.layers = get_exit_layers(component.model)
-        size = max(len(self.examples), 1) if self.task.name == "events" else BATCH
+        size = max(len(self.examples), 1) if self.task.has_links else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
         logits, doubt, counts, docs, wordpieces, truths, given, places = ([] for _ in range(8))
-        found = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
-        for number, (batch, self.outputs) in enumerate(zip(batches, found)):
+        outputs = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
+        for number, (batch, self.outputs) in enumerate(zip(batches, outputs)):
             items = self.outputs.items
             rows = items.of_units(items.live)
             logits.append(self.outputs.logits[:, rows])
@@ -73,9 +70,9 @@ class StoredOutputs:
             counts.append(items.counts[items.live])
             docs.append(items.unit_docs[items.live] + number * size)
             wordpieces.append(items.lengths[items.live])
-            if self.task.name == "relations":
-                tokens = numpy.hstack((items.head_tokens, items.child_tokens))[rows]
-                places.append(numpy.column_stack((items.docs[rows] + number * size, tokens)))
+            item_places = self.task.item_places(items)
+            if item_places is not None:
+                places.append(numpy.column_stack((items.unit_docs[items.units[rows]] + number * size, item_places[rows])))
             for part, whole in zip(self.task.targets(batch, self.labels, items, strict=False), (truths, given)):
                 whole.append(part[rows])
         if not batches:
@@ -94,13 +91,33 @@ class StoredOutputs:
         """RETURNS (int): The number of documents."""
         return len(self.examples)
 
+    @property
+    def items(self) -> Instances:
+        """RETURNS (Instances): What was asked: all if the task has links, otherwise about the last batch."""
+        return self.outputs.items
+
+    @property
+    def cfg(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What is saved of the task."""
+        return self.component.task_cfg(self.name)
+
+    @property
+    def all_labels(self) -> List[str]:
+        """RETURNS (List[str]): The labels of the task, and those that are annotated and not known."""
+        return [*self.labels, *self.unknown.labels]
+
+    @property
+    def counted(self) -> List[str]:
+        """RETURNS (List[str]): Those that count in a mean over labels."""
+        return self.scoring.counted
+
     def label_docs(self) -> Dict[str, numpy.ndarray]:
         """RETURNS (Dict[str, ndarray]): In which documents each label is annotated, (D,) bool; of events, those of triggers."""
-        found = {label: numpy.zeros(self.n_docs, dtype=bool) for label in self.labels}
+        labelled = {label: numpy.zeros(self.n_docs, dtype=bool) for label in self.labels}
         for doc, eg in enumerate(self.examples):
-            for label in labels_in(self.task, eg.reference) & set(found):
-                found[label][doc] = True
-        return found
+            for label in self.task.true_labels(eg.reference) & set(labelled):
+                labelled[label][doc] = True
+        return labelled
 
     def replay(self, reading: Any = None) -> Replay:
         """Work out the evidence.
@@ -109,16 +126,15 @@ class StoredOutputs:
         RETURNS (Replay): What rules can be run on.
         """
         several = self.task.unit == "window"
-        structure = self.task.name == "events"
         return Replay(
             self.logits,
             exit_layers=self.layers,
             reading=self.component.reading(self.name) if reading is None else reading,
             doubt=self.doubt,
             counts=self.counts if several else None,
-            asked=self.outputs.items if structure else None,
-            units=self.outputs.items.live if structure else None,
-            links=self.outputs.links if structure else None,
+            asked=self.items if self.task.has_links else None,
+            units=self.items.live if self.task.has_links else None,
+            links=self.outputs.links if self.task.has_links else None,
         )
 
     def scorer(self, replay: Replay) -> Score:
@@ -127,9 +143,7 @@ class StoredOutputs:
         replay (Replay): Where rules are run.
         RETURNS (Callable[[ReplayResult], float]): The figure of a simulation.
         """
-        if self.task.name == "relations":
-            return pair_score(self)
-        return event_score(self, replay) if self.task.name == "events" else label_score(self)
+        return self.task.replay_score(self, replay)
 
     def describe(self) -> str:
         """RETURNS (str): What that figure is."""
@@ -148,9 +162,11 @@ class StoredOutputs:
                 f"Nothing is annotated for the task '{self.name}' in these documents, so there is nothing to calibrate by. Give "
                 "annotated documents, or leave calibration out with `--no-calibrate`."
             )
-        threshold = self.component.task_cfg(self.name)["threshold"]
-        found = fit_temperatures(self.logits[:, rows], self.truths[rows], self.given[rows], threshold=threshold, **self._kind())
-        return [float(f"{temperature:.6g}") for temperature in found]
+        threshold = self.cfg["threshold"]
+        temperatures = fit_temperatures(
+            self.logits[:, rows], self.truths[rows], self.given[rows], threshold=threshold, **self._kind()
+        )
+        return [float(f"{temperature:.6g}") for temperature in temperatures]
 
     def helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
         """Whether temperatures make documents more likely that they were not fitted to: each of two halves is tried with those of
@@ -184,18 +200,18 @@ class StoredOutputs:
             self.truths[rows],
             self.given[rows],
             temperatures,
-            threshold=self.component.task_cfg(self.name)["threshold"],
+            threshold=self.cfg["threshold"],
             reduce=reduce if reduce in ("mean", "max") else "max",
             **self._kind(),
         )
 
     def reliability(self, temperatures: Sequence[float], bins: int = 10) -> List[List[Tuple[float, float, int]]]:
         """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit."""
-        threshold = self.component.task_cfg(self.name)["threshold"]
+        threshold = self.cfg["threshold"]
         curves = []
         for logits, temperature in zip(self.logits, temperatures):
-            found = confidences_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())
-            curves.append(reliability(*found, bins))
+            figures = confidences_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())
+            curves.append(reliability(*figures, bins))
         return curves
 
     def _kind(self) -> Dict[str, Any]:

@@ -13,6 +13,7 @@ from spacy.util import registry
 
 from ..errors import raise_alone
 from .rules.base import ExitRule
+from .rules.config import registered_rules
 
 EXAMPLE = "'EntropyPatience(entropy=0.1, patience=4)', 'FixedDepth(4)', 'none' or a config block in JSON"
 
@@ -107,7 +108,7 @@ def _checked(block: Any) -> Dict[str, Any]:
         if inner is not None:
             _checked(inner)
     if block["@misc"] not in registry.misc.get_all():
-        raise ValueError(f"There is no exit rule '{block['@misc']}'; there are {', '.join(_rules())}")
+        raise ValueError(f"There is no exit rule '{block['@misc']}'; there are {', '.join(registered_rules())}")
     return block
 
 
@@ -145,19 +146,13 @@ def _value(tree: ast.expr, name: str) -> Any:
         raise_alone(ValueError(f"A setting of the rule {name} is '{ast.unparse(tree)}'; give a number, text, None or a rule"))
 
 
-def _rules() -> List[str]:
-    """The names of all registered rules."""
-    made = {name: maker for name, maker in registry.misc.get_all().items() if inspect.isclass(maker)}
-    return sorted(name for name, maker in made.items() if hasattr(maker, "can_fire") and hasattr(maker, "step"))
-
-
 def _registered(short: str) -> str:
     """The whole name of a rule whose name without package and version is given."""
     known = [name for name in registry.misc.get_all() if name.split(".")[-2:-1] == [short]]
     if len(known) > 1:
         raise ValueError(f"There are several rules '{short}': {sorted(known)}; give a block in JSON with one of these names")
     if not known:
-        names = sorted({name.split(".")[-2] for name in _rules()})
+        names = sorted({name.split(".")[-2] for name in registered_rules()})
         near = get_close_matches(short, names, 1, cutoff=0.6)
         meant = f" (did you mean {near[0]}?)" if near else ""
         raise ValueError(f"There is no exit rule '{short}'{meant}; there are {', '.join(names)}")

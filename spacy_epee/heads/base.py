@@ -42,10 +42,8 @@ class HeadInputs:
 class ExitHeads(nn.Module):
     """A linear layer per exit over what a task makes of the states."""
 
-    task = ""
-    """The name of the task that these are for."""
-    also: Tuple[str, ...] = ()
-    """Those of other tasks that they fit."""
+    kind = ""
+    """What they classify, which must be what a task takes: see `Task.head_kind`."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Pooling = Literal["cls", "mean", "last"]
 
 
-class PooledQuestion(HeadInputs):
+class PooledInputs(HeadInputs):
     """How much each window counts in its unit.
 
     units (ndarray): The unit of each window, -1 for none, (W,).
@@ -29,21 +29,21 @@ class PooledQuestion(HeadInputs):
         totals = numpy.bincount(self.units[asked], weights[asked], minlength=items.n_units)
         self.factors = (1 / numpy.maximum(totals[self.units], 1)).astype("float32")[:, None]
 
-    def find(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> "Places":
-        """RETURNS (Places): Where the units are."""
+    def find(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> "UnitLayout":
+        """RETURNS (UnitLayout): Where the units are."""
         rows = packs[0].rows if len(packs) == 1 else numpy.concatenate([members.rows for members in packs])
         own = self.units[rows]
         places = numpy.minimum(numpy.searchsorted(units, own), len(units) - 1)
         wanted = units[places] == own
         places = places[wanted]
-        return Places(
+        return UnitLayout(
             factors=self.factors[rows],
             wanted=None if wanted.all() else numpy.flatnonzero(wanted),
             units=None if numpy.array_equal(places, numpy.arange(len(units))) else places,
         )
 
 
-class Places(NamedTuple):
+class UnitLayout(NamedTuple):
     """Where units are among the windows that climb.
 
     factors (ndarray): From the pooled sum of each window to its part in its unit, (W, 1).
@@ -59,8 +59,7 @@ class Places(NamedTuple):
 class PooledHeads(ExitHeads):
     """A linear layer per exit over the pooled states of a unit."""
 
-    task = "textcat"
-    also = ("imagecat",)
+    kind = "document"
 
     def __init__(self, *, width: int, pooling: Pooling, **settings: Any):
         """
@@ -73,12 +72,12 @@ class PooledHeads(ExitHeads):
         self.pooling = pooling
         self._layers: Dict[int, Any] = {}
 
-    def prepare(self, items: Instances, device: torch.device) -> PooledQuestion:
+    def prepare(self, items: Instances, device: torch.device) -> PooledInputs:
         weights = items.windows.lengths if self.pooling == "mean" else numpy.ones(len(items.windows))
-        return PooledQuestion(items, weights)
+        return PooledInputs(items, weights)
 
     def vectors(
-        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PooledQuestion, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PooledInputs, units: numpy.ndarray
     ) -> Tensor:
         places = inputs.layout(packs, units)
         pooled = torch.cat([self.pool(hidden, members.lengths, members.mask) for members, hidden in zip(packs, states)])
@@ -108,7 +107,7 @@ class PooledHeads(ExitHeads):
         return pooled.float()
 
     def answer(
-        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PooledQuestion, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PooledInputs, units: numpy.ndarray
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         # In numpy where it can be: on a few numbers each call of torch takes several times as long, a third of a layer in all.
         if any(hidden.device.type != "cpu" or hidden.dtype != torch.float32 for hidden in states):

@@ -5,8 +5,6 @@ from typing import Any, Dict, List, Optional
 import numpy
 
 from ..doc_attributes import copy_doc
-from ..tasks.events.docs import Event
-from ..tasks.relations.docs import Relation
 from ..tuning.search import Candidate
 from ..tuning.tuner import Tuner
 
@@ -79,13 +77,7 @@ def _examples(tuning: Tuner, layers: numpy.ndarray, count: int) -> List[Dict[str
     shown = []
     for doc in docs:
         entry = doc._.exits[component.name][stored.name]
-        if stored.task.assigns == "doc.cats":
-            best = sorted(stored.labels, key=lambda label: -doc.cats[label])[:3]
-            answer = ", ".join(f"{label} {doc.cats[label]:.2f}" for label in best)
-        elif stored.task.name == "relations":
-            answer = "; ".join(f"{found.head} {found.label} {found.child}" for found in Relation.of(doc))
-        else:
-            answer = "; ".join(f"{event.label}: {event.trigger}" for event in Event.of(doc))
+        answer = stored.task.show(doc, stored.labels)
         units = [f"{unit['layer']} ({unit['reason']})" for unit in entry["units"]]
         shown.append({"text": doc.text, "answer": answer, "units": ", ".join(units), "uncertain": entry["uncertain"]})
     return shown

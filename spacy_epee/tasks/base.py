@@ -1,16 +1,19 @@
 """What the component asks of a task."""
 
-from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Protocol, Sequence, Set, Tuple
 
 import numpy
+from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..engine.replay import Replay, Score
 from ..engine.results import LinkLogits, Predictions
 from ..exits.evidence import EvidenceBuilder, Reduction
-from ..inputs.instances import Instances
+from ..inputs.instances import Instances, whole_docs
 from ..inputs.windows import Windows
 from ..settings import check_number
+from .replay_score import StoredAnnotation, micro_score
 
 
 def check_settings(reduce: str, label_weights: Dict[str, float]) -> None:
@@ -60,18 +63,113 @@ def check_trunk(task: "Task", reads: str, name: str) -> None:
     )
 
 
-class FlatTask:
-    """What tasks share whose answers are rows of logits, with nothing to link."""
+class TaskDefaults:
+    """What most tasks have in common."""
 
     reads = "text"
-    group = None
+    unit = "document"
+    head_kind = "document"
+    group: Optional[int] = None
+    reads_entities = reads_cats = has_triggers = has_links = False
     spans_key: Optional[str] = None
+    others: FrozenSet[str] = frozenset()
+    label_weights: Dict[str, float] = {}
+    main: str
+
+    def check_labels(self, labels: Sequence[str], name: str) -> None:
+        """Refuse labels that there is nothing to learn from.
+
+        labels (Sequence[str]): The labels.
+        name (str): The component.
+        """
+        if not labels:
+            raise ValueError(Errors.E143.format(name=name))
+        check_weighted(self.label_weights, labels, name)
+
+    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
+        """RETURNS (int): Logits per item."""
+        return len(labels)
+
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
+        """RETURNS (List[float]): How much each logit counts in the loss."""
+        return [self.label_weights.get(label, 1.0) for label in labels]
+
+    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): No size but that of the labels depends on the data."""
+        return {}
+
+    def has_instances(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
+        """RETURNS (Optional[List[bool]]): There is something to ask about all Docs."""
+        return None
+
+    def check_data(self, examples: Sequence[Example], items: Any, name: str) -> None:
+        """Nothing that `targets` does not refuse."""
+
+    def true_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
+        raise NotImplementedError
+
+    def answered_labels(self, doc: Doc) -> Set[str]:
+        """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""
+        return self.true_labels(doc)
+
+    def is_annotated(self, doc: Doc) -> bool:
+        """RETURNS (bool): Whether a Doc says anything about this task."""
+        return bool(self.true_labels(doc))
+
+    def take_triggers(self, key: str) -> str:
+        """There are no triggers."""
+        raise NotImplementedError
+
+    def describe(self, scores: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is."""
+        return self.main
+
+    def describe_main(self, cfg: Dict[str, Any]) -> str:
+        """RETURNS (str): What the figure of `replay_score` is."""
+        return "micro F"
+
+    def score_settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What the scorer must know."""
+        return {}
+
+    def averages_labels(self, cfg: Dict[str, Any]) -> bool:
+        """RETURNS (bool): Whether the main figure is a mean over labels."""
+        return False
+
+    def mean_over(self, scores: Dict[str, Any], labels: Sequence[str]) -> Optional[float]:
+        """It is no mean over labels."""
+        raise NotImplementedError
+
+    def item_places(self, items: Any) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): `replay_score` needs no places."""
+        return None
+
+    def show(self, doc: Doc, labels: Sequence[str]) -> str:
+        """RETURNS (str): The answers on a Doc, on a line."""
+        return ", ".join(sorted(self.true_labels(doc).intersection(labels)))
+
+
+class FlatTask(TaskDefaults):
+    """What tasks share whose answers are rows of logits, with nothing to link: one row a document, unless a task says otherwise,
+    and one logit a label."""
+
     exclusive: bool
-    reduce: Reduction
+    reduce: Reduction = "mean"
 
     def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EvidenceBuilder:
         """RETURNS (EvidenceBuilder): How the logits are to be read."""
         return EvidenceBuilder(self.exclusive, threshold, self.reduce, temperatures)
+
+    def make_instances(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Instances:
+        """Say what is to be answered.
+
+        docs (Sequence[Doc]): The Docs.
+        windows (Windows): Their windows.
+        cfg (Dict[str, Any]): Not used.
+        RETURNS (Instances): One item a Doc.
+        """
+        return whole_docs(windows)
 
     def add_gold(self, examples: Sequence[Example], items: Instances) -> None:
         """Nothing but the targets is learned."""
@@ -79,6 +177,10 @@ class FlatTask:
     def link_targets(self, items: Instances, links: LinkLogits) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """There are no links."""
         raise NotImplementedError
+
+    def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
+        """RETURNS (Score): Micro F of the logits."""
+        return micro_score(stored)
 
 
 class Task(Protocol):
@@ -92,6 +194,8 @@ class Task(Protocol):
     """Where the answers go. Two components must not write the same labels there."""
     unit: str
     """What leaves together: "document" or "window"."""
+    head_kind: str
+    """Which classifiers it takes, by their `kind`: ours are "document", "pairs" and "tokens"."""
     main: str
     """The figure that the scorer returns and that matters most."""
     full: str
@@ -106,6 +210,14 @@ class Task(Protocol):
     """How much a label counts in the loss."""
     reads_entities: bool
     """Whether it looks at entities of the Doc."""
+    reads_cats: bool
+    """Whether it learns from `doc.cats`, so that rows of labels are data for it."""
+    has_triggers: bool
+    """Whether it looks for triggers, which may be given instead: see `take_triggers`."""
+    has_links: bool
+    """Whether what is found is linked. Links are known within a batch alone, so that what is stored must be of one batch."""
+    others: FrozenSet[str]
+    """Labels of other tasks of the component, which may be answered in the same place. The component sets it."""
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 
@@ -166,6 +278,16 @@ class Task(Protocol):
     def answered_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""
 
+    def is_annotated(self, doc: Doc) -> bool:
+        """RETURNS (bool): Whether a Doc says anything about this task, be it that nothing is true."""
+
+    def take_triggers(self, key: str) -> str:
+        """Take triggers from Docs from now on, and look for none.
+
+        key (str): The span group for them, if the task has none of its own.
+        RETURNS (str): The span group.
+        """
+
     def targets(
         self, examples: Sequence[Example], labels: Sequence[str], items: Any, strict: bool = True
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
@@ -204,5 +326,37 @@ class Task(Protocol):
     def describe(self, scores: Dict[str, Any]) -> str:
         """RETURNS (str): What the main figure is."""
 
+    def describe_main(self, cfg: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is, before there is one, by what is saved of the task."""
+
     def score_settings(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What the scorer must know."""
+
+    def averages_labels(self, cfg: Dict[str, Any]) -> bool:
+        """RETURNS (bool): Whether the main figure is a mean over labels, of which those can be left out that are too rare."""
+
+    def mean_over(self, scores: Dict[str, Any], labels: Sequence[str]) -> Optional[float]:
+        """Find the main figure of some of the labels, where it is a mean over labels.
+
+        scores (Dict[str, Any]): The figures of the scorer.
+        labels (Sequence[str]): The labels that count.
+        RETURNS (Optional[float]): The figure; None if there are no labels.
+        """
+
+    def item_places(self, items: Any) -> Optional[numpy.ndarray]:
+        """Say where items are in their Docs, if `replay_score` needs to know.
+
+        items (Instances): What was asked.
+        RETURNS (Optional[ndarray]): Some numbers for each, (N, columns); None if they are not needed.
+        """
+
+    def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
+        """Make what finds the main figure of the answers that a rule gives, without writing them to Docs.
+
+        stored (StoredAnnotation): The documents.
+        replay (Replay): Where rules are run on them.
+        RETURNS (Score): From what a rule does to the figure.
+        """
+
+    def show(self, doc: Doc, labels: Sequence[str]) -> str:
+        """RETURNS (str): The answers on a Doc, on a line, for reports that are to show them."""

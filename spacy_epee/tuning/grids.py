@@ -5,73 +5,108 @@ from typing import Callable, Dict, List, Optional
 import numpy
 from scipy.special import expit
 
-from ..engine.replay import CachedEvidence, Replay
-from ..exits.rules.base import ExitRule
-from ..exits.rules.composite import AnyOf
-from ..exits.rules.depth import FixedDepth
-from ..exits.rules.patience import ConfidentPatience, EntropyPatience, FlexiblePatience, Patience, Voting
-from ..exits.rules.thresholds import Confidence, Entropy, Learned, Margin
+from ..engine.replay import Replay
+from ..exits.evidence import Evidence
+from ..exits.rules.base import ExitRule, complete
+from ..exits.rules.config import registered_rules
 
-RUN = 6
-"""The longest run of exits that is asked for, where a threshold has to hold in a row."""
+ORDER = (
+    "fixed depth",
+    "entropy",
+    "confidence",
+    "margin",
+    "patience (PABEE)",
+    "entropy or patience (EPEE)",
+    "confident patience (PCEE)",
+    "confident patience or entropy",
+    "voting",
+    "flexible patience (F-PABEE, JSKD)",
+    "flexible patience (F-PABEE, KD)",
+    "flexible patience (F-PABEE, ReKD)",
+    "flexible patience (F-PABEE, SymKD)",
+    "learned",
+    "entropy by exit",
+    "entropy by exit or patience",
+)
+"""Which grids come first: of settings that do the same the first one is taken. Those of other packages come behind these."""
 
 WAVER = 0.5
 """What a saving is weighed against if it costs no agreement, in units."""
 
 
+class ReplayLevels:
+    """Where the evidence of a replay lies.
+
+    layers (List[int]): The layers with an exit.
+    learned (bool): Whether there is a learned exit.
+    """
+
+    def __init__(
+        self, replay: Replay, units: Optional[numpy.ndarray] = None, steps: int = 16, wordpieces: Optional[numpy.ndarray] = None
+    ):
+        """
+        replay (Replay): The evidence.
+        units (Optional[ndarray]): Which of its units to look at, (U,) bool; None for all.
+        steps (int): How many values of each threshold.
+        wordpieces (Optional[ndarray]): What a layer costs each unit, (U,); None if all the same.
+        """
+        self.replay, self.steps, self.wordpieces = replay, steps, wordpieces
+        self.units = numpy.ones(replay.n_units, dtype=bool) if units is None else units
+        self.layers: List[int] = replay.layers.tolist()
+        self.learned = all(evidence.doubt is not None for evidence in replay.evidence)
+
+    def of(self, read: Callable[[Evidence], numpy.ndarray], settled: bool = False) -> List[float]:
+        """Find thresholds: quantiles of what they are compared with, over all exits but the last. So they lie densely where a
+        change has an effect, whatever the task and however sharp the model.
+
+        read (Callable[[Evidence], ndarray]): From the evidence of an exit to what is compared with the threshold, (U,).
+        settled (bool): Whether that is the larger, up to 1, the more settled a unit is.
+        RETURNS (List[float]): The thresholds, in order, without equal ones.
+        """
+        chosen = numpy.flatnonzero(self.units)
+        values = numpy.array([read(stored.of(chosen)) for stored in self.replay.views[:-1]]).ravel()
+        values = values[numpy.isfinite(values)]  # the divergence at the first exit is not
+        thresholds = _quantiles(1 - values if settled else values, self.steps)
+        return [round(1 - value, 9) for value in thresholds] if settled else thresholds
+
+    def by_exit(self, other: Optional[ExitRule] = None) -> List[List[float]]:
+        """RETURNS (List[List[float]]): Thresholds on the entropy for all exits, where units may leave by another rule, too."""
+        return entropies_by_exit(self.replay, self.units, self.steps, self.wordpieces, other)
+
+
 def rule_grids(
     replay: Replay, units: Optional[numpy.ndarray] = None, steps: int = 16, wordpieces: Optional[numpy.ndarray] = None
 ) -> Dict[str, List[ExitRule]]:
-    """Make settings of all rules. Thresholds are quantiles of what they are compared with, over all exits but the last: so they
-    lie densely where a change has an effect, whatever the task and however sharp the model.
+    """Ask all registered rules for settings to try.
 
     replay (Replay): The evidence.
     units (Optional[ndarray]): Which of its units to look at, (U,) bool; None for all. What is promised by testing on some
         documents must not depend on them.
     steps (int): How many values of each threshold.
     wordpieces (Optional[ndarray]): What a layer costs each unit, (U,); None if all the same.
-    RETURNS (Dict[str, List[ExitRule]]): The settings by name of the rule, each of which may fire before the last exit.
+    RETURNS (Dict[str, List[ExitRule]]): The settings by what they are called, each of which may fire before the last exit.
+    RAISES ValueError: Settings that could not be written into a config.
     """
-    chosen = numpy.ones(replay.n_units, dtype=bool) if units is None else units
-    exits = len(replay.evidence)
+    levels = ReplayLevels(replay, units, steps, wordpieces)
+    grids: Dict[str, List[ExitRule]] = {}
+    makers = {maker: name for name, maker in registered_rules().items() if hasattr(maker, "grid")}  # each once
+    # Ours first: a grid of another package that is called like one of these is named in full.
+    for maker, registered in sorted(makers.items(), key=lambda item: not item[1].startswith("spacy-epee.")):
+        for name, grid in maker.grid(levels).items():
+            grids[f"{name} ({registered})" if name in grids else name] = _checked(grid, registered, levels.layers)
+    places = {name: place for place, name in enumerate(ORDER)}
+    return dict(sorted(grids.items(), key=lambda grid: places.get(grid[0], len(ORDER))))
 
-    def levels(read: Callable[[CachedEvidence], numpy.ndarray], settled: bool = False) -> List[float]:
-        values = numpy.array([read(stored)[chosen] for stored in replay.views[:-1]]).ravel()
-        values = values[numpy.isfinite(values)]  # the divergence at the first exit is not
-        found = _quantiles(1 - values if settled else values, steps)
-        return [round(1 - value, 9) for value in found] if settled else found
 
-    taus = levels(lambda stored: stored.evidence.entropy)
-    runs = range(1, min(RUN, exits) + 1)
-    counts = range(1, exits - 1)
-    grids: Dict[str, List[ExitRule]] = {
-        "fixed depth": [FixedDepth(int(layer)) for layer in replay.layers[:-1]],
-        "entropy": [Entropy(t) for t in taus],
-        "confidence": [Confidence(c) for c in levels(lambda stored: stored.evidence.confidence, settled=True)],
-        "margin": [Margin(m) for m in levels(lambda stored: stored.evidence.margin, settled=True)],
-        "patience (PABEE)": [Patience(p) for p in counts],
-        "entropy or patience (EPEE)": [EntropyPatience(t, p) for p in counts for t in taus],
-        "confident patience (PCEE)": [ConfidentPatience(t, p) for p in runs[1:] for t in taus],
-        # "V2" of the EPEE code.
-        "confident patience or entropy": [
-            AnyOf({"run": ConfidentPatience(t, p), "sure": Entropy(float(f"{t / 4:.3g}"))}) for p in runs[1:] for t in taus
-        ],
-        "voting": [Voting(float(v)) for v in range(2, exits)],
-    }
-    for measure in ("JSKD", "KD", "ReKD", "SymKD"):
-        moves = levels(lambda stored: stored.divergence(measure))
-        grids[f"flexible patience (F-PABEE, {measure})"] = [FlexiblePatience(d, p, measure) for p in runs for d in moves]
-    if all(evidence.doubt is not None for evidence in replay.evidence):
-        grids["learned"] = [Learned(d) for d in levels(lambda stored: stored.evidence.doubt)]  # type: ignore[return-value,arg-type]
-    if exits > 2:
-        grids["entropy by exit"] = [Entropy(vector) for vector in entropies_by_exit(replay, chosen, steps, wordpieces)]
-        grids["entropy by exit or patience"] = [
-            AnyOf({"entropy": Entropy(vector), "patience": Patience(patience)})
-            for patience in counts[:RUN]
-            for vector in entropies_by_exit(replay, chosen, steps, wordpieces, Patience(patience))
-        ]
-    layers = replay.layers.tolist()
-    return {name: [rule for rule in grid if rule.can_fire(layers)] for name, grid in grids.items()}
+def _checked(grid: List[ExitRule], registered: str, layers: List[int]) -> List[ExitRule]:
+    """The rules of a grid that may fire."""
+    for rule in grid:
+        if not isinstance(rule, ExitRule) or complete(rule).to_config() is None:
+            raise ValueError(
+                f"The grid of the exit rule '{registered}' has a {type(rule).__name__} that is no rule with `to_config`, so that "
+                "it could not be written into the pipeline. Give the rule that method."
+            )
+    return [rule for rule in grid if rule.can_fire(layers)]
 
 
 def entropies_by_exit(
@@ -102,7 +137,7 @@ def entropies_by_exit(
     # The rung from which on each unit leaves; there is none for the most uncertain ones.
     levels = [numpy.searchsorted(ladder, values, side="right") for ladder, values in zip(ladders, entropies)]
     rungs = [0] * len(ladders)
-    found: List[List[float]] = []
+    vectors: List[List[float]] = []
     while True:
         best, move = 0.0, None
         for exit, (ladder, level) in enumerate(zip(ladders, levels)):
@@ -123,9 +158,9 @@ def entropies_by_exit(
         exits[(exits > exit) & (levels[exit] <= rung)] = exit
         for step in range(rungs[exit], rung + 1):  # what lies between is worth a try too
             rungs[exit] = step + 1
-            found.append([ladder[rung - 1] if rung else 0.0 for ladder, rung in zip(ladders, rungs)] + [0.0])
-    picked = numpy.unique(numpy.linspace(0, len(found) - 1, 4 * steps).round().astype(int)) if found else []
-    return [found[place] for place in picked]
+            vectors.append([ladder[rung - 1] if rung else 0.0 for ladder, rung in zip(ladders, rungs)] + [0.0])
+    picked = numpy.unique(numpy.linspace(0, len(vectors) - 1, 4 * steps).round().astype(int)) if vectors else []
+    return [vectors[place] for place in picked]
 
 
 def _quantiles(values: numpy.ndarray, steps: int) -> List[float]:
@@ -134,4 +169,4 @@ def _quantiles(values: numpy.ndarray, steps: int) -> List[float]:
     if not len(values):
         return []
     shares = expit(numpy.linspace(-6, 3, steps))
-    return sorted({found for found in (float(f"{value:.3g}") for value in numpy.quantile(values, shares)) if found > 0})
+    return sorted({rounded for rounded in (float(f"{value:.3g}") for value in numpy.quantile(values, shares)) if rounded > 0})

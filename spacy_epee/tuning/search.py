@@ -8,7 +8,7 @@ import tqdm
 
 from ..engine.replay import Replay, ReplayResult
 from ..exits.risk_control import Certificate, certify, documents_needed
-from ..exits.rules.base import ExitRule
+from ..exits.rules.base import ExitRule, complete
 from .grids import rule_grids
 
 NEAR = 0.05
@@ -39,7 +39,7 @@ class Candidate:
 
     def row(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): The same as plain values, the rule as its config block."""
-        config = None if self.rule is None else self.rule.to_config()  # type: ignore[attr-defined]
+        config = None if self.rule is None else complete(self.rule).to_config()
         return {**vars(self), "rule": config}
 
 

@@ -14,7 +14,7 @@ from ..evaluation.spread import spread
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.timing import milliseconds, prepare
 from ..exits.coverage import flag, flag_threshold
-from ..exits.rules.base import ExitRule
+from ..exits.rules.base import ExitRule, complete
 from ..model import get_exit_layers, is_initialized
 from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search
 
@@ -258,7 +258,7 @@ class Tuner:
         """Put the rule into the pipeline's config, so that it is there to be seen once the pipeline is saved."""
         config = self.nlp.get_pipe_config(self.component.name)
         block = config["tasks"][self.name] if len(self.component.parts) > 1 or "tasks" in self.component.cfg else config
-        block["exit"] = None if self.rule is None else self.rule.to_config()  # type: ignore[attr-defined]
+        block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         self.component.note_configured(self.name)
 
 

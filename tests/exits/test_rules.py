@@ -12,9 +12,10 @@ from scipy.stats import entropy
 from spacy.util import registry
 from thinc.api import Config
 
-from spacy_epee.exits import rules as module
+from spacy_epee.exits import rules
 from spacy_epee.exits.evidence import Evidence
-from spacy_epee.exits.rules.base import ExitRule, Rule
+from spacy_epee.exits.rules import depth
+from spacy_epee.exits.rules.base import ExitRule, Rule, complete
 from spacy_epee.exits.rules.composite import AllOf, AnyOf
 from spacy_epee.exits.rules.depth import Deadline, FixedDepth, FromLayer
 from spacy_epee.exits.rules.patience import ConfidentPatience, EntropyPatience, FlexiblePatience, Patience, Voting
@@ -589,7 +590,7 @@ def test_rules_deadline_is_in_milliseconds_from_the_start_of_the_batch(monkeypat
     stored = stored_logits(0, 6, 3, 2, 1.0)
     for _ in range(2):
         ticks = iter(range(1, 10**6))
-        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(ticks) / 100))
+        monkeypatch.setattr(depth, "time", SimpleNamespace(perf_counter=lambda: next(ticks) / 100))
         assert climb(Deadline(deadline_ms=25), stored)[0] == [3, 3, 3]
 
 
@@ -614,6 +615,16 @@ class Spy:
 
     def can_fire(self, layers):
         return True
+
+
+def test_rules_of_other_packages_get_defaults_for_what_they_lack():
+    spy, joined = complete(Spy()), AnyOf(rules={"a": FromLayer(2, Spy()), "b": FixedDepth(3)})
+    assert (spy.first_layer, spy.timed, spy.learned, spy.to_config(), spy.reasons) == (1, False, False, None, ("spy",))
+    assert (joined.first_layer, joined.timed, joined.learned, joined.to_config()) == (2, False, False, None)
+    rule = Spy()
+    rule.first_layer, rule.timed = 3, True
+    assert (complete(rule).first_layer, complete(rule).timed) == (3, True)
+    assert complete(joined) is joined
 
 
 @SOME
@@ -808,7 +819,7 @@ def test_rules_of_this_file_are_all_of_the_package():
     """A new rule is to be added to RULES."""
     written = {
         kind
-        for kind in vars(module).values()
+        for kind in vars(rules).values()
         if isinstance(kind, type) and issubclass(kind, Rule) and kind.registered and kind is not Rule
     }
     assert written == {type(rule) for rule in RULES}

@@ -1,5 +1,10 @@
 """The search over exit rules, and choosing by what the user asks for."""
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import catalogue
 import numpy
 import pytest
 from hypothesis import given, settings
@@ -10,7 +15,7 @@ from spacy.util import registry
 from spacy_epee.engine.replay import Replay
 from spacy_epee.exits import rules
 from spacy_epee.exits.evidence import EvidenceBuilder
-from spacy_epee.tuning.grids import entropies_by_exit, rule_grids
+from spacy_epee.tuning.grids import ORDER, entropies_by_exit, rule_grids
 from spacy_epee.tuning.search import Candidate, Candidates, pareto_front, search
 
 SOME = settings(max_examples=30, deadline=None)
@@ -100,6 +105,64 @@ def test_grids_of_a_sharp_model_spread_what_leaves():
     sharp = Replay(replay.logits * 30, exit_layers=range(1, 7), reading=EvidenceBuilder())
     depths = [sharp.run(rule).layers.mean() for rule in rule_grids(sharp)["entropy"]]
     assert max(numpy.diff(sorted(depths, reverse=True)) * -1) < 1
+
+
+def test_grids_stay_as_they_are():
+    """Of settings that do the same the first one is taken, so that another order gives other pipelines."""
+    lengths = numpy.random.default_rng(7).integers(5, 200, 60).astype(float)
+    grids = rule_grids(make_replay(0, exits=5), numpy.arange(60) % 2 == 0, 4, lengths)
+    expected = json.loads(Path(__file__).with_name("grids.json").read_text(encoding="utf-8"))
+    assert [*grids][: len(ORDER)] == [*expected] == [*ORDER]
+    assert {name: [rule.to_config() for rule in grids[name]] for name in expected} == expected
+
+
+@dataclass(frozen=True)
+class Sure:
+    """A rule of another package, with a grid."""
+
+    confidence: float
+    told = True
+    reasons = ("sure",)
+
+    @classmethod
+    def grid(cls, levels):
+        found = {"sure": [cls(threshold) for threshold in levels.of(lambda evidence: evidence.confidence, settled=True)]}
+        return {**found, "never": [cls(1.0)], "entropy": [cls(0.5)]}
+
+    def start(self, units, began):
+        return None
+
+    def step(self, evidence, counters):
+        return (evidence.confidence > self.confidence).astype(int)
+
+    def can_fire(self, layers):
+        return self.confidence < 1
+
+    def to_config(self):
+        return {"@misc": "other.Sure.v1", "confidence": self.confidence} if self.told else None
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    monkeypatch.setattr(catalogue, "REGISTRY", dict(catalogue.REGISTRY))
+    registry.misc("other.Sure.v1", func=Sure)
+    registry.misc("other.Sure.v2", func=Sure)
+
+
+def test_grids_ask_rules_of_other_packages(registered):
+    grids = rule_grids(make_replay(0), steps=4)
+    assert [*grids][len(ORDER) :] == ["sure", "never", "entropy (other.Sure.v2)"]
+    assert [rule.confidence for rule in grids["sure"]] == [rule.confidence for rule in grids["confidence"]]
+    assert grids["never"] == [] and type(grids["entropy"][0]) is rules.Entropy
+    trials = search(make_replay(0), agreement, steps=4).trials
+    scores = {name: [trial.score for trial in trials if trial.name == name] for name in ("sure", "confidence")}
+    assert scores["sure"] == scores["confidence"]
+
+
+def test_grids_refuse_rules_that_cannot_be_written_down(registered, monkeypatch):
+    monkeypatch.setattr(Sure, "told", False)
+    with pytest.raises(ValueError, match="'other.Sure.v2' has a Sure that is no rule with `to_config`"):
+        rule_grids(make_replay(0))
 
 
 @each_replay

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Dict, Optional, Protocol, Sequence, Tuple, runtime_checkable
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 import numpy
 
@@ -13,7 +13,7 @@ NEEDS_DOUBT = "needs a model with a learned exit. Train with the setting `model.
 
 @runtime_checkable
 class ExitRule(Protocol):
-    """What the loop asks of a rule."""
+    """What a rule must have. It can have more: see `CompleteRule`, and `complete` for who has not."""
 
     @property
     def reasons(self) -> Tuple[str, ...]:
@@ -43,9 +43,54 @@ class ExitRule(Protocol):
         """
 
 
+class CompleteRule(ExitRule, Protocol):
+    """What the loop and the component ask of a rule."""
+
+    @property
+    def first_layer(self) -> int:
+        """RETURNS (int): The layer from which on the rule wants to look. The loop saves the checks below."""
+
+    @property
+    def timed(self) -> bool:
+        """RETURNS (bool): Whether the rule looks at the time spent on a batch. No more are read ahead then."""
+
+    @property
+    def learned(self) -> bool:
+        """RETURNS (bool): Whether the rule needs a model with a learned exit."""
+
+    def to_config(self) -> Optional[Dict[str, Any]]:
+        """RETURNS (Optional[Dict[str, Any]]): The config block that makes this rule; None if it does not tell."""
+
+
+class Levels(Protocol):
+    """Where the evidence of some documents lies: what a rule makes settings to try of, in its class method `grid`.
+
+    layers (List[int]): The layers with an exit.
+    learned (bool): Whether there is a learned exit.
+    """
+
+    layers: List[int]
+    learned: bool
+
+    def of(self, read: Callable[[Evidence], numpy.ndarray], settled: bool = False) -> List[float]:
+        """Find thresholds where a change has an effect: quantiles over all exits but the last.
+
+        read (Callable[[Evidence], ndarray]): From the evidence of an exit to what is compared with the threshold, (U,).
+        settled (bool): Whether that is the larger, up to 1, the more settled a unit is.
+        RETURNS (List[float]): The thresholds, in order, without equal ones.
+        """
+
+    def by_exit(self, other: Optional[ExitRule] = None) -> List[List[float]]:
+        """RETURNS (List[List[float]]): Thresholds on the entropy for all exits, where units may leave by another rule, too."""
+
+
+Grid = Dict[str, List[Any]]
+"""Rules to try, by what they are called in tables."""
+
+
 @dataclass(frozen=True)
 class Rule:
-    """Shared parts of the rules in this file. Rules of other packages need only follow `ExitRule`."""
+    """What our rules share, with defaults for what `CompleteRule` asks. Rules of other packages need only follow `ExitRule`."""
 
     registered: ClassVar[str] = ""
     reason: ClassVar[str] = ""
@@ -62,18 +107,14 @@ class Rule:
 
     @property
     def first_layer(self) -> int:
-        """RETURNS (int): The layer from which on the rule wants to look. The loop asks for it where a rule has it, and saves the
-        checks below."""
         return 1
 
     @property
     def timed(self) -> bool:
-        """RETURNS (bool): Whether the rule looks at the time spent on a batch. No more are read ahead then."""
         return False
 
     @property
     def learned(self) -> bool:
-        """RETURNS (bool): Whether the rule needs a model with a learned exit."""
         return False
 
     @property
@@ -84,11 +125,35 @@ class Rule:
         return None
 
     def to_config(self) -> Optional[Dict[str, Any]]:
-        """RETURNS (Optional[Dict[str, Any]]): The config block that makes this rule; None if a rule in it does not tell."""
         block: Dict[str, Any] = {"@misc": self.registered}
         values = {setting.name: getattr(self, setting.name) for setting in fields(self) if setting.init}
         block.update({name: list(value) if isinstance(value, tuple) else value for name, value in values.items()})
         return block
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        """Make settings to try. `epee tune` asks all registered rules that have this method, those of other packages too.
+
+        levels (Levels): Where the evidence lies.
+        RETURNS (Dict[str, List[ExitRule]]): The rules by what they are called; none of those that take no part.
+        """
+        return {}
+
+
+class ForeignRule:
+    """A rule of another package, with defaults for what it lacks."""
+
+    def __init__(self, rule: ExitRule):
+        self.reasons, self.start, self.step, self.can_fire = rule.reasons, rule.start, rule.step, rule.can_fire
+        self.first_layer: int = getattr(rule, "first_layer", 1)
+        self.timed: bool = getattr(rule, "timed", False)
+        self.learned: bool = getattr(rule, "learned", False)
+        self.to_config: Callable[[], Optional[Dict[str, Any]]] = getattr(rule, "to_config", lambda: None)
+
+
+def complete(rule: ExitRule) -> CompleteRule:
+    """RETURNS (CompleteRule): A rule with all that can be asked of one."""
+    return rule if isinstance(rule, Rule) else ForeignRule(rule)
 
 
 def check_within(rule: Rule, setting: str, low: float, high: float) -> None:

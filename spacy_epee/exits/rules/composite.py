@@ -6,7 +6,9 @@ from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple
 import numpy
 
 from ..evidence import Evidence
-from .base import ExitRule, Rule
+from .base import ExitRule, Grid, Levels, Rule, complete
+from .patience import RUN, ConfidentPatience, Patience
+from .thresholds import Entropy
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,15 @@ class _Joined(Rule):
 
     @property
     def first_layer(self) -> int:
-        return min(getattr(rule, "first_layer", 1) for rule in self.rules.values())
+        return min(complete(rule).first_layer for rule in self.rules.values())
 
     @property
     def timed(self) -> bool:
-        return any(getattr(rule, "timed", False) for rule in self.rules.values())
+        return any(complete(rule).timed for rule in self.rules.values())
 
     @property
     def learned(self) -> bool:
-        return any(getattr(rule, "learned", False) for rule in self.rules.values())
+        return any(complete(rule).learned for rule in self.rules.values())
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,7 +42,7 @@ class _Joined(Rule):
         return [rule.step(evidence, count) for rule, count in zip(self.rules.values(), counters)]
 
     def to_config(self) -> Optional[Dict[str, Any]]:
-        blocks = {name: rule.to_config() if hasattr(rule, "to_config") else None for name, rule in self.rules.items()}
+        blocks = {name: complete(rule).to_config() for name, rule in self.rules.items()}
         return None if None in blocks.values() else {"@misc": self.registered, "rules": blocks}
 
 
@@ -67,6 +69,25 @@ class AnyOf(_Joined):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return any([rule.can_fire(layers) for rule in self.rules.values()])  # a list, so that each checks its settings
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        entropies, exits = levels.of(lambda evidence: evidence.entropy), len(levels.layers)
+        grid: Grid = {
+            # "V2" of the EPEE code.
+            "confident patience or entropy": [
+                cls({"run": ConfidentPatience(entropy, patience), "sure": Entropy(float(f"{entropy / 4:.3g}"))})
+                for patience in range(2, min(RUN, exits) + 1)
+                for entropy in entropies
+            ]
+        }
+        if exits > 2:
+            grid["entropy by exit or patience"] = [
+                cls({"entropy": Entropy(vector), "patience": Patience(patience)})
+                for patience in range(1, min(RUN, exits - 2) + 1)
+                for vector in levels.by_exit(Patience(patience))
+            ]
+        return grid
 
 
 @dataclass(frozen=True)

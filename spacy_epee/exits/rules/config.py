@@ -1,11 +1,12 @@
 """Rules as blocks of a config, as they are saved and read."""
 
+import inspect
 from typing import Any, Dict, Iterator
 
 from spacy.util import registry
 from thinc.api import Config
 
-from .base import ExitRule
+from .base import ExitRule, complete
 
 DEEPEST = 20
 """How deep rules can lie in rules. A config of more cannot be read."""
@@ -18,7 +19,7 @@ def check_kept(rule: ExitRule) -> None:
     RAISES ValueError: It cannot be made again of its config.
     """
     try:
-        block = rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[attr-defined]
+        block = complete(rule).to_config()
         if block is None:
             return
         written = Config({"exit": block}).to_str() if _depth(block) <= DEEPEST else ""
@@ -55,6 +56,12 @@ def resolve_rule(block: Any) -> Any:
     if kinds - {"@misc"}:
         raise ValueError(f"The block of an exit rule names {sorted(kinds)}; rules are registered as '@misc' alone.")
     return registry.resolve({"exit": block})["exit"]
+
+
+def registered_rules() -> Dict[str, Any]:
+    """RETURNS (Dict[str, type]): The classes of all registered rules, those of other packages too, by name in order."""
+    made = {name: maker for name, maker in sorted(registry.misc.get_all().items()) if inspect.isclass(maker)}
+    return {name: maker for name, maker in made.items() if hasattr(maker, "can_fire") and hasattr(maker, "step")}
 
 
 def _blocks(value: Any) -> Iterator[Dict[str, Any]]:

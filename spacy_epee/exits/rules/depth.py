@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 import numpy
 
 from ..evidence import Divergence, Evidence
-from .base import ExitRule, Rule
+from .base import ExitRule, Grid, Levels, Rule, complete
 
 
 def _layer(rule: Rule, value: int) -> None:
@@ -39,6 +39,10 @@ class FixedDepth(Rule):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return len(layers) > 1 and self.layer <= layers[-2]
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        return {"fixed depth": [cls(layer) for layer in levels.layers[:-1]]}
 
 
 @dataclass(frozen=True)
@@ -96,15 +100,15 @@ class FromLayer(Rule):
 
     @property
     def first_layer(self) -> int:
-        return max(self.layer, getattr(self.rule, "first_layer", 1))
+        return max(self.layer, complete(self.rule).first_layer)
 
     @property
     def timed(self) -> bool:
-        return getattr(self.rule, "timed", False)
+        return complete(self.rule).timed
 
     @property
     def learned(self) -> bool:
-        return getattr(self.rule, "learned", False)
+        return complete(self.rule).learned
 
     @property
     def reasons(self) -> Tuple[str, ...]:
@@ -126,7 +130,7 @@ class FromLayer(Rule):
         return len(seen) > 1 and self.rule.can_fire(seen)
 
     def to_config(self) -> Optional[Dict[str, Any]]:
-        block = self.rule.to_config() if hasattr(self.rule, "to_config") else None
+        block = complete(self.rule).to_config()
         return None if block is None else {"@misc": self.registered, "layer": self.layer, "rule": block}
 
 

@@ -6,7 +6,10 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 import numpy
 
 from ..evidence import Divergence, Evidence
-from .base import Rule, check_patience, check_within, count_runs
+from .base import Grid, Levels, Rule, check_patience, check_within, count_runs
+
+RUN = 6
+"""The longest run of exits that a grid asks for, where a threshold has to hold in a row."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Patience(Rule):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.patience + 1 < len(layers)
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        return {"patience (PABEE)": [cls(patience) for patience in range(1, len(levels.layers) - 1)]}
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,15 @@ class FlexiblePatience(Rule):
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.divergence > 0 and self.patience + 1 < len(layers)
 
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        grid: Grid = {}
+        for measure in ("JSKD", "KD", "ReKD", "SymKD"):
+            moves = levels.of(lambda evidence: evidence.divergence(measure))
+            runs = range(1, min(RUN, len(levels.layers)) + 1)
+            grid[f"flexible patience (F-PABEE, {measure})"] = [cls(move, run, measure) for run in runs for move in moves]
+        return grid
+
 
 @dataclass(frozen=True)
 class ConfidentPatience(Rule):
@@ -93,6 +109,11 @@ class ConfidentPatience(Rule):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.entropy > 0 and self.patience < len(layers)
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        entropies, runs = levels.of(lambda evidence: evidence.entropy), range(2, min(RUN, len(levels.layers)) + 1)
+        return {"confident patience (PCEE)": [cls(entropy, patience) for patience in runs for entropy in entropies]}
 
 
 @dataclass(frozen=True)
@@ -129,6 +150,11 @@ class EntropyPatience(Rule):
     def can_fire(self, layers: Sequence[int]) -> bool:
         counts = self.patience is not None and self.patience + 1 < len(layers)
         return len(layers) > 1 and (self.entropy > 0 or counts)
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        entropies, counts = levels.of(lambda evidence: evidence.entropy), range(1, len(levels.layers) - 1)
+        return {"entropy or patience (EPEE)": [cls(entropy, patience) for patience in counts for entropy in entropies]}
 
 
 @dataclass(frozen=True)
@@ -172,3 +198,7 @@ class Voting(Rule):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return any(exit ** (1 - self.power) >= self.votes for exit in range(1, len(layers)))
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        return {"voting": [cls(float(votes)) for votes in range(2, len(levels.layers))]}

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, List, Optional, Sequence, Tuple, Union
 import numpy
 
 from ..evidence import Evidence
-from .base import NEEDS_DOUBT, Rule, check_within
+from .base import NEEDS_DOUBT, Grid, Levels, Rule, check_within
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,13 @@ class Entropy(_PerExit):
     def can_fire(self, layers: Sequence[int]) -> bool:
         return any(threshold > 0 for threshold in self.before_last(layers))
 
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        grid: Grid = {"entropy": [cls(threshold) for threshold in levels.of(lambda evidence: evidence.entropy)]}
+        if len(levels.layers) > 2:
+            grid["entropy by exit"] = [cls(vector) for vector in levels.by_exit()]
+        return grid
+
 
 @dataclass(frozen=True)
 class Confidence(_PerExit):
@@ -97,6 +104,10 @@ class Confidence(_PerExit):
     def can_fire(self, layers: Sequence[int]) -> bool:
         return any(threshold < 1 for threshold in self.before_last(layers))
 
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        return {"confidence": [cls(threshold) for threshold in levels.of(lambda evidence: evidence.confidence, settled=True)]}
+
 
 @dataclass(frozen=True)
 class Margin(Rule):
@@ -118,6 +129,10 @@ class Margin(Rule):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.margin < 1 and len(layers) > 1
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        return {"margin": [cls(threshold) for threshold in levels.of(lambda evidence: evidence.margin, settled=True)]}
 
 
 @dataclass(frozen=True)
@@ -143,3 +158,9 @@ class Learned(Rule):
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return self.doubt > 0 and len(layers) > 1
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        if not levels.learned:
+            return {}
+        return {"learned": [cls(threshold) for threshold in levels.of(lambda evidence: evidence.doubt)]}  # type: ignore

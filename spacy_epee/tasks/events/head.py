@@ -20,7 +20,7 @@ ADVANTAGE = 3.0
 is found must be paired with others."""
 
 
-class EventQuestion(HeadInputs):
+class TokenInputs(HeadInputs):
     """The tokens that are asked about.
 
     items (TokenInstances): The tokens.
@@ -50,7 +50,7 @@ class EventHeads(ExitHeads):
     The second part runs for windows in which the first finds a trigger.
     """
 
-    task = "events"
+    kind = "tokens"
 
     def __init__(self, *, width: int, kinds: int, outputs: int, hidden: int, exits: int, **settings: Any):
         """
@@ -69,14 +69,14 @@ class EventHeads(ExitHeads):
         self.layers = nn.ModuleList(PairLayer(width, hidden, kinds, True, True) for _ in range(count))
         self.links = nn.ModuleList(nn.Linear(hidden, outputs) for _ in range(count))
 
-    def prepare(self, items: TokenInstances, device: torch.device) -> EventQuestion:  # type: ignore[override]
-        return EventQuestion(items, device)
+    def prepare(self, items: TokenInstances, device: torch.device) -> TokenInputs:  # type: ignore[override]
+        return TokenInputs(items, device)
 
     def of_last_exit(self) -> List[nn.Module]:
         return [*super().of_last_exit(), *self.layers[-1:], *self.links[-1:]]
 
     def vectors(
-        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: EventQuestion, units: numpy.ndarray
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: TokenInputs, units: numpy.ndarray
     ) -> Tensor:
         index, order = inputs.layout(packs, units)
         vectors = torch.cat([hidden[rows, places] for hidden, (rows, places) in zip(states, index)]).float()
@@ -85,7 +85,7 @@ class EventHeads(ExitHeads):
         return vectors if self.standardize is None else self.standardize(exit, vectors)
 
     def link_scorer(
-        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: EventQuestion
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: TokenInputs
     ) -> Optional[Callable[[numpy.ndarray, numpy.ndarray], Tensor]]:
         if not len(self.layers):
             return None

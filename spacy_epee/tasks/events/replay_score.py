@@ -1,27 +1,25 @@
 """The main figure of events, of simulated answers."""
 
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 
 from ...doc_attributes import annotate, annotation, copy_doc
 from ...engine.replay import Replay, ReplayResult, Score
+from ..replay_score import StoredAnnotation
 from .decoder import write_events
 from .scorer import facts_of
 
-if TYPE_CHECKING:
-    from ...evaluation.stored_outputs import StoredOutputs
 
-
-def event_score(stored: "StoredOutputs", replay: Replay) -> Score:
+def event_score(stored: StoredAnnotation, replay: Replay) -> Score:
     """For events: the mean of the F-scores of triggers and arguments."""
-    found, right, gold = count_events(stored, replay, ("ev_trigger", "ev_arg"))
+    answered, right, gold = count_events(stored, replay, ("ev_trigger", "ev_arg"))
     units = numpy.arange(replay.n_units)
 
     def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         some = units if docs is None else units[docs[stored.docs]]
-        said, hits = (part[simulation.exits[some], some].sum(axis=0) for part in (found, right))
-        totals = said + (gold if docs is None else gold[docs]).sum(axis=0)
+        predicted, hits = (part[simulation.exits[some], some].sum(axis=0) for part in (answered, right))
+        totals = predicted + (gold if docs is None else gold[docs]).sum(axis=0)
         wanted = totals > 0
         return float((2 * hits[wanted] / totals[wanted]).mean()) if wanted[0] else 0.0
 
@@ -29,32 +27,31 @@ def event_score(stored: "StoredOutputs", replay: Replay) -> Score:
 
 
 def count_events(
-    stored: "StoredOutputs", replay: Replay, names: Sequence[str]
+    stored: StoredAnnotation, replay: Replay, names: Sequence[str]
 ) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """Count what each window says at each exit. What two windows say of one thing is counted twice, which is rare: a trigger is
     of one window only.
 
-    stored (StoredOutputs): The documents.
+    stored (StoredAnnotation): The documents.
     replay (Replay): What their exits say.
-    names (Sequence[str]): What to count, by the names of `evaluation.events`.
+    names (Sequence[str]): What to count, by the names that `facts_of` gives.
     RETURNS (Tuple[ndarray, ndarray, ndarray]): What is found and what of it is right, (E, U, names) each, and what is annotated
         in each document, (D, names). Documents without annotation count nothing.
     """
-    counted = [*stored.labels, *stored.unknown.labels]
-    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, counted) for eg in stored.examples]
+    facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, stored.all_labels) for eg in stored.examples]
     annotated = [annotation(eg.reference, "events") is not None for eg in stored.examples]
-    gold = numpy.array([[len(own[name]) for name in names] for own in facts])
-    found = numpy.zeros((len(replay.evidence), replay.n_units, len(names)))
-    right = numpy.zeros_like(found)
+    gold = numpy.array([[len(doc_facts[name]) for name in names] for doc_facts in facts])
+    answered = numpy.zeros((len(replay.evidence), replay.n_units, len(names)))
+    right = numpy.zeros_like(answered)
     docs = [copy_doc(eg.predicted) for eg in stored.examples]
     for exit, evidence in enumerate(replay.evidence):
         for unit, index in enumerate(stored.docs.tolist()):
             if not annotated[index]:
                 continue
             annotate(docs[index], "events", [])
-            write_events(docs[index], [evidence.graph(unit)], stored.outputs.items, stored.labels)  # type: ignore
-            said = facts_of(docs[index], stored.examples[index].reference, stored.labels)
+            write_events(docs[index], [evidence.graph(unit)], stored.items, stored.labels)  # type: ignore
+            predicted = facts_of(docs[index], stored.examples[index].reference, stored.labels)
             for column, name in enumerate(names):
-                found[exit, unit, column] = len(said[name])
-                right[exit, unit, column] = len(said[name] & facts[index][name])
-    return found, right, gold
+                answered[exit, unit, column] = len(predicted[name])
+                right[exit, unit, column] = len(predicted[name] & facts[index][name])
+    return answered, right, gold

@@ -5,19 +5,22 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy
-from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...doc_attributes import annotation, entries_of, spans_of
+from ...engine.replay import Replay, Score
 from ...engine.results import LinkLogits, Predictions
 from ...inputs.windows import Windows
-from ..base import check_settings, check_weighted
+from ..base import TaskDefaults, check_settings
+from ..replay_score import StoredAnnotation
 from .decoder import write_events
-from .docs import install_extensions
+from .docs import Event, install_extensions
 from .evidence import StructureEvidence
 from .instances import BEGIN, INSIDE, OUT, TAGS, TokenInstances, find_tokens
+from .replay_score import event_score
 from .schema import EntityKinds, EventSchema, SchemaBuilder
+from .structure import Link, Structure
 from .targets import Annotation, Node
 
 
@@ -34,22 +37,42 @@ class EventEvidenceBuilder:
     reduce: Union[str, float]
     temperatures: Dict[int, float] = field(default_factory=dict)
 
-    def evidence(self, logits: numpy.ndarray, *, layer: int, **context: Any) -> StructureEvidence:
+    def evidence(
+        self,
+        logits: numpy.ndarray,
+        *,
+        layer: int,
+        asked: TokenInstances,
+        units: numpy.ndarray,
+        link: Optional[Link] = None,
+        items: Optional[numpy.ndarray] = None,
+        counts: Optional[numpy.ndarray] = None,
+        previous: Optional[StructureEvidence] = None,
+        doubt: Optional[numpy.ndarray] = None,
+    ) -> StructureEvidence:
         """RETURNS (StructureEvidence): What a rule may look at."""
-        temperature = self.temperatures.get(layer, 1.0)
-        return StructureEvidence(
-            logits, layer=layer, threshold=self.threshold, temperature=temperature, reduce=self.reduce, **context
+        structure = Structure(
+            logits,
+            asked=asked,
+            units=units,
+            items=units if items is None else items,
+            counts=numpy.ones(len(units), dtype="int64") if counts is None else counts,
+            threshold=self.threshold,
+            temperature=self.temperatures.get(layer, 1.0),
+            link=link,
         )
+        return StructureEvidence(structure, layer=layer, reduce=self.reduce, previous=previous, doubt=doubt)
 
 
-class Events:
+class Events(TaskDefaults):
     """Events, in `doc._.events`, and their triggers, in `doc.spans["events"]`."""
 
     name = "events"
-    reads = "text"
     assigns, unit = "doc._.events", "window"
     main, full, per_label = "ev_f", "ev_full", "ev_trigger_per_type"
     exclusive, group = False, TAGS
+    head_kind = "tokens"
+    has_triggers = has_links = True
 
     def __init__(
         self,
@@ -130,16 +153,6 @@ class Events:
         schema = self.schema(cfg)
         return {"kinds": len(schema.kinds), "outputs": len(schema.outputs)}
 
-    def check_labels(self, labels: Sequence[str], name: str) -> None:
-        """Refuse labels that there is nothing to learn from.
-
-        labels (Sequence[str]): The labels.
-        name (str): The component.
-        """
-        if not labels:
-            raise ValueError(Errors.E143.format(name=name))
-        check_weighted(self.label_weights, labels, name)
-
     def has_instances(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
         """RETURNS (Optional[List[bool]]): Those with a trigger, if triggers are given; None for all."""
         return None if self.triggers_key is None else [len(doc.spans.get(self.triggers_key, ())) > 0 for doc in docs]
@@ -204,6 +217,19 @@ class Events:
         return {entry["label"] for entry in entries_of(doc, "events") or ()}
 
     answered_labels = true_labels
+
+    def is_annotated(self, doc: Doc) -> bool:
+        """RETURNS (bool): Whether a Doc says which events it has, be it none."""
+        return annotation(doc, "events") is not None
+
+    def take_triggers(self, key: str) -> str:
+        """Take triggers from Docs from now on, and look for none.
+
+        key (str): The span group for them, if the task has none of its own.
+        RETURNS (str): The span group.
+        """
+        self.triggers_key = self.triggers_key or key
+        return self.triggers_key
 
     def targets(
         self, examples: Sequence[Example], labels: Sequence[str], items: TokenInstances, strict: bool = True
@@ -311,6 +337,18 @@ class Events:
     def describe(self, scores: Dict[str, Any]) -> str:
         """RETURNS (str): What the main figure is."""
         return f"mean F of triggers and arguments, {scores.get('ev_triggers') or 'predicted'} triggers"
+
+    def describe_main(self, cfg: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is, before there is one."""
+        return self.describe({"ev_triggers": self.score_settings()["triggers"]})
+
+    def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
+        """RETURNS (Score): The mean of the F-scores of triggers and arguments."""
+        return event_score(stored, replay)
+
+    def show(self, doc: Doc, labels: Sequence[str]) -> str:
+        """RETURNS (str): The events of a Doc, on a line."""
+        return "; ".join(f"{event.label}: {event.trigger}" for event in Event.of(doc))
 
     def score_settings(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What the scorer must know."""

@@ -14,6 +14,7 @@ class ImageCat(TextCat):
 
     name = "imagecat"
     reads = "images"
+    always_answers = False  # without an image all scores are 0
 
     def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
         """

@@ -5,8 +5,7 @@ from typing import List
 
 from spacy.tokens import Doc, Span
 
-from ...doc_attributes import annotation
-from .task import install_extensions
+from ...doc_attributes import annotation, install_annotation
 
 
 @dataclass(frozen=True)
@@ -32,3 +31,8 @@ class Relation:
             cls(doc[slice(*entry["head"])], doc[slice(*entry["child"])], entry["label"], entry.get("score", 1.0))
             for entry in annotation(doc, "relations") or ()
         ]
+
+
+def install_extensions() -> None:
+    """Register `doc._.relations`. Workers call this too."""
+    install_annotation("relations")

@@ -80,7 +80,7 @@ class PairHeads(ExitHeads):
     Its first layer is split by its inputs, so that an entity is projected once and not once for each of its pairs.
     """
 
-    task = "relations"
+    kind = "pairs"
 
     def __init__(
         self,

@@ -1,34 +1,35 @@
 """The main figure of relations, of simulated answers."""
 
-from typing import TYPE_CHECKING, Optional
+from typing import Callable, Dict, Optional, Set
 
 import numpy
 from spacy.scorer import PRFScore
+from spacy.tokens import Doc
 
 from ...doc_attributes import annotation
 from ...engine.replay import ReplayResult, Score
+from ..replay_score import StoredAnnotation
+from .scorer import Place
 
-if TYPE_CHECKING:
-    from ...evaluation.stored_outputs import StoredOutputs
 
+def pair_score(stored: StoredAnnotation, gold_of: Callable[[Doc], Dict[Place, Set[str]]], *, exclusive: bool) -> Score:
+    """Make what finds micro F.
 
-def pair_score(stored: "StoredOutputs") -> Score:
-    """For relations: micro F."""
-    first = int(stored.task.exclusive)  # the first logit of exclusive labels is "not related"
+    stored (StoredAnnotation): The documents, with the tokens of head and child as places of pairs.
+    gold_of (Callable[[Doc], Dict[Place, Set[str]]]): Finds the labels of each annotated pair.
+    exclusive (bool): Whether a pair has one label or none.
+    RETURNS (Score): The figure.
+    """
+    first = int(exclusive)  # the first logit of exclusive labels is "not related"
     annotated = numpy.array([annotation(eg.reference, "relations") is not None for eg in stored.examples], dtype=bool)
-    counted = {*stored.labels, *stored.unknown.labels}
-    gold = numpy.array(
-        [
-            sum(len(given & counted) for given in stored.task.gold(eg.reference).values())  # type: ignore[attr-defined]
-            for eg in stored.examples
-        ]
-    )
+    counted = set(stored.all_labels)
+    gold = numpy.array([sum(len(given & counted) for given in gold_of(eg.reference).values()) for eg in stored.examples])
     places = numpy.unique(stored.places, axis=0, return_inverse=True)[1].reshape(-1)
-    here = annotated[stored.items_docs]
+    scored = annotated[stored.items_docs]
     truths = stored.truths[:, first:] > 0
 
     def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
-        some = here if docs is None else here & docs[stored.items_docs]
+        some = scored if docs is None else scored & docs[stored.items_docs]
         rows, columns = numpy.nonzero(simulation.decision[:, first:] & some[:, None])
         # A place can have entities of several labels, of which the surest pair counts.
         order = numpy.argsort(-simulation.probabilities[rows, columns + first], kind="stable")

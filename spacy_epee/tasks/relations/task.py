@@ -4,17 +4,20 @@ import warnings
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
-from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ...doc_attributes import annotate, annotation, entries_of, in_place, install_annotation
+from ...doc_attributes import annotate, annotation, entries_of, in_place
+from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
 from ...inputs.windows import Windows
 from ...settings import check_number
-from ..base import FlatTask, check_settings, check_weighted
+from ..base import FlatTask, check_settings
+from ..replay_score import StoredAnnotation
 from .candidates import EntityPairs
+from .docs import Relation, install_extensions
 from .instances import PairInstances, find_pairs
+from .replay_score import pair_score
 from .scorer import Place, places
 
 EXPECTED = 10
@@ -26,6 +29,7 @@ class Relations(FlatTask):
 
     name = "relations"
     assigns, unit = "doc._.relations", "window"
+    head_kind = "pairs"
     main, full, per_label = "rel_micro_f", "rel_full", "rel_f_per_type"
     reads_entities = True
 
@@ -100,21 +104,13 @@ class Relations(FlatTask):
         """RETURNS (Dict[str, int]): Sizes of the classifiers that depend on the data."""
         return {"types": len(cfg["types"])}
 
-    def check_labels(self, labels: Sequence[str], name: str) -> None:
-        """Refuse labels that there is nothing to learn from.
-
-        labels (Sequence[str]): The labels.
-        name (str): The component.
-        """
-        if not labels:
-            raise ValueError(Errors.E143.format(name=name))
-        check_weighted(self.label_weights, labels, name)
-
     def true_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels that are annotated on a Doc, known or not."""
         return {entry["label"] for entry in entries_of(doc, "relations") or ()}
 
-    answered_labels = true_labels
+    def is_annotated(self, doc: Doc) -> bool:
+        """RETURNS (bool): Whether a Doc says which relations it has, be it none."""
+        return annotation(doc, "relations") is not None
 
     def targets(
         self, examples: Sequence[Example], labels: Sequence[str], items: PairInstances, strict: bool = True
@@ -277,11 +273,18 @@ class Relations(FlatTask):
         """RETURNS (str): What the main figure is."""
         return "micro F"
 
+    def item_places(self, items: PairInstances) -> numpy.ndarray:
+        """RETURNS (ndarray): The tokens of head and child of each pair, (N, 4)."""
+        return numpy.hstack((items.head_tokens, items.child_tokens))
+
+    def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
+        """RETURNS (Score): Micro F of relations."""
+        return pair_score(stored, self.gold, exclusive=self.exclusive)
+
+    def show(self, doc: Doc, labels: Sequence[str]) -> str:
+        """RETURNS (str): The relations of a Doc, on a line."""
+        return "; ".join(f"{relation.head} {relation.label} {relation.child}" for relation in Relation.of(doc))
+
     def score_settings(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What the scorer must know."""
         return {"symmetric": self.candidates.symmetric}
-
-
-def install_extensions() -> None:
-    """Register `doc._.relations`. Workers call this too."""
-    install_annotation("relations")

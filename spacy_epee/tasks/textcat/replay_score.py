@@ -1,22 +1,24 @@
 """The main figure of labels of documents, of simulated answers."""
 
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import numpy
 from scipy.stats import rankdata
 
 from ...engine.replay import ReplayResult, Score
-
-if TYPE_CHECKING:
-    from ...evaluation.stored_outputs import StoredOutputs
+from ..replay_score import StoredAnnotation
 
 
-def label_score(stored: "StoredOutputs") -> Score:
-    """For the labels of documents: the F-score of the positive label if there is one, macro F of exclusive labels, macro AUC of
-    others."""
-    labels, cfg = stored.labels, stored.component.task_cfg(stored.name)
-    every = [*labels, *stored.unknown.labels]
-    truths, given = (numpy.zeros((stored.n_docs, len(every)), dtype="float32") for _ in range(2))
+def label_score(stored: StoredAnnotation, *, exclusive: bool, always_answers: bool) -> Score:
+    """Make what finds the F-score of the positive label if there is one, macro F of exclusive labels, macro AUC of others.
+
+    stored (StoredAnnotation): The documents.
+    exclusive (bool): Whether one label is true.
+    always_answers (bool): Whether documents that never run have an answer, which is the first of exclusive labels.
+    RETURNS (Score): The figure.
+    """
+    labels, every, n_docs = stored.labels, stored.all_labels, len(stored.examples)
+    truths, given = (numpy.zeros((n_docs, len(every)), dtype="float32") for _ in range(2))
     for doc, eg in enumerate(stored.examples):
         cats = eg.reference.cats
         for column, label in enumerate(every):
@@ -24,20 +26,20 @@ def label_score(stored: "StoredOutputs") -> Score:
             given[doc, column] = label in cats
     known = given.any(axis=1)
     probabilities = numpy.zeros_like(truths)  # labels that are not known have none
-    counted = [every.index(label) for label in stored.scoring.counted]
+    counted = [every.index(label) for label in stored.counted]
     gold = truths.argmax(axis=1)
     gold[~truths.any(axis=1)] = len(every)  # none of them, so that every answer is wrong
 
     def of_exclusive(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
-        # Without an image all scores are 0, and no label is right; without a wordpiece the first one is the answer.
-        said = (truths > 0).argmin(axis=1) if stored.task.name == "imagecat" else numpy.zeros(stored.n_docs, dtype=int)
-        said[stored.docs] = simulation.logits.argmax(axis=1)
+        # Of a document that never runs the first label is the answer, or a wrong one stands for none.
+        answers = numpy.zeros(n_docs, dtype=int) if always_answers else (truths > 0).argmin(axis=1)
+        answers[stored.docs] = simulation.logits.argmax(axis=1)
         counts = numpy.zeros((len(every) + 1, len(every)))
         rows = known if docs is None else known & docs
-        numpy.add.at(counts, (gold[rows], said[rows]), 1)
+        numpy.add.at(counts, (gold[rows], answers[rows]), 1)
         hits = counts.diagonal()
         scores = 2 * hits / numpy.maximum(counts.sum(axis=0) + counts[:-1].sum(axis=1), 1)
-        positive = cfg.get("positive_label")
+        positive = stored.cfg.get("positive_label")
         return float(scores[counted].mean() if positive is None else scores[labels.index(positive)])
 
     def of_others(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
@@ -51,4 +53,4 @@ def label_score(stored: "StoredOutputs") -> Score:
                 total += (ranks[true].sum() / true.sum() - (true.sum() + 1) / 2) / (~true).sum()
         return total / len(counted)
 
-    return of_exclusive if stored.task.exclusive else of_others
+    return of_exclusive if exclusive else of_others

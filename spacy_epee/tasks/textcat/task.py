@@ -1,28 +1,29 @@
 """Document classification: one label of several, or any number of them. The unit that exits is the document."""
 
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
-from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...doc_attributes import in_place
+from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
-from ...inputs.instances import Instances, whole_docs
-from ...inputs.windows import Windows
-from ..base import FlatTask, check_settings, check_weighted
+from ...inputs.instances import Instances
+from ..base import FlatTask, check_settings
+from ..replay_score import StoredAnnotation
+from .replay_score import label_score
 
 
 class TextCat(FlatTask):
     """Labels of whole documents, in `doc.cats`."""
 
     name = "textcat"
-    assigns, unit = "doc.cats", "document"
+    assigns = "doc.cats"
     main, full, per_label = "cats_score", "cats_full", "cats_f_per_type"
-    reads_entities = False
-    others: FrozenSet[str] = frozenset()
-    """Labels of other tasks of the component, which are in the same `doc.cats`."""
+    reads_cats = True
+    always_answers = True
+    """Whether Docs that never run have an answer: the first of exclusive labels."""
 
     def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
         """
@@ -35,31 +36,6 @@ class TextCat(FlatTask):
         self.label_weights = dict(label_weights)
         self.reduce = reduce  # type: ignore[assignment]
 
-    def make_instances(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Instances:
-        """Say what is to be answered.
-
-        docs (Sequence[Doc]): The Docs.
-        windows (Windows): Their windows.
-        cfg (Dict[str, Any]): Not used.
-        RETURNS (Instances): One item a Doc.
-        """
-        return whole_docs(windows)
-
-    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
-        """RETURNS (List[float]): How much each logit counts in the loss."""
-        return [self.label_weights.get(label, 1.0) for label in labels]
-
-    def has_instances(self, docs: Sequence[Doc]) -> None:
-        """RETURNS (None): There is something to ask about all Docs."""
-
-    def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
-        """RETURNS (int): Logits per item."""
-        return len(labels)
-
-    def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
-        """RETURNS (Dict[str, int]): No size but that of the labels depends on the data."""
-        return {}
-
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of some examples, in order of appearance; no more is needed."""
         return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats)), {}
@@ -70,17 +46,12 @@ class TextCat(FlatTask):
         labels (Sequence[str]): The labels.
         name (str): The component.
         """
-        if not labels:
-            raise ValueError(Errors.E143.format(name=name))
-        if self.exclusive and len(labels) < 2:
+        if self.exclusive and len(labels) == 1:
             raise ValueError(
                 f"The component '{name}' has one label, {list(labels)}, and its labels are exclusive, so there is nothing to "
                 "tell apart. Give two or more (with data for both), or use the factory 'epee_textcat_multilabel'."
             )
-        check_weighted(self.label_weights, labels, name)
-
-    def check_data(self, examples: Sequence[Example], items: Instances, name: str) -> None:
-        """Nothing that `targets` does not refuse."""
+        super().check_labels(labels, name)
 
     def true_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
@@ -143,10 +114,36 @@ class TextCat(FlatTask):
             for label, score in zip(labels, row):
                 doc.cats[label] = float(score)
 
+    def is_annotated(self, doc: Doc) -> bool:
+        """RETURNS (bool): Whether a Doc says anything about this task: has labels that are not those of others."""
+        return not self.others.issuperset(doc.cats)
+
     def describe(self, scores: Dict[str, Any]) -> str:
         """RETURNS (str): What the main figure is."""
         return scores.get("cats_score_desc") or "none"
 
-    def score_settings(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): spaCy's scorers of categories know all they must."""
-        return {}
+    def describe_main(self, cfg: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is, before there is one."""
+        positive = cfg.get("positive_label")
+        return (f"F ({positive})" if positive else "macro F") if self.exclusive else "macro AUC"
+
+    def averages_labels(self, cfg: Dict[str, Any]) -> bool:
+        """RETURNS (bool): Whether the main figure is a mean over labels."""
+        return "positive_label" not in cfg
+
+    def mean_over(self, scores: Dict[str, Any], labels: Sequence[str]) -> Optional[float]:
+        """RETURNS (Optional[float]): Macro F or macro AUC of some of the labels; None if there are no labels."""
+        if self.exclusive:
+            figures = [(scores["cats_f_per_type"].get(label) or {"f": 0.0})["f"] for label in labels]
+        else:
+            figures = [scores["cats_auc_per_type"].get(label) or 0.0 for label in labels]
+        return float(numpy.mean(figures)) if figures else None
+
+    def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
+        """RETURNS (Score): The figure of spaCy's scorer."""
+        return label_score(stored, exclusive=self.exclusive, always_answers=self.always_answers)
+
+    def show(self, doc: Doc, labels: Sequence[str]) -> str:
+        """RETURNS (str): The labels of a Doc that are the surest, on a line."""
+        best = sorted(labels, key=lambda label: -doc.cats[label])[:3]
+        return ", ".join(f"{label} {doc.cats[label]:.2f}" for label in best)

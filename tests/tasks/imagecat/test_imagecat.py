@@ -266,7 +266,7 @@ def test_imagecat_refuses_a_trunk_for_text(backbone):
 
 
 def test_imagecat_refuses_classifiers_of_pairs(folders):
-    with pytest.raises(ValueError, match="model.head.*'relations'.*'imagecat'"):
+    with pytest.raises(ValueError, match="model.head.*'pairs'.*'document'"):
         make_image_nlp(folders["vit"], model={"head": {"@architectures": "spacy-epee.PairHead.v1"}})
 
 

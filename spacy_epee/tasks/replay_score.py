@@ -1,0 +1,63 @@
+"""What the main figure of a task is made of where answers are replayed from stored outputs."""
+
+from typing import Any, Dict, List, Optional, Protocol, Sequence
+
+import numpy
+from spacy.scorer import PRFScore
+from spacy.training import Example
+
+from ..engine.replay import ReplayResult, Score
+from ..inputs.instances import Instances
+
+
+class StoredAnnotation(Protocol):
+    """Annotated documents of which is stored what all exits say. Units that never run are not among theirs.
+
+    examples (List[Example]): The documents, D of them.
+    labels (Sequence[str]): The labels that the task knows.
+    all_labels (List[str]): The same, and those that are annotated and not known.
+    counted (List[str]): Those of all labels that count in a mean over labels.
+    cfg (Dict[str, Any]): What is saved of the task.
+    docs (ndarray): The document of each unit, (U,).
+    items_docs (ndarray): The document of each item, (N,).
+    truths (ndarray): 1 for the logits that are true, (N, K).
+    given (ndarray): 0 where nothing is known, (N, K).
+    places (Optional[ndarray]): The document of each item and what the task's `item_places` says of it, (N, 1 + columns).
+    items (Instances): What was asked: all if the task has links, otherwise about the last batch.
+    """
+
+    examples: List[Example]
+    docs: numpy.ndarray
+    items_docs: numpy.ndarray
+    truths: numpy.ndarray
+    given: numpy.ndarray
+    places: Optional[numpy.ndarray]
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+
+    @property
+    def all_labels(self) -> List[str]: ...
+
+    @property
+    def counted(self) -> List[str]: ...
+
+    @property
+    def cfg(self) -> Dict[str, Any]: ...
+
+    @property
+    def items(self) -> Instances: ...
+
+
+def micro_score(stored: StoredAnnotation) -> Score:
+    """For rows of logits of any meaning: micro F of what is decided, where anything is known. With exclusive logits that is the
+    accuracy."""
+    truths, known = stored.truths > 0, stored.given > 0
+
+    def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
+        some = known if docs is None else known & docs[stored.items_docs][:, None]
+        decided, true = simulation.decision & some, truths & some
+        right = int((decided & true).sum())
+        return PRFScore(tp=right, fp=int(decided.sum()) - right, fn=int(true.sum()) - right).fscore
+
+    return score

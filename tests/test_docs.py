@@ -44,7 +44,11 @@ PRINTED = {
     "docs/several-tasks.md": ["kind \\S+ of 4", "events \\S+ of 4"],
     "docs/rules.md": ["True|False"],
     "docs/runtimes.md": ["'cardiology'", "\\[\\d.\\d, \\d.\\d\\]"],
-    "docs/extending.md": ["ConfidentTwice\\(confidence=0.6, times=2\\)"],
+    "docs/extending.md": [
+        "ConfidentTwice\\(confidence=0.6, times=2\\)",
+        "torch.float64 \\{'cardiology'",
+        "0\\.?\\d? \\['0\\.5'",
+    ],
 }
 """What the blocks of a page print, as regular expressions."""
 

@@ -20,9 +20,9 @@ def compress(
     nlp: Language,
     pipe: EarlyExitTransformer,
     method: str,
-    choice: str,
-    examples: Optional[Sequence[Example]],
-    max_drop: float,
+    choice: str = "auto",
+    examples: Optional[Sequence[Example]] = None,
+    max_drop: float = 0.3,
     fewest: int = 0,
     **settings: Any,
 ) -> Dict[str, Any]:

@@ -24,7 +24,7 @@ from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
 from .shims import ScaledShim
 from .spacy_pipelines import find_pipeline, take_trunk
 from .stepper import LayerStepper
-from .verification import check_runner, make_stepper
+from .verification import as_answering, check_runner, make_stepper
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,9 @@ class TrunkShim(HFShim, ScaledShim):
             )
         if isinstance(self.exported, Unread):
             self.exported = runtime.read(self.exported.message)
-        runner = runtime.open(self.exported, self.stepper)
-        check_runner(self.stepper, runner, runtime.precisions.get(self.exported.precision, 0.0), name)
+        with as_answering(self._model):
+            runner = runtime.open(self.exported, self.stepper)
+            check_runner(self.stepper, runner, runtime.precisions.get(self.exported.precision, 0.0), name)
         return self.exported, runner
 
     def export(self, runtime: str, precision: str) -> None:
@@ -126,14 +127,18 @@ class TrunkShim(HFShim, ScaledShim):
         chosen = find_runtime(runtime)
         if precision not in chosen.precisions:
             raise ValueError(f"The runtime '{runtime}' has no precision '{precision}'; it has {', '.join(chosen.precisions)}.")
-        self.exported, self.exported_for = chosen.export(self.stepper, precision), runtime
+        with as_answering(self._model):
+            self.exported, self.exported_for = chosen.export(self.stepper, precision), runtime
 
     def finish_update(self, optimizer: Optimizer) -> None:
         if self.exported is not None:
             warnings.warn("What was exported of this pipeline is dropped, as it is trained. Export it again afterwards.")
-            self.exported = None
-        self._converted = None
+        self.weights_changed()
         super().finish_update(optimizer)
+
+    def weights_changed(self) -> None:
+        """As `ScaledShim.weights_changed`: what was exported, or converted to another precision."""
+        self.exported = self._runner = self._converted = None
 
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:

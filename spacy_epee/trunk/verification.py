@@ -1,7 +1,8 @@
 """Whether layers called one by one give what a model's own forward gives, and what that needs. Nothing is taken for granted: a
 family is refused by name if stepping through it is not the same."""
 
-from typing import Any, Callable, FrozenSet, List, Optional, Sequence, Tuple
+from contextlib import contextmanager
+from typing import Any, Callable, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -47,21 +48,32 @@ def find_plan(model: nn.Module, probe: Callable[[nn.Module], Probe], known: str)
     """
     _settle(model.config)
     family = find_family(model)
-    training = model.training
-    model.eval()
     try:
-        return _compare(model, family, *probe(model))
+        with as_answering(model):
+            return _compare(model, family, *probe(model))
     except _Misfit as error:
         missing = str(error)
     except _UNFIT as error:
         missing = f"stepping through it raises {type(error).__name__}"
-    finally:
-        model.train(training)
     refuse_nan(model)
     raise ValueError(
         f"The model family '{model.config.model_type}' cannot exit early: {missing}. Name another encoder in the setting "
         f"`model.trunk.name`, such as {known}. If wrong modules were taken for its layers or its final norm, {HELP}."
     )
+
+
+@contextmanager
+def as_answering(model: nn.Module) -> Iterator[None]:
+    """A context in which a model computes as it does when it answers, without dropout.
+
+    model (PreTrainedModel): The model.
+    """
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 @torch.no_grad()
@@ -87,25 +99,22 @@ def relative_error(stepper: LayerStepper, other: Runner, padded: bool = True) ->
 def check_runner(stepper: LayerStepper, runner: Runner, limit: float, name: str) -> None:
     """Check that a runner gives what torch gives, in a padded batch and in another one.
 
-    stepper (LayerStepper): The model.
+    stepper (LayerStepper): The model, as it answers.
     runner (Runner): What runs it.
     limit (float): How far the last states may be off (`relative_error`).
     name (str): The runtime.
     RAISES ValueError: It gives something else, or nothing.
     """
-    training = stepper.model.training
-    stepper.model.eval()  # as it is when it answers
+    cause = None
     try:
         near = runner.depth == stepper.depth and all(relative_error(stepper, runner, padded) <= limit for padded in (True, False))
-    except Exception:  # the runtime's own kinds, and whatever arrays of other shapes and names come to
-        near = False
-    finally:
-        stepper.model.train(training)
+    except Exception as error:  # the runtime's own kinds, and whatever arrays of other shapes and names come to
+        near, cause = False, error
     if not near:  # not so either if it is not a number
         raise ValueError(
             f"What was exported of this pipeline for the runtime '{name}' gives something else than its layers. Make it anew "
             "with `python -m spacy epee export`, or set `model.trunk.runtime` to 'torch'."
-        )
+        ) from cause
 
 
 def refuse_nan(model: nn.Module) -> None:

@@ -23,7 +23,7 @@ import typer
 from wasabi import msg
 from written import RESULTS, write_results
 
-from spacy_epee.trunk.stepper import LayerStepper
+from spacy_epee.trunk.verification import make_stepper
 
 FAMILIES: Dict[str, Dict[str, Any]] = {
     "bert": {},
@@ -73,9 +73,9 @@ def measure(name: str, model: torch.nn.Module, sizes: List[int], longest: int, s
     """Time one model."""
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
-    stepper = LayerStepper(model.eval())
+    stepper = make_stepper(model.eval())
     report: Dict[str, Any] = {"backbone": name, "family": model.config.model_type, "layers": stepper.depth}
-    report.update(width=stepper.width, alike=stepper._alike, batches={})
+    report.update(width=stepper.width, alike=stepper.plan.alike, batches={})
     generator = torch.Generator().manual_seed(0)
     for size in sizes:
         ids = torch.randint(10, model.config.vocab_size, (size, longest), generator=generator)

@@ -25,7 +25,7 @@ from spacy_epee.runtimes.onnx.export import export_trunk
 from spacy_epee.runtimes.onnx.stepper import OnnxStepper
 from spacy_epee.runtimes.onnx.writing import quantize, write
 from spacy_epee.runtimes.threads import single_torch_thread
-from spacy_epee.trunk.stepper import LayerStepper
+from spacy_epee.trunk.verification import make_stepper
 
 SHAPES = ((1, 36), (8, 36), (8, 256))
 """Rows and wordpieces: a sentence, a pack of sentences, and one of long notes."""
@@ -65,8 +65,8 @@ def load_whole(folder: Path, precision: str, target: Path) -> Callable[[numpy.nd
 
 def load_steps(folder: Path, precision: Any) -> Callable[[numpy.ndarray, numpy.ndarray], Any]:
     """The layers one by one."""
-    stepper = LayerStepper(AutoModel.from_pretrained(folder, trust_remote_code=False).eval())
-    runner = OnnxStepper(export_trunk(stepper, precision), stepper.model)
+    stepper = make_stepper(AutoModel.from_pretrained(folder, trust_remote_code=False).eval())
+    runner = OnnxStepper(export_trunk(stepper, precision), stepper.padding)
 
     def call(ids: numpy.ndarray, mask: numpy.ndarray) -> Any:
         with single_torch_thread(runner):

@@ -82,6 +82,7 @@ def run_blocks(name: str) -> Dict[str, Any]:
     RETURNS (Dict[str, Any]): The names that its Python blocks have made.
     """
     namespace: Dict[str, Any] = {"__name__": "__main__"}
+    spacy.util.fix_random_seed(0)
     for block in blocks(name):
         assert block.language in RUN, f"{block.where}: nothing runs a block of '{block.language}'"
         try:
@@ -132,7 +133,8 @@ def run_toml(code: str, namespace: Dict[str, Any]) -> None:
     """Read entry points of a package that would hold the code of the page."""
     tomllib = importlib.import_module("tomllib") if importlib.util.find_spec("tomllib") else None
     groups = tomllib.loads(code)["project"]["entry-points"] if tomllib else {}  # Python 3.10 cannot read it
-    assert set(groups) <= {"spacy_misc", "spacy_architectures", "spacy_scorers", "spacy_epee_families"}
+    own = {f"spacy_epee_{name}" for name in ("families", "runtimes", "compressors", "formats")}
+    assert set(groups) <= {"spacy_misc", "spacy_architectures", "spacy_scorers", *own}
     for entries in groups.values():
         for value in entries.values():
             assert value.split(":")[1] in namespace

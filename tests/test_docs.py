@@ -53,6 +53,8 @@ PRINTED = {
         "[1-9]\\d* settings, the first ConfidentTwice",
         "1.0 at exit [1-4]",
         "\\['low', 'high'\\]",
+        "torch.float64 \\{'cardiology'",
+        "0\\.?\\d? \\['0\\.5'",
     ],
 }
 """What the blocks of a page print, as regular expressions."""

@@ -33,7 +33,7 @@ def make_pipeline(kind: str, folder: Path):
         return make_events_nlp(backbone, steps=40, exit=RULE, trunk={"mixed_precision": False})
     nlp = make_relations_nlp(backbone, exit=RULE) if "relations" in kind else make_nlp(backbone, exit=RULE)
     if kind.startswith("onnx"):
-        nlp.get_pipe(nlp.pipe_names[0]).model.get_ref("trunk").shims[0].export("fp32")
+        nlp.get_pipe(nlp.pipe_names[0]).model.get_ref("trunk").shims[0].export("onnx", "fp32")
     return nlp
 
 

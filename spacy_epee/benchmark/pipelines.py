@@ -8,8 +8,8 @@ import spacy
 from spacy.language import Language
 
 from ..model import get_trunk_shim
-from ..runtimes.onnx.export import Precision
-from .workspace import Target, Unavailable
+from ..trunk.base import TORCH
+from .workspace import Target, Unavailable, Workspace
 
 
 class Pipeline(Target):
@@ -28,108 +28,66 @@ class Pipeline(Target):
 
 
 class Exits(Pipeline):
-    title = "Early exit"
-    twin = "full"
-    full = False
-    """Whether the full depth is run, whatever the rule."""
+    """A pipeline of ours.
+
+    full (bool): Whether the full depth is run, whatever the rule.
+    runtime (Optional[str]): What its trunk runs in; None for what its settings say.
+    precision (str): The precision of that.
+    alone (bool): Whether each document is run alone, as PABEE and DeeBERT are: there are no batches that documents could leave.
+    """
+
+    def __init__(
+        self,
+        place: Workspace,
+        title: str,
+        twin: str = "",
+        full: bool = False,
+        runtime: Optional[str] = None,
+        precision: str = "fp32",
+        alone: bool = False,
+    ):
+        super().__init__(place)
+        self.title, self.twin = title, twin
+        self.full, self.runtime, self.precision, self.alone = full, runtime, precision, alone
+
+    @property
+    def _exported(self) -> Optional[Path]:
+        """Where the pipeline is exported to. None if it is run as it is."""
+        if self.runtime in (None, TORCH):
+            return None
+        return self.place.folder / f"pipeline-{self.runtime}-{self.precision}"
 
     def prepare(self) -> None:
-        if not self.full and self.place.component.exit is None:
-            raise Unavailable(f"the component '{self.place.component.name}' has no exit rule; `tune` finds one")
+        component, path = self.place.component, self._exported
+        if not self.full and component.exit is None:
+            raise Unavailable(f"the component '{component.name}' has no exit rule; `tune` finds one")
+        if path is None:
+            return
+        if self.place.plan.device.type != "cpu":
+            raise Unavailable("it is run on the CPU alone; leave out --gpu-id to compare with it")
+        if not path.exists():
+            nlp = spacy.load(self.place.model)
+            try:
+                get_trunk_shim(nlp.get_pipe(component.name).model).export(self.runtime, self.precision)  # type: ignore
+            except ValueError as error:
+                raise Unavailable(str(error)) from error
+            nlp.to_disk(path)
 
     def load(self) -> None:
-        self.nlp = self.open(self.place.component.name)
+        name = self.place.component.name
+        trunk = {} if self.runtime is None else {"runtime": self.runtime}
+        if self.runtime == TORCH:
+            trunk["precision"] = self.precision
+        settings = {f"components.{name}.model.trunk.{setting}": value for setting, value in trunk.items()}
+        self.nlp = spacy.load(self._exported or self.place.model, enable=[name], config=settings)
         rule = None if self.full else self.place.component.exit
-        self.nlp.get_pipe(self.place.component.name).set_exit(rule)  # type: ignore[attr-defined]
+        self.nlp.get_pipe(name).set_exit(rule)  # type: ignore[attr-defined]
 
-    def open(self, name: str) -> Language:
-        """RETURNS (Language): The pipeline, with the component of this name alone."""
-        return spacy.load(self.place.model, enable=[name])
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        return super().run(texts, 1 if self.alone else size)
 
     def layers(self, found: Any) -> Optional[numpy.ndarray]:
         if self.full:
             return None
         entries = [next(iter(doc._.exits[self.place.component.name].values())) for doc in found]
         return numpy.array([entry["layer"] for entry in entries])
-
-
-class FullDepth(Exits):
-    title = "Full depth"
-    twin = ""
-    full = True
-
-
-class HalfExits(Exits):
-    title = "Early exit, bfloat16"
-    twin = "full-bf16"
-    precision = "bf16"
-
-    def open(self, name: str) -> Language:
-        trunk = {"runtime": "torch", "precision": self.precision}
-        settings = {f"components.{name}.model.trunk.{setting}": value for setting, value in trunk.items()}
-        return spacy.load(self.place.model, enable=[name], config=settings)
-
-
-class FullHalf(HalfExits):
-    title = "Full depth, bfloat16"
-    twin = ""
-    full = True
-
-
-class Int8Exits(HalfExits):
-    title = "Early exit, int8"
-    twin = ""
-    precision = "int8"
-
-
-class SingleExits(Exits):
-    """As PABEE and DeeBERT are run: each document alone, as there are no batches that documents could leave."""
-
-    title = "Early exit, one by one"
-    twin = ""
-
-    def run(self, texts: Sequence[str], size: int) -> Any:
-        return super().run(texts, 1)
-
-
-class ExportedExits(Exits):
-    title = "Early exit, ONNX Runtime"
-    twin = "full-onnx"
-    precision: Precision = "fp32"
-
-    @property
-    def _path(self) -> Path:
-        return self.place.folder / f"pipeline-{self.precision}"
-
-    def prepare(self) -> None:
-        super().prepare()
-        if self.place.plan.device.type != "cpu":
-            raise Unavailable("it is run on the CPU alone; leave out --gpu-id to compare with it")
-        if not self._path.exists():
-            nlp = spacy.load(self.place.model)
-            try:
-                get_trunk_shim(nlp.get_pipe(self.place.component.name).model).export(self.precision)  # type: ignore
-            except ValueError as error:
-                raise Unavailable(str(error)) from error
-            nlp.to_disk(self._path)
-
-    def open(self, name: str) -> Language:
-        return spacy.load(self._path, enable=[name], config={f"components.{name}.model.trunk.runtime": "onnx"})
-
-
-class ExportedFull(ExportedExits):
-    title = "Full depth, ONNX Runtime"
-    twin = ""
-    full = True
-
-
-class ExportedExitsInt8(ExportedExits):
-    title = "Early exit, ONNX Runtime, int8"
-    twin = "full-onnx-int8"
-    precision = "int8"
-
-
-class ExportedFullInt8(ExportedExitsInt8):
-    title = "Full depth, ONNX Runtime, int8"
-    twin = ""
-    full = True

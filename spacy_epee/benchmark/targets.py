@@ -1,8 +1,9 @@
 """The same text classifier in our pipeline, spacy-transformers, PyTorch, ONNX Runtime and OpenVINO."""
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Type
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy
 import spacy
@@ -14,20 +15,8 @@ from ..model import get_stepper
 from ..runtimes.onnx.writing import quantize
 from ..trunk.pretrained import longest_window
 from .networks import classify, fold, pooled_heads, with_temperature
-from .pipelines import (
-    Exits,
-    ExportedExits,
-    ExportedExitsInt8,
-    ExportedFull,
-    ExportedFullInt8,
-    FullDepth,
-    FullHalf,
-    HalfExits,
-    Int8Exits,
-    Pipeline,
-    SingleExits,
-)
-from .workspace import Target, Unavailable
+from .pipelines import Exits, Pipeline
+from .workspace import Target, Unavailable, Workspace
 
 
 class SpacyTransformers(Pipeline):
@@ -207,17 +196,19 @@ class OpenVino(WholeNetwork):
         return lambda ids, mask: request.infer({"input_ids": ids, "attention_mask": mask})[0]
 
 
-CONTESTANTS: Dict[str, Type[Target]] = {
-    "full": FullDepth,
-    "exits": Exits,
-    "full-bf16": FullHalf,
-    "exits-bf16": HalfExits,
-    "exits-int8": Int8Exits,
-    "full-onnx": ExportedFull,
-    "exits-onnx": ExportedExits,
-    "full-onnx-int8": ExportedFullInt8,
-    "exits-onnx-int8": ExportedExitsInt8,
-    "exits-single": SingleExits,
+CONTESTANTS: Dict[str, Callable[[Workspace], Target]] = {
+    "full": partial(Exits, title="Full depth", full=True),
+    "exits": partial(Exits, title="Early exit", twin="full"),
+    "full-bf16": partial(Exits, title="Full depth, bfloat16", full=True, runtime="torch", precision="bf16"),
+    "exits-bf16": partial(Exits, title="Early exit, bfloat16", twin="full-bf16", runtime="torch", precision="bf16"),
+    "exits-int8": partial(Exits, title="Early exit, int8", runtime="torch", precision="int8"),
+    "full-onnx": partial(Exits, title="Full depth, ONNX Runtime", full=True, runtime="onnx"),
+    "exits-onnx": partial(Exits, title="Early exit, ONNX Runtime", twin="full-onnx", runtime="onnx"),
+    "full-onnx-int8": partial(Exits, title="Full depth, ONNX Runtime, int8", full=True, runtime="onnx", precision="int8"),
+    "exits-onnx-int8": partial(
+        Exits, title="Early exit, ONNX Runtime, int8", twin="full-onnx-int8", runtime="onnx", precision="int8"
+    ),
+    "exits-single": partial(Exits, title="Early exit, one by one", alone=True),
     "spacy-transformers": SpacyTransformers,
     "torch": Torch,
     "torch-compiled": TorchCompiled,

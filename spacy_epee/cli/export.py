@@ -10,8 +10,10 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..component.saving import save_pipeline
-from ..compress.export import CHOICES, export
+from ..compress.choose import compress
 from ..evaluation.compare import find_component
+from ..registry import names, runtimes
+from ..trunk.base import find_runtime
 from . import epee
 from .data import LIMIT, SEED, read_data
 from .outputs import check_place
@@ -23,8 +25,12 @@ def export_cli(
     model: str = Argument(..., help="Pipeline: a folder or an installed package"),
     output_model: Path = Argument(..., help="Folder for the faster copy of the pipeline"),
     data: Optional[Path] = Option(None, "--data", "-d", help="Documents to compare scores on: .spacy, .jsonl or .jsonl.gz"),
-    runtime: str = Option("onnx", "--runtime", help="'onnx', ONNX Runtime on a CPU; or 'torch', in another precision"),
-    precision: str = Option("auto", "--precision", help="'int8', 'bf16' (torch), 'fp32'; 'auto': what keeps the score on --data"),
+    runtime: str = Option(
+        "onnx", "--runtime", help="'onnx', ONNX Runtime on a CPU; 'torch', in another precision; or an installed one"
+    ),
+    precision: str = Option(
+        "auto", "--precision", help="'int8', 'fp32', or another of the runtime; 'auto': what keeps the score"
+    ),
     max_drop: float = Option(0.3, "--max-drop", min=0, help="Lose at most so many points of the score on --data"),
     cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
     entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
@@ -37,26 +43,29 @@ def export_cli(
     """Write a faster copy of a pipeline: its transformer in ONNX Runtime, or in a lower precision of torch."""
     msg = Printer()
     try:
-        if runtime not in CHOICES:
-            raise ValueError(f"--runtime is '{runtime}'; give one of {list(CHOICES)}")
         check_place("the folder", output_model)
         import_code(code)
+        if runtime not in runtimes:
+            raise ValueError(f"--runtime is '{runtime}'; give one of {names(runtimes)}")
+        chosen = find_runtime(runtime)
+        *_, exact = precisions = list(chosen.precisions)
+        if precision not in ("auto", *precisions):
+            raise ValueError(f"--precision is '{precision}'; for the runtime '{runtime}' give 'auto' or one of {precisions}")
         nlp = load_model(model)
         strings = StringStore(nlp.vocab.strings)
         pipe = find_component(nlp, component)
         if data is None and precision == "auto":
-            msg.info("Without --data no score can be compared: the precision is fp32")
-            precision = "fp32"
+            msg.info(f"Without --data no score can be compared: the precision is {exact}")
+            precision = exact
         examples, fewest = None, 0
         if data is not None:
             examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
-        report = export(nlp, pipe, precision, examples, max_drop, runtime, fewest)
+        report = compress(nlp, pipe, "export", precision, examples, max_drop, fewest, runtime=runtime)
         show(report, msg)
         save_pipeline(nlp, output_model, strings)
-        where = "ONNX Runtime" if runtime == "onnx" else "torch"
-        msg.good(f"Saved the pipeline, which runs in {where} in {report['precision']}, to {output_model}")
-        if report["precision"] != "fp32" and data is None:
-            msg.warn(f"{report['precision']} changes some answers; give --data to see how the score changes")
+        msg.good(f"Saved the pipeline, which runs in {chosen.title} in {report['choice']}, to {output_model}")
+        if report["choice"] != exact and data is None:
+            msg.warn(f"{report['choice']} changes some answers; give --data to see how the score changes")
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
 
@@ -64,20 +73,20 @@ def export_cli(
 def show(report: Dict[str, Any], msg: Printer) -> None:
     """Print what was tried.
 
-    report (Dict[str, Any]): That of `export`.
+    report (Dict[str, Any]): That of `compress`.
     msg (Printer): Where to.
     """
     for tried in report["tried"]:
         if "refused" in tried:
-            msg.warn(f"Without {tried['precision']}: {tried['refused']}")
-    header = ["Precision", "Task", "", "Score in fp32", "So", "Difference", "Other answers"]
+            msg.warn(f"Without {tried['choice']}: {tried['refused']}")
+    header = [report["decides"].capitalize(), "Task", "", "Score before", "So", "Difference", "Other answers"]
     rows = [
         [
-            tried["precision"],
+            tried["choice"],
             row["task"],
             "full depth" if row["depth"] == "full" else "with exits",
-            percent(row["torch"]),
-            percent(row["found"]),
+            percent(row["before"]),
+            percent(row["after"]),
             change(row["difference"], row["spread"]),
             f"{100 * row['differs']:.2f} %",
         ]

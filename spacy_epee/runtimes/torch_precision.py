@@ -1,21 +1,54 @@
 """In which precision torch runs a backbone that answers. Training has a setting of its own, `mixed_precision`."""
 
 import copy
+import math
 import os
 import warnings
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Dict
 
 import torch
 from torch import nn
 
+from ..trunk.base import Precision
 from ..trunk.stepper import LayerStepper
-
-Precision = Literal["fp32", "bf16", "int8", "auto"]
-
-PRECISIONS = get_args(Precision)
+from ..trunk.verification import relative_error
 
 FARTHEST = 0.1
 """How far the last states of a probe may be from those in float32, relative to these, before "auto" stays with float32."""
+
+
+@dataclass(frozen=True)
+class TorchPrecision:
+    """A backbone in torch, which is saved anyway.
+
+    precision (str): The precision to run it in.
+    """
+
+    precision: Precision
+
+    def to_message(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What is saved."""
+        return asdict(self)
+
+
+class TorchRuntime:
+    """Torch in another precision. Whoever names one gets it, whatever it costs."""
+
+    title = "torch"
+    precisions = {"int8": math.inf, "bf16": math.inf, "fp32": math.inf}
+
+    def export(self, stepper: LayerStepper, precision: Precision) -> TorchPrecision:
+        """As `Runtime.export`."""
+        return TorchPrecision(precision)
+
+    def read(self, message: Dict[str, Any]) -> TorchPrecision:
+        """As `Runtime.read`."""
+        return TorchPrecision(**message)
+
+    def open(self, exported: TorchPrecision, stepper: LayerStepper) -> LayerStepper:
+        """As `Runtime.open`."""
+        return in_precision(stepper, exported.precision)
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
@@ -68,10 +101,10 @@ def _choose(stepper: LayerStepper) -> LayerStepper:
     if not computes_in_bfloat16(stepper.device):
         why = f"this {stepper.device.type.upper()} does not compute in bfloat16"
     else:
-        found = in_precision(stepper, "bf16")
-        far = stepper.relative_error(found)
+        converted = in_precision(stepper, "bf16")
+        far = relative_error(stepper, converted)
         if far <= FARTHEST:  # not so if it is not a number
-            return found
+            return converted
         why = f"its states in bfloat16 are {far:.0%} off"
     warnings.warn(f"The setting `model.trunk.precision` is 'auto', and this backbone runs in float32: {why}.")
     return stepper

@@ -9,8 +9,7 @@ from torch import Tensor
 from ..inputs.instances import ranges
 from ..inputs.packing import pack
 from ..inputs.windows import Windows
-from .base import Runner
-from .stepper import LayerState
+from .base import Runner, State
 
 CALL, CALL_GPU = 32, 4096
 """What a call of a layer costs beside its wordpieces, in wordpieces (measured on 12 x 384 on a CPU: 20 to 40)."""
@@ -34,13 +33,12 @@ class PaddedBatch:
         self.longest = int(lengths.max())
         padded = bool(lengths.min() < self.longest)
         device = stepper.device
-        # Some families derive positions from the padding wordpiece.
-        batch = windows.batch(rows, getattr(stepper.model.config, "pad_token_id", None) or 0)
+        batch = windows.batch(rows, stepper.padding)
         inputs = [torch.from_numpy(part).to(device) for part in batch]
         self.rows = rows
         self.lengths = torch.from_numpy(lengths).to(device)
         if others:
-            self.state: LayerState = stepper.restart_at(self._states(others), others[0][0].state.layer, *inputs)
+            self.state: State = stepper.restart_at(self._states(others), others[0][0].state.layer, *inputs)
         else:
             self.state = stepper.embed(*inputs)
         self.mask: Optional[Tensor] = None

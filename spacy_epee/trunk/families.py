@@ -1,10 +1,13 @@
-"""Help for model families in which the stepper does not find by itself where things are."""
+"""Where the layers of a model are, and help for families in which they are not found."""
 
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
-import catalogue
 from torch import nn
+
+from ..registry import families
+
+HELP = "see 'A backbone family of your own' in docs/extending.md"
 
 
 @dataclass(frozen=True)
@@ -21,15 +24,50 @@ class Family:
     norm: Optional[nn.Module] = None
 
 
-families = catalogue.create("spacy_epee", "families", entry_points=True)
-"""From a `model_type` to a function that takes a model and returns its Family. An installed package can register one by an
-entry point in the group `spacy_epee_families`."""
+def find_family(model: nn.Module) -> Family:
+    """Find the layers of a model.
 
-
-def find_family(model: nn.Module) -> Optional[Family]:
-    """RETURNS (Optional[Family]): What is registered for a model's family, None if nothing is."""
+    model (PreTrainedModel): The model.
+    RETURNS (Family): What is registered for its family, or else what is where most families have it.
+    RAISES ValueError: There are no layers.
+    """
     name = str(getattr(model.config, "model_type", "") or "")
     if name not in families:
-        return None
+        return Family(_find_layers(model))
     make: Callable[[nn.Module], Family] = families.get(name)
     return make(model)
+
+
+def final_norms(model: nn.Module, family: Family) -> List[Optional[nn.Module]]:
+    """List what may be applied to the states behind the last layer.
+
+    model (PreTrainedModel): The model.
+    family (Family): Its layers.
+    RETURNS (List[Optional[nn.Module]]): The norm that the family names, or else nothing, and each norm outside the layers: one
+        of them may be the final one (GPT-2, ModernBERT).
+    """
+    if family.norm is not None:
+        return [family.norm]
+    inside = {id(module) for layer in family.layers for module in layer.modules()}
+    norms = [module for module in model.modules() if "Norm" in type(module).__name__ and id(module) not in inside]
+    return [None, *norms[::-1]]
+
+
+def _find_layers(model: nn.Module) -> List[nn.Module]:
+    """List the layers in call order. ALBERT calls a few groups repeatedly, the others have one module a layer."""
+    config = model.config
+    if getattr(config, "is_encoder_decoder", False):
+        raise ValueError(
+            f"A model of the family '{config.model_type}' is an encoder-decoder, and early exit needs an encoder alone. Name "
+            "one in the setting `model.trunk.name`, such as a BERT or a RoBERTa."
+        )
+    depth = getattr(config, "num_hidden_layers", 0)
+    size = getattr(config, "num_hidden_groups", depth)
+    stack = next((m for m in model.modules() if depth and isinstance(m, nn.ModuleList) and len(m) == size), None)
+    if stack is None:
+        raise ValueError(
+            f"A model of the family '{config.model_type}' has no stack of {depth} layers (an `nn.ModuleList` as long as "
+            f"`num_hidden_layers` says) that could be stepped through. Name another encoder in the setting "
+            f"`model.trunk.name`, such as a BERT or a RoBERTa. If its layers are elsewhere, {HELP}."
+        )
+    return [stack[i * size // depth] for i in range(depth)]

@@ -38,6 +38,9 @@ class ScaledShim(PyTorchShim):
             # A gradient of zeros would go on moving what a batch has nothing about, through Adam's momentum.
             parameter.grad = None
 
+    def weights_changed(self) -> None:
+        """Drop what was made of the weights that were there before."""
+
     def forget(self) -> None:
         """Give up the module, so that a new one is made. To an optimizer that is another one, with moments of its own."""
         self._model = None

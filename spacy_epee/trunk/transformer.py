@@ -3,9 +3,9 @@
 import tempfile
 import warnings
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Literal, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, Optional, Tuple, Union, get_args
 
 import srsly
 from spacy_transformers.data_classes import HFObjects
@@ -15,21 +15,16 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from ..inputs.windows import Windower
-from ..runtimes.onnx.check import check_answers, check_graphs
-from ..runtimes.onnx.export import Precision as OnnxPrecision
-from ..runtimes.onnx.export import export_trunk
-from ..runtimes.onnx.graphs import OnnxGraphs
-from ..runtimes.onnx.stepper import OnnxStepper
-from ..runtimes.torch_precision import PRECISIONS, Precision, in_precision
+from ..registry import names, runtimes
 from ..settings import check_number
 from ..threads import LOADING, kept
+from .base import TORCH, Exported, Precision, Runner, Unread, find_runtime
 from .pretrained import find_backbone, longest_window, not_loaded, refuse_code
 from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
 from .shims import ScaledShim
 from .spacy_pipelines import find_pipeline, take_trunk
 from .stepper import LayerStepper
-
-Runtime = Literal["auto", "torch", "onnx"]
+from .verification import as_answering, check_runner, make_stepper
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class TrunkSettings:
     max_wordpieces: int
     component: Optional[str] = None
     frozen: bool = False
-    runtime: Runtime = "auto"
+    runtime: str = "auto"
     precision: Precision = "fp32"
 
 
@@ -57,82 +52,93 @@ class TrunkShim(HFShim, ScaledShim):
     settings: TrunkSettings
     blank: HFObjects
     """What there is before the backbone is loaded: the settings for its tokenizer and its configuration."""
-    exported: Optional[OnnxGraphs] = None
-    """The backbone as ONNX graphs, if it was exported."""
+    exported: Optional[Exported] = None
+    """The backbone in the form of a runtime, if it was exported."""
+    exported_for: str = ""
+    """The name of that runtime."""
     _stepper: Optional[LayerStepper] = None
-    _runner: Optional[OnnxStepper] = None
-    _converted: Optional[Tuple[LayerStepper, Precision, LayerStepper]] = None
+    _runner: Optional[Tuple[Exported, Runner]] = None
+    _converted: Optional[Tuple[LayerStepper, Precision, Runner]] = None
     _refused = False
     _windower: Optional[Windower] = None
 
     def __getstate__(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): What is copied and pickled. Opened graphs cannot be; a copy opens its own when it answers."""
+        """RETURNS (Dict[str, Any]): What is copied and pickled. What a runtime has opened cannot be; a copy opens its own when it
+        answers."""
         return {name: value for name, value in vars(self).items() if name != "_runner"}
 
     @property
     def stepper(self) -> LayerStepper:
         """RETURNS (LayerStepper): The backbone as something to climb. It is checked when it is first asked for."""
-        return kept(self, "_stepper", lambda made: made.model is self._model, lambda: LayerStepper(self._model))
+        return kept(self, "_stepper", lambda made: made.model is self._model, lambda: make_stepper(self._model))
 
     @property
-    def runner(self) -> Union[LayerStepper, OnnxStepper]:
-        """RETURNS (Union[LayerStepper, OnnxStepper]): What answers: exported graphs, if the setting `runtime` wants them.
-        RAISES ValueError: It wants them, and there are none, or they cannot be run.
+    def runner(self) -> Runner:
+        """RETURNS (Runner): What answers: what was exported, if the setting `runtime` wants it.
+        RAISES ValueError: It wants it, and there is nothing, or it cannot be run.
         """
         runtime = self.settings.runtime
-        if runtime == "torch" or (runtime == "auto" and (self.exported is None or self._refused)):
+        if runtime == TORCH or (runtime == "auto" and (self.exported is None or self._refused)):
             return self._in_torch()
         try:
-            return kept(self, "_runner", lambda made: made.exported is self.exported, self._open)
+            return kept(self, "_runner", lambda made: made[0] is self.exported, self._open)[1]
         except ValueError as error:
-            if runtime == "onnx":
+            if runtime != "auto":
                 raise
-            warnings.warn(f"This pipeline runs in torch, and not in the ONNX graphs that it has. {error}")
+            warnings.warn(f"This pipeline runs in torch, and not in what was exported of it. {error}")
             self._refused = True
             return self._in_torch()
 
-    def _in_torch(self) -> LayerStepper:
+    def _in_torch(self) -> Runner:
         """The backbone in the precision of the settings."""
         stepper, precision = self.stepper, self.settings.precision
         if precision == "fp32":
             return stepper
-        return kept(
-            self,
-            "_converted",
-            lambda made: made[0] is stepper and made[1] == precision,
-            lambda: (stepper, precision, in_precision(stepper, precision)),
-        )[2]
 
-    def _open(self) -> OnnxStepper:
-        if self.exported is None:
+        def convert() -> Tuple[LayerStepper, Precision, Runner]:
+            runtime = find_runtime(TORCH)
+            return stepper, precision, runtime.open(runtime.read({"precision": precision}), stepper)
+
+        return kept(self, "_converted", lambda made: made[0] is stepper and made[1] == precision, convert)[2]
+
+    def _open(self) -> Tuple[Exported, Runner]:
+        """What was exported, and what runs it."""
+        name = self.exported_for if self.settings.runtime == "auto" else self.settings.runtime
+        runtime = find_runtime(name)
+        if self.exported is None or self.exported_for != name:
             raise ValueError(
-                "The setting `model.trunk.runtime` is 'onnx', and this pipeline has no ONNX graphs. Train it with 'torch' or "
-                "'auto', and make them with `python -m spacy epee export`."
+                f"The setting `model.trunk.runtime` is '{name}', and this pipeline has not been exported for it. Train it with "
+                f"'torch' or 'auto', and export it with `python -m spacy epee export --runtime {name}`."
             )
-        if self.stepper.device.type != "cpu":
-            raise ValueError(
-                "ONNX graphs run on the CPU, and this model is on a GPU. Set `model.trunk.runtime` to 'torch', or do not call "
-                "`spacy.require_gpu`."
-            )
-        check_graphs(self.exported)
-        runner = OnnxStepper(self.exported, self._model)
-        check_answers(self.stepper, runner, self.exported.precision)
-        return runner
+        if isinstance(self.exported, Unread):
+            self.exported = runtime.read(self.exported.message)
+        with as_answering(self._model):
+            runner = runtime.open(self.exported, self.stepper)
+            check_runner(self.stepper, runner, runtime.precisions.get(self.exported.precision, 0.0), name)
+        return self.exported, runner
 
-    def export(self, precision: OnnxPrecision) -> None:
-        """Make ONNX graphs of the backbone, which are then saved with it. Training it further drops them.
+    def export(self, runtime: str, precision: str) -> None:
+        """Make what a runtime runs, which is then saved with the backbone. Training that further drops it.
 
-        precision (str): "fp32" or "int8".
-        RAISES ValueError: A library is missing, or the family cannot be written as ONNX.
+        runtime (str): The name of the runtime.
+        precision (str): One of its precisions.
+        RAISES ValueError: There is no such runtime or precision, a library is missing, or the family cannot be exported.
         """
-        self.exported = export_trunk(self.stepper, precision)
+        chosen = find_runtime(runtime)
+        if precision not in chosen.precisions:
+            raise ValueError(f"The runtime '{runtime}' has no precision '{precision}'; it has {', '.join(chosen.precisions)}.")
+        with as_answering(self._model):
+            self.exported, self.exported_for = chosen.export(self.stepper, precision), runtime
 
     def finish_update(self, optimizer: Optimizer) -> None:
         if self.exported is not None:
-            warnings.warn("The ONNX graphs of this pipeline are dropped, as it is trained. Export it again afterwards.")
-            self.exported = None
-        self._converted = None
+            warnings.warn("What was exported of this pipeline is dropped, as it is trained. Export it again afterwards.")
+        self.weights_changed()
         super().finish_update(optimizer)
+
+    def weights_changed(self) -> None:
+        """As `ScaledShim.weights_changed`: what was exported, or converted to another precision."""
+        self.exported = self._runner = self._converted = None
 
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
@@ -175,7 +181,7 @@ class TrunkShim(HFShim, ScaledShim):
     def forget(self) -> None:
         super().forget()
         self._hfmodel = self.blank
-        for name in ("exported", "scale", "_stepper", "_runner", "_converted", "_refused", "_windower"):
+        for name in ("exported", "exported_for", "scale", "_stepper", "_runner", "_converted", "_refused", "_windower"):
             vars(self).pop(name, None)
 
     @LOADING
@@ -191,13 +197,17 @@ class TrunkShim(HFShim, ScaledShim):
             own = super().to_bytes()
         else:
             own = dump_trunk(objects.tokenizer, self._model, objects.vocab_file_contents)
-        return own if self.exported is None else srsly.msgpack_dumps({"trunk": own, "onnx": asdict(self.exported)})
+        if self.exported is None:
+            return own
+        return srsly.msgpack_dumps({"trunk": own, self.exported_for: self.exported.to_message()})
 
     @LOADING
     def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
         message = srsly.msgpack_loads(bytes_data)
-        exported = OnnxGraphs.read(message["onnx"]) if "onnx" in message else None
-        if exported is not None:
+        exported, exported_for = None, ""
+        if "trunk" in message:
+            [exported_for] = message.keys() - {"trunk"}
+            exported = _read_exported(exported_for, message[exported_for])
             message = srsly.msgpack_loads(message["trunk"])
         if message["config"]:
             loaded = HFObjects(*load_trunk(message), {}, {})
@@ -205,7 +215,8 @@ class TrunkShim(HFShim, ScaledShim):
             own = message["_init_tokenizer_config"], message["_init_transformer_config"]
             refuse_code(*own)
             loaded = HFObjects(None, None, None, *own)
-        self._hfmodel, self._model, self.exported = loaded, loaded.transformer, exported
+        self._hfmodel, self._model = loaded, loaded.transformer
+        self.exported, self.exported_for = exported, exported_for
         self._converted, self._refused = None, False
         return self
 
@@ -222,7 +233,7 @@ def TransformerTrunk(
     transformer_config: Dict[str, Any] = {},
     component: Optional[str] = None,
     frozen: bool = False,
-    runtime: Runtime = "auto",
+    runtime: str = "auto",
     precision: Precision = "fp32",
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
@@ -242,10 +253,10 @@ def TransformerTrunk(
     transformer_config (Dict[str, Any]): Passed to the model's configuration.
     component (Optional[str]): The component of the spaCy pipeline whose transformer to take. None if only one has any.
     frozen (bool): Whether to leave all of it as it is and to train classifiers alone, say on a transformer that was fine-tuned.
-    runtime (str): What answers: "torch"; "onnx", the graphs made by `python -m spacy epee export`; or "auto", the graphs if there
-        are any and they can be run here, and torch otherwise. Training is always done by torch.
+    runtime (str): What answers: "torch"; the name of a runtime, such as "onnx", for which `python -m spacy epee export` exported
+        the pipeline; or "auto", that runtime if it can be used here, and torch otherwise. Training is always done by torch.
     precision (str): What torch answers in: "fp32"; "bf16", where the CPU or GPU computes in it; "int8", on a CPU; or "auto", bf16
-        if possible. ONNX graphs have a precision of their own.
+        if possible. Other runtimes have the precision in which the pipeline was exported.
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
@@ -256,9 +267,12 @@ def TransformerTrunk(
     blank = HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config))
     shim = TrunkShim(blank)
     shim.blank = blank
-    if runtime not in ("auto", "torch", "onnx"):
-        raise ValueError(f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto', 'torch' or 'onnx'.")
-    if precision not in PRECISIONS:
+    if runtime not in ("auto", TORCH) and runtime not in runtimes:
+        raise ValueError(
+            f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto' or one of {', '.join(names(runtimes))}, or install "
+            "the package that registers it."
+        )
+    if precision not in get_args(Precision):
         raise ValueError(f"The setting `model.trunk.precision` is '{precision}'; give 'fp32', 'bf16', 'int8' or 'auto'.")
     shim.settings = TrunkSettings(
         name=name or "",
@@ -289,9 +303,13 @@ def load_backbone(trunk: Model) -> None:
     shim = trunk.shims[0]
     if shim._model is None:
         shim.load()
-        # Refuse what will not work before any training.
-        shim.stepper
-        shim.windower
+        for name in ("stepper", "windower"):  # refuse what will not work before any training
+            getattr(shim, name)
+
+
+def _read_exported(runtime: str, message: Dict[str, Any]) -> Exported:
+    """Read what was exported; as it is, if nobody here knows the runtime."""
+    return find_runtime(runtime).read(message) if runtime in runtimes else Unread(message)
 
 
 def _from_folder(source: Union[str, Path], tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:

@@ -18,8 +18,9 @@ from ..threads import LOADING, kept
 from .pretrained import find_backbone, not_loaded, refuse_code
 from .saved import build_config, plain_config
 from .shims import ScaledShim, dump_module, load_module
-from .stepper import LayerState, LayerStepper
+from .stepper import LayerPlan, LayerState, LayerStepper
 from .transformer import forward
+from .verification import find_plan
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 
@@ -43,23 +44,17 @@ class ImageTrunkSettings:
 
 
 class ImageStepper(LayerStepper):
-    """Steps a model of images layer by layer."""
+    """Steps a model of images layer by layer.
 
-    known = "a ViT, DeiT or DINOv2"
+    options (Dict[str, Any]): What the model is told beside pixels.
+    length (int): How many states an image has.
+    """
 
-    def __init__(self, model: nn.Module, shape: Tuple[int, int]):
-        """
-        model (PreTrainedModel): The model. It is checked once, as `LayerStepper` does.
-        shape (Tuple[int, int]): Height and width of the images.
-        RAISES ValueError: The model cannot be stepped.
-        """
-        self.shape = shape
-        # ViT has its positions for one size of images; DINOv2 fits them to any without being asked.
-        fits = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
-        self.options = {"interpolate_pos_encoding": True} if fits else {}
-        super().__init__(model)
-        with torch.no_grad():
-            self.length = self._embed(self._probe()[0]).hidden.shape[1]
+    length = 0
+
+    def __init__(self, model: nn.Module, plan: LayerPlan):
+        super().__init__(model, plan)
+        self.options = image_options(model)
 
     def embed(self, pixel_values: Tensor) -> LayerState:  # type: ignore[override]
         """Run everything that comes before the first layer.
@@ -67,11 +62,31 @@ class ImageStepper(LayerStepper):
         pixel_values (Tensor): Images as the model expects them, (W, 3, height, width).
         RETURNS (LayerState): The batch below layer 1.
         """
-        return self._embed({"pixel_values": pixel_values, **self.options})
+        return self.embed_inputs({"pixel_values": pixel_values, **self.options})
 
-    def _probe(self) -> Tuple[Dict[str, Any], Tensor]:
-        pixels = torch.randn(3, 3, *self.shape, generator=torch.Generator().manual_seed(0)).to(self.device)
-        return {"pixel_values": pixels, **self.options}, torch.ones(3, 1, dtype=torch.bool, device=self.device)
+
+def make_image_stepper(model: nn.Module, shape: Tuple[int, int]) -> ImageStepper:
+    """Make what steps through a model of images.
+
+    model (PreTrainedModel): The model. It is checked with a few images, as `make_stepper` checks one of text.
+    shape (Tuple[int, int]): Height and width of the images.
+    RETURNS (ImageStepper): The stepper.
+    RAISES ValueError: The model cannot be stepped.
+    """
+    pixels = torch.randn(3, 3, *shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+    real = torch.ones(3, 1, dtype=torch.bool, device=model.device)
+    plan = find_plan(model, lambda _: ({"pixel_values": pixels, **image_options(model)}, real), "a ViT, DeiT or DINOv2")
+    stepper = ImageStepper(model, plan)
+    with torch.no_grad():
+        stepper.length = stepper.embed(pixels).hidden.shape[1]
+    return stepper
+
+
+def image_options(model: nn.Module) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): What a model is told beside pixels. ViT has its positions for one size of images; DINOv2 fits
+    them to any without being asked."""
+    fits = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
+    return {"interpolate_pos_encoding": True} if fits else {}
 
 
 class ImageTrunkShim(ScaledShim):
@@ -102,7 +117,7 @@ class ImageTrunkShim(ScaledShim):
 
         def make() -> ImageStepper:
             self._check_size()
-            return ImageStepper(self._model, self.preparation.shape)
+            return make_image_stepper(self._model, self.preparation.shape)
 
         return kept(self, "_stepper", lambda made: made.model is self._model, make)
 

@@ -160,7 +160,7 @@ def test_answers_that_are_no_numbers_are_refused_in_onnx(backbone):
     pytest.importorskip("onnxruntime")
     nlp = make_nlp(backbone, exit=EPEE)
     shim = get_trunk_shim(nlp.get_pipe("epee_textcat").model)
-    shim.export("fp32")
+    shim.export("onnx", "fp32")
     spoil(nlp, "heads", float("nan"))
     with pytest.raises(NotFinite, match="epee_textcat"), numpy.errstate(all="ignore"):
         nlp(SENTENCES[0])

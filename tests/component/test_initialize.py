@@ -67,7 +67,7 @@ def test_initialize_drops_exported_graphs(backbone):
     pytest.importorskip("onnxruntime")
     nlp = make_nlp(backbone, LABELS, exit=EPEE)
     shim = get_trunk_shim(nlp.get_pipe("epee_textcat").model)
-    shim.export("fp32")
+    shim.export("onnx", "fp32")
     nlp(SENTENCES[0])
     examples = make_examples(nlp, LABELS)
     nlp.initialize(lambda: examples)

@@ -29,10 +29,10 @@ LABELS = ["ACUTE", "STABLE", "HISTORY"]
 LENGTHS = [21, 3, 7, 20, 21, 11, 15]
 
 
-def climb(stepper, leave=True, padded=True):
+def climb(stepper, words, leave=True, padded=True):
     """The states of a batch of another shape than the one that is traced, some rows of which leave."""
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(5, stepper.model.config.vocab_size, (len(LENGTHS), 21), generator=generator)
+    ids = torch.randint(5, words, (len(LENGTHS), 21), generator=generator)
     mask = (torch.arange(21) < torch.tensor(LENGTHS if padded else [21] * len(LENGTHS))[:, None]).long()
     real, found = mask.bool(), []
     with torch.inference_mode():
@@ -59,7 +59,7 @@ def layer_of(doc):
 def exported(backbone, tmp_path_factory):
     """A pipeline with graphs, on disk."""
     nlp = make_nlp(backbone, LABELS, spread=4.0)
-    trunk(nlp).export("fp32")
+    trunk(nlp).export("onnx", "fp32")
     folder = tmp_path_factory.mktemp("onnx") / "model"
     nlp.to_disk(folder)
     return folder
@@ -68,9 +68,10 @@ def exported(backbone, tmp_path_factory):
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_graphs_give_what_the_layers_give(backbones, family):
     shim = trunk(make_nlp(backbones(family), LABELS))
-    runner = OnnxStepper(export_trunk(shim.stepper), shim._model)
+    runner = OnnxStepper(export_trunk(shim.stepper), shim.stepper.padding)
+    words = shim._model.config.vocab_size
     for padded in (True, False):
-        for one, other in zip(climb(shim.stepper, padded=padded), climb(runner, padded=padded)):
+        for one, other in zip(*(climb(each, words, padded=padded) for each in (shim.stepper, runner))):
             assert numpy.allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
@@ -84,8 +85,8 @@ def test_attention_is_one_operation(backbones, family):
 
     graphs = export_trunk(trunk(make_nlp(backbones(family), LABELS)).stepper)
     assert len(graphs.masks) == MASKS[family]
-    assert b"Softmax" not in graphs.stack and b"MultiHeadAttention" in graphs.stack
-    onnx.checker.check_model(onnx.load_model_from_string(graphs.below))
+    assert b"Softmax" not in graphs.layers and b"MultiHeadAttention" in graphs.layers
+    onnx.checker.check_model(onnx.load_model_from_string(graphs.embedding))
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -96,7 +97,7 @@ def test_words_are_in_one_graph_alone(backbones, family):
     graphs = export_trunk(stepper)
     tables = {
         name: sum(stepper.model.config.vocab_size in part.dims for part in onnx.load_model_from_string(graph).graph.initializer)
-        for name, graph in (("below", graphs.below), ("given", graphs.given))
+        for name, graph in (("below", graphs.embedding), ("given", graphs.layer_inputs))
         if graph
     }
     assert tables["below"] == 1 and tables.get("given", 0) == 0
@@ -105,15 +106,15 @@ def test_words_are_in_one_graph_alone(backbones, family):
 def test_layers_that_are_given_states_alone(backbone):
     stepper = trunk(make_nlp(backbone, LABELS)).stepper
     graphs = export_trunk(stepper)
-    runner = OnnxStepper(graphs, stepper.model)
-    runner.exported.names, runner.exported.masks, runner._given = [], [], None
+    runner = OnnxStepper(graphs, stepper.padding)
+    runner.exported.names, runner.exported.masks, runner._layer_inputs = [], [], None
     state = runner.embed(torch.full((2, 5), 7), torch.ones(2, 5, dtype=torch.long))
     assert set(state.feeds) <= {"padded"}
 
 
 def test_states_below_are_let_go(backbone):
     stepper = trunk(make_nlp(backbone, LABELS)).stepper
-    runner = OnnxStepper(export_trunk(stepper), stepper.model)
+    runner = OnnxStepper(export_trunk(stepper), stepper.padding)
     state = runner.embed(torch.full((2, 5), 7), torch.ones(2, 5, dtype=torch.long))
     for _ in range(runner.depth):
         below = weakref.ref(state.array)
@@ -123,7 +124,7 @@ def test_states_below_are_let_go(backbone):
 
 def test_no_mask_is_made_without_padding(backbone):
     shim = trunk(make_nlp(backbone, LABELS))
-    runner = OnnxStepper(export_trunk(shim.stepper), shim._model)
+    runner = OnnxStepper(export_trunk(shim.stepper), shim.stepper.padding)
     ids = torch.full((3, 9), 7)
     for padded in (False, True):
         mask = torch.ones_like(ids)
@@ -140,7 +141,7 @@ def test_no_mask_is_made_without_padding(backbone):
 def test_a_family_with_another_attention_is_written_out(backbones, monkeypatch):
     monkeypatch.setattr("spacy_epee.runtimes.onnx.attention.WatchedAttention.__torch_function__", wrong)
     graphs = export_trunk(trunk(make_nlp(backbones("bert"), LABELS)).stepper)
-    assert b"Softmax" in graphs.stack and not graphs.masks
+    assert b"Softmax" in graphs.layers and not graphs.masks
 
 
 def wrong(mode, func, types, args=(), kwargs=None):
@@ -151,10 +152,11 @@ def wrong(mode, func, types, args=(), kwargs=None):
 
 def test_int8_is_near_and_smaller(backbone):
     shim = trunk(make_nlp(backbone, LABELS))
+    words = shim._model.config.vocab_size
     full, small = export_trunk(shim.stepper), export_trunk(shim.stepper, "int8")
-    for one, other in zip(climb(shim.stepper), climb(OnnxStepper(small, shim._model))):
+    for one, other in zip(*(climb(each, words) for each in (shim.stepper, OnnxStepper(small, shim.stepper.padding)))):
         assert 0 < numpy.abs(one - other).max() < 0.5
-    assert len(small.stack) < 0.8 * len(full.stack)
+    assert len(small.layers) < 0.8 * len(full.layers)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
@@ -191,7 +193,7 @@ def test_two_processes_whose_parent_has_several_threads(exported, monkeypatch):
 
 def test_stored_logits_are_those_of_the_graphs(backbone):
     nlp = make_nlp(backbone, LABELS, spread=4.0)
-    trunk(nlp).export("int8")  # farther from torch than the tolerance below
+    trunk(nlp).export("onnx", "int8")  # farther from torch than the tolerance below
     pipe = nlp.get_pipe("epee_textcat")
     docs = [nlp.make_doc(text) for text in SENTENCES]
     stored = next(iter(pipe.exit_logits(docs)))
@@ -232,20 +234,20 @@ def test_another_format_is_refused_and_auto_goes_on_in_torch(exported):
 
 def test_graphs_saved_in_another_format_are_read_as_such():
     found = OnnxGraphs.read({"format": FORMAT - 1, "precision": "int8", "graphs": [b"", b""]})
-    assert found.format == FORMAT - 1 and found.stack == b""
+    assert found.format == FORMAT - 1 and found.layers == b""
 
 
 def test_graphs_that_the_runtime_does_not_know(exported):
     nlp = spacy.load(exported, config={"components.epee_textcat.model.trunk.runtime": "onnx"})
-    model = onnx.load_model_from_string(trunk(nlp).exported.stack)
+    model = onnx.load_model_from_string(trunk(nlp).exported.layers)
     model.opset_import[0].version = 999
-    trunk(nlp).exported.stack = model.SerializeToString()
+    trunk(nlp).exported.layers = model.SerializeToString()
     with pytest.raises(ValueError, match="ONNX Runtime .* cannot run"):
         nlp(SENTENCES[0])
 
 
 def test_missing_extra(monkeypatch, exported):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("spacy_epee.runtimes.onnx.graphs.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"spacy_epee\[onnx\]"):
         require("onnxruntime")
     nlp = spacy.load(exported)
@@ -269,8 +271,8 @@ def test_onnx_pipelines_are_copied_and_pickled_after_they_have_answered(exported
     for other in (make(nlp).get_pipe("epee_textcat"), make(pipe)):
         found = list(other.pipe([nlp.make_doc(doc.text) for doc in docs]))
         runner = other.model.get_ref("trunk").shims[0].runner
-        assert isinstance(runner, OnnxStepper) and runner is not trunk(nlp)._runner
+        assert isinstance(runner, OnnxStepper) and runner is not trunk(nlp)._runner[1]
         for doc, expected in zip(found, docs):
             assert doc.cats == pytest.approx(expected.cats, abs=1e-5)
-    assert trunk(nlp)._runner is trunk(nlp).runner
+    assert trunk(nlp)._runner[1] is trunk(nlp).runner
     assert isinstance(pipe.model.copy().layers[0].shims[0].runner, OnnxStepper)

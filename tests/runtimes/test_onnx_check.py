@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper  # noqa: E402
 
 from spacy_epee.runtimes.onnx.export import export_trunk  # noqa: E402
 from spacy_epee.runtimes.onnx.stepper import OnnxStepper  # noqa: E402
-from spacy_epee.trunk.stepper import LayerStepper  # noqa: E402
+from spacy_epee.trunk.verification import make_stepper  # noqa: E402
 
 SAVED = Path(__file__).parents[1] / "saved" / "v0.1.0" / "exported"
 
@@ -28,9 +28,9 @@ def load(runtime="onnx"):
 
 def change(shim, edit):
     """Change the graph of the layers."""
-    model = onnx.load_model_from_string(shim.exported.stack)
+    model = onnx.load_model_from_string(shim.exported.layers)
     edit(model)
-    shim.exported = replace(shim.exported, stack=model.SerializeToString())
+    shim.exported = replace(shim.exported, layers=model.SerializeToString())
 
 
 def constants(graph):
@@ -95,7 +95,7 @@ def test_graphs_that_are_refused(edit, said):
 
 def test_graphs_that_are_no_graphs_are_refused():
     nlp, shim = load()
-    shim.exported = replace(shim.exported, below=b"\xff" * 100)
+    shim.exported = replace(shim.exported, embedding=b"\xff" * 100)
     with pytest.raises(ValueError, match="cannot be read.*spacy epee export"):
         nlp(SENTENCES[0])
 
@@ -114,12 +114,12 @@ def test_graphs_of_another_model_are_refused(precision):
             "max_position_embeddings",
         )
     }
-    shim.exported = export_trunk(LayerStepper(make_model("bert", seed=7, **sizes)), precision)
+    shim.exported = export_trunk(make_stepper(make_model("bert", seed=7, **sizes)), precision)
     with pytest.raises(ValueError, match="something else than its layers"):
         nlp(SENTENCES[0])
 
 
-@pytest.mark.parametrize("field,value", [("layers", [0]), ("names", ["given_9"]), ("precision", "fp64")])
+@pytest.mark.parametrize("field,value", [("order", [0]), ("names", ["given_9"]), ("precision", "fp64")])
 def test_graphs_whose_description_does_not_fit_are_refused(field, value):
     nlp, shim = load()
     shim.exported = replace(shim.exported, **{field: value})
@@ -130,7 +130,7 @@ def test_graphs_whose_description_does_not_fit_are_refused(field, value):
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_graphs_that_were_made_here_pass(precision):
     nlp, shim = load()
-    shim.export(precision)
+    shim.export("onnx", precision)
     nlp(SENTENCES[0])
     assert isinstance(shim.runner, OnnxStepper)
 
@@ -138,7 +138,7 @@ def test_graphs_that_were_made_here_pass(precision):
 def test_graphs_are_checked_once(monkeypatch):
     nlp, shim = load()
     nlp(SENTENCES[0])
-    monkeypatch.setattr("spacy_epee.runtimes.onnx.check.check_answers", None)
+    monkeypatch.setattr("spacy_epee.trunk.transformer.check_runner", None)
     nlp(SENTENCES[1])
 
 

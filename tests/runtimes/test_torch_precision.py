@@ -14,6 +14,7 @@ from spacy_epee.exits.rules.patience import EntropyPatience  # noqa: E402
 from spacy_epee.model import get_runner, get_stepper  # noqa: E402
 from spacy_epee.runtimes import torch_precision as precision  # noqa: E402
 from spacy_epee.runtimes.torch_precision import in_precision  # noqa: E402
+from spacy_epee.trunk.verification import relative_error  # noqa: E402
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
 
@@ -38,7 +39,7 @@ def test_states_in_bf16_are_near(backbones, family, bf16):
     found = in_precision(stepper, "bf16")
     assert next(found.layers[0].parameters()).dtype == torch.bfloat16
     assert next(stepper.layers[0].parameters()).dtype == torch.float32
-    assert 0 < stepper.relative_error(found) < 0.05
+    assert 0 < relative_error(stepper, found) < 0.05
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"gpt2"}))
@@ -46,7 +47,7 @@ def test_states_in_int8_are_near(backbones, family):
     stepper = stepper_of(backbones(family))
     found = in_precision(stepper, "int8")
     assert not any(isinstance(part, torch.nn.Linear) for layer in found.layers for part in layer.modules())
-    assert 0 < stepper.relative_error(found) < 0.2
+    assert 0 < relative_error(stepper, found) < 0.2
 
 
 def test_int8_without_linear_modules_is_refused(backbones):
@@ -84,7 +85,7 @@ def test_auto_takes_bf16_only_if_states_stay_near(backbone, bf16, monkeypatch):
         warnings.simplefilter("error")
         assert in_precision(stepper, "auto") is not stepper
     for far in (0.5, float("nan")):
-        monkeypatch.setattr(type(stepper), "relative_error", lambda self, other, far=far: far)
+        monkeypatch.setattr(precision, "relative_error", lambda stepper, other, far=far: far)
         with pytest.warns(UserWarning, match="off"):
             assert in_precision(stepper, "auto") is stepper
 

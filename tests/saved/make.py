@@ -93,7 +93,7 @@ def fitted(folder: Path) -> Any:
 def exported(folder: Path) -> Any:
     nlp = textcat(folder, num_hidden_layers=2)
     nlp.get_pipe("epee_textcat").exit = Entropy(0.8)
-    nlp.get_pipe("epee_textcat").model.get_ref("trunk").shims[0].export("fp32")
+    nlp.get_pipe("epee_textcat").model.get_ref("trunk").shims[0].export("onnx", "fp32")
     return nlp
 
 

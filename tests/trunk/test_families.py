@@ -21,7 +21,7 @@ from spacy_epee.heads.pooled import PooledHeads
 from spacy_epee.inputs.instances import whole_docs
 from spacy_epee.inputs.windows import Windower
 from spacy_epee.trunk.families import Family, families
-from spacy_epee.trunk.stepper import LayerStepper
+from spacy_epee.trunk.verification import make_stepper
 
 
 class ToyConfig(transformers.PretrainedConfig):
@@ -114,8 +114,8 @@ def forget_registrations(monkeypatch):
 
 
 def test_families_with_layers_elsewhere_are_refused_with_what_is_missing():
-    with pytest.raises(ValueError, match="'toy' has no stack of 3 layers.*model.trunk.name.*'Backbones'"):
-        LayerStepper(make_toy("elsewhere"))
+    with pytest.raises(ValueError, match="'toy' has no stack of 3 layers.*model.trunk.name.*docs/extending.md"):
+        make_stepper(make_toy("elsewhere"))
 
 
 def test_families_with_layers_elsewhere_can_be_registered():
@@ -123,7 +123,7 @@ def test_families_with_layers_elsewhere_can_be_registered():
     def toy_family(model):
         return Family(layers=list(model.blocks.values()), norm=model.last)
 
-    stepper = LayerStepper(make_toy("elsewhere"))
+    stepper = make_stepper(make_toy("elsewhere"))
     assert stepper.depth == 3 and isinstance(stepper.norm, Last)
     assert_steps_right(stepper)
 
@@ -132,7 +132,7 @@ def test_families_are_registered_as_the_docs_say():
     page = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
     code = next(block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "@families" in block)
     exec(code.replace("my_model_type", "toy"), {})
-    assert_steps_right(LayerStepper(make_toy("elsewhere")))
+    assert_steps_right(make_stepper(make_toy("elsewhere")))
 
 
 @pytest.mark.parametrize(
@@ -145,24 +145,24 @@ def test_families_are_registered_as_the_docs_say():
 )
 def test_families_registered_wrong_are_refused(layers, norm, missing):
     families("toy", func=lambda model: Family([model.blocks[name] for name in layers.split()], norm))
-    with pytest.raises(ValueError, match=f"'toy'.*{missing}.*'Backbones'"):
-        LayerStepper(make_toy("elsewhere"))
+    with pytest.raises(ValueError, match=f"'toy'.*{missing}.*docs/extending.md"):
+        make_stepper(make_toy("elsewhere"))
 
 
 def test_families_need_no_help_for_a_row_argument_of_any_name():
-    stepper = LayerStepper(make_toy("plain"))
-    assert stepper._row_args == {"seen"} and stepper._alike
+    stepper = make_stepper(make_toy("plain"))
+    assert stepper.plan.row_args == {"seen"} and stepper.plan.alike
     assert_steps_right(stepper)
 
 
 def test_families_need_no_help_for_arguments_that_differ_by_layer():
-    stepper = LayerStepper(make_toy("alternating"))
-    assert not stepper._alike
+    stepper = make_stepper(make_toy("alternating"))
+    assert not stepper.plan.alike
     assert_steps_right(stepper)
 
 
 def test_families_are_as_before_when_layers_have_passed_on_their_states():
-    stepper = LayerStepper(make_toy("alternating"))
+    stepper = make_stepper(make_toy("alternating"))
     ids = torch.ones(2, 3, dtype=torch.long)
     expected = stepper.model(ids, ids).last_hidden_state
     stepper.embed(ids, ids)
@@ -183,7 +183,7 @@ def test_families_are_as_before_when_layers_have_passed_on_their_states():
 )
 def test_families_that_cannot_be_stepped_are_refused_with_what_is_missing(kind, missing):
     with pytest.raises(ValueError, match=f"'toy' cannot exit early.*{missing}.*model.trunk.name"):
-        LayerStepper(make_toy(kind))
+        make_stepper(make_toy(kind))
 
 
 @pytest.mark.parametrize("padding", [None, -1, 300])
@@ -191,7 +191,7 @@ def test_families_that_cannot_be_stepped_are_refused_with_what_is_missing(kind, 
 def test_families_need_no_padding_wordpiece(padding):
     model = make_model("gpt2")
     model.config.pad_token_id = padding
-    stepper = LayerStepper(model)
+    stepper = make_stepper(model)
     assert model.config.pad_token_id is None
     ids = torch.tensor([[7, 8, 9, 10], [11, 12, 0, 0]])
     state = stepper.embed(ids, (ids > 0).long())
@@ -202,7 +202,7 @@ def test_families_need_no_padding_wordpiece(padding):
 
 
 def test_families_of_decoders_keep_no_cache():
-    stepper = LayerStepper(make_model("gpt2", use_cache=True))
+    stepper = make_stepper(make_model("gpt2", use_cache=True))
     state = stepper.embed(torch.ones(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.long))
     assert not any("Cache" in type(value).__name__ for value in state.arguments[0].values())
 
@@ -219,7 +219,7 @@ def test_families_causal_documents_leave_by_their_last_wordpiece(layer):
     heads = PooledHeads(
         width=32, exits=DEPTH, labels=3, pooling="last", dropout=0.0, learned_exit=False, standardize=False
     ).eval()
-    stepper = LayerStepper(model)
+    stepper = make_stepper(model)
     answers = Predictions.empty(items, 3, DEPTH, EvidenceBuilder())
     run = TaskRun(heads, answers, FixedDepth(layer), 0.0, device=stepper.device)
     rows = numpy.arange(len(items.windows))

@@ -12,7 +12,7 @@ from util import make_backbone
 pytest.importorskip("spacy_transformers")
 
 from spacy_epee.model import get_settings, get_stepper  # noqa: E402
-from spacy_epee.trunk.vision import ImageStepper  # noqa: E402
+from spacy_epee.trunk.vision import ImageStepper, make_image_stepper  # noqa: E402
 
 
 def make_batch(side: int = SIDE, rows: int = 4) -> Tensor:
@@ -35,7 +35,7 @@ def full_forward(stepper: ImageStepper, pixels: Tensor):
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_image_stepper_gives_each_layer_of_the_full_forward(family, side):
-    stepper = ImageStepper(make_image_model(family), (side, side))
+    stepper = make_image_stepper(make_image_model(family), (side, side))
     pixels = make_batch(side)
     states, last = full_forward(stepper, pixels)
     state = stepper.embed(pixels)
@@ -51,7 +51,7 @@ def test_image_stepper_gives_each_layer_of_the_full_forward(family, side):
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_image_stepper_gives_the_same_when_rows_leave(family):
-    stepper = ImageStepper(make_image_model(family), (SIDE, SIDE))
+    stepper = make_image_stepper(make_image_model(family), (SIDE, SIDE))
     pixels = make_batch()
     states, last = full_forward(stepper, pixels)
     state = stepper.embed(pixels)
@@ -66,13 +66,13 @@ def test_image_stepper_gives_the_same_when_rows_leave(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_image_stepper_finds_the_final_norm(family):
-    stepper = ImageStepper(make_image_model(family), (SIDE, SIDE))
+    stepper = make_image_stepper(make_image_model(family), (SIDE, SIDE))
     assert stepper.norm is stepper.model.layernorm
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_image_stepper_gradients_are_those_of_the_full_forward(family):
-    stepper = ImageStepper(make_image_model(family), (SIDE, SIDE))
+    stepper = make_image_stepper(make_image_model(family), (SIDE, SIDE))
     model, pixels = stepper.model.train(), make_batch()
 
     def gradients(run) -> Dict[str, Tensor]:

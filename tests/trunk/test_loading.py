@@ -190,10 +190,10 @@ def test_loading_is_configured(pipeline):
 def test_loading_is_all_that_needs_spacy_transformers():
     code = (
         "import sys; sys.modules['spacy_transformers'] = None\n"
-        "import spacy_epee.loop, spacy_epee.trunk.stepper\n"
-        "import spacy_epee.heads.pooled, spacy_epee.heads.pairs, spacy_epee.heads.events"
+        "import spacy_epee.engine.loop, spacy_epee.trunk.verification, spacy_epee.runtimes.onnx.runtime\n"
+        "import spacy_epee.heads.pooled, spacy_epee.tasks.relations.head, spacy_epee.tasks.events.head"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     for file in (Path(__file__).parents[2] / "spacy_epee").rglob("*.py"):
         if re.search(r"^\s*(from|import) spacy_transformers", file.read_text(encoding="utf-8"), flags=re.MULTILINE):
-            assert file.name == "loading.py"
+            assert file.name == "transformer.py"

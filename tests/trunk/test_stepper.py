@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from util import BERT, DEPTH, FAMILIES, ROBERTA, WIDE, make_backbone, make_model, make_nlp
 
 from spacy_epee.trunk.stepper import LayerState, LayerStepper
+from spacy_epee.trunk.verification import make_stepper
 
 DECODER = dict(
     num_hidden_layers=DEPTH,
@@ -91,7 +92,7 @@ def steppers():
 
     def get(family: str) -> LayerStepper:
         if family not in made:
-            made[family] = LayerStepper(make_model(family))
+            made[family] = make_stepper(make_model(family))
         return made[family]
 
     return get
@@ -144,7 +145,7 @@ def test_stepper_gives_the_same_when_rows_leave(steppers, family):
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "gpt2", "modernbert"])
 @torch.no_grad()
 def test_stepper_gives_the_same_with_eager_attention(family):
-    stepper = LayerStepper(make_model(family, attn_implementation="eager"))
+    stepper = make_stepper(make_model(family, attn_implementation="eager"))
     assert stepper.model.config._attn_implementation == "eager"
     ids, mask = make_batch(stepper.model)
     _, last = full_forward(stepper, ids, mask)
@@ -187,13 +188,13 @@ def test_stepper_repeats_the_groups_of_albert(steppers):
 
 @pytest.mark.parametrize("depth,groups", [(5, 2), (3, 3), (4, 1)])
 def test_stepper_takes_albert_of_any_groups(depth, groups):
-    stepper = LayerStepper(make_model("albert", num_hidden_layers=depth, num_hidden_groups=groups))
+    stepper = make_stepper(make_model("albert", num_hidden_layers=depth, num_hidden_groups=groups))
     assert stepper.depth == depth
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_stepper_gradients_are_those_of_the_full_forward(family):
-    stepper = LayerStepper(make_model(family))
+    stepper = make_stepper(make_model(family))
     model = stepper.model.train()
     ids, mask = make_batch(model)
     scale = torch.randn(DEPTH + 1, *ids.shape, stepper.width, generator=torch.Generator().manual_seed(0))
@@ -246,7 +247,7 @@ def test_stepper_gives_the_same_when_padding_is_trimmed_on_the_way(steppers, fam
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_stepper_gradients_go_through_rows_that_leave(family):
-    stepper = LayerStepper(make_model(family))
+    stepper = make_stepper(make_model(family))
     model = stepper.model
     ids, mask = make_batch(model)
 
@@ -272,23 +273,23 @@ def test_stepper_gradients_go_through_rows_that_leave(family):
 
 def test_stepper_refuses_a_family_with_something_between_the_layers():
     with pytest.raises(ValueError, match="'deberta-v2'.*model.trunk.name"):
-        LayerStepper(make_model("deberta-v2", conv_kernel_size=3, conv_act="gelu"))
+        make_stepper(make_model("deberta-v2", conv_kernel_size=3, conv_act="gelu"))
 
 
 def test_stepper_refuses_an_encoder_decoder():
     with pytest.raises(ValueError, match="'t5'.*encoder-decoder.*model.trunk.name"):
-        LayerStepper(make_model("t5", d_model=32, num_layers=2, num_heads=4, d_ff=64, d_kv=8))
+        make_stepper(make_model("t5", d_model=32, num_layers=2, num_heads=4, d_ff=64, d_kv=8))
 
 
 def test_stepper_refuses_a_model_without_layers():
     with pytest.raises(ValueError, match="'bert'.*no stack of 0 layers.*model.trunk.name"):
-        LayerStepper(make_model("bert", num_hidden_layers=0))
+        make_stepper(make_model("bert", num_hidden_layers=0))
 
 
 def test_stepper_refuses_a_model_that_is_no_transformer():
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1])
     with pytest.raises(ValueError, match="'resnet'.*model.trunk.name"):
-        LayerStepper(transformers.AutoModel.from_config(config))
+        make_stepper(transformers.AutoModel.from_config(config))
 
 
 def test_stepper_refusal_comes_when_a_pipeline_is_initialized(tmp_path):
@@ -303,7 +304,7 @@ def test_stepper_refusal_comes_when_a_pipeline_is_initialized(tmp_path):
 def test_stepper_is_right_or_refuses(family):
     model = make_model(family, **OTHERS[family])
     try:
-        stepper = LayerStepper(model)
+        stepper = make_stepper(model)
     except ValueError as error:
         assert family in str(error)
         assert count_hooks(model) == 0
@@ -321,7 +322,7 @@ def test_stepper_is_right_or_refuses(family):
 
 def test_stepper_finds_the_final_norm_among_modules_called_alike():
     # Its encoder and its embeddings have "Norm" in the names of their classes.
-    stepper = LayerStepper(make_model("roberta-prelayernorm", **ROBERTA))
+    stepper = make_stepper(make_model("roberta-prelayernorm", **ROBERTA))
     assert stepper.norm is stepper.model.LayerNorm
 
 
@@ -330,7 +331,7 @@ def test_stepper_check_leaves_the_model_as_it_was(training):
     model = make_model("gpt2").train(training)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()
-    LayerStepper(model)
+    make_stepper(model)
     assert all(module.training == training for module in model.modules())
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -387,7 +388,7 @@ def test_stepper_embeds_in_two_threads(steppers):
 @pytest.mark.parametrize("family", ["bert", "albert", "modernbert"])
 @torch.no_grad()
 def test_stepper_steps_while_another_thread_embeds(family):
-    stepper = LayerStepper(make_model(family))
+    stepper = make_stepper(make_model(family))
     ours, theirs = make_batch(stepper.model, seed=1), make_batch(stepper.model, seed=2)
     expected, others = climb(stepper, *ours).hidden, stepper.embed(*theirs).hidden
     state = stepper.embed(*ours)

@@ -10,16 +10,18 @@ import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ...trunk.stepper import LayerState, LayerStepper
+from ...trunk.verification import make_stepper, probe_text, relative_error
 from .attention import DOMAIN, WatchedAttention, tidy, without_mask
 from .branches import join
 from .graphs import OnnxGraphs, require
+from .stepper import OnnxStepper
 from .writing import quantize_model, write
 
 if TYPE_CHECKING:
@@ -34,10 +36,8 @@ ATTENTIONS = ("sdpa", "eager")
 NEAR = 0.01
 """How far the last states of a probe may be from those of torch, relative to these."""
 
-Precision = Literal["fp32", "int8"]
 
-
-class _Below(nn.Module):
+class _Embedding(nn.Module):
     """What comes before the layers: the states, or what the layers are given beside them."""
 
     def __init__(self, stepper: LayerStepper, states: bool):
@@ -84,15 +84,15 @@ class _Layer(nn.Module):
 
 def _tensors(state: LayerState) -> List[Tensor]:
     """What the layers are given, each tensor once."""
-    found: Dict[int, Tensor] = {}
+    tensors: Dict[int, Tensor] = {}
     for arguments in state.arguments:
         for value in tree_flatten(arguments)[0]:
             if isinstance(value, Tensor):
-                found.setdefault(id(value), value)
-    return list(found.values())
+                tensors.setdefault(id(value), value)
+    return list(tensors.values())
 
 
-def export_trunk(stepper: LayerStepper, precision: Precision = "fp32") -> OnnxGraphs:
+def export_trunk(stepper: LayerStepper, precision: str = "fp32") -> OnnxGraphs:
     """Write a backbone as ONNX graphs.
 
     stepper (LayerStepper): The backbone.
@@ -124,10 +124,10 @@ def _with_attention(stepper: LayerStepper, attention: str) -> LayerStepper:
         rebuilt = type(model)(model.config)
         rebuilt.load_state_dict(model.state_dict())
         model = rebuilt.eval()
-    return LayerStepper(model)
+    return make_stepper(model)
 
 
-def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> OnnxGraphs:
+def _trace(stepper: LayerStepper, precision: str, attention: str) -> OnnxGraphs:
     """Write all parts.
 
     RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives. That is looked
@@ -141,10 +141,10 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> OnnxG
     tensors = _tensors(state)
     names = {id(value): f"given_{number}" for number, value in enumerate(tensors)}
     inputs = {"input_ids": ids, "attention_mask": mask}
-    below = _export(_Below(stepper, True), inputs, {"hidden": state.hidden})
+    embedding = _export(_Embedding(stepper, True), inputs, {"hidden": state.hidden})
     beside = {names[id(value)]: value for value in tensors}
     graphs: List[bytes] = []
-    layers: List[int] = []
+    order: List[int] = []
     seen: Dict[Tuple[Any, ...], int] = {}
     fused = attention == "sdpa"
     opsets = {"custom_opsets": {DOMAIN: 1}} if fused else {}
@@ -158,27 +158,27 @@ def _trace(stepper: LayerStepper, precision: Precision, attention: str) -> OnnxG
             returned = {"hidden_out": state.hidden, **read}
             with WatchedAttention() if fused else nullcontext():
                 graphs.append(_export(_Layer(layer, stepper.norm, arguments), feeds, returned, **opsets))
-        layers.append(seen[key])
+        order.append(seen[key])
     models = [onnx.load_model_from_string(graphs.pop(0)) for _ in range(len(graphs))]
     if fused and not all(map(tidy, models)):
         raise ValueError("The family does not call attention as one operation.")
     clear = fused and _is_clear(stepper)
-    stack, masks = _join(models, clear)
-    found = OnnxGraphs(
+    layers, masks = _join(models, clear)
+    exported = OnnxGraphs(
         precision="fp32",
-        below=below,
-        given=_export(_Below(stepper, False), inputs, beside) if beside else b"",
-        stack=stack,
+        embedding=embedding,
+        layer_inputs=_export(_Embedding(stepper, False), inputs, beside) if beside else b"",
         layers=layers,
+        order=order,
         names=[names[id(value)] for value in tensors],
         row_args=[names[id(value)] for value in tensors if _of_rows(value, state)],
         masks=masks,
         made_with=f"torch {version('torch')}, transformers {version('transformers')}",
     )
-    _compare(stepper, found)
+    _compare(stepper, exported)
     if precision == "fp32":
-        return found
-    return replace(found, precision=precision, stack=_join(map(quantize_model, models), clear)[0])
+        return exported
+    return replace(exported, precision=precision, layers=_join(map(quantize_model, models), clear)[0])
 
 
 def _join(models: Iterable["ModelProto"], clear: bool) -> Tuple[bytes, List[str]]:
@@ -191,8 +191,8 @@ def _join(models: Iterable["ModelProto"], clear: bool) -> Tuple[bytes, List[str]
 
 def _is_clear(stepper: LayerStepper) -> bool:
     """Whether attention leaves nothing out where there is no padding, unlike that of causal or local families."""
-    inputs, _ = stepper._probe()
-    state = stepper._embed({**inputs, "attention_mask": torch.ones_like(inputs["attention_mask"])})
+    ids, mask = probe_text(stepper.model)
+    state = stepper.embed(ids, torch.ones_like(mask))
     with WatchedAttention() as attention:
         while state.layer < stepper.depth:
             stepper.step(state)
@@ -201,16 +201,14 @@ def _is_clear(stepper: LayerStepper) -> bool:
 
 def _compare(stepper: LayerStepper, exported: OnnxGraphs) -> None:
     """RAISES ValueError: The graphs do not give what torch gives, in a padded batch or in another one."""
-    from .stepper import OnnxStepper
-
-    runner = OnnxStepper(exported, stepper.model)
-    if not all(stepper.relative_error(runner, padded) <= NEAR for padded in (True, False)):  # not so if it is not a number
+    runner = OnnxStepper(exported, stepper.padding)
+    if not all(relative_error(stepper, runner, padded) <= NEAR for padded in (True, False)):  # not so if it is not a number
         raise ValueError("The graphs give something else than the layers.")
 
 
 def _of_rows(value: Tensor, state: LayerState) -> bool:
     """Whether a tensor is an argument with an entry for each row."""
-    return any(own.get(name) is value for own in state.arguments for name in state.row_args)
+    return any(arguments.get(name) is value for arguments in state.arguments for name in state.row_args)
 
 
 def _export(module: nn.Module, inputs: Dict[str, Tensor], outputs: Dict[str, Tensor], **settings: Any) -> bytes:

@@ -1,11 +1,14 @@
 """A backbone as ONNX graphs."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any, Dict, List
 
 FORMAT = 3
 """The layout of exported graphs. Raise it when an older version could not run newer ones."""
+
+SAVED_AS = {"embedding": "below", "layer_inputs": "given", "layers": "stack", "order": "layers"}
+"""The names of fields in what is saved, where they are other ones."""
 
 
 @dataclass
@@ -13,12 +16,12 @@ class OnnxGraphs:
     """A backbone as ONNX graphs.
 
     precision (str): "fp32", or "int8": weights of matrix products by channel, and what they are multiplied with by call.
-    below (bytes): From `input_ids` and `attention_mask`, or one of them, to `hidden`.
-    given (bytes): From the same to what the layers are given beside it. Empty if that is nothing.
-    stack (bytes): From `hidden`, that, and which layer to run, to `hidden_out`, and to `read`, what heads see, if that is
+    embedding (bytes): From `input_ids` and `attention_mask`, or one of them, to `hidden`.
+    layer_inputs (bytes): From the same to what the layers are given beside it. Empty if that is nothing.
+    layers (bytes): From `hidden`, that, and which layer to run, to `hidden_out`, and to `read`, what heads see, if that is
         something else.
-    layers (List[int]): The number of each layer in the stack; some families call one several times.
-    names (List[str]): All that is given to layers, in the order in which `given` returns it.
+    order (List[int]): The number of each layer among the branches of `layers`; some families call one several times.
+    names (List[str]): All that is given to layers, in the order in which `layer_inputs` returns it.
     row_args (List[str]): Those with an entry for each row of a batch.
     masks (List[str]): Those that are not read in a batch without padding, of which the input `PADDED` tells.
     made_with (str): The versions of torch and transformers.
@@ -26,20 +29,27 @@ class OnnxGraphs:
     """
 
     precision: str = ""
-    below: bytes = b""
-    given: bytes = b""
-    stack: bytes = b""
-    layers: List[int] = field(default_factory=list)
+    embedding: bytes = b""
+    layer_inputs: bytes = b""
+    layers: bytes = b""
+    order: List[int] = field(default_factory=list)
     names: List[str] = field(default_factory=list)
     row_args: List[str] = field(default_factory=list)
     masks: List[str] = field(default_factory=list)
     made_with: str = ""
     format: int = FORMAT
 
+    def to_message(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What is saved."""
+        return {SAVED_AS.get(name, name): value for name, value in asdict(self).items()}
+
     @classmethod
     def read(cls, message: Dict[str, Any]) -> "OnnxGraphs":
         """RETURNS (OnnxGraphs): What was saved. Of another format nothing is known but its number."""
-        return cls(**message) if message["format"] == FORMAT else cls(format=message["format"])
+        if message["format"] != FORMAT:
+            return cls(format=message["format"])
+        fields = {saved: name for name, saved in SAVED_AS.items()}
+        return cls(**{fields.get(name, name): value for name, value in message.items()})
 
 
 def require(*modules: str) -> None:

@@ -1,17 +1,13 @@
 """A backbone in ONNX Runtime, one layer at a time."""
 
 import os
-from functools import lru_cache
-from types import SimpleNamespace
 from typing import Any, Dict, FrozenSet, List, Optional
 
 import numpy
 import torch
-from threadpoolctl import ThreadpoolController
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...threads import FIRST_USE
-from ...trunk.stepper import LayerState
 from .attention import PADDED
 from .branches import CHOICE
 from .graphs import FORMAT, OnnxGraphs, require
@@ -30,7 +26,7 @@ _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
 
 
-class OnnxState(LayerState):
+class OnnxState:
     """A batch on its way up, in the runtime's arrays.
 
     array (ndarray): The states after the layers run so far, (W, T, H).
@@ -44,7 +40,7 @@ class OnnxState(LayerState):
         self.layer = 0
 
     @property
-    def hidden(self) -> Tensor:  # type: ignore[override]
+    def hidden(self) -> Tensor:
         """RETURNS (Tensor): The states, as torch sees them."""
         return torch.from_numpy(self.array)
 
@@ -61,11 +57,12 @@ class OnnxStepper:
     """Steps exported graphs as `LayerStepper` does a model."""
 
     device = torch.device("cpu")
+    own_threads = True
 
-    def __init__(self, exported: OnnxGraphs, model: nn.Module):
+    def __init__(self, exported: OnnxGraphs, padding: int):
         """
         exported (OnnxGraphs): The graphs.
-        model (PreTrainedModel): The model that they were made of, for its configuration.
+        padding (int): The wordpiece to pad with.
         RAISES ValueError: ONNX Runtime is missing, or cannot run them.
         """
         require("onnxruntime")
@@ -75,7 +72,7 @@ class OnnxStepper:
                 f"{FORMAT}. Make them anew with `python -m spacy epee export`."
             )
         self.exported = exported
-        self.model = SimpleNamespace(config=model.config, training=False)
+        self.padding = padding
         self._row_args = frozenset(exported.row_args)
         self._process: Optional[int] = None
         self._start()
@@ -83,7 +80,7 @@ class OnnxStepper:
     @property
     def depth(self) -> int:
         """RETURNS (int): The number of layers."""
-        return len(self.exported.layers)
+        return len(self.exported.order)
 
     def _start(self) -> None:
         """Open the graphs. A forked worker cannot use those of its parent, whose threads it does not have."""
@@ -91,8 +88,8 @@ class OnnxStepper:
 
         threads = torch.get_num_threads() if self._process is None else 1
         try:
-            below, stack = _open(self.exported.below, 1), _open(self.exported.stack, threads)
-            given = _open(self.exported.given, 1) if self.exported.names else None
+            embedding, layers = _open(self.exported.embedding, 1), _open(self.exported.layers, threads)
+            layer_inputs = _open(self.exported.layer_inputs, 1) if self.exported.names else None
         except Exception as error:  # onnxruntime's own kinds
             raise ValueError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot run the graphs of this pipeline ({type(error).__name__}), which "
@@ -100,15 +97,15 @@ class OnnxStepper:
                 "`python -m spacy epee export`."
             ) from error
         if self._process is not None:
-            _LEFT.append((self._below, self._given, self._stack))
-        self._below, self._given, self._stack = below, given, stack
-        self._below_inputs, self._given_inputs = (
-            [] if graph is None else [part.name for part in graph.get_inputs()] for graph in (below, given)
-        )
+            _LEFT.append((self._embedding, self._layer_inputs, self._layers))
+        self._embedding, self._layer_inputs, self._layers = embedding, layer_inputs, layers
+        self._needed = [
+            [] if graph is None else [part.name for part in graph.get_inputs()] for graph in (embedding, layer_inputs)
+        ]
         # What no layer uses is not in the graph.
-        self._inputs = {part.name for part in stack.get_inputs()}
-        self._outputs = [part.name for part in stack.get_outputs()]
-        self._choices = [numpy.array([number]) for number in self.exported.layers]
+        self._inputs = {part.name for part in layers.get_inputs()}
+        self._outputs = [part.name for part in layers.get_outputs()]
+        self._choices = [numpy.array([number]) for number in self.exported.order]
         self._process = os.getpid()
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
@@ -118,15 +115,11 @@ class OnnxStepper:
                 if self._process != os.getpid():
                     self._start()
         feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-        [hidden] = self._below.run(None, {name: feeds[name] for name in self._below_inputs})
+        [hidden] = self._embedding.run(None, {name: feeds[name] for name in self._needed[0]})
         return OnnxState(hidden, self._beside(feeds), self._row_args)
 
-    def _embed(self, inputs: Dict[str, Tensor]) -> OnnxState:
-        """As `LayerStepper._embed`."""
-        return self.embed(**inputs)
-
     def restart_at(self, hidden: Tensor, layer: int, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
-        """As `LayerStepper.resume`."""
+        """As `LayerStepper.restart_at`."""
         feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
         state = OnnxState(hidden.numpy(), self._beside(feeds), self._row_args)
         state.layer = layer
@@ -140,9 +133,9 @@ class OnnxStepper:
         if PADDED in self._inputs:
             padded = not feeds["attention_mask"].all()
             given[PADDED] = numpy.array(padded)
-        if self._given is not None and (padded or len(exported.masks) < len(exported.names)):
-            found = self._given.run(None, {name: feeds[name] for name in self._given_inputs})
-            given.update(pair for pair in zip(exported.names, found) if pair[0] in self._inputs)
+        if self._layer_inputs is not None and (padded or len(exported.masks) < len(exported.names)):
+            values = self._layer_inputs.run(None, {name: feeds[name] for name in self._needed[1]})
+            given.update(pair for pair in zip(exported.names, values) if pair[0] in self._inputs)
         if not padded:
             given.update(dict.fromkeys(exported.masks, _NO_MASK))
         return given
@@ -152,12 +145,12 @@ class OnnxStepper:
         feeds = {**state.feeds, "hidden": state.array}
         if CHOICE in self._inputs:
             feeds[CHOICE] = self._choices[state.layer]
-        state.array, *seen = self._stack.run(self._outputs, feeds)
+        state.array, *seen = self._layers.run(self._outputs, feeds)
         state.seen = seen[0] if seen else None
         state.layer += 1
 
     def final_hidden(self, state: OnnxState) -> Tensor:
-        """As `LayerStepper.read`."""
+        """As `LayerStepper.final_hidden`."""
         return torch.from_numpy(state.array if state.seen is None else state.seen)
 
 
@@ -170,9 +163,3 @@ def _open(graph: bytes, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER)
-
-
-@lru_cache(maxsize=None)
-def _thread_pools() -> List[Any]:
-    """What runs torch's threads."""
-    return ThreadpoolController().select(user_api="openmp").lib_controllers

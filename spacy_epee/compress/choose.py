@@ -1,0 +1,93 @@
+"""Compressing a trained pipeline as far as its score allows."""
+
+from typing import Any, Dict, List, Optional, Sequence
+
+from spacy.language import Language
+from spacy.training import Example
+
+from ..component.pipe import EarlyExitTransformer
+from ..engine.results import Predictions
+from ..evaluation.scoring import Scoring, differing_docs
+from ..evaluation.timing import prepare
+from ..registry import compressors, names
+from .base import Compression
+
+Answers = Dict[str, Dict[str, Predictions]]
+"""The answers of each task, with the rules of the pipeline and at full depth."""
+
+
+def compress(
+    nlp: Language,
+    pipe: EarlyExitTransformer,
+    method: str,
+    choice: str = "auto",
+    examples: Optional[Sequence[Example]] = None,
+    max_drop: float = 0.3,
+    fewest: int = 0,
+    **settings: Any,
+) -> Dict[str, Any]:
+    """Compress a component by the first choice that keeps the scores.
+
+    nlp (Language): The pipeline.
+    pipe (EarlyExitTransformer): Its component.
+    method (str): The name of what is registered in `registry.compressors`.
+    choice (str): One of those of the method, or "auto": each in turn.
+    examples (Optional[Sequence[Example]]): Annotated documents to compare on. None: nothing is compared.
+    max_drop (float): By how many points the score of a task may be below that before, with its rule and at full depth.
+    fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 leaves all to the scorer.
+    settings (Any): Those of the method.
+    RETURNS (Dict[str, Any]): The choice, and what was tried: scores, None where nothing is annotated; half the 95 % interval
+        of their difference; and the share of documents with other answers.
+    RAISES ValueError: There is no such method or choice, none keeps the scores or is possible, or there is no score to choose by.
+    """
+    if method not in compressors:
+        raise ValueError(f"There is no compression method '{method}'; there are {', '.join(names(compressors))}.")
+    compression: Compression = compressors.get(method)(nlp, pipe, **settings)
+    decides = compression.decides
+    if choice not in ("auto", *compression.choices):
+        raise ValueError(f"The {decides} '{choice}' is none of {method}; give 'auto' or one of {list(compression.choices)}.")
+    ready = None if examples is None else prepare(nlp, pipe, examples)
+    scorings = {} if ready is None else {task: Scoring(pipe, ready, task, fewest) for task in pipe.parts}
+    if choice == "auto" and ready is not None and not any(scoring.annotated for scoring in scorings.values()):
+        raise ValueError(
+            f"None of the {len(ready)} documents is annotated for the component '{pipe.name}', so that there is no score to "
+            f"choose the {decides} by. Give annotated documents, or name the {decides}."
+        )
+    before = {} if ready is None else _answers(pipe, ready)
+    tried: List[Dict[str, Any]] = []
+    for each in compression.choices if choice == "auto" else [choice]:
+        try:
+            compression.use(each)
+        except ValueError as error:
+            if choice != "auto" or each == compression.choices[-1]:
+                raise
+            tried.append({"choice": each, "rows": [], "refused": str(error)})
+            continue
+        tried.append({"choice": each, "rows": [] if ready is None else _compare(scorings, before, _answers(pipe, ready))})
+        if all(row["difference"] is None or -row["difference"] <= max_drop / 100 + 1e-9 for row in tried[-1]["rows"]):
+            left_out = {task: scoring.left_out for task, scoring in scorings.items() if scoring.left_out}
+            return {"choice": each, "decides": decides, "tried": tried, "left_out": left_out}
+    worst = max(-100 * (row["difference"] or 0.0) for row in tried[-1]["rows"])
+    raise ValueError(
+        f"The score falls by {worst:.2f} points in {tried[-1]['choice']}, more than the {max_drop:g} that are allowed. Allow "
+        f"more, or give another {decides}."
+    )
+
+
+def _answers(pipe: EarlyExitTransformer, examples: Sequence[Example]) -> Answers:
+    docs = [eg.predicted for eg in examples]
+    return {"exits": pipe.run(docs, pipe.exits), "full": pipe.run(docs, dict.fromkeys(pipe.exits))}
+
+
+def _compare(scorings: Dict[str, Scoring], before: Answers, after: Answers) -> List[Dict[str, Any]]:
+    """Each task with the rule and at full depth, before and after."""
+    rows = []
+    for depth, answers in after.items():
+        for task, scoring in scorings.items():
+            one, other = (scoring.answered(each[task]) for each in (before[depth], answers))
+            first, second = scoring.main(one), scoring.main(other)
+            row = {"task": task, "depth": depth, "before": first, "after": second}
+            row["difference"] = None if first is None or second is None else second - first
+            row["spread"] = scoring.spread(one, other)
+            rows.append({**row, "differs": float(differing_docs(before[depth][task], answers[task]).mean())})
+    return rows

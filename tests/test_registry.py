@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
+import catalogue
 import pytest
 import spacy
 from spacy.util import registry
@@ -24,6 +25,7 @@ def test_registry_has_entry_points():
         "spacy_callbacks",
         "spacy_loggers",
         "spacy_cli",
+        "spacy_epee_formats",
     }
 
 
@@ -31,7 +33,9 @@ def test_registry_has_entry_points():
 def test_registry_resolves(point):
     point.load()
     name = point.group.removeprefix("spacy_")
-    if name == "factories":
+    if point.group.startswith("spacy_epee_"):
+        assert point.name in catalogue.Registry(("spacy_epee", point.group.removeprefix("spacy_epee_")), entry_points=True)
+    elif name == "factories":
         assert spacy.blank("en").has_factory(point.name)
     elif name != "cli":
         assert registry.has(name, point.name)

@@ -67,13 +67,13 @@ def benchmark(
     """
     pooled_heads(component)
     if base not in names:
-        raise ValueError(f"--base is '{base}'; give one that takes part ({', '.join(names)}), or add it to --targets")
+        raise ValueError(f"--base is '{base}'; give one that takes part ({', '.join(names)}), or add it to --contestants")
     texts = [eg.reference.text for eg in examples]
     expected = component.answer([eg.predicted for eg in examples], None)
     report: Dict[str, Any] = {"documents": len(texts), "base": base, "rounds": rounds}
     scoring = Scoring(component, examples, fewest=fewest)
     answered: Dict[str, List[Example]] = {}
-    report.update(depth=expected.depth, targets={}, skipped={}, machine=describe_machine())
+    report.update(depth=expected.depth, contestants={}, skipped={}, machine=describe_machine())
     report.update(left_out=scoring.left_out, absent=scoring.absent)
     with make_tempdir() as folder:
         place = Workspace(model, component, Path(folder))
@@ -87,15 +87,15 @@ def benchmark(
                 report["skipped"][name] = str(error)
                 continue
             found[name] = target
-            report["targets"][name] = {"title": target.title, "note": target.note, **seconds, "batches": {}}
+            report["contestants"][name] = {"title": target.title, "note": target.note, **seconds, "batches": {}}
             answered[name] = scoring.answered(_as_answers(expected, probabilities))
-            report["targets"][name].update(_score(scoring, answered[name], expected, probabilities))
+            report["contestants"][name].update(_score(scoring, answered[name], expected, probabilities))
             if layers is not None:
-                report["targets"][name]["fewer_layers"] = _fewer(layers, expected)
+                report["contestants"][name]["fewer_layers"] = _fewer(layers, expected)
         if base not in found:
             raise ValueError(f"--base is '{base}', which cannot take part: {report['skipped'][base]}")
-        for name, own in report["targets"].items():
-            score, other = own["score"], report["targets"][base]["score"]
+        for name, own in report["contestants"].items():
+            score, other = own["score"], report["contestants"][base]["score"]
             own["difference"] = None if score is None or other is None else score - other
             own["spread"] = scoring.spread(answered[base], answered[name])
         with tqdm.tqdm(total=len(batch_sizes) * (rounds + 1), desc="Timing", disable=not progress, leave=False) as bar:
@@ -116,13 +116,13 @@ def benchmark(
                     twin = seconds_of.get(found[name].twin)
                     if twin is not None:  # what the layers that it saves are worth
                         faster = float(numpy.median(numpy.array(twin) / numpy.array(own)))
-                        timed["realised"] = faster / report["targets"][name]["fewer_layers"]
-                    report["targets"][name]["batches"][str(size)] = timed
+                        timed["realised"] = faster / report["contestants"][name]["fewer_layers"]
+                    report["contestants"][name]["batches"][str(size)] = timed
         for name in tqdm.tqdm(list(found) if memory else [], desc="Memory", disable=not progress, leave=False):
             rule = component.exit.to_config() if hasattr(component.exit, "to_config") else None  # type: ignore[union-attr]
             asked = (name, model, component.name, rule, Path(folder), texts, max(batch_sizes))
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                report["targets"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()
+                report["contestants"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()
     return report
 
 

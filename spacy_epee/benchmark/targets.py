@@ -242,5 +242,5 @@ def choose(names: Optional[str], compiled: bool = False) -> List[str]:
     asked = [name for name in CONTESTANTS if name != COMPILED] if names is None else [name.strip() for name in names.split(",")]
     unknown = [name for name in asked if name not in CONTESTANTS]
     if unknown:
-        raise ValueError(f"--targets has '{unknown[0]}'; give some of {', '.join(CONTESTANTS)}, with commas between them")
+        raise ValueError(f"--contestants has '{unknown[0]}'; give some of {', '.join(CONTESTANTS)}, with commas between them")
     return [name for name in CONTESTANTS if name in asked or (compiled and name == COMPILED)]

@@ -23,7 +23,7 @@ from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown, t
 def benchmark_cli(
     model: str = Argument(..., help="Pipeline with an early-exiting text classifier: a folder or an installed package"),
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
-    targets: Optional[str] = Option(None, "--targets", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}"),
+    contestants: Optional[str] = Option(None, "--contestants", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}"),
     compiled: bool = Option(False, "--compiled", help="Add torch.compile, which needs a C++ compiler and minutes"),
     base: Optional[str] = Option(None, "--base", help="The target that speed-ups are relative to; if not named, the first"),
     cats: Optional[str] = Option(None, "--cats", help="Field with labels of documents in a JSONL file: 'cats'"),
@@ -43,7 +43,7 @@ def benchmark_cli(
     msg = Printer()
     try:
         sizes = read_sizes(batch_sizes)
-        names = choose(targets, compiled)
+        names = choose(contestants, compiled)
         check_file("--output", output)
         import_code(code)
         setup_gpu(gpu_id)
@@ -66,7 +66,7 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     report (Dict[str, Any]): What `benchmark` returned.
     msg (Printer): Where to.
     """
-    found = report["targets"]
+    found = report["contestants"]
     for name, reason in report["skipped"].items():
         msg.warn(f"Without {name}: {reason}")
     desc = found[report["base"]]["score_desc"]

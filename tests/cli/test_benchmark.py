@@ -47,24 +47,24 @@ def answer(name, nlp, model, folder, texts, size):
 def test_benchmark_prints_and_saves_the_same(saved, tmp_path):
     names = [*OURS, "spacy-transformers", "torch"]
     output = tmp_path / "out" / "figures.json"
-    found = run(saved, "--targets", ",".join(names), "--batch-sizes", "1,4", "--base", "torch", "--output", output)
+    found = run(saved, "--contestants", ",".join(names), "--batch-sizes", "1,4", "--base", "torch", "--output", output)
     assert found.exit_code == 0, found.output
     report = json.loads(output.read_text())
-    assert report["documents"] == 13 and list(report["targets"]) == names and report["base"] == "torch"
-    for own in report["targets"].values():
+    assert report["documents"] == 13 and list(report["contestants"]) == names and report["base"] == "torch"
+    for own in report["contestants"].values():
         assert f"{100 * own['score']:.2f}" in found.output and f"{own['load_seconds']:.2f}" in found.output
         assert set(own["batches"]) == {"1", "4"}
         for timed in own["batches"].values():
             assert f"{timed['milliseconds']:.2f}" in found.output and f"{timed['speedup']:.2f}x" in found.output
             assert f"{timed['docs_per_second']:.1f}" in found.output
             assert timed["fastest"] <= timed["milliseconds"] <= timed["slowest"] and len(timed["rounds"]) == 2
-    assert all(timed["speedup"] == 1 for timed in report["targets"]["torch"]["batches"].values())
+    assert all(timed["speedup"] == 1 for timed in report["contestants"]["torch"]["batches"].values())
     for name in ("full", "torch"):
-        assert report["targets"][name]["same_answers"] == 1
-    exits = report["targets"]["exits"]
-    assert 1 < exits["fewer_layers"] <= 4 and "fewer_layers" not in report["targets"]["full"]
+        assert report["contestants"][name]["same_answers"] == 1
+    exits = report["contestants"]["exits"]
+    assert 1 < exits["fewer_layers"] <= 4 and "fewer_layers" not in report["contestants"]["full"]
     for size, timed in exits["batches"].items():
-        full = report["targets"]["full"]["batches"][size]
+        full = report["contestants"]["full"]["batches"][size]
         faster = numpy.median(numpy.divide(full["rounds"], timed["rounds"]))
         assert timed["realised"] == pytest.approx(faster / exits["fewer_layers"])
     machine = report["machine"]
@@ -75,9 +75,9 @@ def test_benchmark_prints_and_saves_the_same(saved, tmp_path):
 
 def test_benchmark_measures_memory_in_processes_of_their_own(saved, tmp_path):
     output = tmp_path / "figures.json"
-    found = run(saved, "--targets", "full,exits", "--batch-sizes", "4", "--memory", "--output", output)
+    found = run(saved, "--contestants", "full,exits", "--batch-sizes", "4", "--memory", "--output", output)
     assert found.exit_code == 0, found.output
-    measured = [own["memory_mb"] for own in json.loads(output.read_text())["targets"].values()]
+    measured = [own["memory_mb"] for own in json.loads(output.read_text())["contestants"].values()]
     if None in measured:
         pytest.skip("this system does not tell")
     assert all(0 <= value < 500 for value in measured) and "MB at the peak" in found.output
@@ -162,10 +162,10 @@ def test_benchmark_spacy_transformers_has_our_weights(backbone, tmp_path, multil
 def test_benchmark_goes_on_without_a_package(saved, tmp_path, monkeypatch, missing, target, extra):
     for name in ("onnx", "onnxruntime", "openvino"):
         monkeypatch.setitem(sys.modules, name, None if name == missing else sys)
-    found = run(saved, "--targets", f"full,{target}", "--batch-sizes", "4", "--output", tmp_path / "figures.json")
+    found = run(saved, "--contestants", f"full,{target}", "--batch-sizes", "4", "--output", tmp_path / "figures.json")
     assert found.exit_code == 0, found.output
     report = json.loads((tmp_path / "figures.json").read_text())
-    assert list(report["targets"]) == ["full"] and f"spacy_epee[{extra}]" in report["skipped"][target]
+    assert list(report["contestants"]) == ["full"] and f"spacy_epee[{extra}]" in report["skipped"][target]
     shown = " ".join(found.output.split())
     assert f"Without {target}" in shown and f"spacy_epee[{extra}]" in shown
 
@@ -175,7 +175,7 @@ def test_benchmark_goes_on_without_a_compiler(saved, tmp_path, monkeypatch):
         raise RuntimeError("no working C++ compiler")
 
     monkeypatch.setattr("torch.compile", lambda *args, **kwargs: refuse)
-    found = run(saved, "--targets", "full", "--compiled", "--batch-sizes", "4")
+    found = run(saved, "--contestants", "full", "--compiled", "--batch-sizes", "4")
     assert found.exit_code == 0, found.output
     assert "no working C++ compiler" in " ".join(found.output.split())
 
@@ -188,11 +188,11 @@ def test_benchmark_goes_on_without_who_fails(saved, monkeypatch):
             raise RuntimeError(f"cannot read {text}")
 
     monkeypatch.setattr("spacy_epee.benchmark.targets.Torch.run", refuse)
-    found = run(saved, "--targets", "full,torch", "--batch-sizes", "4")
+    found = run(saved, "--contestants", "full,torch", "--batch-sizes", "4")
     assert found.exit_code == 0, found.output
     assert "Without torch: it cannot answer these documents (RuntimeError)" in " ".join(found.output.split())
     assert text not in found.output
-    found = run(saved, "--targets", "full,torch", "--batch-sizes", "4", "--base", "torch")
+    found = run(saved, "--contestants", "full,torch", "--batch-sizes", "4", "--base", "torch")
     assert found.exit_code == 1 and "which cannot take part: it cannot answer" in " ".join(found.output.split())
 
 
@@ -211,8 +211,8 @@ def test_benchmark_compiles_only_when_asked():
 @pytest.mark.parametrize(
     "arguments,problem",
     [
-        (["--targets", "full,tensorflow"], "'tensorflow'; give some of full, exits"),
-        (["--targets", "full", "--base", "torch"], "--base is 'torch'"),
+        (["--contestants", "full,tensorflow"], "'tensorflow'; give some of full, exits"),
+        (["--contestants", "full", "--base", "torch"], "--base is 'torch'"),
         (["--batch-sizes", "0"], "--batch-sizes"),
         (["--component", "other"], "--component"),
     ],
@@ -227,17 +227,17 @@ def test_benchmark_refuses_other_tasks(backbone, tmp_path):
 
     make_relations_nlp(backbone).to_disk(tmp_path / "model")
     (tmp_path / "data.jsonl").write_text('{"text": "a"}\n')
-    found = run(tmp_path, "--targets", "full")
+    found = run(tmp_path, "--contestants", "full")
     assert found.exit_code == 1 and "only text classifiers" in " ".join(found.output.split())
 
 
 def test_benchmark_by_another_rule_on_some_documents(saved, tmp_path):
     output = tmp_path / "figures.json"
-    arguments = ["--targets", "full,exits", "--batch-sizes", "4", "--rule", "FixedDepth(1)", "--limit", "9"]
+    arguments = ["--contestants", "full,exits", "--batch-sizes", "4", "--rule", "FixedDepth(1)", "--limit", "9"]
     found = run(saved, *arguments, "--memory", "--output", output)
     assert found.exit_code == 0, found.output
     report = json.loads(output.read_text())
-    exits = report["targets"]["exits"]
+    exits = report["contestants"]["exits"]
     assert exits["fewer_layers"] == 4 and report["documents"] == 9
     assert report["left_out"] == LABELS and exits["score"] is None  # none of them is in five of nine documents
     assert "are left out of the score" in " ".join(found.output.split())
@@ -245,9 +245,9 @@ def test_benchmark_by_another_rule_on_some_documents(saved, tmp_path):
 
 def test_benchmark_compares_scores_with_the_base(saved, tmp_path):
     output = tmp_path / "figures.json"
-    found = run(saved, "--targets", "full,exits", "--batch-sizes", "4", "--output", output)
+    found = run(saved, "--contestants", "full,exits", "--batch-sizes", "4", "--output", output)
     assert found.exit_code == 0, found.output
-    full, exits = json.loads(output.read_text())["targets"].values()
+    full, exits = json.loads(output.read_text())["contestants"].values()
     assert full["difference"] == full["spread"] == 0
     assert exits["difference"] == pytest.approx(exits["score"] - full["score"]) and exits["spread"] >= 0
     assert f"{100 * exits['difference']:+.2f} ± {100 * exits['spread']:.2f}" in found.output

@@ -20,6 +20,7 @@ from ..data.readers import check_cats, read_cats
 from ..doc_attributes import annotation
 from ..files import whole_file, whole_folder
 from . import epee
+from .options import CodeOpt
 
 Row = Dict[str, Any]
 
@@ -36,7 +37,7 @@ def convert_cli(
     spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group for entities; doc.ents if left out"),
     align: str = Option("expand", "--align", "-a", help="Spans that end inside a token: 'expand' or 'strict'"),
     lang: str = Option("en", "--lang", "-l", help="Language whose tokenizer is used"),
-    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
+    code: CodeOpt = None,
 ):
     """Turn documents with entities, relations, events and labels into JSONL, a .spacy file or standoff. Every row is checked."""
     msg = Printer()

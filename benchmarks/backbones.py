@@ -8,9 +8,6 @@ depend on weights. With it, each Hugging Face folder in there that is for text. 
 them. The two run in turns, first one first and then the other.
 """
 
-import os
-import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
@@ -20,6 +17,8 @@ import srsly
 import torch
 import transformers
 import typer
+from machine import command, machine
+from tables import made_by, table
 from wasabi import msg
 from written import RESULTS, write_results
 
@@ -119,21 +118,21 @@ def compare(one: Callable[[], Any], other: Callable[[], Any], seconds: float) ->
     }
 
 
-def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: str) -> str:
+def markdown(name: str, reports: List[Dict[str, Any]]) -> str:
     """The table."""
     sizes = list(reports[0]["batches"])
-    lines = [f"# {name}", "", f"Made by `{command}`", f"on {machine}.", ""]
+    lines = [f"# {name}", "", *made_by(command(), machine())]
     lines += ["Milliseconds of the model's own forward, and how much longer stepping through all layers takes (median of"]
     lines += ["ratios).", ""]
-    heads = "".join(f" own, batch {size} | stepping, batch {size} |" for size in sizes)
-    lines += [f"| backbone | family | size |{heads} largest difference |", "|---|---|---|" + "---|" * (2 * len(sizes) + 1)]
+    heads = [f"{what}, batch {size}" for size in sizes for what in ("own", "stepping")]
+    rows = []
     for report in reports:
-        cells = "".join(f" {1000 * b['own']:.1f} | {100 * b['overhead']:+.1f} % |" for b in report["batches"].values())
-        largest = max(b["difference"] for b in report["batches"].values())
-        lines.append(
-            f"| {report['backbone']} | {report['family']} | {report['layers']} x {report['width']} |{cells} {largest:.1e} |"
-        )
-    return "\n".join(lines)
+        batches = report["batches"].values()
+        cells = [cell for b in batches for cell in (f"{1000 * b['own']:.1f}", f"{100 * b['overhead']:+.1f} %")]
+        largest = max(b["difference"] for b in batches)
+        size = f"{report['layers']} x {report['width']}"
+        rows.append([report["backbone"], report["family"], size, *cells, f"{largest:.1e}"])
+    return "\n".join([*lines, *table(["backbone", "family", "size", *heads, "largest difference"], rows)])
 
 
 def main(
@@ -145,11 +144,6 @@ def main(
     seconds: float = typer.Option(10.0, help="How long to measure each batch of a model"),
     out: Path = typer.Option(RESULTS, help="Where to write"),
 ):
-    info = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.processor())
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}"
-    machine = f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {versions}"
-    command = "python " + " ".join(sys.argv)
     torch.manual_seed(0)
     reports: List[Dict[str, Any]] = []
     for backbone, model in random_models(layers, width) if backbones is None else saved_models(backbones):
@@ -161,11 +155,11 @@ def main(
         reports.append(report)
         shown = ", ".join(f"batch {size}: {100 * found['overhead']:+.1f} %" for size, found in report["batches"].items())
         msg.good(f"{backbone}: {shown}")
-        figures = {"machine": machine, "command": command, "runs": reports}
-        write_results(name, figures, markdown(name, reports, machine, command), folder=out)
+        figures = {"machine": machine(), "command": command(), "runs": reports}
+        write_results(name, figures, markdown(name, reports), folder=out)
     if not reports:
         msg.fail(f"There is no model for text in {backbones}", exits=1)
-    print(markdown(name, reports, machine, command))
+    print(markdown(name, reports))
 
 
 if __name__ == "__main__":

@@ -7,47 +7,33 @@ texts with their annotated entities, at full depth and with the rules of the pip
 run; those of the tasks' pipelines are added up. Writes benchmarks/results/joint.json and joint.md.
 """
 
-import os
-import platform
-import sys
-import time
 from pathlib import Path
 from typing import Any, Dict, List
 
 import numpy
 import spacy
-import torch
 import typer
 from corpora import CORPORA, split
+from machine import command, machine
 from spacy.training import Example
+from tables import made_by, table
+from timing import evenly, seconds
 from wasabi import msg
 from written import RESULTS, write_results
 
 from spacy_epee.component.pipe import EarlyExitTransformer
-from spacy_epee.data.docs import copy_entities
 
 
 def run(nlp, examples: List[Example], full: bool, size: int) -> float:
-    """Seconds of a pipeline on texts, tokenization included."""
+    """Seconds of a pipeline on texts, at full depth or with its rules."""
     pipe: EarlyExitTransformer = nlp.get_pipe("epee")
-    own = pipe.exits
+    rules = pipe.exits
     if full:
         pipe.exit = None
-    started = time.perf_counter()
-    docs = []
-    for eg in examples:
-        docs.append(nlp.make_doc(eg.predicted.text))
-        copy_entities(eg.predicted, docs[-1])
-    if size == 1:
-        for doc in docs:
-            nlp(doc)
-    else:
-        for _ in nlp.pipe(docs, batch_size=size):
-            pass
-    seconds = time.perf_counter() - started
-    for task, rule in own.items():
+    spent = seconds(nlp, examples, size)
+    for task, rule in rules.items():
         pipe.set_exit(rule, task)
-    return seconds
+    return spent
 
 
 def score(nlp, examples: List[Example], full: bool) -> Dict[str, Any]:
@@ -82,12 +68,11 @@ def main(
     single = {task: spacy.load(models / task / "model-best") for task in tasks}
     path = split(corpora, models.name, "test")
     examples = {name: list(CORPORA[models.name].reader(path)(nlp)) for name, nlp in {"joint": joint, **single}.items()}
-    report: Dict[str, Any] = {"documents": len(examples["joint"]), "timed": timed, "command": "python " + " ".join(sys.argv)}
-    report["machine"] = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
-    report["machine"] += f"torch {torch.__version__}, spaCy {spacy.__version__}"
+    report: Dict[str, Any] = {"documents": len(examples["joint"]), "timed": timed}
+    report.update(command=command(), machine=machine())
     for name, nlp in {"joint": joint, **single}.items():
         report[name] = {way: score(nlp, examples[name], way == "full") for way in ("full", "exits")}
-    some = {name: part[:: max(len(part) // timed, 1)][:timed] for name, part in examples.items()}
+    some = {name: evenly(part, timed) for name, part in examples.items()}
     report["share"] = {}
     for way in ("full", "exits"):
         for size in (1, 32):
@@ -98,12 +83,13 @@ def main(
                 if number:
                     shares.append(together / alone)
             report["share"][f"{way}, batch {size}"] = float(numpy.median(shares))
-    lines = ["# One joint pipeline and one for each task", "", f"Made by `{report['command']}` on {report['machine']}.", ""]
-    lines += ["| task | alone, full depth | joint | alone, with exits | joint | layers alone | joint |", "|---|" + "---|" * 6]
+    rows = []
     for task in tasks:
         cells = [report[name][way]["tasks"][task]["score"] for way in ("full", "exits") for name in (task, "joint")]
         layers = [report[name]["exits"]["tasks"][task]["layers"] for name in (task, "joint")]
-        lines.append(f"| {task} | " + " | ".join(f"{value:.2f}" for value in [*cells, *layers]) + " |")
+        rows.append([task, *(f"{value:.2f}" for value in [*cells, *layers])])
+    lines = ["# One joint pipeline and one for each task", "", *made_by(report["command"], report["machine"])]
+    lines += table(["task", "alone, full depth", "joint", "alone, with exits", "joint", "layers alone", "joint"], rows)
     lines += ["", f"Layers that windows of the joint pipeline run: {report['joint']['exits']['layers']:.2f}.", ""]
     lines += ["Seconds of the joint pipeline as a share of all the others together: "]
     lines[-1] += "; ".join(f"{name}: {share:.2f}" for name, share in report["share"].items()) + "."

@@ -8,7 +8,6 @@ Writes benchmarks/results/long-notes.json, .md and .png.
 """
 
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -16,6 +15,8 @@ from typing import Any, Dict, List, Optional
 import matplotlib
 import spacy
 import typer
+from machine import command, machine
+from tables import made_by, table
 from wasabi import msg
 from written import RESULTS, write_results
 
@@ -88,20 +89,19 @@ def main(model: Path, data: Path, rounds: int = 3, entropy: float = 0.2, patienc
         row.update(full=measure(nlp, pipe, None, text, rounds), exits=measure(nlp, pipe, rule, text, rounds))
         rows.append(row)
         msg.info(f"{tokens} tokens: {row['full']['seconds']:.2f} s")
-    machine, command = describe_machine(), " ".join(["python", *sys.argv])
-    report = {"command": command, "machine": machine, "rule": rule.to_config(), "rows": rows}
-    lines = ["# One note, from short to very long", "", f"Made by `{command}`", ""]
-    lines += [f"on {machine['cpu']}, {machine['cores']} cores, with the rule {rule.to_config()}. Memory above what the process"]
+    report = {"command": command(), "machine": describe_machine(), "rule": rule.to_config(), "rows": rows}
+    lines = ["# One note, from short to very long", "", *made_by(command(), machine())]
+    lines += [f"With the rule {rule.to_config()}. Memory above what the process"]
     lines += ["holds already: exits are run behind the full depth, and find what that has left.", ""]
     header = ["tokens", "windows", "full depth, s", "ms a thousand tokens", "MB", "with exits, s", "layer", "MB"]
-    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    table_rows = []
     for row in rows:
         full, exits = row["full"], row["exits"]
         cells = [str(row["tokens"]), str(row["windows"])]
         cells += [f"{full['seconds']:.2f}", f"{1e6 * full['seconds'] / row['tokens']:.0f}"]
         cells += [_mb(full), f"{exits['seconds']:.2f}", f"{exits['layer']:.0f}", _mb(exits)]
-        lines += ["| " + " | ".join(cells) + " |"]
-    lines += ["", "![Seconds and memory by length](long-notes.png)", ""]
+        table_rows.append(cells)
+    lines += [*table(header, table_rows), "", "![Seconds and memory by length](long-notes.png)", ""]
     write_results("long-notes", report, "\n".join(lines))
     with whole_file(RESULTS / "long-notes.png") as part:
         draw(rows, part)

@@ -7,7 +7,6 @@ The reference is spacy-transformers' `transformer` on the same backbone, behind 
 pairs side by side and one linear layer. Only its speed is compared, so its weights are random. All three in turns in one run.
 """
 
-import time
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -17,9 +16,9 @@ import typer
 from corpora import CORPORA, split
 from spacy.language import Language
 from spacy.tokens import Doc
+from timing import evenly, seconds
 from wasabi import msg
 
-from spacy_epee.data.docs import copy_entities
 from spacy_epee.evaluation.compare import find_component
 
 
@@ -59,48 +58,31 @@ def main(
     ours, reference = spacy.load(model), tutorial(backbone)
     pipe = find_component(ours)
     rule = pipe.exit
-    examples = list(CORPORA[corpus].reader(split(corpora, corpus, "test"))(ours))
-    examples = examples[:: max(len(examples) // documents, 1)][:documents]
-
-    def docs(nlp: Language) -> List[Doc]:
-        made = [nlp.make_doc(eg.predicted.text) for eg in examples]
-        for doc, eg in zip(made, examples):
-            copy_entities(eg.predicted, doc)
-        return made
-
-    def run(nlp: Language, size: int) -> float:
-        started = time.perf_counter()
-        if size == 1:
-            for doc in docs(nlp):
-                nlp(doc)
-        else:
-            for _ in nlp.pipe(docs(nlp), batch_size=size):
-                pass
-        return time.perf_counter() - started
+    examples = evenly(list(CORPORA[corpus].reader(split(corpora, corpus, "test"))(ours)), documents)
 
     def with_rule(chosen) -> Callable[[int], float]:
         def timed(size: int) -> float:
             pipe.exit = chosen
-            return run(ours, size)
+            return seconds(ours, examples, size)
 
         return timed
 
     contestants: Dict[str, Callable[[int], float]] = {
-        "tutorial": lambda size: run(reference, size),
+        "tutorial": lambda size: seconds(reference, examples, size),
         "full depth": with_rule(None),
         "exits": with_rule(rule),
     }
-    table = []
+    rows = []
     for size in (1, 32):
-        seconds: Dict[str, List[float]] = {name: [] for name in contestants}
+        spent: Dict[str, List[float]] = {name: [] for name in contestants}
         for _ in range(rounds + 1):  # the first round pays for things that are made only once
             for name, timed in contestants.items():
-                seconds[name].append(timed(size))
-        base = numpy.array(seconds["tutorial"][1:])
-        for name, found in seconds.items():
-            speed = len(examples) / float(numpy.median(found[1:]))
-            table.append([size, name, f"{speed:.1f}", f"{float(numpy.median(base / numpy.array(found[1:]))):.2f}x"])
-    msg.table(table, header=["batch", "pipeline", "docs/s", "against the tutorial"], divider=True)
+                spent[name].append(timed(size))
+        base = numpy.array(spent["tutorial"][1:])
+        for name, rounds_spent in spent.items():
+            speed = len(examples) / float(numpy.median(rounds_spent[1:]))
+            rows.append([size, name, f"{speed:.1f}", f"{float(numpy.median(base / numpy.array(rounds_spent[1:]))):.2f}x"])
+    msg.table(rows, header=["batch", "pipeline", "docs/s", "against the tutorial"], divider=True)
 
 
 if __name__ == "__main__":

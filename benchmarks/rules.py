@@ -12,20 +12,18 @@ pipeline on test texts, full depth and exits in turns in one run. Writes benchma
 """
 
 import itertools
-import os
-import platform
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy
 import spacy
-import torch
-import transformers
 import typer
 from corpora import CORPORA, split
+from machine import command, machine
 from sklearn.metrics import f1_score
+from tables import line, made_by, table
+from timing import evenly
 from wasabi import msg
 from written import write_results
 
@@ -180,14 +178,13 @@ def measure(run: str, corpora: Path, models: Path, timed: int) -> Dict[str, Any]
         report["headline"]["speedup_layers"] = report["depth"] / found["layers"]
     if timed and headline is not None:
         pipe.exit, pipe.task.reduce = headline
-        some = examples["test"][:: max(len(examples["test"]) // timed, 1)][:timed]  # evenly: files may be sorted by label
-        report["seconds"] = compare(nlp, some, pipe, batch_sizes=(1, 32), rounds=5)
+        report["seconds"] = compare(nlp, evenly(examples["test"], timed), pipe, batch_sizes=(1, 32), rounds=5)
     return report
 
 
-def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: str) -> str:
+def markdown(name: str, reports: List[Dict[str, Any]]) -> str:
     """The tables."""
-    lines = [f"# {name}", "", f"Made by `{command}`", f"on {machine}.", ""]
+    lines = [f"# {name}", "", *made_by(command(), machine())]
     lines += [
         "Scores are macro-F1 on test, micro-F1 for relations, the mean F1 of triggers and main arguments for events, in points."
     ]
@@ -195,7 +192,7 @@ def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: st
     lines += ["", "## Full depth, and EPEE at no loss on dev", ""]
     header = ["backbone", "corpus", *(f"{kind} fine-tune" for kind in REFERENCES)]
     header += ["our full depth", "with exits", "fewer layers", "s, batch 1", "batch 32"]
-    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    rows = []
     for r in reports:
         epee = r.get("headline")
         others = r.get("others", {})
@@ -208,7 +205,8 @@ def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: st
             row += [f"{timed['speedup_seconds'][size]:.2f}x ({layers})" for size in ("1", "32")]
         else:
             row += ["-", "-"]
-        lines.append("| " + " | ".join(row) + " |")
+        rows.append(row)
+    lines += table(header, rows)
     for r in reports:
         if len(r["full_figures"]) > 1:
             epee = r.get("headline")
@@ -221,8 +219,7 @@ def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: st
                 f"{r['backbone']} {r['corpus']}, F1 of triggers / main arguments of right triggers / main arguments: {shown}.",
             ]
     lines += ["", "## Every rule: test score less full depth / times fewer layers", ""]
-    lines += ["| rule | allowed drop on dev | " + " | ".join(f"{r['backbone']} {r['corpus']}" for r in reports) + " | mean |"]
-    lines += ["|---|---|" + "---|" * (len(reports) + 1)]
+    lines += table(["rule", "allowed drop on dev", *(f"{r['backbone']} {r['corpus']}" for r in reports), "mean"], [])
     for name, drop in itertools.product(GRIDS, DROPS):
         cells = [r["rules"].get(name, {}).get(str(drop)) for r in reports]
         shown = [f"{-c['drop']:+.2f} / {c['speedup_layers']:.2f}x" if c else "none" for c in cells]
@@ -230,13 +227,11 @@ def markdown(name: str, reports: List[Dict[str, Any]], machine: str, command: st
         mean = "-"
         if len(found) == len(reports):
             mean = f"{numpy.mean([-c['drop'] for c in found]):+.2f} / {numpy.mean([c['speedup_layers'] for c in found]):.2f}x"
-        lines.append(f"| {name} | {drop} | " + " | ".join([*shown, mean]) + " |")
+        lines.append(line([name, drop, *shown, mean]))
     lines += ["", "## The hybrid and its parents: best dev score within a number of layers", ""]
     for r in reports:
-        lines += [f"{r['backbone']} {r['corpus']}", "", "| layers | " + " | ".join(r["curves"]["EPEE"]) + " |"]
-        lines += ["|---|" + "---|" * len(r["curves"]["EPEE"])]
-        for name, points in r["curves"].items():
-            lines.append(f"| {name} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in points.values()) + " |")
+        points = [[name, *("-" if v is None else f"{v:.2f}" for v in best.values())] for name, best in r["curves"].items()]
+        lines += [f"{r['backbone']} {r['corpus']}", "", *table(["layers", *r["curves"]["EPEE"]], points)]
         lines += ["", "Each exit alone, on test: " + ", ".join(f"{s:.1f}" for s in r["exits_alone"]), ""]
         if r.get("others"):
             shown = [f"{kind} {found['dev']:.2f}" for kind, found in r["others"].items()]
@@ -251,20 +246,15 @@ def main(
     models: Path = typer.Option(..., help="Folder of the models"),
     timed: int = typer.Option(300, help="Test documents to time; 0 for none"),
 ):
-    info = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.processor())
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}"
-    machine = f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {versions}, spaCy {spacy.__version__}"
-    command = "python " + " ".join(sys.argv)
     reports = []
     for run in runs:
         if CORPORA.get(run.split("/")[-1]) is None:
             msg.fail(f"Unknown corpus in {run}; there are {list(CORPORA)}", exits=1)
         msg.divider(run)
         reports.append(measure(run, corpora, models, timed))
-        figures = {"machine": machine, "command": command, "runs": reports}
-        write_results(name, figures, markdown(name, reports, machine, command))
-    print(markdown(name, reports, machine, command))
+        figures = {"machine": machine(), "command": command(), "runs": reports}
+        write_results(name, figures, markdown(name, reports))
+    print(markdown(name, reports))
 
 
 if __name__ == "__main__":

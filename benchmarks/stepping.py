@@ -6,7 +6,6 @@ quantized without us.
 Writes benchmarks/results/stepping-onnx.json and .md.
 """
 
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any, Callable, Dict, List
 import numpy
 import torch
 import typer
+from machine import command, machine
 from spacy.util import make_tempdir
+from tables import made_by, table
 from transformers import AutoModel
 from wasabi import msg
 from written import write_results
@@ -109,7 +110,7 @@ def measure(
 
 
 def main(names: List[str], backbones: Path = typer.Option(..., help="Folder of the backbones"), rounds: int = 9):
-    found = []
+    measured = []
     for name in names:
         for precision in ("fp32", "int8"):
             with make_tempdir() as folder:
@@ -117,18 +118,18 @@ def main(names: List[str], backbones: Path = typer.Option(..., help="Folder of t
                 for rows, length in SHAPES:
                     for padded in (False, True) if rows > 1 else (False,):
                         row = measure(whole, steps, rows, length, padded, rounds)
-                        found.append({"backbone": name, "precision": precision, **row})
+                        measured.append({"backbone": name, "precision": precision, **row})
                         msg.info(f"{name} {precision} {rows} x {length}: {100 * row['more']:+.1f} %")
-    machine, command = describe_machine(), " ".join(["python", *sys.argv])
     header = ["backbone", "precision", "shape", "padding", "whole, ms", "by layer, ms", "more"]
-    lines = ["# Stepping in ONNX Runtime", "", f"Made by `{command}`", "", f"on {machine['cpu']}, {machine['cores']} cores, "]
-    lines[-1] += f"ONNX Runtime {machine['versions'].get('onnxruntime')}. Medians of {rounds} rounds in turns."
-    lines += ["", "| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    for row in found:
+    lines = ["# Stepping in ONNX Runtime", "", *made_by(command(), machine())]
+    lines += [f"Medians of {rounds} rounds in turns.", ""]
+    rows = []
+    for row in measured:
         cells = [row["backbone"], row["precision"], f"{row['rows']} x {row['wordpieces']}", "some" if row["padded"] else "none"]
         cells += [f"{row['whole_ms']:.2f}", f"{row['steps_ms']:.2f}", f"{100 * row['more']:+.1f} %"]
-        lines.append("| " + " | ".join(cells) + " |")
-    write_results("stepping-onnx", {"command": command, "machine": machine, "rows": found}, "\n".join(lines))
+        rows.append(cells)
+    report = {"command": command(), "machine": describe_machine(), "rows": measured}
+    write_results("stepping-onnx", report, "\n".join([*lines, *table(header, rows)]))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ tuned best, and of rules that come with a promise.
     python benchmarks/stopping.py e5-small/health_advice e5-small/hoc_doc10 e5-small/ddi2013 e5-small/phee \
         --corpora ../shared/corpora --models MODELS
 
-All rules have settings by the quantiles of the dev documents' evidence (`spacy_epee.evaluation.grids`); of each rule, and of
+All rules have settings by the quantiles of the dev documents' evidence (`spacy_epee.tuning.grids`); of each rule, and of
 all together ("tuned"), the one is taken that is fastest within the allowed drop on dev, and run on test once. Speed-ups are in
 layers over wordpieces, scores as in benchmarks/rules.py. Promises are made on dev with a confidence of 95 %. As one dev set is
 one draw, the share of broken promises is counted too: of all documents (dev and test) that the settings were not made from, 1,000
@@ -12,7 +12,6 @@ random samples with replacement, half as many, each make the promise, and it is 
 benchmarks/results/stopping.json and stopping.md.
 """
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
@@ -20,7 +19,9 @@ from typing import Any, Dict, List
 import numpy
 import typer
 from corpora import CORPORA, split
+from machine import command
 from rules import StoredOutputs, load
+from tables import line, made_by, table
 from wasabi import msg
 from written import write_results
 
@@ -117,14 +118,14 @@ def promises(trials: Candidates, test: StoredOutputs, held: Replay) -> Dict[str,
     return found
 
 
-def markdown(reports: List[Dict[str, Any]], command: str) -> str:
+def markdown(reports: List[Dict[str, Any]]) -> str:
     """The tables."""
     runs = [report["run"] for report in reports]
-    lines = ["# Which rule, and what it costs", "", f"Made by `{command}`.", ""]
+    lines = ["# Which rule, and what it costs", "", *made_by(command())]
     lines += ["Times fewer layers over wordpieces on test (score less full depth, in points), for a drop allowed on dev."]
     for when in ("before", "after"):
         lines += ["", f"## {when.capitalize()} calibration", ""]
-        lines += ["| rule | allowed drop | " + " | ".join(runs) + " | mean |", "|---|---|" + "---|" * (len(runs) + 1)]
+        lines += table(["rule", "allowed drop", *runs, "mean"], [])
         for rule in reports[0]["rules"]:
             for drop in map(str, DROPS):
                 cells = [report["rules"].get(rule, {}).get(when, {}).get(drop) for report in reports]
@@ -133,10 +134,10 @@ def markdown(reports: List[Dict[str, Any]], command: str) -> str:
                 if all(cells):
                     speedup, lost = (numpy.mean([cell[key] for cell in cells]) for key in ("speedup", "drop"))  # type: ignore
                     mean = f"{speedup:.2f}x ({-lost:+.2f})"
-                lines.append(f"| {rule} | {drop} | " + " | ".join([*shown, mean]) + " |")
+                lines.append(line([rule, drop, *shown, mean]))
     lines += ["", "## Promises: at most this share of answers is not that of the full depth, confidence 95 %", ""]
     lines += ["Speed-up, disagreement on test, and the share of promises that are broken if they are made on random samples.", ""]
-    lines += ["| promise | " + " | ".join(runs) + " |", "|---|" + "---|" * len(runs)]
+    lines += table(["promise", *runs], [])
     for promise in map(str, PROMISES):
         cells = [report["promises"][promise] for report in reports]
         shown = [
@@ -148,7 +149,7 @@ def markdown(reports: List[Dict[str, Any]], command: str) -> str:
             + (f", broken {100 * cell['broken']:.1f} %" if "broken" in cell else "")
             for cell in cells
         ]
-        lines.append(f"| {100 * float(promise):.0f} % | " + " | ".join(shown) + " |")
+        lines.append(line([f"{100 * float(promise):.0f} %", *shown]))
     lines += ["", "## Calibration errors on test, before and after, by exit", ""]
     for report in reports:
         errors = ", ".join(f"{100 * row['ece'][0]:.1f} > {100 * row['ece'][1]:.1f}" for row in report["calibration"])
@@ -161,12 +162,12 @@ def main(
     corpora: Path = typer.Option(..., help="Folder of the corpora"),
     models: Path = typer.Option(..., help="Folder of the models"),
 ):
-    command, reports = "python " + " ".join(sys.argv), []
+    reports = []
     for run in runs:
         msg.divider(run)
         reports.append(measure(run, corpora, models))
-        write_results("stopping", {"command": command, "runs": reports}, markdown(reports, command))
-    print(markdown(reports, command))
+        write_results("stopping", {"command": command(), "runs": reports}, markdown(reports))
+    print(markdown(reports))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,53 @@
-"""The results of benchmarks appear whole or not at all."""
+"""Benchmarks start, and their results appear whole or not at all."""
 
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+COMMANDS = [path for path in sorted(BENCHMARKS.glob("*.py")) if "typer.run(main)" in path.read_text(encoding="utf-8")]
+NAMES = {path.stem for path in BENCHMARKS.glob("*.py")}
 
 
 @pytest.fixture
-def written(monkeypatch):
+def importable(monkeypatch):
+    """What benchmarks share can be imported by its name, and nothing else of that name is meant afterwards."""
     monkeypatch.syspath_prepend(BENCHMARKS)
+    others = {name: sys.modules.pop(name) for name in NAMES & set(sys.modules)}
+    yield
+    for name in NAMES & set(sys.modules):
+        del sys.modules[name]
+    sys.modules.update(others)
+
+
+@pytest.fixture
+def written(importable):
     import written
 
     return written
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
+def test_benchmarks_say_what_they_are_given(path, importable, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert ended.value.code in (0, None) and "Usage" in capsys.readouterr().out
+
+
+def test_pages_say_how_they_were_made(importable, monkeypatch):
+    from machine import command, machine
+    from tables import made_by, table
+
+    monkeypatch.setattr(sys, "argv", ["benchmarks/rules.py", "--name", "textcat"])
+    made = made_by(command(), machine())
+    assert made[0] == "Made by `python benchmarks/rules.py --name textcat`"
+    assert re.fullmatch(r"on .+, \d+ cores, \d+ threads, Python \S+, torch \S+, transformers \S+, spacy .+\.", made[1])
+    assert table(["", "a"], [["b", 1]]) == ["|  | a |", "|---|---|", "| b | 1 |"]
 
 
 def test_results_are_a_json_file_and_a_page(written, tmp_path):

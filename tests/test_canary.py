@@ -16,7 +16,7 @@ from spacy.tokens import Doc, DocBin
 
 from spacy_epee.cli import epee
 from spacy_epee.data.docs import annotate_doc, install_extensions
-from spacy_epee.data.formats.rows import READERS, WRITERS
+from spacy_epee.data.formats.registry import format_names, get_format
 from spacy_epee.data.image_reader import ImageReader
 from spacy_epee.data.readers import EntityReader, JsonlReader, check_cats
 
@@ -158,7 +158,7 @@ def consume(reader, *args, **settings):
 
 
 def each(form, path):
-    return lambda: list(READERS[form](path))
+    return lambda: list(get_format(form).read(path))
 
 
 def command(*args):
@@ -208,7 +208,7 @@ def test_converters_are_silent_about_what_is_wrong_in_an_object(folder, form):
         path.write_text(dump(row))
 
         def run():
-            for where, found in READERS[reader](path):
+            for where, found in get_format(reader).read(path):
                 check_cats(found, "cats", where)
                 annotate_doc(NLP, found, where, spans_key="all")
 
@@ -216,12 +216,12 @@ def test_converters_are_silent_about_what_is_wrong_in_an_object(folder, form):
     assert failed > 20
 
 
-@pytest.mark.parametrize("form", list(WRITERS))
+@pytest.mark.parametrize("form", format_names(writable=True))
 def test_writers_are_silent_about_what_is_wrong_in_a_row(folder, form):
     failed = 0
     for number, row in enumerate(spoilt(ROW["equivalent"])):
         rows = [("row 1", {**ROW, "equivalent": row})]
-        failed += assert_silent(lambda: WRITERS[form](rows, folder / str(number))) is not None
+        failed += assert_silent(lambda: get_format(form).write(rows, folder / str(number))) is not None
     assert failed > 10
 
 
@@ -289,7 +289,7 @@ def test_everything_is_silent_about_damaged_files(folder, number):
         consume(EntityReader, path, cats="cats"),
         consume(ImageReader, path),
         command("convert", path, folder / "out.jsonl"),
-        *(command("convert", path, folder / f"out.{name}.spacy", "--format", name) for name in READERS),
+        *(command("convert", path, folder / f"out.{name}.spacy", "--format", name) for name in format_names()),
     ):
         assert_silent(function)
     assert not [file.name for file in folder.iterdir() if file.name.endswith(".part")]

@@ -27,6 +27,7 @@ def test_registry_has_entry_points():
         "spacy_cli",
         "spacy_epee_runtimes",
         "spacy_epee_compressors",
+        "spacy_epee_formats",
     }
 
 

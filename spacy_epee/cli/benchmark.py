@@ -1,7 +1,7 @@
 """`python -m spacy epee benchmark`"""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.util import load_model
@@ -13,37 +13,38 @@ from ..benchmark.run import benchmark
 from ..benchmark.targets import CONTESTANTS, choose
 from ..evaluation.compare import find_component
 from . import epee
-from .data import LIMIT, SEED, read_data, read_sizes
+from .data import read_data, read_sizes
+from .options import BatchSizesOpt, CodeOpt, ComponentOpt, GpuOpt, LimitOpt, OutputOpt, RuleOpt, SeedOpt, ThresholdOpt
 from .outputs import check_file, write_figures
-from .rules import RULE, THRESHOLD, set_rules
-from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown, times
+from .rules import set_rules
+from .tables import SPREAD, change, percent, print_table, share, tell, tell_slowdown, times
 
 
 @epee.command("benchmark")
 def benchmark_cli(
     model: str = Argument(..., help="Pipeline with an early-exiting text classifier: a folder or an installed package"),
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
-    targets: Optional[str] = Option(None, "--contestants", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}"),
+    contestants: Optional[str] = Option(None, "--contestants", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}"),
     compiled: bool = Option(False, "--compiled", help="Add torch.compile, which needs a C++ compiler and minutes"),
     base: Optional[str] = Option(None, "--base", help="The contestant that speed-ups are relative to; if not named, the first"),
     cats: Optional[str] = Option(None, "--cats", help="Field with labels of documents in a JSONL file: 'cats'"),
-    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
-    batch_sizes: str = Option("1,8,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
+    component: ComponentOpt = None,
+    batch_sizes: BatchSizesOpt = "1,8,32",
     rounds: int = Option(5, "--rounds", "-r", min=1, help="How often each is timed, in turns"),
     memory: bool = Option(False, "--memory", help="Measure memory too, each contestant in a process of its own (Linux)"),
-    rule: Optional[List[str]] = Option(None, "--rule", help=RULE),
-    threshold: Optional[str] = Option(None, "--threshold", help=THRESHOLD),
-    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
-    seed: int = Option(0, "--seed", help=SEED),
-    output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
-    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
-    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
+    rule: RuleOpt = None,
+    threshold: ThresholdOpt = None,
+    limit: LimitOpt = 0,
+    seed: SeedOpt = 0,
+    output: OutputOpt = None,
+    code: CodeOpt = None,
+    gpu_id: GpuOpt = -1,
 ):
     """Compare a text classifier with itself in spacy-transformers, PyTorch, ONNX Runtime and OpenVINO: score and speed."""
     msg = Printer()
     try:
         sizes = read_sizes(batch_sizes)
-        names = choose(targets, compiled)
+        names = choose(contestants, compiled)
         check_file("--output", output)
         import_code(code)
         setup_gpu(gpu_id)
@@ -66,36 +67,39 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     report (Dict[str, Any]): What `benchmark` returned.
     msg (Printer): Where to.
     """
-    found = report["contestants"]
+    contestants = report["contestants"]
     for name, reason in report["skipped"].items():
         msg.warn(f"Without {name}: {reason}")
-    desc = found[report["base"]]["score_desc"]
+    desc = contestants[report["base"]]["score_desc"]
     rows = [
         [
-            own["title"],
-            percent(own["score"]),
-            change(own["difference"], own["spread"]),
-            percent(1 - own["same_answers"]) + " %",
-            times(own.get("fewer_layers")),
-            f"{own['load_seconds']:.2f}",
+            figures["title"],
+            percent(figures["score"]),
+            change(figures["difference"], figures["spread"]),
+            share(1 - figures["same_answers"]),
+            times(figures.get("fewer_layers")),
+            f"{figures['load_seconds']:.2f}",
         ]
-        for own in found.values()
+        for figures in contestants.values()
     ]
-    title = found[report["base"]]["title"]
+    title = contestants[report["base"]]["title"]
     header = ["", f"Score ({desc})", f"Against '{title}'", "Other answers than at full depth", "Fewer layers", "Seconds to load"]
     print_table(msg, rows, header)
-    for size in found[report["base"]]["batches"]:
+    for size in contestants[report["base"]]["batches"]:
         rows = []
-        for own in found.values():
-            timed = own["batches"][size]
+        for figures in contestants.values():
+            timed = figures["batches"][size]
             spread = f"{timed['fastest']:.2f} to {timed['slowest']:.2f}"
             speed = [f"{timed['docs_per_second']:.1f}", f"{timed['milliseconds']:.2f}", spread, times(timed["speedup"])]
             realised = "-" if "realised" not in timed else f"{timed['realised']:.2f}"
-            rows.append([own["title"], percent(own["score"]), *speed, realised])
+            rows.append([figures["title"], percent(figures["score"]), *speed, realised])
         header = [f"Batch {size}", "Score", "Docs/s", "Ms a document", "Fastest to slowest round", "Speed-up", "Of fewer layers"]
         print_table(msg, rows, header)
-    if any("memory_mb" in own for own in found.values()):
-        rows = [[own["title"], "-" if own["memory_mb"] is None else f"{own['memory_mb']:.0f}"] for own in found.values()]
+    if any("memory_mb" in figures for figures in contestants.values()):
+        rows = [
+            [figures["title"], "-" if figures["memory_mb"] is None else f"{figures['memory_mb']:.0f}"]
+            for figures in contestants.values()
+        ]
         print_table(msg, rows, ["", "MB at the peak, above the loaded model"])
     machine = report["machine"]
     msg.info(
@@ -105,6 +109,6 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     msg.info(SPREAD)
     tell({**report, "score_desc": desc}, msg)
     msg.info(f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads")
-    for own in found.values():
-        if own["note"]:
-            msg.text(own["note"])
+    for figures in contestants.values():
+        if figures["note"]:
+            msg.text(figures["note"])

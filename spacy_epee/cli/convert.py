@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
+from spacy.cli._util import import_code
 from spacy.tokens import Doc, DocBin
 from typer import Argument, Option
 from wasabi import Printer
@@ -12,13 +13,14 @@ from wasabi import Printer
 from ..data.checks import Align
 from ..data.docs import annotate_doc, warn_expanded, warn_joined
 from ..data.event_docs import count_doubles, warn_doubles
-from ..data.formats.rows import READERS, WRITERS, guess_format
+from ..data.formats.registry import Format, format_names, get_format, guess_format
 from ..data.formats.settings import ENTITIES, Settings
 from ..data.formats.tokenizer import Tokenizer
 from ..data.readers import check_cats, read_cats
 from ..doc_attributes import annotation
 from ..files import whole_file, whole_folder
 from . import epee
+from .options import CodeOpt
 
 Row = Dict[str, Any]
 
@@ -28,23 +30,28 @@ def convert_cli(
     source: Path = Argument(..., help="File or folder with annotated documents"),
     target: Path = Argument(..., help="File to write, ending in .jsonl or .spacy; with --to, a folder"),
     form: Optional[str] = Option(
-        None, "--format", "-f", help=f"{', '.join(READERS)}; guessed from the names and the content if left out"
+        None, "--format", "-f", help=f"{', '.join(format_names())}; guessed from the names and the content if left out"
     ),
-    to: Optional[str] = Option(None, "--to", "-t", help=f"Format of files in a folder: {', '.join(WRITERS)}"),
+    to: Optional[str] = Option(None, "--to", "-t", help=f"Format of files in a folder: {', '.join(format_names(writable=True))}"),
+    settings: Optional[List[str]] = Option(None, "--set", help="A setting of the format that is read, NAME=VALUE"),
     spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group for entities; doc.ents if left out"),
     align: str = Option("expand", "--align", "-a", help="Spans that end inside a token: 'expand' or 'strict'"),
     lang: str = Option("en", "--lang", "-l", help="Language whose tokenizer is used"),
+    code: CodeOpt = None,
 ):
     """Turn documents with entities, relations, events and labels into JSONL, a .spacy file or standoff. Every row is checked."""
     msg = Printer()
     try:
+        import_code(code)
         form = check_options(source, target, form, to, align)
+        reader = get_format(form)
+        given = read_settings(settings or [], form, reader)
         tokenizer = Tokenizer(lang)
         # Only in a .spacy file are entities in a place that may be unable to hold them.
-        rows = Checked(READERS[form](source), tokenizer, spans_key, align, target.suffix == ".spacy")
+        rows = Checked(reader.read(source, **given), tokenizer, spans_key, align, target.suffix == ".spacy")
         if to is not None:
             with whole_folder(target) as part:
-                WRITERS[to](((where, row) for where, row, _ in rows), part)
+                write_format(rows, to, part)
                 rows.require_some(source, form)
         else:
             with whole_file(target) as part:
@@ -67,11 +74,12 @@ def check_options(source: Path, target: Path, form: Optional[str], to: Optional[
     RETURNS (str): The format of the source.
     RAISES ValueError: One means nothing, or the target exists.
     """
-    if to is not None and to not in WRITERS:
-        raise ValueError(f"--to is '{to}'; give one of {', '.join(WRITERS)}, or leave it out for .jsonl and .spacy")
+    written = format_names(writable=True)
+    if to is not None and to not in written:
+        raise ValueError(f"--to is '{to}'; give one of {', '.join(written)}, or leave it out for .jsonl and .spacy")
     if (to is None) != (target.suffix in (".jsonl", ".spacy")):
         raise ValueError(
-            f"What to write is '{target}'; give a name ending in .jsonl or .spacy, or a folder and --to {' or '.join(WRITERS)}"
+            f"What to write is '{target}'; give a name ending in .jsonl or .spacy, or a folder and --to {' or '.join(written)}"
         )
     if target.exists():
         raise ValueError(f"The file or folder '{target}' exists already; name another one or remove it")
@@ -80,11 +88,30 @@ def check_options(source: Path, target: Path, form: Optional[str], to: Optional[
     if align not in ("expand", "strict"):
         raise ValueError(f"--align is '{align}'; give 'expand' or 'strict'")
     form = form or guess_format(source)
-    if form not in READERS:
-        known = ", ".join(READERS)
-        said = f"The format is '{form}'" if form else f"No file in '{source}' has the name or the content of a known format"
-        raise ValueError(f"{said}; give one of {known} as --format")
+    known = format_names()
+    if form not in known:
+        problem = f"The format is '{form}'" if form else f"No file in '{source}' has the name or the content of a known format"
+        raise ValueError(f"{problem}; give one of {', '.join(known)} as --format")
     return form
+
+
+def read_settings(settings: List[str], name: str, form: Format) -> Dict[str, str]:
+    """Read the settings of a format.
+
+    settings (List[str]): Those of `--set`.
+    name (str): What the format is called.
+    form (Format): The format.
+    RETURNS (Dict[str, str]): The values by name.
+    RAISES ValueError: One is not of the form NAME=VALUE, or the format has none of its name.
+    """
+    given: Dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or key not in form.settings:
+            known = "; ".join(f"{key}=VALUE, {text}" for key, text in form.settings.items()) or "none"
+            raise ValueError(f"--set takes NAME=VALUE, and the settings of the format '{name}' are: {known}")
+        given[key] = value
+    return given
 
 
 class Checked:
@@ -145,8 +172,20 @@ class Checked:
         if not any(self.counts.values()) and not (form == "jsonl" and self._stated):
             raise ValueError(
                 f"None of the {self.documents} documents in '{source}', read as {form}, has an entity, a relation, an event or a "
-                f"label: nothing is written. Is it another format? Give one of {', '.join(READERS)} as --format"
+                f"label: nothing is written. Is it another format? Give one of {', '.join(format_names())} as --format"
             )
+
+
+def write_format(rows: Checked, name: str, folder: Path) -> None:
+    """Write the files of a format.
+
+    rows (Checked): The rows.
+    name (str): The format, which is one that is written.
+    folder (Path): Where to.
+    """
+    write = get_format(name).write
+    assert write is not None
+    write(((where, row) for where, row, _ in rows), folder)
 
 
 def write_rows(rows: Checked, path: Path) -> None:

@@ -32,13 +32,6 @@ def read_sizes(batch_sizes: str) -> List[int]:
     return [int(size) for size in sizes]
 
 
-SEED = "Seed of the draw of documents, with --limit"
-"""Help of the option `--seed`."""
-
-LIMIT = "The most documents, drawn by chance with their labels in about the same shares; 0 for all"
-"""Help of the option `--limit`."""
-
-
 class Data(NamedTuple):
     """Annotated documents.
 

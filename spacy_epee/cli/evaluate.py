@@ -1,7 +1,7 @@
 """`python -m spacy epee evaluate`"""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.util import load_model
@@ -11,30 +11,46 @@ from wasabi import Printer
 from ..evaluation.compare import compare, find_component
 from ..tuning.tuner import name_rule
 from . import epee
-from .data import LIMIT, SEED, read_data, read_sizes
+from .data import read_data, read_sizes
+from .options import (
+    BatchSizesOpt,
+    CatsOpt,
+    CodeOpt,
+    ComponentOpt,
+    EntitiesOpt,
+    GpuOpt,
+    LimitOpt,
+    ModelArg,
+    OutputOpt,
+    RoundsOpt,
+    RuleOpt,
+    SeedOpt,
+    SpansKeyOpt,
+    ThresholdOpt,
+)
 from .outputs import check_file, write_figures
-from .rules import RULE, THRESHOLD, set_rules
-from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown
+from .rules import set_rules
+from .tables import SPREAD, change, percent, print_table, share, tell, tell_slowdown, times
 
 
 @epee.command("evaluate")
 def evaluate_cli(
-    model: str = Argument(..., help="Pipeline: a folder or an installed package"),
+    model: ModelArg,
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz; images: .jsonl"),
-    cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
-    entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
+    cats: CatsOpt = None,
+    entities: EntitiesOpt = "gold",
     triggers: str = Option("predicted", "--triggers", "-t", help="For events: 'predicted', or 'gold', those of the data"),
-    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
-    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
-    batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
-    rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
-    rule: Optional[List[str]] = Option(None, "--rule", help=RULE),
-    threshold: Optional[str] = Option(None, "--threshold", help=THRESHOLD),
-    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
-    seed: int = Option(0, "--seed", help=SEED),
-    output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
-    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
-    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
+    spans_key: SpansKeyOpt = None,
+    component: ComponentOpt = None,
+    batch_sizes: BatchSizesOpt = "1,32",
+    rounds: RoundsOpt = 3,
+    rule: RuleOpt = None,
+    threshold: ThresholdOpt = None,
+    limit: LimitOpt = 0,
+    seed: SeedOpt = 0,
+    output: OutputOpt = None,
+    code: CodeOpt = None,
+    gpu_id: GpuOpt = -1,
 ):
     """Compare a pipeline's exit rule with its full depth: score, layers, documents per second."""
     msg = Printer()
@@ -91,7 +107,7 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         part = report[name]
         row = [title, *([] if tasks else _scored(report, name)), f"{part['layers']:.2f} of {depth}"]
         row += [f"{part['docs_per_second'][size]:.1f}" for size in sizes]
-        row += [f"{report['speedup_seconds'][size]:.2f}x" if name == "exits" else "1.00x" for size in sizes]
+        row += [times(report["speedup_seconds"][size] if name == "exits" else 1.0) for size in sizes]
         rows.append(row)
     print_table(msg, rows, header)
     labels = []
@@ -120,4 +136,4 @@ def _scored(part: Dict[str, Any], name: str) -> List[str]:
     """The score, how it differs from that of the full depth, and how many documents have other answers."""
     if name == "full":
         return [percent(part[name]["score"]), "", ""]
-    return [percent(part[name]["score"]), change(part["difference"], part["spread"]), f"{100 * part['disagreement']:.2f} %"]
+    return [percent(part[name]["score"]), change(part["difference"], part["spread"]), share(part["disagreement"])]

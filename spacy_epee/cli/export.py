@@ -15,14 +15,15 @@ from ..evaluation.compare import find_component
 from ..registry import names, runtimes
 from ..trunk.base import find_runtime
 from . import epee
-from .data import LIMIT, SEED, read_data
+from .data import read_data
+from .options import CatsOpt, CodeOpt, ComponentOpt, EntitiesOpt, LimitOpt, ModelArg, SeedOpt, SpansKeyOpt
 from .outputs import check_place
-from .tables import SPREAD, change, percent, print_table
+from .tables import SPREAD, change, percent, print_table, share
 
 
 @epee.command("export")
 def export_cli(
-    model: str = Argument(..., help="Pipeline: a folder or an installed package"),
+    model: ModelArg,
     output_model: Path = Argument(..., help="Folder for the faster copy of the pipeline"),
     data: Optional[Path] = Option(None, "--data", "-d", help="Documents to compare scores on: .spacy, .jsonl or .jsonl.gz"),
     runtime: str = Option(
@@ -32,13 +33,13 @@ def export_cli(
         "auto", "--precision", help="'int8', 'fp32', or another of the runtime; 'auto': what keeps the score"
     ),
     max_drop: float = Option(0.3, "--max-drop", min=0, help="Lose at most so many points of the score on --data"),
-    cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
-    entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
-    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
-    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
-    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
-    seed: int = Option(0, "--seed", help=SEED),
-    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
+    cats: CatsOpt = None,
+    entities: EntitiesOpt = "gold",
+    spans_key: SpansKeyOpt = None,
+    component: ComponentOpt = None,
+    limit: LimitOpt = 0,
+    seed: SeedOpt = 0,
+    code: CodeOpt = None,
 ):
     """Write a faster copy of a pipeline: its transformer in ONNX Runtime, or in a lower precision of torch."""
     msg = Printer()
@@ -88,7 +89,7 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
             percent(row["before"]),
             percent(row["after"]),
             change(row["difference"], row["spread"]),
-            f"{100 * row['differs']:.2f} %",
+            share(row["differs"]),
         ]
         for tried in report["tried"]
         for row in tried["rows"]

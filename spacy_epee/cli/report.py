@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict
 
 import srsly
 from spacy.cli._util import import_code, setup_gpu
@@ -15,35 +15,54 @@ from ..files import whole_folder
 from ..report.build import make_report
 from ..tuning.tuner import Tuner, check_component, describe_rule
 from . import epee
-from .data import LIMIT, SEED, read_data, read_sizes
+from .data import read_data, read_sizes
+from .options import (
+    BatchSizesOpt,
+    CatsOpt,
+    CodeOpt,
+    ComponentOpt,
+    EntitiesOpt,
+    GpuOpt,
+    LimitOpt,
+    ModelArg,
+    RoundsOpt,
+    RuleOpt,
+    SeedOpt,
+    SpansKeyOpt,
+    StepsOpt,
+    TaskOpt,
+    ThresholdOpt,
+    TimedOpt,
+    TimeOpt,
+)
 from .outputs import check_place
-from .rules import RULE, THRESHOLD, set_rules
+from .rules import set_rules
 from .tables import tell, tell_slowdown
 
 
 @epee.command("report")
 def report_cli(
-    model: str = Argument(..., help="Pipeline: a folder or an installed package"),
+    model: ModelArg,
     data: Path = Argument(..., help="Annotated documents that were not trained on: .spacy, .jsonl or .jsonl.gz; images: .jsonl"),
     folder: Path = Argument(..., help="Folder for report.html, its pictures and report.json"),
     examples: int = Option(0, "--examples", min=0, help="How many of the documents to show, with their text"),
-    task: Optional[str] = Option(None, "--task", help="The task, if the component has several"),
+    task: TaskOpt = None,
     missing_labels: bool = Option(False, "--missing-labels", help="Go on although labels have no example in the documents"),
-    time: bool = Option(True, "--time/--no-time", help="Time the settings on the Pareto front"),
-    timed: int = Option(100, "--timed", min=1, help="How many documents to time on"),
-    cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
-    entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
-    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
-    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
-    batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
-    rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
-    steps: int = Option(16, "--steps", min=2, help="How many values of each threshold are tried"),
-    rule: Optional[List[str]] = Option(None, "--rule", help=RULE),
-    threshold: Optional[str] = Option(None, "--threshold", help=THRESHOLD),
-    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
-    seed: int = Option(0, "--seed", help=SEED),
-    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
-    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
+    time: TimeOpt = True,
+    timed: TimedOpt = 100,
+    cats: CatsOpt = None,
+    entities: EntitiesOpt = "gold",
+    spans_key: SpansKeyOpt = None,
+    component: ComponentOpt = None,
+    batch_sizes: BatchSizesOpt = "1,32",
+    rounds: RoundsOpt = 3,
+    steps: StepsOpt = 16,
+    rule: RuleOpt = None,
+    threshold: ThresholdOpt = None,
+    limit: LimitOpt = 0,
+    seed: SeedOpt = 0,
+    code: CodeOpt = None,
+    gpu_id: GpuOpt = -1,
 ):
     """Picture what a pipeline's exits cost and save, beside all other rules, in one HTML file."""
     msg = Printer()

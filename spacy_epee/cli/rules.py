@@ -6,12 +6,6 @@ from ..component.pipe import EarlyExitTransformer
 from ..exits.rules.base import ExitRule
 from ..exits.written import make_rule, read_rule, set_threshold
 
-RULE = 'Another exit rule: "EntropyPatience(entropy=0.1, patience=4)", "FixedDepth(4)", "none"; of one task "TASK=RULE"'
-"""Help of the option `--rule`."""
-
-THRESHOLD = "Another threshold of the exit rule: the first of its settings, such as the entropy or the layer"
-"""Help of the option `--threshold`."""
-
 
 def set_rules(
     pipe: EarlyExitTransformer, rules: Optional[List[str]], threshold: Optional[str], task: Optional[str] = None

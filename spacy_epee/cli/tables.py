@@ -55,6 +55,11 @@ def percent(score: Optional[float]) -> str:
     return "-" if score is None else f"{100 * score:.2f}"
 
 
+def share(part: float) -> str:
+    """RETURNS (str): A share of 1 as one of 100, with its sign."""
+    return f"{percent(part)} %"
+
+
 def change(difference: Optional[float], spread: Optional[float]) -> str:
     """RETURNS (str): The difference of two scores, and half the interval that it may come from."""
     if difference is None:

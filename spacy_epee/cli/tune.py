@@ -13,14 +13,31 @@ from ..component.saving import save_pipeline
 from ..evaluation.compare import find_component
 from ..tuning.tuner import Tuner, TuningGoal, check_component, describe_rule
 from . import epee
-from .data import LIMIT, read_data, read_sizes
+from .data import read_data, read_sizes
+from .options import (
+    BatchSizesOpt,
+    CatsOpt,
+    CodeOpt,
+    ComponentOpt,
+    EntitiesOpt,
+    GpuOpt,
+    LimitOpt,
+    ModelArg,
+    OutputOpt,
+    RoundsOpt,
+    SpansKeyOpt,
+    StepsOpt,
+    TaskOpt,
+    TimedOpt,
+    TimeOpt,
+)
 from .outputs import check_file, check_place, write_figures
-from .tables import SPREAD, change, percent, print_table, tell, tell_slowdown
+from .tables import SPREAD, change, percent, print_table, share, tell, tell_slowdown, times
 
 
 @epee.command("tune")
 def tune_cli(
-    model: str = Argument(..., help="Pipeline: a folder or an installed package"),
+    model: ModelArg,
     data: Path = Argument(..., help="Annotated documents that were not trained on: .spacy, .jsonl or .jsonl.gz; images: .jsonl"),
     max_drop: Optional[float] = Option(
         None, "--max-drop", help="Lose at most so many points of the score on these documents, of 100; begin with 0"
@@ -35,25 +52,25 @@ def tune_cli(
     ),
     output_model: Optional[Path] = Option(None, "--output-model", help="Folder for a copy of the pipeline with the rule"),
     in_place: bool = Option(False, "--in-place", help="Write the rule into the given pipeline"),
-    output: Optional[Path] = Option(None, "--output", "-o", help="JSON file for the figures"),
-    task: Optional[str] = Option(None, "--task", help="The task, if the component has several"),
+    output: OutputOpt = None,
+    task: TaskOpt = None,
     calibrate: Optional[bool] = Option(
         None, "--calibrate/--no-calibrate", help="Fit temperatures; if left out, where they help on held-out documents"
     ),
     missing_labels: bool = Option(False, "--missing-labels", help="Tune although labels have no example in the documents"),
-    time: bool = Option(True, "--time/--no-time", help="Time the settings on the Pareto front"),
-    timed: int = Option(100, "--timed", min=1, help="How many documents to time on"),
-    cats: Optional[str] = Option(None, "--cats", help="Fields with labels of documents in a JSONL file, with commas: 'cats'"),
-    entities: str = Option("gold", "--entities", "-e", help="Relations and events: 'gold', those of the data, or 'predicted'"),
-    spans_key: Optional[str] = Option(None, "--spans-key", "-k", help="Span group of the entities, if not the component's"),
-    component: Optional[str] = Option(None, "--component", "-p", help="The early-exiting component, if there are several"),
-    batch_sizes: str = Option("1,32", "--batch-sizes", "-b", help="Batch sizes to time at, with commas"),
-    rounds: int = Option(3, "--rounds", "-r", min=1, help="How often each is timed"),
-    steps: int = Option(16, "--steps", min=2, help="How many values of each threshold are tried"),
+    time: TimeOpt = True,
+    timed: TimedOpt = 100,
+    cats: CatsOpt = None,
+    entities: EntitiesOpt = "gold",
+    spans_key: SpansKeyOpt = None,
+    component: ComponentOpt = None,
+    batch_sizes: BatchSizesOpt = "1,32",
+    rounds: RoundsOpt = 3,
+    steps: StepsOpt = 16,
     seed: int = Option(0, "--seed", help="Seed of the split of the documents and of the draw with --limit"),
-    limit: int = Option(0, "--limit", "-n", min=0, help=LIMIT),
-    code: Optional[Path] = Option(None, "--code", "-c", help="Python file with more registered functions"),
-    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU to run on; -1 for the CPU"),
+    limit: LimitOpt = 0,
+    code: CodeOpt = None,
+    gpu_id: GpuOpt = -1,
 ):
     """Choose the exit rule by what may be lost, or what must be gained, and write it into the pipeline."""
     msg = Printer()
@@ -153,7 +170,7 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     for row in [report["full"], *others]:
         mark = "> " if row["rule"] == chosen else ""
         cells = [mark + row["name"], describe_rule(row["rule"]), percent(row["score"]), change(-row["drop"], row["spread"])]
-        cells += [f"{100 * row['disagreement']:.2f} %", f"{row['wordpiece_layers']:.2f}", f"{row['speedup']:.2f}x"]
+        cells += [share(row["disagreement"]), f"{row['wordpiece_layers']:.2f}", times(row["speedup"])]
         cells += [f"{row['ms'][size]:.2f}{'*' if row['on_time_front'][size] else ' '}" for size in sizes]
         rows.append(cells)
     print_table(msg, rows, header, left=2)
@@ -182,7 +199,7 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
     else:
         lines.append(
             f"Chosen: {chosen['name']} ({describe_rule(chosen['rule'])}), {change(-chosen['drop'], chosen['spread'])} points, "
-            f"{100 * chosen['disagreement']:.2f} % of the documents with other answers, {chosen['speedup']:.2f} times "
+            f"{share(chosen['disagreement'])} of the documents with other answers, {chosen['speedup']:.2f} times "
             "fewer layers. Of settings about as good or as fast it has the fewest other answers."
         )
     if promise and promise["kept"]:
@@ -200,7 +217,7 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
     uncertain = report.get("uncertain")
     if uncertain:
         lines.append(
-            f"Flagged as uncertain: {100 * uncertain['flagged']:.2f} % of these documents, those that are at the last layer "
+            f"Flagged as uncertain: {share(uncertain['flagged'])} of these documents, those that are at the last layer "
             f"with an entropy above {uncertain['threshold']:.4g}."
         )
     return lines

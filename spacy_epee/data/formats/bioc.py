@@ -18,6 +18,7 @@ from ..texts import find_files
 from .concepts import ConceptRelation, Concepts, relate_mentions
 from .elements import Element, read_elements
 from .mentions import Mention, Passage, place_passages
+from .registry import Format
 from .remarks import Remarks
 
 SUFFIXES = [".xml"]
@@ -247,3 +248,6 @@ def _key(name: str) -> str:
     """A key or role in small letters and digits alone, and without "id" behind it: Entity1_ID is entity1."""
     found = re.sub("[^a-z0-9]", "", name.lower())
     return found[:-2] if found[:-2] in HEADS | CHILDREN and found.endswith("id") else found
+
+
+FORMAT = Format(read_bioc, suffixes=SUFFIXES)

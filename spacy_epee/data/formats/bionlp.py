@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
-from .standoff import read_documents
+from .registry import Format
+from .standoff.documents import read_documents
+from .standoff.writing import write_bionlp
 
 
 def read_bionlp(path: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:
@@ -15,3 +17,6 @@ def read_bionlp(path: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:
     RAISES ValueError: As `read_brat`.
     """
     yield from read_documents(path, [".a1", ".a2"], given=[".a1"])
+
+
+FORMAT = Format(read_bionlp, write_bionlp, suffixes=[".a1", ".a2"])

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
-from .standoff import read_documents
+from .registry import Format
+from .standoff.documents import read_documents
+from .standoff.writing import write_brat
 
 
 def read_brat(path: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:
@@ -18,3 +20,6 @@ def read_brat(path: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:
         and line and shows nothing of either.
     """
     yield from read_documents(path, [".ann"])
+
+
+FORMAT = Format(read_brat, write_brat, suffixes=[".ann"])

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from .objects import Mentions, Tally, read_objects, relation
+from .label_studio import is_label_studio
+from .objects import OBJECTS, Mentions, Tally, read_objects, relation
+from .prodigy import is_prodigy
+from .registry import Format
 
 Row = Dict[str, Any]
 
@@ -14,7 +17,8 @@ LISTS = ("label", "labels", "entities", "cats", "annotations")
 def is_doccano(row: Row) -> bool:
     """RETURNS (bool): Whether an object is a document of doccano."""
     text = isinstance(row.get("text", row.get("data")), str)
-    return text and "ents" not in row and any(isinstance(row.get(name), list) for name in ("label", "labels", "entities"))
+    marked = "ents" not in row and any(isinstance(row.get(name), list) for name in ("label", "labels", "entities"))
+    return text and marked and not is_label_studio(row) and not is_prodigy(row)
 
 
 def read_doccano(path: Path) -> Iterator[Tuple[str, Row]]:
@@ -83,3 +87,6 @@ def _relations(document: Row, mentions: Mentions, where: str, tally: Tally) -> L
         relation(mentions.find(value.get("from_id")), mentions.find(value.get("to_id")), value.get("type"), place, tally)
         for value, place in zip(values, (f"{where}, relation {number}" for number in range(1, len(values) + 1)))
     ]
+
+
+FORMAT = Format(read_doccano, suffixes=OBJECTS, is_from=is_doccano)

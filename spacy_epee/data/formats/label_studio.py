@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from .objects import Mentions, Tally, fields, read_objects, relation
+from .objects import OBJECTS, Mentions, Tally, fields, read_objects, relation
+from .registry import Format
 
 Row = Dict[str, Any]
 
@@ -188,3 +189,6 @@ def _with_choices(row: Row, cats: List[str], named: Dict[str, List[str]]) -> Row
         row["cats"] = cats
     row.update({name: chosen for name, chosen in named.items() if name not in RESERVED})
     return row
+
+
+FORMAT = Format(read_label_studio, suffixes=OBJECTS, is_from=is_label_studio)

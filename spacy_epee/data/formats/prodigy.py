@@ -4,7 +4,9 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from .objects import Mentions, Tally, fields, read_objects, relation
+from .label_studio import is_label_studio
+from .objects import OBJECTS, Mentions, Tally, fields, read_objects, relation
+from .registry import Format
 
 Row = Dict[str, Any]
 
@@ -12,7 +14,8 @@ Row = Dict[str, Any]
 def is_prodigy(row: Row) -> bool:
     """RETURNS (bool): Whether an object is an answer of Prodigy."""
     answered = row.get("answer") in ("accept", "reject", "ignore")
-    return (answered or any(field in row for field in ("_input_hash", "_task_hash", "spans"))) and "ents" not in row
+    marked = answered or any(field in row for field in ("_input_hash", "_task_hash", "spans"))
+    return marked and "ents" not in row and not is_label_studio(row)
 
 
 def read_prodigy(path: Path) -> Iterator[Tuple[str, Row]]:
@@ -140,3 +143,6 @@ def _unite(known: Row, more: Row, binary: bool, tally: Tally) -> None:
         tally("texts were annotated again, and the last annotation holds")
     known.pop("relations", None)
     known.update({name: more[name] for name in ("ents", "relations") if name in more})
+
+
+FORMAT = Format(read_prodigy, suffixes=OBJECTS, is_from=is_prodigy)

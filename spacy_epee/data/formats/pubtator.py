@@ -9,6 +9,7 @@ from ..checks import may_be_label
 from ..texts import find_files, read_text
 from .concepts import ConceptRelation, relate_mentions
 from .mentions import Mention, place_mentions
+from .registry import Format
 from .remarks import Remarks
 
 SUFFIXES = [".pubtator", ".pubtator.txt"]
@@ -131,3 +132,6 @@ def _read_documents(file: Path) -> List[_Document]:
         else:
             latest[name].add_line(line, where)
     return found
+
+
+FORMAT = Format(read_pubtator, suffixes=SUFFIXES)

@@ -11,7 +11,7 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_epee.cli import epee
-from spacy_epee.data.formats.rows import READERS, guess_format
+from spacy_epee.data.formats.registry import get_format, guess_format
 from spacy_epee.data.formats.tokenizer import Tokenizer
 from spacy_epee.data.readers import EntityReader
 from spacy_epee.doc_attributes import annotation
@@ -102,13 +102,13 @@ def test_convert_guesses_the_format(tmp_path, form):
 
 
 def test_convert_keeps_documents_without_relations(tmp_path):
-    assert [row["text"] for _, row in READERS["pubtator"](write(tmp_path, "pubtator"))] == [TEXT, "Nothing here."]
+    assert [row["text"] for _, row in get_format("pubtator").read(write(tmp_path, "pubtator"))] == [TEXT, "Nothing here."]
 
 
 def test_convert_puts_entities_of_several_parts_together(tmp_path):
     source = write(tmp_path, "brat")
     (source / "note.ann").write_text("T1\tDrug 0 7;17 21\tAspirin rash\n")
-    ((_, row),) = READERS["brat"](source)
+    ((_, row),) = get_format("brat").read(source)
     assert [(ent["start"], ent["end"]) for ent in row["ents"]] == [(0, 21)]
 
 
@@ -147,14 +147,14 @@ def test_convert_reads_no_other_file_for_an_xml_file(tmp_path):
     head, rest = source.read_text().split("\n", 1)
     source.write_text(head + entity + rest.replace("caused", "&x;"))
     try:
-        rows = list(READERS["bioc"](source))
+        rows = list(get_format("bioc").read(source))
     except ValueError:
         return
     assert "SECRETNAME" not in rows[0][1]["text"].replace("; SECRETNAME is", "")
 
 
 def rows_of(form, path):
-    return [row for _, row in READERS[form](path)]
+    return [row for _, row in get_format(form).read(path)]
 
 
 def test_convert_pubtator_without_blank_lines(tmp_path):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from spacy_epee.cli import epee
 from spacy_epee.data.docs import annotate_doc
 from spacy_epee.data.event_rows import read_events
-from spacy_epee.data.formats.rows import READERS, WRITERS, guess_format
+from spacy_epee.data.formats.registry import get_format, guess_format
 from spacy_epee.data.readers import EntityReader
 from spacy_epee.tasks.events.docs import Event
 
@@ -55,14 +55,14 @@ def write(folder, form, entities=ENTITIES, events=EVENTS):
 
 
 def read(folder, form, **parts):
-    ((_, row),) = READERS[form](write(folder, form, **parts))
+    ((_, row),) = get_format(form).read(write(folder, form, **parts))
     return row
 
 
 def copy(row, form, folder):
     """A row that was written and read again."""
-    WRITERS[form]([("row 1", row)], folder / "out")
-    ((_, again),) = READERS[form](folder / "out")
+    get_format(form).write([("row 1", row)], folder / "out")
+    ((_, again),) = get_format(form).read(folder / "out")
     return again
 
 
@@ -164,7 +164,7 @@ def test_bionlp_entities_may_be_triggers(tmp_path):
 
 def test_bionlp_without_answers_has_no_events(tmp_path):
     (write(tmp_path, "bionlp") / "note.a2").unlink()
-    ((_, row),) = READERS["bionlp"](tmp_path / "in")
+    ((_, row),) = get_format("bionlp").read(tmp_path / "in")
     assert len(row["ents"]) == 3 and row["events"] == []
 
 
@@ -241,10 +241,10 @@ def test_standoff_circles_are_refused_when_converting(tmp_path):
 @both
 def test_standoff_notes_say_nothing_of_lines_that_are_gone(tmp_path, form):
     row = example(flags={"Negated": {"value": True, "spans": [{"start": 36, "end": 38}]}})
-    WRITERS[form]([("row 1", row)], tmp_path / "out")
+    get_format(form).write([("row 1", row)], tmp_path / "out")
     file = tmp_path / "out" / ("1.ann" if form == "brat" else "1.a2")
     file.write_text(re.sub(r"[AM]1\tNegated E1\n| Dose:T\d+", "", file.read_text()))
-    ((_, again),) = READERS[form](tmp_path / "out")
+    ((_, again),) = get_format(form).read(tmp_path / "out")
     assert again["events"][0]["flags"] == {} and len(again["events"][0]["arguments"]) == 1
 
 
@@ -311,7 +311,7 @@ def test_standoff_numbered_roles_stay_the_same(tmp_path, form):
 @both
 def test_standoff_events_share_a_trigger(tmp_path, form):
     row = read(tmp_path, form)
-    WRITERS[form]([("row 1", row)], tmp_path / "out")
+    get_format(form).write([("row 1", row)], tmp_path / "out")
     text = (tmp_path / "out" / ("note.ann" if form == "brat" else "note.a2")).read_text()
     assert len(re.findall(r"Stop:(T\d+)", text)) == 2 and len(set(re.findall(r"Stop:(T\d+)", text))) == 1
 
@@ -328,7 +328,7 @@ def test_standoff_events_share_a_trigger(tmp_path, form):
 )
 def test_standoff_cannot_hold_some_labels(tmp_path, form, event, named):
     with pytest.raises(ValueError, match=f"row 1, {named}") as caught:
-        WRITERS[form]([("row 1", example(**event))], tmp_path / "out")
+        get_format(form).write([("row 1", example(**event))], tmp_path / "out")
     assert "SECRETNAME" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -337,15 +337,15 @@ def test_standoff_cannot_hold_some_labels(tmp_path, form, event, named):
 @pytest.mark.parametrize("names", [("a", "A"), ("..", "b"), ("a/../../b", "c"), ("", "b")])
 def test_standoff_refuses_names_that_are_no_files_of_their_own(tmp_path, form, names):
     with pytest.raises(ValueError, match="row [12]: .*'id'"):
-        WRITERS[form]([(f"row {i}", {**example(), "id": name}) for i, name in enumerate(names, 1)], tmp_path / "out")
+        get_format(form).write([(f"row {i}", {**example(), "id": name}) for i, name in enumerate(names, 1)], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
 @both
 def test_standoff_ids_are_names_of_files(tmp_path, form):
     names = ["first/PMC1.2", "9", "Ä b"]
-    WRITERS[form]([(name, {**example(), "id": name}) for name in names], tmp_path / "out")
-    assert sorted(row["id"] for _, row in READERS[form](tmp_path / "out")) == ["9", "first/PMC1.2", "Ä_b"]
+    get_format(form).write([(name, {**example(), "id": name}) for name in names], tmp_path / "out")
+    assert sorted(row["id"] for _, row in get_format(form).read(tmp_path / "out")) == ["9", "first/PMC1.2", "Ä_b"]
 
 
 def run(*args):
@@ -376,7 +376,7 @@ def test_convert_writes_standoff(tmp_path, form):
     other = "bionlp" if form == "brat" else "brat"
     found = run(write(tmp_path, form), tmp_path / "out", "--to", other)
     assert found.exit_code == 0 and "3 events" in " ".join(found.output.split())
-    ((_, row),) = READERS[other](tmp_path / "out")
+    ((_, row),) = get_format(other).read(tmp_path / "out")
     assert plain(row) == plain(read(tmp_path, form))
 
 
@@ -489,8 +489,8 @@ def test_standoff_gives_back_what_it_was_given(tmp_path_factory, form, row):
 @both
 def test_standoff_gives_back_the_example_notes(tmp_path, form):
     written = [row for path in NOTES for row in lines(path)]
-    WRITERS[form]([("row", row) for row in written], tmp_path / "out")
-    again = {row["id"]: row for _, row in READERS[form](tmp_path / "out")}
+    get_format(form).write([("row", row) for row in written], tmp_path / "out")
+    again = {row["id"]: row for _, row in get_format(form).read(tmp_path / "out")}
     assert all(plain(again[row["id"]]) == plain(row) for row in written)
 
 

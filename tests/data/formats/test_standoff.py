@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from growth_util import growth
 
-from spacy_epee.data.formats.rows import READERS, WRITERS
+from spacy_epee.data.formats.registry import get_format
 
 TEXT = "Fever and cough and rash today."
 #       0         10        20   25
@@ -25,7 +25,7 @@ def read(folder, lines, text=TEXT):
     """The row of a document, and what was said."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        [(_, row)] = READERS["brat"](write(folder, lines, text))
+        [(_, row)] = get_format("brat").read(write(folder, lines, text))
     return row, [str(warning.message) for warning in caught]
 
 
@@ -69,7 +69,7 @@ def test_another_counting_is_said_once_for_all_documents(tmp_path):
     for name in ("a", "b", "c"):
         write(tmp_path, "T1\tProblem 7 11\trash\n", "Fever\r\nrash" if name == "a" else "\U0001f912 and rash", name)
     with pytest.warns(UserWarning) as caught:
-        list(READERS["brat"](write(tmp_path, "T1\tProblem 6 10\trash\n", "Fever\r\nrash", "a")))
+        list(get_format("brat").read(write(tmp_path, "T1\tProblem 6 10\trash\n", "Fever\r\nrash", "a")))
     [message] = [str(warning.message) for warning in caught]
     assert "line ends as one character: 1, the first in" in message and "UTF-16 units: 2, the first in" in message
 
@@ -136,7 +136,7 @@ def test_what_is_left_out_is_said_once_for_all_documents(tmp_path):
     for name in ("a", "b"):
         write(tmp_path, LINES + "N1\tReference T1 UMLS:C0015967\tfever\n#1\tAnnotatorNotes T1\tpoor\n", name=name)
     with pytest.warns(UserWarning) as caught:
-        list(READERS["brat"](tmp_path))
+        list(get_format("brat").read(tmp_path))
     [message] = [str(warning.message) for warning in caught]
     assert "normalizations: 2, the first in" in message and "notes: 2, the first in" in message
 
@@ -166,14 +166,14 @@ def test_names_of_files_in_capitals_are_found(tmp_path):
     (tmp_path / "NOTE.1.ANN").write_text(LINES)
     (tmp_path / "NOTE.1.TXT").write_text(TEXT)
     (tmp_path / "folder.ann").mkdir()
-    [(where, row)] = READERS["brat"](tmp_path)
+    [(where, row)] = get_format("brat").read(tmp_path)
     assert (row["id"], where, len(row["ents"])) == ("NOTE.1", str(tmp_path / "NOTE.1.ANN"), 3)
 
 
 def test_a_text_without_lines_is_refused(tmp_path):
     (tmp_path / "note.txt").write_text(TEXT)
     with pytest.raises(ValueError, match="there is no 'note.a1' beside it"):
-        list(READERS["bionlp"](tmp_path / "note.txt"))
+        list(get_format("bionlp").read(tmp_path / "note.txt"))
 
 
 HOSTILE = [
@@ -214,8 +214,8 @@ def span(start, end, **more):
 
 def written(folder, row):
     """The lines of a row, and the row that is read from them."""
-    WRITERS["brat"]([("row 1", {"id": "note", **row})], folder / "out")
-    [(_, again)] = READERS["brat"](folder / "out")
+    get_format("brat").write([("row 1", {"id": "note", **row})], folder / "out")
+    [(_, again)] = get_format("brat").read(folder / "out")
     return (folder / "out" / "note.ann").read_bytes().decode(), again
 
 
@@ -229,7 +229,7 @@ def test_fragments_that_were_moved_count_more_than_the_note(tmp_path):
     written(tmp_path, {"text": "High\nfever, cough", "ents": [span(0, 10, id="T1", label="Problem")]})
     file = tmp_path / "out" / "note.ann"
     file.write_text(file.read_text().replace("0 4;5 10\tHigh fever", "5 10\tfever"))
-    [(_, again)] = READERS["brat"](tmp_path / "out")
+    [(_, again)] = get_format("brat").read(tmp_path / "out")
     assert again["ents"] == [span(5, 10, id="T1", label="Problem")]
 
 
@@ -257,14 +257,14 @@ def test_an_entity_of_an_event_that_is_no_id_is_none(tmp_path):
 @pytest.mark.parametrize("form", ["brat", "bionlp"])
 def test_half_a_character_is_refused_with_its_row_and_nothing_is_written(tmp_path, text, label, place, form):
     with pytest.raises(ValueError, match=f"row 1: {place}") as caught:
-        WRITERS[form]([("row 1", {"text": text, "ents": [span(0, 1, id="T1", label=label)]})], tmp_path / "out")
+        get_format(form).write([("row 1", {"text": text, "ents": [span(0, 1, id="T1", label=label)]})], tmp_path / "out")
     assert caught.value.__context__ is None and not list(tmp_path.iterdir())
 
 
 def test_a_folder_with_files_is_left_as_it_is(tmp_path):
     (tmp_path / "precious").write_text("yes")
     with pytest.raises(ValueError, match="is not empty"):
-        WRITERS["brat"]([("row 1", {"text": TEXT})], tmp_path)
+        get_format("brat").write([("row 1", {"text": TEXT})], tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["precious"]
 
 
@@ -278,15 +278,15 @@ def test_a_folder_that_cannot_be_written_whole_is_not_written(tmp_path, monkeypa
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="the disk is full"):
-        WRITERS["brat"]([("row", {"id": name, "text": TEXT}) for name in "ab"], tmp_path / "out")
+        get_format("brat").write([("row", {"id": name, "text": TEXT}) for name in "ab"], tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_spans_that_would_make_files_without_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("spacy_epee.data.formats.write_standoff.MOST_QUOTED", 99)
+    monkeypatch.setattr("spacy_epee.data.formats.standoff.writing.MOST_QUOTED", 99)
     ents = [span(0, len(TEXT), id=number, label="Problem") for number in range(4)]
     with pytest.raises(ValueError, match="row 1: its spans have over 99 characters together"):
-        WRITERS["brat"]([("row 1", {"text": TEXT, "ents": ents})], tmp_path / "out")
+        get_format("brat").write([("row 1", {"text": TEXT, "ents": ents})], tmp_path / "out")
 
 
 def many(what, count):
@@ -321,6 +321,6 @@ def test_writing_grows_with_the_row(tmp_path, what):
 
     def work(count):
         folder = tmp_path / f"{count}-{time.monotonic_ns()}"
-        assert WRITERS["brat"]([("row 1", rows[count])], folder) == 1
+        assert get_format("brat").write([("row 1", rows[count])], folder) == 1
 
     assert growth(work, 1500) < 9

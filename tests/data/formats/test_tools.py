@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from spacy_epee.cli import epee
 from spacy_epee.data.docs import annotate_doc
-from spacy_epee.data.formats.rows import READERS, guess_format
+from spacy_epee.data.formats.registry import get_format, guess_format
 from spacy_epee.data.readers import EntityReader, JsonlReader
 
 NLP = spacy.blank("en")
@@ -23,7 +23,7 @@ def write(path, *objects):
 
 def read(path, form):
     assert guess_format(path) == form
-    rows = [row for _, row in READERS[form](path)]
+    rows = [row for _, row in get_format(form).read(path)]
     for row in rows:
         annotate_doc(NLP, row, "row", spans_key="all")
     return rows
@@ -137,7 +137,7 @@ def test_doccano_numbers_for_labels_are_refused(tmp_path):
         tmp_path / "a.jsonl", {"text": TEXT, "entities": [], "annotations": [{"label": 3, "start_offset": 0, "end_offset": 7}]}
     )
     with pytest.raises(ValueError, match="a.jsonl, line 1.*its labels are numbers"):
-        list(READERS["doccano"](path))
+        list(get_format("doccano").read(path))
 
 
 def region(name, start, end, label, text=None, **more):
@@ -235,7 +235,7 @@ def test_label_studio_offsets_in_other_units_are_understood(tmp_path):
 def test_label_studio_texts_that_are_not_there_are_refused(tmp_path):
     path = write(tmp_path / "a.json", task(region("a", 0, 7, "DRUG", "Secretname")))
     with pytest.raises(ValueError, match="a.json, object 1, span 1") as error:
-        list(READERS["label-studio"](path))
+        list(get_format("label-studio").read(path))
     assert "Secretname" not in str(error.value)
 
 
@@ -243,7 +243,7 @@ def test_label_studio_the_text_is_the_field_that_its_spans_fit(tmp_path):
     (row,) = read(write(tmp_path / "a.json", task(ASPIRIN, data={"source": "ward 3", "note": TEXT})), "label-studio")
     assert row["text"] == TEXT
     with pytest.raises(ValueError, match="object 1: it is not clear which field of its data is the text"):
-        list(READERS["label-studio"](write(tmp_path / "a.json", task(data={"source": "ward 3", "note": TEXT}))))
+        list(get_format("label-studio").read(write(tmp_path / "a.json", task(data={"source": "ward 3", "note": TEXT}))))
 
 
 def test_label_studio_minimal_json(tmp_path):

@@ -1,15 +1,15 @@
-"""Writing rows as brat or BioNLP standoff. What these have no place for goes into notes, see `standoff`."""
+"""Writing rows as brat or BioNLP standoff. What these have no place for goes into notes, see `lines`."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
-from ...errors import raise_alone
-from ...files import whole_folder
-from ..checks import check_place, objects
-from ..event_rows import EventRow, FlagRow, Place, read_events, read_flags
-from .standoff import LONGEST_NUMBER, NOTE, TaskSlot, as_place, as_word, fragments, free_name
+from ....errors import raise_alone
+from ....files import whole_folder
+from ...checks import check_place, objects
+from ...event_rows import EventRow, FlagRow, Place, read_events, read_flags
+from .places import LONGEST_NUMBER, NOTE, Part, as_place, as_word, fragments, free_name
 
 Row = Dict[str, Any]
 
@@ -165,7 +165,7 @@ class _Lines:
         entity = entry.get("ent")
         return entity if isinstance(entity, (str, int)) and self.places.get(entity) == place else None
 
-    def _span(self, label: str, parts: List[TaskSlot], where: str, note: Optional[Dict[str, Any]] = None) -> str:
+    def _span(self, label: str, parts: List[Part], where: str, note: Optional[Dict[str, Any]] = None) -> str:
         """A T line that is no entity."""
         # A trigger's note stands at its event.
         key = (label, note is None, *(fragments(self.text, parts) if note is None else parts))
@@ -175,7 +175,7 @@ class _Lines:
             self._note(self._made[key], note or {})
         return self._made[key]
 
-    def _parts(self, entry: Dict[str, Any], place: Place, where: str) -> List[TaskSlot]:
+    def _parts(self, entry: Dict[str, Any], place: Place, where: str) -> List[Part]:
         """The parts of a span; itself if there are none that fit."""
         parts: List[Any] = [(part.get("start"), part.get("end")) for part in objects(entry, "parts", where)]
         for start, end in parts:
@@ -183,12 +183,12 @@ class _Lines:
         fit = parts and (min(parts)[0], max(end for _, end in parts)) == place
         return sorted(parts) if fit else [place]
 
-    def _place(self, parts: List[TaskSlot]) -> Dict[str, Any]:
+    def _place(self, parts: List[Part]) -> Dict[str, Any]:
         """What must go into a note since the fragments do not say it."""
         place = as_place(parts)
         return {} if as_place(fragments(self.text, parts)) == place else {"place": place}
 
-    def _line(self, label: str, parts: List[TaskSlot], where: str) -> str:
+    def _line(self, label: str, parts: List[Part], where: str) -> str:
         found = fragments(self.text, parts)
         text = " ".join(self.text[start:end] for start, end in found)
         self._n_quoted += len(text)

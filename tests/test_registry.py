@@ -60,7 +60,7 @@ def test_registry_factories_are_light():
         "import spacy_epee.factories\n"
         "print([m for m in sys.modules if m.startswith('spacy_epee')])"
     )
-    assert run(code) == "['spacy_epee', 'spacy_epee.factories']"
+    assert run(code) == "['spacy_epee', 'spacy_epee.factories', 'spacy_epee.defaults']"
 
 
 def test_registry_defaults_are_valid():

@@ -79,7 +79,7 @@ def read_data(
     for option, value, default in (("--entities", entities, "gold"), ("--triggers", triggers, "predicted")):
         if value not in ("gold", "predicted"):
             raise ValueError(f"{option} is '{value}'; give 'gold' or 'predicted' (default: '{default}')")
-    tasks = [part.task for part in component.parts.values()]
+    tasks = [slot.task for slot in component.slots.values()]
     if any(task.name == "imagecat" for task in tasks):
         examples = list(ImageReader(path, cats or "cats")(nlp))
     elif all(task.name == "textcat" for task in tasks) and "," not in (cats or ""):

@@ -53,7 +53,7 @@ def export(
         )
     shim.settings = replace(shim.settings, runtime="torch", precision="fp32")
     ready = None if examples is None else prepare(nlp, pipe, examples)
-    scorings = {} if ready is None else {task: Scoring(pipe, ready, task, fewest) for task in pipe.parts}
+    scorings = {} if ready is None else {task: Scoring(pipe, ready, task, fewest) for task in pipe.slots}
     if precision == "auto" and ready is not None and not any(scoring.annotated for scoring in scorings.values()):
         raise ValueError(
             f"None of the {len(ready)} documents is annotated for the component '{pipe.name}', so that there is no score to "

@@ -10,7 +10,7 @@ from spacy.training import Example
 from ..component.pipe import EarlyExitTransformer
 from ..engine.results import Predictions
 from .scoring import Scoring, differing_docs
-from .timing import Rules, time_run, prepare, sources_of
+from .timing import Rules, prepare, sources_of, time_run
 
 
 def find_component(nlp: Language, name: Optional[str] = None) -> EarlyExitTransformer:
@@ -64,7 +64,7 @@ def compare(
     ready = prepare(nlp, component, examples)
     docs = [eg.predicted for eg in ready]
     answers = {name: component.run(docs, contestant) for name, contestant in contestants.items()}
-    scorings = {task: Scoring(component, ready, task, fewest, nlp) for task in component.parts}
+    scorings = {task: Scoring(component, ready, task, fewest, nlp) for task in component.slots}
     tasks = {task: _compare(scoring, answers) for task, scoring in scorings.items()}
     for name, own in answers.items():
         report[name] = _climbed(list(own.values())) if len(tasks) > 1 else {}

@@ -7,6 +7,7 @@ import numpy
 from spacy.language import Language
 from spacy.training import Example
 
+from ..component.scoring import find_unknown_labels, run_scorer, write_answers
 from ..doc_attributes import annotation
 from ..engine.results import Predictions
 from ..tasks.unknown import UNKNOWN, known_names, rename_unknown
@@ -22,10 +23,11 @@ Answered = List[Example]
 
 def describe_main(component: "EarlyExitTransformer", task: str) -> str:
     """RETURNS (str): What the main figure of a task is, before there is one."""
-    kind = component.parts[task].task
+    slot = component.slots[task]
+    kind = slot.task
     if kind.assigns != "doc.cats":
         return kind.describe({"ev_triggers": kind.score_settings().get("triggers")})
-    positive = component.task_cfg(task).get("positive_label")
+    positive = slot.cfg.get("positive_label")
     return (f"F ({positive})" if positive else "macro F") if kind.exclusive else "macro AUC"
 
 
@@ -58,19 +60,19 @@ class Scoring:
         """
         self.component = component
         self.examples = list(examples)
-        self.name = component._only(task)
-        self.task = component.parts[self.name].task
-        self.unknown = component.find_unknown(self.examples, self.name, nlp)
-        self.unknown.warn(component._called(self.name))
-        labels = [*component.task_labels(self.name), *self.unknown.labels]
+        self.slot = component.slot(task)
+        self.name, self.task = self.slot.name, self.slot.task
+        self.unknown = find_unknown_labels(component.slots, self.name, self.examples, nlp)
+        self.unknown.warn(self.slot.called)
+        labels = [*self.slot.labels, *self.unknown.labels]
         self.counts = count_labels(self.examples, self.task, labels)
         self.annotated = any(map(self._is_annotated, self.examples))
-        macro = self.task.assigns == "doc.cats" and "positive_label" not in component.task_cfg(self.name)
+        macro = self.task.assigns == "doc.cats" and "positive_label" not in self.slot.cfg
         # Where labels do not exclude each other, documents with a label are told from those without it.
         enough = self.counts if self.task.exclusive else {x: min(n, self.n_docs - n) for x, n in self.counts.items()}
         few = [label for label, count in enough.items() if macro and count < fewest]
         self.counted = [label for label in self.counts if label not in few]
-        self.known = known_names(component.task_cfg(self.name))
+        self.known = known_names(self.slot.cfg)
         self.left_out = [label if label in self.known else UNKNOWN for label in few]
         self.absent = [label for label, count in self.counts.items() if macro and not count and not fewest and self.annotated]
 
@@ -82,18 +84,17 @@ class Scoring:
     def _is_annotated(self, eg: Example) -> bool:
         if self.task.assigns != "doc.cats":
             return annotation(eg.reference, self.task.name) is not None
-        parts = self.component.parts
-        others = {label for name in parts if name != self.name for label in self.component.task_labels(name)}
+        others = {label for slot in self.component.slots.values() if slot.name != self.name for label in slot.labels}
         return bool(set(eg.reference.cats) - others)
 
     def answered(self, answers: Predictions) -> Answered:
         """RETURNS (Answered): The documents with answers."""
-        return self.component.answered(self.examples, answers, self.name)
+        return write_answers(self.slot, self.examples, answers)
 
     def scores(self, answered: Answered) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): The figures of the scorer. None for all numbers if nothing is annotated; of labels that are
         in no document there are none."""
-        scores = self.component._score(self.name, answered, self.unknown)
+        scores = run_scorer(self.slot, answered, self.unknown)
         if not self.annotated:
             return {name: None if isinstance(score, float) else score for name, score in scores.items()}
         return scores
@@ -108,7 +109,7 @@ class Scoring:
         some = answered if docs is None else [eg for eg, kept in zip(answered, docs) if kept]
         if not self.annotated or not any(map(self._is_annotated, some)):
             return None
-        return self.main_of(self.component._score(self.name, some, self.unknown if docs is None else self.unknown.of(docs)))
+        return self.main_of(run_scorer(self.slot, some, self.unknown if docs is None else self.unknown.of(docs)))
 
     def main_of(self, scores: Dict[str, Any]) -> Optional[float]:
         """RETURNS (Optional[float]): The main one of the scorer's figures."""

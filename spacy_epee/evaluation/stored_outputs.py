@@ -54,9 +54,8 @@ class StoredOutputs:
         """
         self.component = component
         self.examples = list(examples)
-        self.name = component._only(task)
-        self.task = component.parts[self.name].task
-        self.labels = component.task_labels(self.name)
+        self.slot = component.slot(task)
+        self.name, self.task, self.labels = self.slot.name, self.slot.task, self.slot.labels
         self.scoring = Scoring(component, self.examples, self.name, fewest, nlp)
         self.unknown = self.scoring.unknown
         self.layers = get_exit_layers(component.model)
@@ -148,7 +147,7 @@ class StoredOutputs:
                 f"Nothing is annotated for the task '{self.name}' in these documents, so there is nothing to calibrate by. Give "
                 "annotated documents, or leave calibration out with `--no-calibrate`."
             )
-        threshold = self.component.task_cfg(self.name)["threshold"]
+        threshold = self.slot.cfg["threshold"]
         found = fit_temperatures(self.logits[:, rows], self.truths[rows], self.given[rows], threshold=threshold, **self._kind())
         return [float(f"{temperature:.6g}") for temperature in found]
 
@@ -184,14 +183,14 @@ class StoredOutputs:
             self.truths[rows],
             self.given[rows],
             temperatures,
-            threshold=self.component.task_cfg(self.name)["threshold"],
+            threshold=self.slot.cfg["threshold"],
             reduce=reduce if reduce in ("mean", "max") else "max",
             **self._kind(),
         )
 
     def reliability(self, temperatures: Sequence[float], bins: int = 10) -> List[List[Tuple[float, float, int]]]:
         """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit."""
-        threshold = self.component.task_cfg(self.name)["threshold"]
+        threshold = self.slot.cfg["threshold"]
         curves = []
         for logits, temperature in zip(self.logits, temperatures):
             found = confidences_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def label_score(stored: "StoredOutputs") -> Score:
     """For the labels of documents: the F-score of the positive label if there is one, macro F of exclusive labels, macro AUC of
     others."""
-    labels, cfg = stored.labels, stored.component.task_cfg(stored.name)
+    labels, cfg = stored.labels, stored.slot.cfg
     every = [*labels, *stored.unknown.labels]
     truths, given = (numpy.zeros((stored.n_docs, len(every)), dtype="float32") for _ in range(2))
     for doc, eg in enumerate(stored.examples):

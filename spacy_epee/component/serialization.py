@@ -2,8 +2,9 @@
 
 import json
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, Sequence, Tuple, Type, Union
 
 from catalogue import RegistryError
 from spacy.vocab import Vocab
@@ -69,31 +70,29 @@ def load(
     """
     exclude = list(exclude)
     other, loaded = twin(model), {task: slot.twin() for task, slot in slots.items()}
-    try:
-        with collecting():
-            parts = read()
-            cfg = read_cfg(parts)
-            known = cfg["format"] <= FORMAT
-            if known:
-                cfg = check_seal(cfg, None if "model" in exclude else parts["model"])
-                tasks, noted = saved_tasks(cfg, slots), cfg.get("joint")
-                if "model" not in exclude:
-                    _load_model(other, parts["model"], name)
-                if "vocab" not in exclude and "vocab" in parts:
-                    _load_vocab(Vocab(), parts["vocab"], exclude)  # that of the pipeline is loaded last
-    except Exception as error:  # whatever msgpack, torch, safetensors or transformers make of a damaged file
-        raise _not_loaded(error, name, source) from error
-    if not known:
+    with _readable(name, source):
+        parts = read()
+        cfg = read_cfg(parts)
+        newer = cfg["format"] > FORMAT
+    if newer:
         raise ValueError(
             f"The component '{name}' was saved by a newer version of spacy_epee (format {cfg['format']}; this version "
             f"reads up to {FORMAT}). Update with `pip install -U spacy_epee`."
         )
+    with _readable(name, source):
+        cfg = check_seal(cfg, None if "model" in exclude else parts["model"])
+        tasks, noted = saved_tasks(cfg, list(slots)), cfg.get("joint")
     if "cfg" not in exclude and sorted(tasks) != list(slots):
         raise ValueError(
             f"The component '{name}' was saved with the tasks {sorted(tasks)}, and its config has {list(slots)}. Load it with "
             "the config it was saved with."
         )
-    try:
+    with _readable(name, source):  # whatever msgpack, torch, safetensors or transformers make of a damaged file
+        if "model" not in exclude:
+            _load_model(other, parts["model"], name)
+        if "vocab" not in exclude and "vocab" in parts:
+            _load_vocab(Vocab(), parts["vocab"], exclude)  # that of the pipeline is loaded last
+    with _readable(name, source, UNREADABLE):
         for task, slot in loaded.items():
             if "cfg" not in exclude:
                 slot.take_saved(tasks[task], other)
@@ -101,8 +100,6 @@ def load(
         if "cfg" not in exclude and noted is not None and noted["config"] == configured:
             joint = noted["now"]
             check_joint(joint, name)
-    except UNREADABLE as error:
-        raise _not_loaded(error, name, source) from error
     if "vocab" not in exclude and "vocab" in parts:
         _load_vocab(vocab, parts["vocab"], exclude)
     take_over(model, other)
@@ -146,12 +143,23 @@ def _load_vocab(vocab: Vocab, source: Union[bytes, Path], exclude: Sequence[str]
         vocab.from_disk(source, exclude=exclude)
 
 
-def _not_loaded(error: Exception, name: str, source: str) -> ValueError:
-    """What to raise where something cannot be loaded."""
-    if isinstance(error, Refused):
-        return ValueError(f"The component '{name}' could not be loaded from {source}: {error}. Copy or save it again.")
-    return ValueError(
-        f"The component '{name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
-        "incomplete or of another model, or the installed versions of transformers and torch cannot read them. Copy or "
-        "save the pipeline again, or install the versions it was saved with."
-    )
+@contextmanager
+def _readable(name: str, source: str, kinds: Tuple[Type[Exception], ...] = (Exception,)) -> Iterator[None]:
+    """Say of what is raised in this context that a component could not be loaded.
+
+    name (str): The component.
+    source (str): What it is loaded from.
+    kinds (Tuple[Type[Exception], ...]): What of it is meant. The rest says what is wrong by itself.
+    """
+    try:
+        with collecting():
+            yield
+    except kinds as error:
+        reason = f"The component '{name}' could not be loaded from {source}"
+        if isinstance(error, Refused):
+            raise ValueError(f"{reason}: {error}. Copy or save it again.") from error
+        raise ValueError(
+            f"{reason} ({type(error).__name__}): the files are damaged, incomplete or of another model, or the installed "
+            "versions of transformers and torch cannot read them. Copy or save the pipeline again, or install the versions it "
+            "was saved with."
+        ) from error

@@ -447,3 +447,14 @@ def test_joint_two_classifications_may_be_annotated_in_different_documents(backb
         eg.reference.cats = {label: value for label, value in eg.reference.cats.items() if label in ("long", "short")}
     losses = nlp.update(examples)
     assert losses["epee"] > 0 and nlp.evaluate(examples)["one_cats_score"] is not None
+
+
+def test_joint_classifications_may_be_initialized_by_different_documents(backbone):
+    nlp, examples = two_kinds(backbone, {"one": ["drug", "none"], "two": ["long", "short"]})
+    for eg in examples[::2]:
+        eg.reference.cats = {label: value for label, value in eg.reference.cats.items() if label in ("long", "short")}
+    other = spacy.blank("en")
+    pipe = other.add_pipe("epee", config={name: own for name, own in nlp.get_pipe_config("epee").items() if name != "factory"})
+    pipe.initialize(lambda: examples, nlp=other, labels={"one": ["drug", "none"], "two": ["long", "short"]})
+    assert pipe.labels == ("drug", "none", "long", "short")
+    assert pipe.label_data == {"one": ["drug", "none"], "two": ["long", "short"]}

@@ -138,6 +138,20 @@ def test_loading_notices_what_changed_in_cfg(folders, tmp_path):
             spacy.load(tmp_path / "nlp")
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_one_form_is_saved_that_older_versions_refuse(folders, name):
+    pipe = component(load(name))
+    saved = json.loads((folders / name / pipe.name / "cfg").read_text())
+    assert saved["format"] == 2 and saved.keys() <= {"tasks", "format", "joint", "digest"}
+    assert saved["tasks"].keys() == pipe.slots.keys() and all(own["labels"] for own in saved["tasks"].values())
+
+
+def test_the_old_form_of_one_task_is_refused_by_a_component_of_several():
+    joint, old = component(load("joint")), SAVED / "textcat" / "epee_textcat"
+    with pytest.raises(ValueError, match="'epee' was saved with the tasks.*Load it with the config"):
+        joint.from_disk(old)
+
+
 def test_loading_notices_files_of_two_pipelines(folders, tmp_path):
     for name in ("model", "cfg"):
         shutil.copytree(folders / "fitted", tmp_path / name)

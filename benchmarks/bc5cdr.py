@@ -45,7 +45,7 @@ def main(model: Path, corpora: Path = typer.Option(..., help="Folder of the corp
     table = []
     for name, rule in (("full depth", None), ("exits", pipe.exit)):
         docs = [eg.predicted.copy() for eg in examples]
-        found = pipe.run(docs, dict.fromkeys(pipe.parts, rule))
+        found = pipe.run(docs, dict.fromkeys(pipe.slots, rule))
         pipe.set_annotations(docs, found)
         [answers] = found.values()
         for same_sentence in (True, False):

@@ -39,13 +39,13 @@ def run(nlp, examples: List[Example], full: bool, size: int) -> float:
 def score(nlp, examples: List[Example], full: bool) -> Dict[str, Any]:
     """Scores and layers of the tasks of a pipeline."""
     pipe: EarlyExitTransformer = nlp.get_pipe("epee")
-    rules = dict.fromkeys(pipe.parts) if full else pipe.exits
+    rules = dict.fromkeys(pipe.slots) if full else pipe.exits
     answers = pipe.run([eg.predicted for eg in examples], rules)
     found: Dict[str, Any] = {}
     for task, own in answers.items():
         scores = pipe.score_answers(examples, own, task)
         found[task] = {
-            "score": 100 * scores[pipe.parts[task].task.main],
+            "score": 100 * scores[pipe.slots[task].task.main],
             "layers": float(own.layers[own.layers > 0].mean()),
             "scores": {name: value for name, value in scores.items() if isinstance(value, float)},
         }
@@ -64,7 +64,7 @@ def main(
     rounds: int = typer.Option(5, help="How often each is timed"),
 ):
     joint = spacy.load(models / "joint" / "model-best")
-    tasks = list(joint.get_pipe("epee").parts)
+    tasks = list(joint.get_pipe("epee").slots)
     single = {task: spacy.load(models / task / "model-best") for task in tasks}
     path = split(corpora, models.name, "test")
     examples = {name: list(CORPORA[models.name].reader(path)(nlp)) for name, nlp in {"joint": joint, **single}.items()}

@@ -27,6 +27,7 @@ from written import write_results
 from spacy_epee.data.image_reader import ImageReader
 from spacy_epee.data.readers import read_rows
 from spacy_epee.engine.replay import Replay
+from spacy_epee.evaluation.calibrate import calibrate
 from spacy_epee.evaluation.compare import compare, find_component
 from spacy_epee.exits.rules.patience import EntropyPatience
 from spacy_epee.model import get_exit_layers
@@ -114,7 +115,7 @@ def main(
     splits = {split: list(ImageReader(data / f"{split}.jsonl")(nlp)) for split in ("dev", "test")}
     report: Dict[str, Any] = {"backbone": Path(backbone).name, "epochs": epochs, "image_size": image_size}
     report["threads"] = torch.get_num_threads()
-    pipe.calibrate(splits["dev"])
+    calibrate(pipe, splits["dev"])
     report["temperatures"] = pipe.cfg["temperatures"]
     for split, examples in splits.items():
         logits, truths = store(pipe, examples)

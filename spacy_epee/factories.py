@@ -54,7 +54,7 @@ def make_epee(
     from .component.pipe import EarlyExitTransformer
 
     return EarlyExitTransformer(
-        nlp.vocab, model, name, parts=tasks, loss=loss, joint=joint, compare_full_depth=compare_full_depth
+        nlp.vocab, model, name, slots=tasks, loss=loss, joint=joint, compare_full_depth=compare_full_depth
     )
 
 
@@ -83,10 +83,10 @@ def make_textcat(
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
-    from .tasks.textcat.task import TextCat
+    from .tasks.textcat.builder import TextCatTask
 
-    task = TextCat(exclusive=True, label_weights=label_weights, reduce="mean")
-    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer)
+    task = TextCatTask(exit, scorer, exclusive=True, label_weights=label_weights)
+    return _make(nlp, name, model, task, loss, compare_full_depth)
 
 
 @Language.factory(
@@ -118,10 +118,10 @@ def make_textcat_multilabel(
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
-    from .tasks.textcat.task import TextCat
+    from .tasks.textcat.builder import TextCatTask
 
-    task = TextCat(exclusive=False, label_weights=label_weights, reduce=reduce)
-    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
+    task = TextCatTask(exit, scorer, exclusive=False, threshold=threshold, reduce=reduce, label_weights=label_weights)
+    return _make(nlp, name, model, task, loss, compare_full_depth)
 
 
 @Language.factory(
@@ -162,16 +162,10 @@ def make_relations(
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
-    from .tasks.relations.task import Relations
+    from .tasks.relations.builder import RelationsTask
 
-    task = Relations(
-        candidates=candidates,
-        exclusive=exclusive,
-        label_weights=label_weights,
-        reduce=reduce,
-        hide_entities=hide_entities,
-    )
-    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
+    task = RelationsTask(exit, scorer, candidates, exclusive, hide_entities, threshold, reduce, label_weights)
+    return _make(nlp, name, model, task, loss, compare_full_depth)
 
 
 @Language.factory(
@@ -212,17 +206,10 @@ def make_events(
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
-    from .tasks.events.task import Events
+    from .tasks.events.builder import EventsTask
 
-    task = Events(
-        arguments=arguments,
-        spans_key=spans_key,
-        triggers_key=triggers_key,
-        max_pairs=max_pairs,
-        label_weights=label_weights,
-        reduce=reduce,
-    )
-    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
+    task = EventsTask(exit, scorer, arguments, spans_key, triggers_key, max_pairs, threshold, reduce, label_weights)
+    return _make(nlp, name, model, task, loss, compare_full_depth)
 
 
 @Language.factory(
@@ -258,16 +245,15 @@ def make_imagecat(
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
-    from .tasks.imagecat.task import ImageCat
+    from .tasks.imagecat.builder import ImageCatTask
 
-    task = ImageCat(exclusive=exclusive, label_weights=label_weights, reduce=reduce)
-    return _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold)
+    task = ImageCatTask(exit, scorer, exclusive, threshold, reduce, label_weights)
+    return _make(nlp, name, model, task, loss, compare_full_depth)
 
 
-def _make(nlp, name, model, task, exit, loss, compare_full_depth, scorer, threshold=0.5):
+def _make(nlp, name, model, task, loss, compare_full_depth):
     # torch is not imported before a component is made.
     from .component.pipe import EarlyExitTransformer
-    from .tasks.slot import TaskSlot
 
-    parts = {task.name: TaskSlot(task, exit, scorer, threshold)}
-    return EarlyExitTransformer(nlp.vocab, model, name, parts=parts, loss=loss, compare_full_depth=compare_full_depth)
+    slots = {task.task.name: task}
+    return EarlyExitTransformer(nlp.vocab, model, name, slots=slots, loss=loss, compare_full_depth=compare_full_depth)

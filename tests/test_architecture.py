@@ -23,10 +23,12 @@ LAYERS = [
     ["training"],
     ["model"],
     ["tasks"],
+    ["inference"],
     ["component"],
     ["data"],
     ["evaluation"],
-    ["training.logger", "training.callbacks", "training.passes"],  # what spaCy's training calls with a whole pipeline
+    ["training.callbacks", "training.passes"],  # what spaCy's training calls with a whole pipeline
+    ["training.logger"],
     ["tuning", "compress"],
     ["report", "benchmark"],
     ["displacy"],

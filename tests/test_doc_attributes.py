@@ -141,7 +141,7 @@ def test_component_relates_the_words_of_a_group_after_tokens_were_merged(backbon
     pipe = nlp.get_pipe("epee_relations")
     doc = make_example(nlp, TEXTS[0]).predicted
     doc.spans["entities"] = list(doc.ents)
-    pipe.parts["relations"].task.candidates = type(pipe.parts["relations"].task.candidates)(spans_key="entities")
+    pipe.slots["relations"].task.candidates = type(pipe.slots["relations"].task.candidates)(spans_key="entities")
     merge(doc, 7, 9)
     items = pipe.make_instances([doc])
     heads = {doc[start:end].text for start, end in items.head_tokens.tolist()}

@@ -15,6 +15,7 @@ import torch
 from spacy.tokens import Doc
 from threads_util import KINDS, answers_of, make_docs, make_pipeline, together
 
+from spacy_epee import doc_attributes
 from spacy_epee.runtimes.onnx.stepper import OnnxStepper
 from spacy_epee.runtimes.threads import single_torch_thread
 from spacy_epee.threads import FIRST_USE, Turn, cached_property, kept, no_fork
@@ -185,13 +186,23 @@ def test_threads_take_turns():
     together(work)
 
 
-@pytest.mark.parametrize("module", ["component", "images", "tasks.event_docs", "tasks.relations"])
+@pytest.mark.parametrize("module", ["inputs.images", "tasks.events.docs", "tasks.relations.task"])
 def test_threads_register_extensions_at_the_same_time(monkeypatch, module):
     module = import_module(f"spacy_epee.{module}")
-    # As it is for one that looks before another has registered it.
+    register = getattr(module, "install_extensions" if hasattr(module, "install_extensions") else "install_extension")
+    check_late_registration(monkeypatch, register)
+
+
+def test_threads_register_the_exits_at_the_same_time(monkeypatch):
+    check_late_registration(monkeypatch, lambda: doc_attributes.install("exits", default={}))
+
+
+def check_late_registration(monkeypatch, register):
+    """Register as one does that looks before another has registered it."""
     seen = SimpleNamespace(has_extension=lambda name: False, set_extension=Doc.set_extension)
-    monkeypatch.setattr(module, "Doc", seen)
-    getattr(module, "install_extensions" if hasattr(module, "install_extensions") else "install_extension")()
+    register()
+    monkeypatch.setattr(doc_attributes, "Doc", seen)
+    register()
 
 
 @forks

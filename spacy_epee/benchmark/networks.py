@@ -117,7 +117,7 @@ def pooled_heads(component: EarlyExitTransformer) -> PooledHeads:
     """RETURNS (PooledHeads): The classifiers of a component.
     RAISES ValueError: It is for something else than whole documents, or for several tasks.
     """
-    kinds = [part.task.name for part in component.parts.values()]
+    kinds = [slot.task.name for slot in component.slots.values()]
     heads: List[ExitHeads] = get_heads(component.model)
     if len(kinds) != 1 or component.task.reads != "text" or not isinstance(heads[0], PooledHeads):
         raise ValueError(

@@ -23,7 +23,7 @@ class Pipeline(Target):
         return list(self.nlp.pipe(texts, batch_size=size))
 
     def read(self, found: Any) -> numpy.ndarray:
-        labels = self.place.component.task_labels()
+        labels = self.place.component.labels
         return numpy.array([[doc.cats[label] for label in labels] for doc in found], dtype="float32")
 
 

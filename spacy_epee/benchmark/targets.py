@@ -37,7 +37,7 @@ class SpacyTransformers(Pipeline):
         settings = {"use_fast": True, "trust_remote_code": False, "model_max_length": longest}
         nlp.add_pipe("transformer", config={"model": {"name": str(place.trunk), "tokenizer_config": settings}})
         textcat = nlp.add_pipe(name, config={"model": self._model(exclusive, place.plan.pooling)})
-        labels = place.component.task_labels()
+        labels = place.component.labels
         for label in labels:
             textcat.add_label(label)  # type: ignore[attr-defined]
         cats = {label: float(not number) for number, label in enumerate(labels)}

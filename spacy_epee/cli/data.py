@@ -71,7 +71,7 @@ def read_data(
     for option, value, default in (("--entities", entities, "gold"), ("--triggers", triggers, "predicted")):
         if value not in ("gold", "predicted"):
             raise ValueError(f"{option} is '{value}'; give 'gold' or 'predicted' (default: '{default}')")
-    tasks = [part.task for part in component.parts.values()]
+    tasks = [slot.task for slot in component.slots.values()]
     if any(task.reads == "images" for task in tasks):
         examples = list(ImageReader(path, cats or "cats")(nlp))
     elif all(task.reads_cats for task in tasks) and "," not in (cats or ""):

@@ -62,7 +62,7 @@ def evaluate_cli(
         nlp = load_model(model)
         pipe = find_component(nlp, component)
         set_rules(pipe, rule, threshold)
-        tasks = [part.task for part in pipe.parts.values()]
+        tasks = [slot.task for slot in pipe.slots.values()]
         examples, fewest = read_data(nlp, pipe, data, cats, entities, triggers, spans_key, limit, seed)
         tell_slowdown(gpu_id, msg)
         report = compare(nlp, examples, pipe, sizes, rounds, progress=True, fewest=fewest)

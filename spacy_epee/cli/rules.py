@@ -18,17 +18,17 @@ def set_rules(
     task (Optional[str]): The task that they are for; None for all.
     RAISES ValueError: Something that is no rule, or one that never fires.
     """
-    tasks = list(pipe.parts) if task is None else [task]
+    tasks = list(pipe.slots) if task is None else [task]
     given: Dict[str, str] = {}
     for text in rules or []:
         name, _, rule = text.partition("=")
-        named = name.strip() in pipe.parts
+        named = name.strip() in pipe.slots
         for own in [name.strip()] if named else tasks:
             if own in given:
                 raise ValueError(f"--rule is given twice for the task '{own}'")
             given[own] = rule if named else text
     if given:
-        tasks = [own for own in pipe.parts if own in given]
+        tasks = [own for own in pipe.slots if own in given]
     for own in tasks if given or threshold is not None else []:
         found = read_rule(given[own], threshold) if own in given else _changed(pipe, own, threshold)
         pipe.set_exit(found, own)

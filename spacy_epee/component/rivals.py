@@ -1,31 +1,44 @@
 """Other components of a pipeline that answer in the same place."""
 
-from typing import TYPE_CHECKING, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from spacy.language import Language
 from spacy.training import Example
 
 from ..doc_attributes import exits_of
+from ..tasks.slot import TaskSlot
 
-if TYPE_CHECKING:
-    from .pipe import EarlyExitTransformer
+KINDS = {"textcat", "imagecat", "relations", "events"}
+"""What tasks are called whose component has no others."""
 
 
-def labels_elsewhere(nlp: Language, component: "EarlyExitTransformer", task: str) -> List[str]:
-    """RETURNS (List[str]): The labels that other components of a pipeline answer in the place of a task."""
-    from .pipe import EarlyExitTransformer
+def slots_of(pipe: Any) -> Dict[str, TaskSlot]:
+    """RETURNS (Dict[str, TaskSlot]): The tasks of an early-exiting component; none of another one."""
+    slots = getattr(pipe, "slots", None)
+    ours = isinstance(slots, dict) and all(isinstance(slot, TaskSlot) for slot in slots.values())
+    return slots if ours else {}  # type: ignore[return-value]
 
-    place = component.parts[task].task.assigns
-    found: List[str] = []
-    for name, pipe in nlp.pipeline:
-        if pipe is component:
-            continue
-        if isinstance(pipe, EarlyExitTransformer):
-            rivals = [other for other, part in pipe.parts.items() if part.task.assigns == place]
-            found += [label for other in rivals for label in pipe.task_labels(other)]
-        elif place in nlp.get_pipe_meta(name).assigns:
-            found += getattr(pipe, "labels", ())
-    return found
+
+def labels_at(nlp: Language, name: str, place: str) -> Optional[Tuple[str, ...]]:
+    """Find what a component of a pipeline answers in some place.
+
+    nlp (Language): The pipeline.
+    name (str): The component.
+    place (str): Where it writes to, such as "doc.cats".
+    RETURNS (Optional[Tuple[str, ...]]): Its labels; None if it answers nothing there.
+    """
+    pipe = nlp.get_pipe(name)
+    slots = slots_of(pipe)
+    if not slots:
+        return tuple(getattr(pipe, "labels", ())) if place in nlp.get_pipe_meta(name).assigns else None
+    rivals = [slot for slot in slots.values() if slot.task.assigns == place]
+    return tuple(label for slot in rivals for label in slot.labels) if rivals else None
+
+
+def labels_elsewhere(nlp: Language, slots: Dict[str, TaskSlot], place: str) -> List[str]:
+    """RETURNS (List[str]): The labels that other components of a pipeline than that of some tasks answer in some place."""
+    others = [name for name, pipe in nlp.pipeline if slots_of(pipe) is not slots]
+    return [label for name in others for label in labels_at(nlp, name, place) or ()]
 
 
 def has_rivals(examples: Sequence[Example], component: str, task: str) -> bool:
@@ -38,7 +51,3 @@ def has_rivals(examples: Sequence[Example], component: str, task: str) -> bool:
     """
     entries = (entry for eg in examples for name, entry in exits_of(eg.predicted).items() if name != component)
     return any(task in entry or not KINDS.issuperset(entry) for entry in entries)
-
-
-KINDS = {"textcat", "imagecat", "relations", "events"}
-"""What tasks are called whose component has no others."""

@@ -47,7 +47,7 @@ def compress(
     if choice not in ("auto", *compression.choices):
         raise ValueError(f"The {decides} '{choice}' is none of {method}; give 'auto' or one of {list(compression.choices)}.")
     ready = None if examples is None else prepare(nlp, pipe, examples)
-    scorings = {} if ready is None else {task: Scoring(pipe, ready, task, fewest) for task in pipe.parts}
+    scorings = {} if ready is None else {task: Scoring(pipe, ready, task, fewest) for task in pipe.slots}
     if choice == "auto" and ready is not None and not any(scoring.annotated for scoring in scorings.values()):
         raise ValueError(
             f"None of the {len(ready)} documents is annotated for the component '{pipe.name}', so that there is no score to "

@@ -65,7 +65,7 @@ def compare(
     ready = prepare(nlp, component, examples)
     docs = [eg.predicted for eg in ready]
     answers = {name: component.run(docs, contestant) for name, contestant in contestants.items()}
-    scorings = {task: Scoring(component, ready, task, fewest, nlp) for task in component.parts}
+    scorings = {task: Scoring(component, ready, task, fewest, nlp) for task in component.slots}
     tasks = {task: _compare(scoring, answers) for task, scoring in scorings.items()}
     for name, own in answers.items():
         report[name] = _climbed(list(own.values())) if len(tasks) > 1 else {}

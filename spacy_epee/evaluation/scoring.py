@@ -7,6 +7,7 @@ import numpy
 from spacy.language import Language
 from spacy.training import Example
 
+from ..component.scoring import find_unknown_labels, run_scorer, write_answers
 from ..engine.results import Predictions
 from ..tasks.unknown import UNKNOWN, known_names, rename_unknown
 from .sample import count_labels
@@ -21,7 +22,8 @@ Answered = List[Example]
 
 def describe_main(component: "EarlyExitTransformer", task: str) -> str:
     """RETURNS (str): What the main figure of a task is, before there is one."""
-    return component.parts[task].task.describe_main(component.task_cfg(task))
+    slot = component.slots[task]
+    return slot.task.describe_main(slot.cfg)
 
 
 class Scoring:
@@ -53,19 +55,19 @@ class Scoring:
         """
         self.component = component
         self.examples = list(examples)
-        self.name = component._only(task)
-        self.task = component.parts[self.name].task
-        self.unknown = component.find_unknown(self.examples, self.name, nlp)
-        self.unknown.warn(component._called(self.name))
-        labels = [*component.task_labels(self.name), *self.unknown.labels]
+        self.slot = component.slot(task)
+        self.name, self.task = self.slot.name, self.slot.task
+        self.unknown = find_unknown_labels(component.slots, self.name, self.examples, nlp)
+        self.unknown.warn(self.slot.called)
+        labels = [*self.slot.labels, *self.unknown.labels]
         self.counts = count_labels(self.examples, self.task, labels)
         self.annotated = any(self.task.is_annotated(eg.reference) for eg in self.examples)
-        macro = self.task.averages_labels(component.task_cfg(self.name))
+        macro = self.task.averages_labels(self.slot.cfg)
         # Where labels do not exclude each other, documents with a label are told from those without it.
         enough = self.counts if self.task.exclusive else {x: min(n, self.n_docs - n) for x, n in self.counts.items()}
         few = [label for label, count in enough.items() if macro and count < fewest]
         self.counted = [label for label in self.counts if label not in few]
-        self.known = known_names(component.task_cfg(self.name))
+        self.known = known_names(self.slot.cfg)
         self.left_out = [label if label in self.known else UNKNOWN for label in few]
         self.absent = [label for label, count in self.counts.items() if macro and not count and not fewest and self.annotated]
 
@@ -76,12 +78,12 @@ class Scoring:
 
     def answered(self, answers: Predictions) -> Answered:
         """RETURNS (Answered): The documents with answers."""
-        return self.component.answered(self.examples, answers, self.name)
+        return write_answers(self.slot, self.examples, answers)
 
     def scores(self, answered: Answered) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): The figures of the scorer. None for all numbers if nothing is annotated; of labels that are
         in no document there are none."""
-        scores = self.component._score(self.name, answered, self.unknown)
+        scores = run_scorer(self.slot, answered, self.unknown)
         if not self.annotated:
             return {name: None if isinstance(score, float) else score for name, score in scores.items()}
         return scores
@@ -96,7 +98,7 @@ class Scoring:
         some = answered if docs is None else [eg for eg, kept in zip(answered, docs) if kept]
         if not self.annotated or not any(self.task.is_annotated(eg.reference) for eg in some):
             return None
-        return self.main_of(self.component._score(self.name, some, self.unknown if docs is None else self.unknown.of(docs)))
+        return self.main_of(run_scorer(self.slot, some, self.unknown if docs is None else self.unknown.of(docs)))
 
     def main_of(self, scores: Dict[str, Any]) -> Optional[float]:
         """RETURNS (Optional[float]): The main one of the scorer's figures."""

@@ -51,9 +51,8 @@ class StoredOutputs:
         """
         self.component = component
         self.examples = list(examples)
-        self.name = component._only(task)
-        self.task = component.parts[self.name].task
-        self.labels = component.task_labels(self.name)
+        self.slot = component.slot(task)
+        self.name, self.task, self.labels = self.slot.name, self.slot.task, self.slot.labels
         self.scoring = Scoring(component, self.examples, self.name, fewest, nlp)
         self.unknown = self.scoring.unknown
         self.layers = get_exit_layers(component.model)
@@ -99,7 +98,7 @@ class StoredOutputs:
     @property
     def cfg(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What is saved of the task."""
-        return self.component.task_cfg(self.name)
+        return self.slot.cfg
 
     @property
     def all_labels(self) -> List[str]:

@@ -21,7 +21,7 @@ def make_report(tuning: Tuner, examples: int = 0, timing: Optional[Dict[str, Any
     RETURNS (Dict[str, Any]): The report of the search, with `chosen`, `histogram`, `calibration_curves`, `lengths` and
         `examples`.
     """
-    stored, found, component = tuning.stored, tuning.simulation(), tuning.component
+    stored, found = tuning.stored, tuning.simulation()
     layers, docs, wordpieces = found.layers, stored.docs, stored.wordpieces
     differs = numpy.zeros(stored.n_docs, dtype=bool)
     differs[docs[tuning.replay.differs[found.exits, numpy.arange(len(docs))]]] = True
@@ -34,7 +34,7 @@ def make_report(tuning: Tuner, examples: int = 0, timing: Optional[Dict[str, Any
         for label, own in stored.label_docs().items()
     }
     ones = [1.0] * len(stored.layers)
-    temperatures = component.task_cfg(stored.name).get("temperatures") or ones
+    temperatures = stored.slot.cfg.get("temperatures") or ones
     curves = [
         {"layer": layer, "before": before, "after": after}
         for layer, before, after in zip(stored.layers, stored.reliability(ones), stored.reliability(temperatures))
@@ -45,7 +45,7 @@ def make_report(tuning: Tuner, examples: int = 0, timing: Optional[Dict[str, Any
         tuning.time(**timing)
     report = {**tuning.report, "histogram": histogram, "calibration_curves": curves, "lengths": _lengths(wordpieces, layers)}
     report["chosen"], *report["front"] = tuning.report["front"]
-    uncertain = component.task_cfg(stored.name).get("uncertain")
+    uncertain = stored.slot.cfg.get("uncertain")
     report["uncertain_above"] = uncertain
     report["examples"] = _examples(tuning, found.layers, examples) if examples else []
     return report

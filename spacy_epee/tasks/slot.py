@@ -1,14 +1,32 @@
-"""One task of a component, with how it is answered, trained and scored."""
+"""One task of a component: its settings, its rule, and what it has learned of the data."""
 
+import copy
+import json
+import warnings
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
-from ..exits.rules.base import ExitRule
+import numpy
+from spacy.errors import Errors
+from spacy.tokens import Doc
+from spacy.training import Example
+from thinc.api import Model
+
+from ..exits.evidence import EvidenceBuilder
+from ..exits.rules.base import NEEDS_DOUBT, ExitRule, complete
+from ..exits.rules.config import check_kept, resolve_rule
+from ..heads.base import ExitHeads
+from ..inputs.instances import Instances
+from ..inputs.windows import Windows
+from ..model import get_exit_layers, get_heads, is_initialized
 from ..settings import check_number
 from .base import Task
-from .events.task import Events
-from .relations.task import Relations
-from .textcat.task import TextCat
+
+FITTED_LATER = ("temperatures", "uncertain")
+"""What of a task's `cfg` is fitted to a trained component."""
+
+TEMPERATURES = (1e-3, 1e3)
+"""What temperatures can be set to. Logits over others are all alike, or no numbers."""
 
 
 @dataclass
@@ -22,6 +40,11 @@ class TaskSlot:
     weight (float): How much its loss counts beside that of other tasks.
     priority (int): Of the tasks that ask about a text, those with the highest say when it leaves; the others answer then with
         what they have, unless they are settled before.
+    name (str): Its name in the component, which sets it.
+    component (str): The name of the component, which sets it.
+    alone (bool): Whether the component is of this task alone, so that its settings and figures are those of the component.
+    cfg (Dict[str, Any]): What is saved of it: its labels, its threshold, and what it has learned of the data. Not a setting.
+    configured (Optional[ExitRule]): The rule of the config, while `exit` is the one set since. Not a setting.
     """
 
     task: Task
@@ -30,83 +53,214 @@ class TaskSlot:
     threshold: float = 0.5
     weight: float = 1.0
     priority: int = 0
+    name: str = ""
+    component: str = ""
+    alone: bool = False
 
     def __post_init__(self) -> None:
         check_number("threshold", self.threshold, 0, 1)
         check_number("weight", self.weight, 0)
+        self.cfg: Dict[str, Any] = {"labels": [], "threshold": self.threshold}
+        self.configured = self.exit
+
+    def twin(self) -> "TaskSlot":
+        """RETURNS (TaskSlot): Another one like this, that can be loaded into while this one answers."""
+        other = copy.copy(self)
+        other.cfg = copy.deepcopy(self.cfg)
+        return other
+
+    @property
+    def called(self) -> str:
+        """RETURNS (str): What to call it in messages."""
+        component = f"the component '{self.component}'"
+        return component if self.alone else f"the task '{self.name}' of {component}"
+
+    @property
+    def title(self) -> str:
+        """RETURNS (str): Its name in messages, as short as can be."""
+        return self.component if self.alone else f"{self.component}.{self.name}"
+
+    @property
+    def block(self) -> str:
+        """RETURNS (str): The block of the config that has its settings."""
+        return f"components.{self.component}" if self.alone else f"components.{self.component}.tasks.{self.name}"
+
+    @property
+    def head_setting(self) -> str:
+        """RETURNS (str): The setting that names its classifiers."""
+        return "model.head" if self.alone else f"model.heads.{self.name}"
+
+    @property
+    def prefix(self) -> str:
+        """RETURNS (str): What its figures have before their names."""
+        return "" if self.alone else f"{self.name}_"
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): Its labels."""
+        return tuple(self.cfg["labels"])
+
+    def n_logits(self) -> int:
+        """RETURNS (int): Logits per item."""
+        return self.task.n_logits(self.cfg["labels"], self.cfg)
+
+    def sizes(self) -> Dict[str, int]:
+        """RETURNS (Dict[str, int]): The sizes of its classifiers."""
+        return {"labels": self.n_logits(), **self.task.sizes(self.cfg)}
+
+    def number(self, model: Model) -> int:
+        """RETURNS (int): The place of its classifiers among those of a model."""
+        return 0 if self.alone else model.attrs["tasks"].index(self.name)
+
+    def heads(self, model: Model) -> ExitHeads:
+        """RETURNS (ExitHeads): Its classifiers in a model."""
+        return get_heads(model)[self.number(model)]
+
+    def reading(self, model: Model) -> EvidenceBuilder:
+        """Say how its logits are to be read: by its threshold, and by its temperatures if it has any.
+
+        model (Model): The model.
+        RETURNS (EvidenceBuilder): What makes evidence of logits.
+        """
+        temperatures = dict(zip(get_exit_layers(model), self.cfg.get("temperatures", ())))
+        return self.task.reading(self.cfg["threshold"], temperatures)
+
+    def make_instances(self, docs: Sequence[Doc], windows: Windows) -> Instances:
+        """RETURNS (Instances): What there is to answer about some Docs, by their windows."""
+        return self.task.make_instances(docs, windows, self.cfg)
+
+    def targets(self, examples: Sequence[Example], items: Instances) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """RETURNS (Tuple[ndarray, ndarray]): What the annotation says about what is asked, see `Task.targets`."""
+        return self.task.targets(examples, self.cfg["labels"], items)
+
+    def set_exit(self, rule: Optional[ExitRule], model: Model) -> None:
+        """Set the rule.
+
+        rule (Optional[ExitRule]): The rule; None runs the full depth.
+        model (Model): The model.
+        """
+        if rule is not None and not isinstance(rule, ExitRule):
+            raise ValueError(
+                f"The setting `exit` of {self.called} is a {type(rule).__name__}, not an exit rule. Give one such as "
+                "`{'@misc': 'spacy-epee.EntropyPatience.v1'}`, or null for the full depth."
+            )
+        if rule is not None:
+            check_kept(rule)
+        self.check_rule(rule, model)
+        self.exit = rule
+
+    def check_rule(self, rule: Optional[ExitRule], model: Model) -> None:
+        """Refuse a rule that could never fire, once the depth is known.
+
+        rule (Optional[ExitRule]): The rule.
+        model (Model): The model.
+        """
+        if rule is None or not is_initialized(model):
+            return
+        layers = get_exit_layers(model)
+        if not rule.can_fire(layers):
+            raise ValueError(
+                f"The exit rule {rule_config(rule) or type(rule).__name__} of {self.called} can never fire before the last of "
+                f"the exits, which are after the layers {layers}. Relax `{self.block}.exit`, or set it to null to run the full "
+                "depth on purpose."
+            )
+        if complete(rule).learned and self.heads(model).doubt is None:
+            raise ValueError(f"The exit rule {type(rule).__name__} of {self.called} {NEEDS_DOUBT}")
+
+    def note_configured(self) -> None:
+        """Note that the pipeline's config has the rule that it has now."""
+        self.configured = self.exit
+
+    def set_temperatures(self, temperatures: Optional[Sequence[float]], model: Model) -> None:
+        """Set what the logits of the exits are divided by.
+
+        temperatures (Optional[Sequence[float]]): A number from 0.001 to 1000 for each exit; None for 1.
+        model (Model): The model.
+        RAISES ValueError: Something else.
+        """
+        if temperatures is None:
+            self.cfg.pop("temperatures", None)
+            return
+        exits = len(get_exit_layers(model))
+        low, high = TEMPERATURES
+        if len(temperatures) != exits or not all(low <= number <= high for number in temperatures):
+            raise ValueError(
+                f"The temperatures of {self.called} are {list(temperatures)}; give a number from {low:g} to {high:g} for "
+                f"each of its {exits} exits, or fit them with `calibrate`."
+            )
+        self.cfg["temperatures"] = [float(f"{number:.6g}") for number in temperatures]
+
+    def set_positive(self, label: str) -> None:
+        """Say which of two exclusive labels is the positive one, for scoring.
+
+        label (str): The label.
+        """
+        if not self.task.exclusive or len(self.labels) != 2:
+            raise ValueError(Errors.E919.format(pos_label=label, labels=self.labels))
+        if label not in self.labels:
+            raise ValueError(Errors.E920.format(pos_label=label, labels=self.labels))
+        self.cfg["positive_label"] = label
+
+    def drop_fitted(self) -> None:
+        """Give up what was fitted to weights that are not those any more."""
+        for name in FITTED_LATER:
+            self.cfg.pop(name, None)
+
+    def forget(self) -> None:
+        """Give up labels, and what was found out about data or fitted to weights. The threshold that was set stays."""
+        threshold = self.cfg["threshold"]
+        self.cfg.clear()
+        self.cfg.update(labels=[], threshold=threshold)
+
+    def to_saved(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What to save: its `cfg`, a rule that is set on the pipeline and not in its config, and what
+        its config says of the threshold. Rules and the threshold of the config as strings: srsly reads 0.3 back as
+        0.30000000000000004."""
+        saved = {**self.cfg, "config_threshold": str(self.threshold)}
+        rule, configured = rule_config(self.exit), rule_config(self.configured)
+        if rule is None and self.exit is not None and self.exit is not self.configured:
+            warnings.warn(
+                f"The exit rule {type(self.exit).__name__} of {self.called} has no `to_config` and is not saved: the pipeline "
+                "will be loaded with the rule of its config. Name the rule there, or give it that method."
+            )
+        elif rule != configured or (self.exit is None) != (self.configured is None):
+            saved["exit"] = json.dumps({"config": configured, "rule": rule})
+        return saved
+
+    def take_saved(self, saved: Dict[str, Any], model: Model) -> None:
+        """Take over what was saved. What the config says now holds over that, unless it says the same as then.
+
+        saved (Dict[str, Any]): What `to_saved` returned.
+        model (Model): The model, loaded.
+        """
+        self.cfg = {name: value for name, value in saved.items() if name not in ("config_threshold", "exit")}
+        if float(saved.get("config_threshold", saved["threshold"])) != self.threshold:
+            self.cfg["threshold"] = self.threshold
+        noted = json.loads(saved.get("exit", "null"))
+        if noted is not None and noted["config"] == rule_config(self.configured):
+            self.set_exit(resolve_rule(noted["rule"]) if noted["rule"] else None, model)
+
+    def check_loaded(self, model: Model, source: str) -> None:
+        """Refuse what does not fit a model that was loaded.
+
+        model (Model): The model.
+        source (str): What it was loaded from, in messages.
+        RAISES ValueError: Something does not fit.
+        """
+        if is_initialized(model):
+            expected, trained = self.n_logits(), self.heads(model).n_labels
+            if trained != expected:
+                raise ValueError(
+                    f"{self.called.capitalize()} has {len(self.labels)} labels, which need {expected} outputs, and its model in "
+                    f"{source} was trained with {trained}: the files are not of one pipeline, or the config says something "
+                    "else about exclusive labels. Copy or save it again."
+                )
+        if "temperatures" in self.cfg:  # srsly reads some numbers back as their neighbours
+            self.set_temperatures(self.cfg["temperatures"], model)
+        self.check_rule(self.exit, model)
 
 
-def TextCatTask(
-    exit: Optional[ExitRule],
-    scorer: Optional[Callable],
-    exclusive: bool = True,
-    threshold: float = 0.5,
-    reduce: str = "max",
-    label_weights: Dict[str, float] = {},
-    weight: float = 1.0,
-    priority: int = 0,
-) -> TaskSlot:
-    """Make a task of the component `epee` that classifies documents. The settings are those of `epee_textcat` and
-    `epee_textcat_multilabel`, with `weight` and `priority`.
-
-    exclusive (bool): Whether exactly one label is true, as for `epee_textcat`; if not, any number, from `threshold` on.
-    RETURNS (TaskSlot): The task.
-    """
-    task = TextCat(exclusive=exclusive, label_weights=label_weights, reduce="mean" if exclusive else reduce)
-    return TaskSlot(task, exit, scorer, threshold, weight, priority)
-
-
-def RelationsTask(
-    exit: Optional[ExitRule],
-    scorer: Optional[Callable],
-    candidates: Any,
-    exclusive: bool = True,
-    hide_entities: float = 0.0,
-    threshold: float = 0.5,
-    reduce: str = "max",
-    label_weights: Dict[str, float] = {},
-    weight: float = 1.0,
-    priority: int = 0,
-) -> TaskSlot:
-    """Make a task of the component `epee` that finds relations between entities. The settings are those of `epee_relations`,
-    with `weight` and `priority`. Entities that are hidden are so for all tasks.
-
-    RETURNS (TaskSlot): The task.
-    """
-    task = Relations(
-        candidates=candidates,
-        exclusive=exclusive,
-        label_weights=label_weights,
-        reduce=reduce,
-        hide_entities=hide_entities,
-    )
-    return TaskSlot(task, exit, scorer, threshold, weight, priority)
-
-
-def EventsTask(
-    exit: Optional[ExitRule],
-    scorer: Optional[Callable],
-    arguments: str = "free",
-    spans_key: Optional[str] = None,
-    triggers_key: Optional[str] = None,
-    max_pairs: int = 5000,
-    threshold: float = 0.5,
-    reduce: Union[str, float] = "max",
-    label_weights: Dict[str, float] = {},
-    weight: float = 1.0,
-    priority: int = 0,
-) -> TaskSlot:
-    """Make a task of the component `epee` that finds events. The settings are those of `epee_events`, with `weight` and
-    `priority`.
-
-    RETURNS (TaskSlot): The task.
-    """
-    task = Events(
-        arguments=arguments,
-        spans_key=spans_key,
-        triggers_key=triggers_key,
-        max_pairs=max_pairs,
-        label_weights=label_weights,
-        reduce=reduce,
-    )
-    return TaskSlot(task, exit, scorer, threshold, weight, priority)
+def rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
+    """RETURNS (Optional[Dict[str, Any]]): The config block of a rule; None for the full depth, or for a foreign rule that does
+    not tell."""
+    return None if rule is None else complete(rule).to_config()

@@ -99,9 +99,9 @@ class _Notes:
         """RETURNS (List[str]): Which scores the columns are."""
         found = []
         for pipe in self.pipes:
-            for task, part in pipe.parts.items():
-                prefix = f"{task}_" if "tasks" in pipe.cfg else ""
-                kinds = {f"{prefix}{part.task.main}": "with the exit rule", f"{prefix}{part.task.full}": "at full depth"}
+            for task, slot in pipe.slots.items():
+                main, full = f"{slot.prefix}{slot.task.main}", f"{slot.prefix}{slot.task.full}"
+                kinds = {main: "with the exit rule", full: "at full depth"}
                 shown = [f"{name.upper()} {kind}" for name, kind in kinds.items() if name in self.columns]
                 if shown:
                     found.append(f"The score is {describe_main(pipe, task)}: {', '.join(shown)}")

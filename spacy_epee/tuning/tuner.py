@@ -152,12 +152,12 @@ class Tuner:
     def _calibrate(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
         """Fit temperatures, to some of the documents."""
         component, stored = self.component, self.stored
-        kept = component.task_cfg(self.name).get("temperatures")
+        kept = component.slots[self.name].cfg.get("temperatures")
         if wanted is not False and (wanted or stored.helps(half, seed)):
             component.set_temperatures(stored.fit(half), self.name)
         elif wanted is None:
             component.set_temperatures(None, self.name)
-        temperatures = component.task_cfg(self.name).get("temperatures")
+        temperatures = component.slots[self.name].cfg.get("temperatures")
         fitted = wanted is not False and temperatures is not None
         figures = stored.calibration(temperatures or [1.0] * len(stored.layers))
         exits = [{"layer": layer, **_plain(exit)} for layer, exit in zip(stored.layers, figures)]
@@ -225,7 +225,7 @@ class Tuner:
         reached[self.stored.docs[at_last]] = 1
         # Upwards: what is read back from a file must not be below the entropy that it came from.
         threshold = min(float(numpy.ceil(flag_threshold(entropy, reached > 0, coverage) * 1e6) / 1e6), 1.0)
-        self.component.task_cfg(self.name)["uncertain"] = threshold
+        self.component.slots[self.name].cfg["uncertain"] = threshold
         flagged = float(flag(entropy, reached > 0, threshold).mean())
         self.report["uncertain"] = {"coverage": coverage, "threshold": threshold, "flagged": flagged}
         return threshold
@@ -256,10 +256,10 @@ class Tuner:
 
     def write(self) -> None:
         """Put the rule into the pipeline's config, so that it is there to be seen once the pipeline is saved."""
-        config = self.nlp.get_pipe_config(self.component.name)
-        block = config["tasks"][self.name] if len(self.component.parts) > 1 or "tasks" in self.component.cfg else config
+        slot, config = self.component.slots[self.name], self.nlp.get_pipe_config(self.component.name)
+        block = config if slot.alone else config["tasks"][self.name]
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
-        self.component.note_configured(self.name)
+        slot.note_configured()
 
 
 def describe_rule(rule: Optional[Dict[str, Any]]) -> str:
@@ -303,8 +303,8 @@ def check_component(component: EarlyExitTransformer, task: Optional[str]) -> Non
     task (Optional[str]): The task; None if there is only one.
     RAISES ValueError: Several tasks and no name, no weights, or no exits before the last layer.
     """
-    if task is None and len(component.parts) > 1 or task is not None and task not in component.parts:
-        tasks = list(component.parts)
+    if task is None and len(component.slots) > 1 or task is not None and task not in component.slots:
+        tasks = list(component.slots)
         raise ValueError(f"The component '{component.name}' has the tasks {tasks}; name one of them with `--task`.")
     if not is_initialized(component.model):
         raise ValueError(f"The component '{component.name}' is not trained; train it first.")

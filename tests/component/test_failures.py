@@ -16,6 +16,7 @@ from spacy.tokens import Doc
 from thinc.api import Adam
 from util import SENTENCES, make_examples, make_nlp, make_texts
 
+from spacy_epee.component.updating import parameters_of
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.inputs.windows import NotFinite
 from spacy_epee.model import get_heads, get_stepper, get_trunk_shim
@@ -33,7 +34,7 @@ def watch(nlp):
 def make_strict_nlp(backbone):
     """A pipeline that finds too many pairs in the third text."""
     nlp = make_relations_nlp(backbone)
-    task = nlp.get_pipe("epee_relations").parts["relations"].task
+    task = nlp.get_pipe("epee_relations").slots["relations"].task
     task.candidates = replace(task.candidates, max_pairs=4)
     return nlp
 
@@ -213,7 +214,7 @@ def test_training_stops_at_the_first_bad_update(kind, what, backbone, tmp_path, 
     assert nlp.to_bytes() == before
     monkeypatch.undo()
     nlp.update(examples, sgd=optimizer)
-    assert all(numpy.isfinite(value).all() for value in (p.detach().numpy() for p in pipe._parameters()))
+    assert all(numpy.isfinite(value).all() for value in (p.detach().numpy() for p in parameters_of(pipe.model)))
 
 
 def test_training_with_a_rate_that_is_far_too_high_ends_with_advice(backbone):

@@ -30,9 +30,9 @@ def pipe(nlp):
     pipe = nlp.get_pipe("epee")
     yield pipe
     pipe.joint = "all"
-    for task, part in pipe.parts.items():
+    for task, slot in pipe.slots.items():
         pipe.set_exit(RULES[task], task)
-        part.priority = 0
+        slot.priority = 0
 
 
 def docs_of(nlp, notes=NOTES):
@@ -121,7 +121,7 @@ def test_joint_any_leaves_with_the_first_task_that_is_settled(nlp, pipe):
 
 
 def test_joint_a_task_of_lower_priority_answers_when_the_others_are_settled(nlp, pipe):
-    pipe.parts["kind"].priority = 1
+    pipe.slots["kind"].priority = 1
     pipe.set_exit(rules.FixedDepth(1), "relations")
     pipe.set_exit(rules.FixedDepth(2), "kind")
     pipe.set_exit(None, "events")
@@ -133,7 +133,7 @@ def test_joint_a_task_of_lower_priority_answers_when_the_others_are_settled(nlp,
 @pytest.mark.parametrize("size", [1, 2])
 def test_joint_a_task_that_is_asked_nothing_decides_nothing(nlp, pipe, size):
     """A text without pairs is not held, nor let go, by the task of relations; one with pairs is."""
-    pipe.parts["relations"].priority = 1
+    pipe.slots["relations"].priority = 1
     pipe.set_exit(rules.FixedDepth(1), "relations")
     pipe.set_exit(rules.FixedDepth(3), "kind")
     pipe.set_exit(rules.FixedDepth(2), "events")
@@ -147,7 +147,7 @@ def test_joint_a_task_that_is_asked_nothing_decides_nothing(nlp, pipe, size):
 @pytest.mark.parametrize("joint", ["all", "any"])
 @pytest.mark.parametrize("first", RULES)
 def test_joint_priorities_are_the_same_in_batches(nlp, pipe, size, joint, first):
-    pipe.parts[first].priority, pipe.joint = 1, joint
+    pipe.slots[first].priority, pipe.joint = 1, joint
     close(all_said(nlp, pipe, size), all_said(nlp, pipe, 1))
 
 
@@ -220,7 +220,7 @@ def test_joint_score_is_the_mean_of_what_is_known(nlp):
 
 
 def heads_of(nlp):
-    names = list(nlp.get_pipe("epee").parts)
+    names = list(nlp.get_pipe("epee").slots)
     return {
         name: {key: value.clone() for key, value in heads.state_dict().items()}
         for name, heads in zip(names, get_heads(nlp.get_pipe("epee").model))
@@ -423,11 +423,11 @@ def test_joint_only_all_and_any(pipe):
 
 def test_joint_what_is_set_on_the_pipeline_is_saved(nlp, pipe, tmp_path):
     pipe.joint = "any"
-    pipe.task_cfg("events")["threshold"] = 0.7
+    pipe.slots["events"].cfg["threshold"] = 0.7
     nlp.to_disk(tmp_path)
-    pipe.task_cfg("events")["threshold"] = 0.5
+    pipe.slots["events"].cfg["threshold"] = 0.5
     other = spacy.load(tmp_path).get_pipe("epee")
-    assert other.joint == "any" and other.task_cfg("events")["threshold"] == pytest.approx(0.7)
+    assert other.joint == "any" and other.slots["events"].cfg["threshold"] == pytest.approx(0.7)
     assert spacy.load(tmp_path, config={"components.epee.joint": "any"}).get_pipe("epee").joint == "any"
 
 
@@ -438,7 +438,7 @@ def test_joint_positive_label_of_a_task(backbone):
     pipe = other.add_pipe("epee", config=settings)
     labels = {"one": ["drug", "none"], "two": ["long", "short"]}
     pipe.initialize(lambda: examples, nlp=other, labels=labels, positive_label={"one": "drug"})
-    assert pipe.task_cfg("one")["positive_label"] == "drug" and "positive_label" not in pipe.task_cfg("two")
+    assert pipe.slots["one"].cfg["positive_label"] == "drug" and "positive_label" not in pipe.slots["two"].cfg
 
 
 def test_joint_two_classifications_may_be_annotated_in_different_documents(backbone):
@@ -447,3 +447,14 @@ def test_joint_two_classifications_may_be_annotated_in_different_documents(backb
         eg.reference.cats = {label: value for label, value in eg.reference.cats.items() if label in ("long", "short")}
     losses = nlp.update(examples)
     assert losses["epee"] > 0 and nlp.evaluate(examples)["one_cats_score"] is not None
+
+
+def test_joint_classifications_may_be_initialized_by_different_documents(backbone):
+    nlp, examples = two_kinds(backbone, {"one": ["drug", "none"], "two": ["long", "short"]})
+    for eg in examples[::2]:
+        eg.reference.cats = {label: value for label, value in eg.reference.cats.items() if label in ("long", "short")}
+    other = spacy.blank("en")
+    pipe = other.add_pipe("epee", config={name: own for name, own in nlp.get_pipe_config("epee").items() if name != "factory"})
+    pipe.initialize(lambda: examples, nlp=other, labels={"one": ["drug", "none"], "two": ["long", "short"]})
+    assert pipe.labels == ("drug", "none", "long", "short")
+    assert pipe.label_data == {"one": ["drug", "none"], "two": ["long", "short"]}

@@ -127,14 +127,29 @@ def test_loading_notices_what_changed_in_cfg(folders, tmp_path):
     shutil.copytree(folders / "fitted", tmp_path / "nlp")
     path = tmp_path / "nlp" / "epee_textcat" / "cfg"
     saved = json.loads(path.read_text())
-    for name, value in (("labels", saved["labels"][::-1]), ("threshold", 0.4), ("temperatures", [1.0, 1.0, 1.0]), ("more", 1)):
-        path.write_text(json.dumps({**saved, name: value}))
+    own = saved["tasks"]["textcat"]
+    for name, value in (("labels", own["labels"][::-1]), ("threshold", 0.4), ("temperatures", [1.0, 1.0, 1.0]), ("more", 1)):
+        path.write_text(json.dumps({**saved, "tasks": {"textcat": {**own, name: value}}}))
         with pytest.raises(ValueError, match="epee_textcat.*not what was saved together"):
             spacy.load(tmp_path / "nlp")
     for name in set(saved) - {"digest"}:
         path.write_text(json.dumps({key: value for key, value in saved.items() if key != name}))
         with pytest.raises(ValueError, match="epee_textcat.*damaged"):
             spacy.load(tmp_path / "nlp")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_form_is_saved_that_older_versions_refuse(folders, name):
+    pipe = component(load(name))
+    saved = json.loads((folders / name / pipe.name / "cfg").read_text())
+    assert saved["format"] == 2 and saved.keys() <= {"tasks", "format", "joint", "digest"}
+    assert saved["tasks"].keys() == pipe.slots.keys() and all(own["labels"] for own in saved["tasks"].values())
+
+
+def test_the_old_form_of_one_task_is_refused_by_a_component_of_several():
+    joint, old = component(load("joint")), SAVED / "textcat" / "epee_textcat"
+    with pytest.raises(ValueError, match="'epee' was saved with the tasks.*Load it with the config"):
+        joint.from_disk(old)
 
 
 def test_loading_notices_files_of_two_pipelines(folders, tmp_path):
@@ -209,29 +224,36 @@ def bad_bytes(pipe):
     whole = srsly.msgpack_loads(pipe.to_bytes())
     cfg, model = json.loads(whole["cfg"]), srsly.msgpack_loads(whole["model"])
     plain = {name: value for name, value in cfg.items() if name != "digest"}
-    other = {**plain, "labels": ["ONE", "TWO"], "temperatures": None, "threshold": 0.9}
+    own = plain["tasks"]["textcat"]
 
     def packed(cfg, model=whole["model"]):
         return srsly.msgpack_dumps({**whole, "cfg": json.dumps(cfg).encode(), "model": model})
+
+    def changed(**settings):
+        return packed({**plain, "tasks": {"textcat": {**own, **settings}}})
 
     cut = {**model, "shims": [model["shims"][0], model["shims"][1], [model["shims"][2][0][:-50]]]}
     yield b"garbage"
     yield b""
     yield pipe.to_bytes()[:-100]
     yield packed(plain, whole["model"][:-100])
-    yield packed(other)
+    yield changed(labels=["ONE", "TWO"], temperatures=None, threshold=0.9)
     yield packed(plain, srsly.msgpack_dumps(cut))
-    yield packed({**plain, "temperatures": [1.0]})
-    yield packed({**plain, "temperatures": "warm"})
-    yield packed({**plain, "exit": "not json"})
-    yield packed({**plain, "exit": json.dumps({"config": json.loads(plain["exit"])["config"], "rule": {"@misc": "none.v1"}})})
+    yield changed(temperatures=[1.0])
+    yield changed(temperatures="warm")
+    yield changed(exit="not json")
+    yield changed(exit=json.dumps({"config": json.loads(own["exit"])["config"], "rule": {"@misc": "none.v1"}}))
     yield packed({**plain, "format": 99})
-    yield packed({**plain, "labels": 3})
+    yield changed(labels=3)
+    yield packed({**plain, "tasks": [own]})
+    yield packed({**plain, "tasks": {"textcat": own, "other": own}})
+    yield packed({**own, "format": 2})
+    yield packed({**plain, "joint": {"config": "all", "now": "some"}})
     yield packed([])
     yield srsly.msgpack_dumps({**whole, "vocab": b"garbage"})
 
 
-@pytest.mark.parametrize("number", range(14))
+@pytest.mark.parametrize("number", range(18))
 def test_a_failed_load_changes_nothing(pipe, tmp_path, number):
     data = list(bad_bytes(pipe))[number]
     pipe.exit = FixedDepth(2)
@@ -246,7 +268,7 @@ def test_a_failed_load_changes_nothing(pipe, tmp_path, number):
         for name in ("cfg", "model"):
             (tmp_path / name).write_bytes(parts[name])
         pipe.vocab.to_disk(tmp_path / "vocab")
-        if number == 13:
+        if number == 17:
             (tmp_path / "vocab" / "strings.json").write_text("garbage")
         with pytest.raises(ValueError, match="epee_textcat"):
             pipe.from_disk(tmp_path)

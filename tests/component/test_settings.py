@@ -159,7 +159,7 @@ def test_rules_that_are_taken_can_be_loaded_again(backbone, tmp_path, rule):
     nlp.to_disk(tmp_path / "set")
     assert spacy.load(tmp_path / "set").get_pipe("epee_textcat").exit == rule
     nlp.get_pipe_config("epee_textcat")["exit"] = rule.to_config()
-    nlp.get_pipe("epee_textcat").note_configured()
+    nlp.get_pipe("epee_textcat").slot().note_configured()
     nlp.to_disk(tmp_path / "configured")
     assert spacy.load(tmp_path / "configured").get_pipe("epee_textcat").exit.to_config()["@misc"] == rule.registered
 

@@ -15,6 +15,7 @@ from relations_util import make_example as make_relation_example
 from relations_util import make_relations_nlp
 from util import SENTENCES, make_examples, make_nlp, make_texts
 
+from spacy_epee.evaluation.calibrate import calibrate
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.exits import rules
 from spacy_epee.exits.evidence import Evidence, scale
@@ -70,7 +71,7 @@ def hot(made):
 def said(pipe, docs, rule=None):
     """What is given, without how sure it is."""
     docs = [doc.copy() for doc in docs]
-    pipe.set_annotations(docs, pipe.run(docs, dict.fromkeys(pipe.parts, rule)))
+    pipe.set_annotations(docs, pipe.run(docs, dict.fromkeys(pipe.slots, rule)))
     threshold = pipe.cfg["threshold"]
     cats = [
         max(doc.cats, key=doc.cats.get) if pipe.task.exclusive else {label for label, p in doc.cats.items() if p >= threshold}
@@ -172,7 +173,7 @@ def test_temperatures_that_are_none_are_refused(made, numbers):
 
 def test_calibrate_fits_and_stores(made):
     _, pipe, examples = made
-    report = pipe.calibrate(examples)
+    report = calibrate(pipe, examples)
     assert [exit["temperature"] for exit in report] == pipe.cfg["temperatures"]
     assert len(report) == len(get_exit_layers(pipe.model))
     assert all(exit["nll"][1] <= exit["nll"][0] + 1e-9 for exit in report)
@@ -184,7 +185,7 @@ def test_calibrate_without_annotation_is_refused(backbone):
     nlp = make_nlp(backbone)
     examples = [spacy.training.Example(nlp.make_doc(text), nlp.make_doc(text)) for text in make_texts(4)]
     with pytest.raises(ValueError, match="annotated"):
-        nlp.get_pipe("epee_textcat").calibrate(examples)
+        calibrate(nlp.get_pipe("epee_textcat"), examples)
 
 
 def test_update_drops_what_was_fitted_before(backbone):

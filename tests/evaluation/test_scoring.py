@@ -40,7 +40,7 @@ def make(kind, backbone):
         nlp, task = make_nlp(backbone, labels, kind == "several", spread=3.0), None
         examples = make_examples(nlp, labels, kind == "several")
         if kind == "positive":
-            nlp.get_pipe(nlp.pipe_names[0])._set_positive("ACUTE", "textcat")
+            nlp.get_pipe(nlp.pipe_names[0]).slot().set_positive("ACUTE")
     return nlp.get_pipe(nlp.pipe_names[0]), task, examples
 
 

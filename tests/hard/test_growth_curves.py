@@ -44,7 +44,7 @@ def make_pipeline(kind: str, folder: Path):
         nlp = make_relations_nlp(backbone, exit=exit, candidates={"labels": None, "max_pairs": 10_000_000})
     elif kind == "joint":
         nlp = make_joint_nlp(backbone, steps=10, trunk=trunk)
-        nlp.get_pipe("epee").parts["relations"].task.candidates = EntityPairs(max_pairs=10_000_000)
+        nlp.get_pipe("epee").slots["relations"].task.candidates = EntityPairs(max_pairs=10_000_000)
     elif kind == "events":
         nlp = make_events_nlp(backbone, exit=exit, trunk=trunk, steps=25)
     else:

@@ -1,0 +1,201 @@
+"""A component's tasks: their labels, their rules, and their answers."""
+
+from dataclasses import replace
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+from spacy.errors import Errors
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from thinc.api import Model
+
+from ..engine.loop import Joint
+from ..engine.results import ExitOutputs, Predictions
+from ..exits.evidence import EvidenceBuilder
+from ..exits.rules.base import ExitRule
+from ..inference.predict import all_exits, make_instances, predict
+from ..inputs.instances import Instances
+from ..model import is_initialized
+from ..tasks.base import Task
+from ..tasks.slot import TaskSlot
+from .initialization import check_joint, check_slots
+
+
+class TaskComponent(TrainablePipe):
+    """A component with some tasks over one model. A component of one task is the case of one."""
+
+    def __init__(self, vocab: Vocab, model: Model, name: str, slots: Mapping[str, TaskSlot], joint: Joint):
+        """Make a component.
+
+        vocab (Vocab): The shared vocabulary.
+        model (Model): The early-exiting model.
+        name (str): The component's name in the pipeline.
+        slots (Mapping[str, TaskSlot]): The tasks, by name.
+        joint (str): "all" or "any", see `EarlyExitTransformer`.
+        """
+        check_slots(slots, model, name)
+        self.vocab = vocab
+        self.model = model
+        self.model.attrs["make_instances"] = self._make_instances
+        self.name = name
+        alone = model.attrs["tasks"] is None
+        self.slots = {task: replace(slots[task], name=task, component=name, alone=alone) for task in sorted(slots)}
+        self.joint = self.configured_joint = joint
+        for task, rule in self.exits.items():
+            self.set_exit(rule, task)
+
+    def slot(self, task: Optional[str] = None) -> TaskSlot:
+        """RETURNS (TaskSlot): A task by its name; of a component with one task, that one."""
+        if task is None and len(self.slots) == 1:
+            return next(iter(self.slots.values()))
+        if task not in self.slots:
+            raise ValueError(f"The component '{self.name}' has the tasks {list(self.slots)}; name one of them, not {task!r}.")
+        return self.slots[task]
+
+    @property
+    def task(self) -> Task:
+        """RETURNS (Task): What a component with one task predicts."""
+        return self.slot().task
+
+    @property
+    def cfg(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): The labels, the threshold and what else is saved of its task; of several under "tasks", by
+        name."""
+        cfgs = {task: slot.cfg for task, slot in self.slots.items()}
+        return {"tasks": cfgs} if self.model.attrs["tasks"] else self.slot().cfg
+
+    @property
+    def joint(self) -> Joint:
+        """RETURNS (str): "all" or "any", see `__init__`. It can be set at any time."""
+        return self._joint
+
+    @joint.setter
+    def joint(self, joint: Joint) -> None:
+        check_joint(joint, self.name)
+        self._joint = joint
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The labels of all tasks, each once."""
+        return tuple(dict.fromkeys(label for slot in self.slots.values() for label in slot.labels))
+
+    @property
+    def label_data(self) -> Union[List[str], Dict[str, List[str]]]:
+        """RETURNS (Union[List[str], Dict[str, List[str]]]): What `spacy init labels` writes and `initialize` takes: labels, or
+        those of each task."""
+        labels = {task: list(slot.labels) for task, slot in self.slots.items()}
+        return labels if self.model.attrs["tasks"] else labels[self.slot().name]
+
+    @property
+    def exits(self) -> Dict[str, Optional[ExitRule]]:
+        """RETURNS (Dict[str, Optional[ExitRule]]): The exit rule of each task. See `set_exit`."""
+        return {task: slot.exit for task, slot in self.slots.items()}
+
+    @property
+    def exit(self) -> Optional[ExitRule]:
+        """RETURNS (Optional[ExitRule]): The exit rule of a component with one task. Another one can be set at any time, for all
+        tasks; None runs the full depth."""
+        return self.slot().exit
+
+    @exit.setter
+    def exit(self, rule: Optional[ExitRule]) -> None:
+        for task in self.slots:
+            self.set_exit(rule, task)
+
+    def set_exit(self, rule: Optional[ExitRule], task: Optional[str] = None) -> None:
+        """Set the exit rule of a task.
+
+        rule (Optional[ExitRule]): The rule; None runs the full depth.
+        task (Optional[str]): The task; None if there is only one.
+        """
+        self.slot(task).set_exit(rule, self.model)
+
+    def set_temperatures(self, temperatures: Optional[Sequence[float]], task: Optional[str] = None) -> None:
+        """Set what the logits of the exits of a task are divided by.
+
+        temperatures (Optional[Sequence[float]]): A number from 0.001 to 1000 for each exit; None for 1.
+        task (Optional[str]): The task; None if there is only one.
+        """
+        self.slot(task).set_temperatures(temperatures, self.model)
+
+    def reading(self, task: Optional[str] = None) -> EvidenceBuilder:
+        """RETURNS (EvidenceBuilder): How the logits of a task are to be read: by its threshold and its temperatures."""
+        return self.slot(task).reading(self.model)
+
+    def add_label(self, label: str, task: Optional[str] = None) -> int:
+        """Add a label. Possible until the component is initialized.
+
+        label (str): The label.
+        task (Optional[str]): The task; None if there is only one.
+        RETURNS (int): 0 if the label is there already, otherwise 1.
+        """
+        if not isinstance(label, str):
+            raise ValueError(Errors.E187)
+        if label in self.slot(task).labels:
+            return 0
+        if is_initialized(self.model):
+            raise ValueError(Errors.E922.format(name=self.name, nO=self.model.get_dim("nO")))
+        self.slot(task).cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        return 1
+
+    def answer(self, docs: Sequence[Doc], rule: Optional[ExitRule], task: Optional[str] = None) -> Predictions:
+        """Answer some Docs for one task alone, by a rule.
+
+        docs (Sequence[Doc]): The Docs.
+        rule (Optional[ExitRule]): The rule; None runs the full depth.
+        task (Optional[str]): The task; None if there is only one.
+        RETURNS (Predictions): The answers, of Docs in order.
+        """
+        task = self.slot(task).name
+        return self.run(docs, {task: rule})[task]
+
+    def run(self, docs: Sequence[Doc], rules: Mapping[str, Optional[ExitRule]]) -> Dict[str, Predictions]:
+        """Answer some Docs for some of the tasks, together.
+
+        docs (Sequence[Doc]): The Docs.
+        rules (Mapping[str, Optional[ExitRule]]): The tasks and their rules; None runs the full depth.
+        RETURNS (Dict[str, Predictions]): The answers of each of these tasks, of Docs in order.
+        """
+        self.require_model()
+        return predict(self.model, self.slots, docs, rules, self.joint)
+
+    def make_instances(self, docs: Sequence[Doc], task: Optional[str] = None) -> Instances:
+        """Say what there is to answer about some Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        task (Optional[str]): The task; None if there is only one.
+        RETURNS (Instances): The items and their units.
+        """
+        return self._make_instances(docs)[self.slot(task).name]
+
+    def _make_instances(self, docs: Sequence[Doc]) -> Dict[str, Instances]:
+        """What there is to answer for each task."""
+        return make_instances(self.model, self.slots, docs)
+
+    def exit_logits(self, docs: Iterable[Doc], batch_size: int = 64, task: Optional[str] = None) -> Iterator[ExitOutputs]:
+        """As `all_exits`, for one task.
+
+        docs (Iterable[Doc]): The Docs.
+        batch_size (int): How many run together.
+        task (Optional[str]): The task; None if there is only one.
+        YIELDS (ExitOutputs): The outputs of a batch, in numpy arrays.
+        """
+        task = self.slot(task).name
+        for outputs in self.all_exits(docs, batch_size):
+            yield outputs[task]
+
+    def all_exits(self, docs: Iterable[Doc], batch_size: int = 64) -> Iterator[Dict[str, ExitOutputs]]:
+        """Run the full depth and keep what every exit says, to try rules without running the model again.
+
+        docs (Iterable[Doc]): The Docs. Items of a Doc without wordpieces get zeros.
+        batch_size (int): How many run together.
+        YIELDS (Dict[str, ExitOutputs]): The outputs of each task for a batch, in numpy arrays.
+        """
+        self.require_model()
+        yield from all_exits(self.model, self.slots, list(docs), batch_size)
+
+    def require_model(self) -> None:
+        """Refuse to run what has no weights yet."""
+        if not is_initialized(self.model):
+            raise ValueError(Errors.E109.format(name=self.name))

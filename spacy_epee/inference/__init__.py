@@ -1,0 +1,1 @@
+"""From Docs to answers: what a component runs, and benchmarks and the evaluation too."""

@@ -132,7 +132,7 @@ def run_toml(code: str, namespace: Dict[str, Any]) -> None:
     """Read entry points of a package that would hold the code of the page."""
     tomllib = importlib.import_module("tomllib") if importlib.util.find_spec("tomllib") else None
     groups = tomllib.loads(code)["project"]["entry-points"] if tomllib else {}  # Python 3.10 cannot read it
-    assert set(groups) <= {"spacy_misc", "spacy_epee_families"}
+    assert set(groups) <= {"spacy_misc", "spacy_epee_families", "spacy_epee_formats"}
     for entries in groups.values():
         for value in entries.values():
             assert value.split(":")[1] in namespace

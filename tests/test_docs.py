@@ -1,12 +1,14 @@
 """What the documentation shows works: blocks of code are run or read, links lead somewhere, settings have a text."""
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import catalogue
 import pytest
 import spacy
 import yaml
@@ -31,7 +33,8 @@ from spacy.cli._util import app
 from spacy.language import Language
 from typer.testing import CliRunner
 
-from spacy_epee.cli import COMMANDS
+from spacy_epee.cli import COMMANDS, epee
+from spacy_epee.data.formats.registry import format_names, formats
 
 GITHUB = "https://github.com/spacy-epee/spacy_epee/blob/main/"
 PRINTED = {
@@ -58,7 +61,28 @@ def check_picture(found):
     assert found["svg"].startswith("<svg")
 
 
-MADE = {"docs/rules.md": check_rules, "docs/relations.md": check_picture, "docs/events.md": check_picture}
+def check_format(found):
+    """The format of the page reads, writes, and reads again what it wrote."""
+    Path("notes.csv").write_text('kind;note\ncardiology;"Chest pain;\nECG normal."\n', encoding="utf-8", newline="\n")
+    rows = []
+    for words in (
+        ["notes.csv", "a.jsonl", "--set", "delimiter=;"],
+        ["a.jsonl", "tables", "--to", "table"],
+        ["tables", "b.jsonl"],
+    ):
+        result = CliRunner().invoke(epee, ["convert", *words])
+        assert result.exit_code == 0, result.output
+        if words[1].endswith(".jsonl"):
+            rows.append(json.loads(Path(words[1]).read_text(encoding="utf-8")))
+    assert rows == 2 * [{"id": "notes-1", "text": "Chest pain;\nECG normal.", "cats": "cardiology"}]
+
+
+MADE = {
+    "docs/rules.md": check_rules,
+    "docs/relations.md": check_picture,
+    "docs/events.md": check_picture,
+    "docs/extending.md": check_format,
+}
 """What the blocks of a page make."""
 
 SHOWN = [block for name in NAMES for block in blocks(name, "ini") if "factory = " in block.code]
@@ -73,6 +97,9 @@ def prepared(backbone, tmp_path_factory):
 def folder(prepared, tmp_path, monkeypatch):
     shutil.copytree(prepared, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
+    yield
+    for key in [key for key in catalogue.REGISTRY if key[:-1] == formats.namespace]:  # ours are entry points
+        del catalogue.REGISTRY[key]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if blocks(name)])
@@ -166,8 +193,6 @@ def test_docs_name_the_contestants():
 
 
 def test_docs_name_the_formats():
-    from spacy_epee.data.formats.registry import format_names
-
     rows = section("docs/data-formats.md", "Convert").split("| `--format` |")[1].split("\n\n")[0].splitlines()[2:]
     assert sorted(row.split("|")[2].strip(" `") for row in rows) == format_names()
 

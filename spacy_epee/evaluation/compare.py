@@ -10,7 +10,7 @@ from spacy.training import Example
 from ..component.pipe import EarlyExitTransformer
 from ..engine.results import Predictions
 from .scoring import Scoring, differing_docs
-from .timing import Rules, time_run, prepare, sources_of
+from .timing import Rules, prepare, sources_of, time_run
 
 
 def find_component(nlp: Language, name: Optional[str] = None) -> EarlyExitTransformer:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 import numpy
 
 from ..evidence import Divergence, Evidence
-from .base import Rule, count_runs, check_patience, check_within
+from .base import Rule, check_patience, check_within, count_runs
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 # make demo: set up, then train, evaluate and show the early-exiting classifier on the embedded notes
 # make bench: set up, then the classifier of the demo against itself in other libraries, on this machine
-# make test: set up, then the fast tests
+# make test: set up, then the checks of lint, then the fast tests
 # make docs: set up, then the documentation as a site in build/site
 # make test-newest: the same for the trunk alone, on the newest transformers
 PYTHON ?= python3
@@ -19,7 +19,7 @@ bench: $(VENV)/bench
 	$(RUN) -m spacy project run benchmark
 
 # A process for each core, with a thread each
-test: $(VENV)/ready
+test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto
 
 # Without a network; a link that leads nowhere is an error
@@ -40,6 +40,7 @@ hard: $(VENV)/ready
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 
 $(VENV)/ready: setup.cfg requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed: make PYTHON=python3.11")'

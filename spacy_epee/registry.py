@@ -16,7 +16,7 @@ compressors = catalogue.create("spacy_epee", "compressors", entry_points=True)
 `compress.base.Compression`."""
 
 formats = catalogue.create("spacy_epee", "formats", entry_points=True)
-"""From the name of a format to what reads or writes its files."""
+"""From the name of a format to its `data.formats.registry.Format`."""
 
 
 def names(registry: catalogue.Registry) -> List[str]:

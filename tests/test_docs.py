@@ -1,6 +1,7 @@
 """What the documentation shows works: blocks of code are run or read, links lead somewhere, settings have a text."""
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -33,7 +34,8 @@ from spacy.cli._util import app
 from spacy.language import Language
 from typer.testing import CliRunner
 
-from spacy_epee.cli import COMMANDS
+from spacy_epee.cli import COMMANDS, epee
+from spacy_epee.data.formats.registry import format_names
 from spacy_epee.evaluation.compare import compare
 from spacy_epee.report.build import make_report
 
@@ -87,8 +89,29 @@ def check_own_task(found):
     assert [doc._.urgency for doc in nlp.pipe(bare)] == ["low", "high"] and nlp("")._.urgency is None
 
 
+def check_own_format(found):
+    """The format of the page reads, writes, and reads again what it wrote."""
+    Path("notes.csv").write_text('kind;note\ncardiology;"Chest pain;\nECG normal."\n', encoding="utf-8", newline="\n")
+    rows = []
+    for words in (
+        ["notes.csv", "a.jsonl", "--set", "delimiter=;"],
+        ["a.jsonl", "tables", "--to", "table"],
+        ["tables", "b.jsonl"],
+    ):
+        result = CliRunner().invoke(epee, ["convert", *words])
+        assert result.exit_code == 0, result.output
+        if words[1].endswith(".jsonl"):
+            rows.append(json.loads(Path(words[1]).read_text(encoding="utf-8")))
+    assert rows == 2 * [{"id": "notes-1", "text": "Chest pain;\nECG normal.", "cats": "cardiology"}]
+
+
+def check_own(found):
+    check_own_task(found)
+    check_own_format(found)
+
+
 MADE = {
-    "docs/extending.md": check_own_task,
+    "docs/extending.md": check_own,
     "docs/rules.md": check_rules,
     "docs/relations.md": check_picture,
     "docs/events.md": check_picture,
@@ -201,8 +224,6 @@ def test_docs_name_the_contestants():
 
 
 def test_docs_name_the_formats():
-    from spacy_epee.data.formats.registry import format_names
-
     rows = section("docs/data-formats.md", "Convert").split("| `--format` |")[1].split("\n\n")[0].splitlines()[2:]
     assert sorted(row.split("|")[2].strip(" `") for row in rows) == format_names()
 

@@ -1,5 +1,6 @@
 """The spaCy project is valid, and its parts are where it says."""
 
+import ast
 import re
 import shlex
 import shutil
@@ -134,6 +135,24 @@ def test_project_names_files_that_exist():
 def test_project_ci_runs_the_readme_command():
     assert "make test" in (ROOT / ".ci" / "run").read_text()
     assert "`make test`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+TEXTS = [path for folder in ("spacy_epee", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_project_says_how_text_files_are_encoded(path):
+    """What is not said is another encoding on Windows."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("read_text", "write_text"):
+            assert "encoding" in {keyword.arg for keyword in node.keywords}, f"line {node.lineno}"
+
+
+def test_project_checks_the_style_first():
+    steps = (ROOT / "Makefile").read_text(encoding="utf-8").split("\n\n")
+    assert any(re.search("^test: lint$", step, flags=re.MULTILINE) for step in steps)
+    [lint] = [step for step in steps if step.startswith("lint:")]
+    assert "ruff check ." in lint and "ruff format --check ." in lint
 
 
 def test_project_keeps_no_corpus():

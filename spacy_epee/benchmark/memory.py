@@ -26,7 +26,7 @@ def watch_memory() -> Iterator[Peak]:
     """
     peak = Peak()
     try:
-        (SELF / "clear_refs").write_text("5")  # sets the peak to what is held now (man 5 proc)
+        (SELF / "clear_refs").write_text("5", encoding="ascii")  # sets the peak to what is held now (man 5 proc)
         before = _read("VmRSS")
     except OSError:
         yield peak
@@ -37,7 +37,7 @@ def watch_memory() -> Iterator[Peak]:
 
 def _read(name: str) -> int:
     """A figure of /proc/self/status, in bytes."""
-    for line in (SELF / "status").read_text().splitlines():
+    for line in (SELF / "status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])
     raise OSError(f"/proc/self/status has no {name}")

@@ -194,7 +194,7 @@ def write_rows(rows: Checked, path: Path) -> None:
     rows (Checked): The rows.
     path (Path): Where to.
     """
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         for _, row, _ in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

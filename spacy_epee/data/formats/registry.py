@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-import catalogue
-
 from ...errors import raise_alone
+from ...registry import formats, names
 from ..texts import find_files
 from .objects import read_objects
 
@@ -41,18 +40,13 @@ class Format:
     settings: Dict[str, str] = field(default_factory=dict)
 
 
-formats = catalogue.create("spacy_epee", "formats", entry_points=True)
-"""From the name of a format to its Format. An installed package can register one by an entry point in the group
-`spacy_epee_formats`."""
-
-
 def format_names(writable: bool = False) -> List[str]:
     """List the formats.
 
     writable (bool): Whether to leave out those that are only read.
     RETURNS (List[str]): Their names, in the order of the alphabet.
     """
-    return sorted(name for name in formats.get_all() if not writable or get_format(name).write is not None)
+    return [name for name in names(formats) if not writable or get_format(name).write is not None]
 
 
 def get_format(name: str) -> Format:

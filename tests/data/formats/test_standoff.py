@@ -167,7 +167,8 @@ def test_names_of_files_in_capitals_are_found(tmp_path):
     (tmp_path / "NOTE.1.TXT").write_text(TEXT)
     (tmp_path / "folder.ann").mkdir()
     [(where, row)] = get_format("brat").read(tmp_path)
-    assert (row["id"], where, len(row["ents"])) == ("NOTE.1", str(tmp_path / "NOTE.1.ANN"), 3)
+    assert (row["id"], len(row["ents"])) == ("NOTE.1", 3)
+    assert (tmp_path / "NOTE.1.ANN").samefile(where)  # some systems do not tell upper from lower case
 
 
 def test_a_text_without_lines_is_refused(tmp_path):

@@ -155,11 +155,12 @@ def _readable(name: str, source: str, kinds: Tuple[Type[Exception], ...] = (Exce
         with collecting():
             yield
     except kinds as error:
-        reason = f"The component '{name}' could not be loaded from {source}"
         if isinstance(error, Refused):
-            raise ValueError(f"{reason}: {error}. Copy or save it again.") from error
+            raise ValueError(
+                f"The component '{name}' could not be loaded from {source}: {error}. Copy or save it again."
+            ) from error
         raise ValueError(
-            f"{reason} ({type(error).__name__}): the files are damaged, incomplete or of another model, or the installed "
-            "versions of transformers and torch cannot read them. Copy or save the pipeline again, or install the versions it "
-            "was saved with."
+            f"The component '{name}' could not be loaded from {source} ({type(error).__name__}): the files are damaged, "
+            "incomplete or of another model, or the installed versions of transformers and torch cannot read them. Copy or "
+            "save the pipeline again, or install the versions it was saved with."
         ) from error

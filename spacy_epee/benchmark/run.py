@@ -18,6 +18,7 @@ from spacy.util import load_model, make_tempdir
 from ..component.pipe import EarlyExitTransformer
 from ..engine.results import Predictions
 from ..evaluation.scoring import Scoring
+from ..exits.rules.base import complete
 from ..exits.written import make_rule
 from ..trunk.spacy_pipelines import first_line
 from .memory import watch_memory
@@ -119,7 +120,7 @@ def benchmark(
                         timed["realised"] = faster / report["contestants"][name]["fewer_layers"]
                     report["contestants"][name]["batches"][str(size)] = timed
         for name in tqdm.tqdm(list(found) if memory else [], desc="Memory", disable=not progress, leave=False):
-            rule = component.exit.to_config() if hasattr(component.exit, "to_config") else None  # type: ignore[union-attr]
+            rule = None if component.exit is None else complete(component.exit).to_config()
             asked = (name, model, component.name, rule, Path(folder), texts, max(batch_sizes))
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 report["contestants"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()

@@ -3,7 +3,7 @@
 from typing import Dict, List, Optional
 
 from ..component.pipe import EarlyExitTransformer
-from ..exits.rules.base import ExitRule
+from ..exits.rules.base import ExitRule, complete
 from ..exits.written import make_rule, read_rule, set_threshold
 
 
@@ -37,7 +37,7 @@ def set_rules(
 def _changed(pipe: EarlyExitTransformer, task: str, threshold: Optional[str]) -> ExitRule:
     """The rule of a task with another threshold."""
     rule = pipe.exits[task]
-    block = rule.to_config() if hasattr(rule, "to_config") else None  # type: ignore[union-attr]
+    block = None if rule is None else complete(rule).to_config()
     if block is None:
         missing = "no exit rule" if rule is None else "an exit rule that does not tell its settings"
         raise ValueError(f"--threshold changes a rule, and the task '{task}' of '{pipe.name}' has {missing}; give --rule too")

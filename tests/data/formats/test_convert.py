@@ -64,7 +64,7 @@ def write(folder, form):
     if form == "brat":
         (folder / "in").mkdir()
         (folder / "in" / "note.ann").write_text(BRAT)
-        (folder / "in" / "note.txt").write_text(TEXT)
+        (folder / "in" / "note.txt").write_text(TEXT, encoding="utf-8", newline="\n")
         return folder / "in"
     if form == "jsonl":
         ents = [{"id": name, "start": start, "end": end, "label": label} for name, start, end, label in ENTS]
@@ -184,9 +184,9 @@ def test_convert_mentions_of_several_concepts(tmp_path, mark):
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\x0c"])
 def test_convert_lines_end_at_line_ends_alone(tmp_path, mark):
     text = f"Aspirin{mark}caused a rash."
-    (tmp_path / "note.txt").write_text(text)
-    (tmp_path / "note.ann").write_text(f"T1\tDrug 0 9\tAspirin{mark}c\n")
-    (tmp_path / "in.pubtator").write_text(f"1|t|{text}\n1\t0\t7\tAspirin\tDrug\tD1\n")
+    (tmp_path / "note.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "note.ann").write_text(f"T1\tDrug 0 9\tAspirin{mark}c\n", encoding="utf-8")
+    (tmp_path / "in.pubtator").write_text(f"1|t|{text}\n1\t0\t7\tAspirin\tDrug\tD1\n", encoding="utf-8")
     assert rows_of("brat", tmp_path)[0]["text"] == rows_of("pubtator", tmp_path / "in.pubtator")[0]["text"] == text
 
 

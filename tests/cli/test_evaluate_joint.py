@@ -7,6 +7,8 @@ from joint_util import TEXTS, make_example, make_joint_nlp
 from spacy.cli._util import app
 from typer.testing import CliRunner
 
+import spacy_epee.cli  # noqa: F401
+
 
 @pytest.fixture(scope="module")
 def model(backbone, tmp_path_factory):

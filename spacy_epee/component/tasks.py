@@ -99,8 +99,14 @@ class TaskComponent(TrainablePipe):
 
     @exit.setter
     def exit(self, rule: Optional[ExitRule]) -> None:
-        for task in self.slots:
-            self.set_exit(rule, task)
+        before = self.exits
+        try:
+            for task in self.slots:
+                self.set_exit(rule, task)
+        except ValueError:
+            for task, own in before.items():
+                self.slots[task].exit = own
+            raise
 
     def set_exit(self, rule: Optional[ExitRule], task: Optional[str] = None) -> None:
         """Set the exit rule of a task.

@@ -48,7 +48,7 @@ class TaskRun:
         self.items = answers.items
         self.rule = None if rule is None else complete(rule)
         self.first_layer = 1 if self.rule is None else self.rule.first_layer
-        self.counters = None if rule is None else rule.start(answers.items.n_units, began)
+        self.counters = None if self.rule is None else self.rule.start(answers.items.n_units, began)
         self.priority = priority
         self.inputs = heads.prepare(answers.items, device) if len(answers.items) else None
         self.live = answers.items.live[:0]

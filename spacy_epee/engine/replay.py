@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Protocol, Sequence, Union
 import numpy
 
 from ..exits.evidence import Divergence, Evidence, EvidenceBuilder
-from ..exits.rules.base import ExitRule
+from ..exits.rules.base import ExitRule, complete
 from ..inputs.instances import Instances
 from ..threads import cached_property
 from .results import Graph, LinkLogits
@@ -95,14 +95,15 @@ class Replay:
         taken = numpy.full(self.n_units, len(self.views) - 1)
         codes = numpy.zeros(self.n_units, dtype=int)
         live = numpy.arange(self.n_units)
-        counters = None if rule is None else rule.start(self.n_units, 0.0)
+        own = None if rule is None else complete(rule)
+        counters = None if own is None else own.start(self.n_units, 0.0)
         for exit, stored in enumerate(self.views):
-            if rule is None or not len(live):
+            if own is None or not len(live):
                 break
-            found = rule.step(stored.of(live), counters)
-            done = found > 0
+            reasons = own.step(stored.of(live), counters)
+            done = reasons > 0
             taken[live[done]] = exit
-            codes[live[done]] = found[done]
+            codes[live[done]] = reasons[done]
             live = live[~done]
         return ReplayResult(self, taken, codes)
 
@@ -232,6 +233,10 @@ class _View:
     @property
     def logits(self) -> numpy.ndarray:
         return self.stored.evidence.logits[self.items]
+
+    @property
+    def probabilities(self) -> numpy.ndarray:
+        return self.stored.evidence.probabilities[self.items]
 
     @property
     def decision(self) -> numpy.ndarray:

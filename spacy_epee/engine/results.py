@@ -1,4 +1,4 @@
-"""What the loop and the exits hand on."""
+"""What comes of a climb: links and graphs of one exit, all exits, and the predictions of a batch."""
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -66,7 +66,7 @@ class Predictions:
     probabilities (ndarray): The same as probabilities, (N, K). Zeros for an item without a window.
     layers (ndarray): The layer of that exit, (U,) from 1 to `depth`. 0 for a unit that did not climb.
     entropy (ndarray): The normalised entropy there, (U,).
-    reasons (List[str]): Why each left: a reason of the rule, or "depth".
+    reasons (List[str]): Why each left: a reason of the rule, "joint" where other tasks decided, or "depth".
     depth (int): The number of layers.
     reading (EvidenceBuilder): How the logits are to be read.
     broken (ndarray): Which units left with logits that are NaN or infinite, (U,) bool.

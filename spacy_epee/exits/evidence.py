@@ -354,7 +354,7 @@ class EvidenceBuilder:
         logits (ndarray): The logits of some items, (N, K).
         layer (int): The layer of the exit. 0 for none: there is no temperature then.
         asked (Optional[Instances]): What is asked about the batch, and
-        link (Optional[Callable]): what looks at links, both of no use here (see tasks/events.py).
+        link (Optional[Callable]): what looks at links, both of no use here (see tasks/events/evidence.py).
         context (Any): What else the evidence is made of.
         RETURNS (Evidence): What a rule may look at.
         """

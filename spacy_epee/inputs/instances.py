@@ -47,7 +47,7 @@ class Instances:
 
     @cached_property
     def counts(self) -> numpy.ndarray:
-        """RETURNS (ndarray): Instances per unit, (U,)."""
+        """RETURNS (ndarray): Items per unit, (U,)."""
         return numpy.bincount(self.units, minlength=self.n_units)
 
     @cached_property

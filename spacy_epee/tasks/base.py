@@ -55,7 +55,9 @@ def check_trunk(task: "Task", reads: str, name: str) -> None:
     """
     if reads == task.reads:
         return
-    other = {"text": "TransformerTrunk", "images": "ImageTrunk"}[task.reads]
+    other = {"text": "TransformerTrunk", "images": "ImageTrunk"}.get(task.reads)
+    if other is None:
+        raise ValueError(f"The task '{task.name}' reads '{task.reads}'; there are trunks that read 'text' or 'images'.")
     also = ", or use the factory 'epee_imagecat' to classify images" if task.reads == "text" else ""
     raise ValueError(
         f"The component '{name}' needs {task.reads} (task '{task.name}'), and the trunk in its setting `model.trunk` reads "

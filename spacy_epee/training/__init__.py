@@ -1,1 +1,1 @@
-"""Losses, stages, readers and the training table."""
+"""How a model is trained: losses, stages, learning rates, and what spaCy's training calls."""

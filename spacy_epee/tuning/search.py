@@ -109,7 +109,7 @@ class Candidates:
         Settings of several numbers have no natural order, so the documents are split (Pareto Testing, Laufer-Goldshtein et al.
         2023): on the first half, from which the thresholds came too, the settings are found that are fastest for how much they
         disagree, and put in order of that. On the second half they are tested in this order up to the first that fails
-        (`exits.guarantee.certify`). This is valid because nothing about the order comes from the second half, and because all
+        (`exits.risk_control.certify`). This is valid because nothing about the order comes from the second half, and because all
         that passed keep the promise at once, so that one of them may be taken by any figure: of those that are as fast as the
         fastest (see `NEAR`) the one with the fewest other answers. It needs no annotation.
 

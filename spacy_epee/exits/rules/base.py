@@ -6,7 +6,7 @@ from typing import Any, Callable, ClassVar, Dict, List, Optional, Protocol, Sequ
 
 import numpy
 
-from ..evidence import Evidence
+from ..evidence import Divergence, Evidence
 
 NEEDS_DOUBT = "needs a model with a learned exit. Train with the setting `model.head.learned_exit = true`, or take another rule."
 
@@ -141,14 +141,72 @@ class Rule:
 
 
 class ForeignRule:
-    """A rule of another package, with defaults for what it lacks."""
+    """A rule of another package, with defaults for what it lacks. It is asked nothing below its first layer."""
 
     def __init__(self, rule: ExitRule):
-        self.reasons, self.start, self.step, self.can_fire = rule.reasons, rule.start, rule.step, rule.can_fire
+        self.rule = rule
+        self.reasons, self.can_fire = rule.reasons, rule.can_fire
         self.first_layer: int = getattr(rule, "first_layer", 1)
         self.timed: bool = getattr(rule, "timed", False)
         self.learned: bool = getattr(rule, "learned", False)
         self.to_config: Callable[[], Optional[Dict[str, Any]]] = getattr(rule, "to_config", lambda: None)
+
+    def start(self, units: int, began: float) -> Dict[str, Any]:
+        return start_later(self.rule, units, began)
+
+    def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
+        return step_from(self.first_layer, self.rule, evidence, counters)
+
+
+def start_later(rule: ExitRule, units: int, began: float) -> Dict[str, Any]:
+    """Make the counters of a rule that looks from a layer on.
+
+    rule (ExitRule): The rule.
+    units (int): How many units a batch has.
+    began (float): When work on it began.
+    RETURNS (Dict[str, Any]): The counters, for `step_from`.
+    """
+    return {"rule": rule.start(units, began), "first": None}
+
+
+def step_from(layer: int, rule: ExitRule, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
+    """Step a rule that looks from a layer on. The first exit that it sees has none before it, whether that one was looked at for
+    somebody else or not.
+
+    layer (int): The layer.
+    rule (ExitRule): The rule.
+    evidence (Evidence): The units still climbing.
+    counters (Dict[str, Any]): What `start_later` made.
+    RETURNS (ndarray): What the rule says, 0 below the layer, (U,) int.
+    """
+    if evidence.layer < layer:
+        return numpy.zeros(len(evidence), dtype=int)
+    if counters["first"] is None:
+        counters["first"] = evidence.layer
+    first = layer > 1 and evidence.layer == counters["first"]
+    return rule.step(FirstEvidence(evidence) if first else evidence, counters["rule"])  # type: ignore[arg-type]
+
+
+class FirstEvidence:
+    """Evidence without a previous one, for a rule that has not looked before."""
+
+    def __init__(self, evidence: Evidence):
+        self.evidence = evidence
+
+    def __len__(self) -> int:
+        return len(self.evidence)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.evidence, name)
+
+    @property
+    def agrees(self) -> numpy.ndarray:
+        self.evidence.remember()
+        return numpy.zeros(len(self.evidence), dtype=bool)
+
+    def divergence(self, kind: Divergence) -> numpy.ndarray:
+        self.evidence.remember()
+        return numpy.full(len(self.evidence), numpy.inf)
 
 
 def complete(rule: ExitRule) -> CompleteRule:

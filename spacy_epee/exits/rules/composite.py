@@ -35,11 +35,11 @@ class _Joined(Rule):
             raise ValueError(f"The exit rule {self.registered} joins something else than rules; give rules under `exit.rules`.")
 
     def start(self, units: int, began: float) -> List[Any]:
-        return [rule.start(units, began) for rule in self.rules.values()]
+        return [complete(rule).start(units, began) for rule in self.rules.values()]
 
     def _steps(self, evidence: Evidence, counters: List[Any]) -> List[numpy.ndarray]:
         # Every rule is stepped at every exit: its counters must see all of them.
-        return [rule.step(evidence, count) for rule, count in zip(self.rules.values(), counters)]
+        return [complete(rule).step(evidence, count) for rule, count in zip(self.rules.values(), counters)]
 
     def to_config(self) -> Optional[Dict[str, Any]]:
         blocks = {name: complete(rule).to_config() for name, rule in self.rules.items()}

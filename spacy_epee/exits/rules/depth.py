@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 
 import numpy
 
-from ..evidence import Divergence, Evidence
-from .base import ExitRule, Grid, Levels, Rule, complete
+from ..evidence import Evidence
+from .base import ExitRule, Grid, Levels, Rule, complete, start_later, step_from
 
 
 def _layer(rule: Rule, value: int) -> None:
@@ -115,15 +115,10 @@ class FromLayer(Rule):
         return self.rule.reasons
 
     def start(self, units: int, began: float) -> Dict[str, Any]:
-        return {"rule": self.rule.start(units, began), "first": None}
+        return start_later(complete(self.rule), units, began)
 
     def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
-        if evidence.layer < self.layer:
-            return numpy.zeros(len(evidence), dtype=int)
-        if counters["first"] is None:
-            counters["first"] = evidence.layer
-        first = evidence.layer == counters["first"]
-        return self.rule.step(_First(evidence) if first else evidence, counters["rule"])
+        return step_from(self.layer, complete(self.rule), evidence, counters)
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         seen = [layer for layer in layers if layer >= self.layer]
@@ -132,25 +127,3 @@ class FromLayer(Rule):
     def to_config(self) -> Optional[Dict[str, Any]]:
         block = complete(self.rule).to_config()
         return None if block is None else {"@misc": self.registered, "layer": self.layer, "rule": block}
-
-
-class _First:
-    """Evidence without a previous one, for a rule that has not looked before."""
-
-    def __init__(self, evidence: Evidence):
-        self.evidence = evidence
-
-    def __len__(self) -> int:
-        return len(self.evidence)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.evidence, name)
-
-    @property
-    def agrees(self) -> numpy.ndarray:
-        self.evidence.remember()
-        return numpy.zeros(len(self.evidence), dtype=bool)
-
-    def divergence(self, kind: Divergence) -> numpy.ndarray:
-        self.evidence.remember()
-        return numpy.full(len(self.evidence), numpy.inf)

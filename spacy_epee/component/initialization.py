@@ -200,12 +200,12 @@ def check_sample(model: Model, slots: Slots, docs: Sequence[Doc], sample: Sequen
     return all(len(own) for own in instances.values())
 
 
-def standardize(model: Model, slots: Slots, docs: Sequence[Doc]) -> None:
-    """Take the statistics of the pretrained trunk's states.
+def standardize(model: Model, slots: Slots, find_docs: Callable[[], Sequence[Doc]]) -> None:
+    """Take the statistics of the pretrained trunk's states, if any classifiers want them.
 
     model (Model): The model.
     slots (Mapping[str, TaskSlot]): The tasks.
-    docs (Sequence[Doc]): Some Docs.
+    find_docs (Callable[[], Sequence[Doc]]): Returns some Docs.
     """
     fitted = [heads.standardize for heads in get_heads(model) if heads.standardize is not None]
     if not fitted:
@@ -213,7 +213,7 @@ def standardize(model: Model, slots: Slots, docs: Sequence[Doc]) -> None:
     with ExitStack() as stack:
         for own in fitted:
             stack.enter_context(own.fitting())
-        for _ in all_exits(model, slots, docs[:FITTED], FITTED):
+        for _ in all_exits(model, slots, find_docs()[:FITTED], FITTED):
             pass
 
 
@@ -237,8 +237,7 @@ def restored(model: Model, slots: Slots) -> Iterator[None]:
         yield
     except BaseException:
         for name, slot in slots.items():
-            slot.cfg.clear()
-            slot.cfg.update(cfgs[name])
+            slot.cfg = cfgs[name]
         model.attrs.update(attrs)
         for now, before in shims:
             now.clear()

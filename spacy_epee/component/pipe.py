@@ -228,9 +228,9 @@ class EarlyExitTransformer(TaskComponent):
             for slot in self.slots.values():
                 slot.check_rule(slot.exit, self.model)
             docs = with_sentences(nlp, self, [eg.predicted for eg in sample])
-            if not check_sample(self.model, self.slots, docs, sample):  # what is to be asked about, others will predict
-                docs = with_sentences(nlp, self, [eg.reference for eg in sample])
-            standardize(self.model, self.slots, docs)
+            enough = check_sample(self.model, self.slots, docs, sample)  # or what is to be asked about, others will predict
+            gold = [eg.reference for eg in sample]
+            standardize(self.model, self.slots, lambda: docs if enough else with_sentences(nlp, self, gold))
         if trained:
             self.stage = "joint"
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from spacy.errors import Errors
-from spacy.pipeline import TrainablePipe
+from spacy.pipeline import Pipe, TrainablePipe
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from thinc.api import Model
@@ -39,10 +39,24 @@ class TaskComponent(TrainablePipe):
         self.model.attrs["make_instances"] = self._make_instances
         self.name = name
         alone = model.attrs["tasks"] is None
-        self.slots = {task: replace(slots[task], name=task, component=name, alone=alone) for task in sorted(slots)}
+        self.slots = {
+            task: replace(slots[task], name=task, component=name, number=number, alone=alone)
+            for number, task in enumerate(sorted(slots))
+        }
         self.joint = self.configured_joint = joint
         for task, rule in self.exits.items():
             self.set_exit(rule, task)
+
+    @property
+    def name(self) -> str:
+        """RETURNS (str): Its name in the pipeline. spaCy sets another where it is renamed, or taken from another pipeline."""
+        return Pipe.name.__get__(self)
+
+    @name.setter
+    def name(self, name: str) -> None:
+        Pipe.name.__set__(self, name)
+        for slot in getattr(self, "slots", {}).values():
+            slot.component = name
 
     def slot(self, task: Optional[str] = None) -> TaskSlot:
         """RETURNS (TaskSlot): A task by its name; of a component with one task, that one."""
@@ -60,9 +74,14 @@ class TaskComponent(TrainablePipe):
     @property
     def cfg(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): The labels, the threshold and what else is saved of its task; of several under "tasks", by
-        name."""
-        cfgs = {task: slot.cfg for task, slot in self.slots.items()}
-        return {"tasks": cfgs} if self.model.attrs["tasks"] else self.slot().cfg
+        name. It can be set, as `spacy find-threshold` does."""
+        first, *others = self.slots.values()
+        return first.cfg if first.alone else {"tasks": {slot.name: slot.cfg for slot in (first, *others)}}
+
+    @cfg.setter
+    def cfg(self, cfg: Dict[str, Any]) -> None:
+        for task, slot in self.slots.items():
+            slot.cfg = cfg if slot.alone else cfg["tasks"][task]
 
     @property
     def joint(self) -> Joint:
@@ -83,8 +102,8 @@ class TaskComponent(TrainablePipe):
     def label_data(self) -> Union[List[str], Dict[str, List[str]]]:
         """RETURNS (Union[List[str], Dict[str, List[str]]]): What `spacy init labels` writes and `initialize` takes: labels, or
         those of each task."""
-        labels = {task: list(slot.labels) for task, slot in self.slots.items()}
-        return labels if self.model.attrs["tasks"] else labels[self.slot().name]
+        first, *others = self.slots.values()
+        return list(first.labels) if first.alone else {slot.name: list(slot.labels) for slot in (first, *others)}
 
     @property
     def exits(self) -> Dict[str, Optional[ExitRule]]:

@@ -31,11 +31,12 @@ class Export:
         shim = self.shim
         if self.runtime == TORCH:
             shim.settings = replace(shim.settings, runtime=TORCH, precision=choice)  # type: ignore[arg-type]
-            self.nlp.get_pipe_config(self.pipe.name)["model"]["trunk"].update(runtime=TORCH, precision=choice)
         else:
             shim.export(self.runtime, choice)
             shim.settings = replace(shim.settings, runtime=self.runtime)
         get_runner(self.pipe.model)  # is made and compared here
+        if self.runtime == TORCH:
+            self.nlp.get_pipe_config(self.pipe.name)["model"]["trunk"].update(runtime=TORCH, precision=choice)
 
 
 def export(nlp: Language, pipe: EarlyExitTransformer, runtime: str) -> Export:

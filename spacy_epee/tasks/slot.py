@@ -42,6 +42,7 @@ class TaskSlot:
         what they have, unless they are settled before.
     name (str): Its name in the component, which sets it.
     component (str): The name of the component, which sets it.
+    number (int): The place of its classifiers among those of the model, which the component sets.
     alone (bool): Whether the component is of this task alone, so that its settings and figures are those of the component.
     cfg (Dict[str, Any]): What is saved of it: its labels, its threshold, and what it has learned of the data. Not a setting.
     configured (Optional[ExitRule]): The rule of the config, while `exit` is the one set since. Not a setting.
@@ -55,6 +56,7 @@ class TaskSlot:
     priority: int = 0
     name: str = ""
     component: str = ""
+    number: int = 0
     alone: bool = False
 
     def __post_init__(self) -> None:
@@ -108,13 +110,9 @@ class TaskSlot:
         """RETURNS (Dict[str, int]): The sizes of its classifiers."""
         return {"labels": self.n_logits(), **self.task.sizes(self.cfg)}
 
-    def number(self, model: Model) -> int:
-        """RETURNS (int): The place of its classifiers among those of a model."""
-        return 0 if self.alone else model.attrs["tasks"].index(self.name)
-
     def heads(self, model: Model) -> ExitHeads:
         """RETURNS (ExitHeads): Its classifiers in a model."""
-        return get_heads(model)[self.number(model)]
+        return get_heads(model)[self.number]
 
     def reading(self, model: Model) -> EvidenceBuilder:
         """Say how its logits are to be read: by its threshold, and by its temperatures if it has any.
@@ -208,9 +206,7 @@ class TaskSlot:
 
     def forget(self) -> None:
         """Give up labels, and what was found out about data or fitted to weights. The threshold that was set stays."""
-        threshold = self.cfg["threshold"]
-        self.cfg.clear()
-        self.cfg.update(labels=[], threshold=threshold)
+        self.cfg = {"labels": [], "threshold": self.cfg["threshold"]}
 
     def to_saved(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What to save: its `cfg`, a rule that is set on the pipeline and not in its config, and what

@@ -141,6 +141,14 @@ class Unread:
         return self.message
 
 
+def is_installed(name: str) -> bool:
+    """RETURNS (bool): Whether a runtime is registered and can be imported."""
+    try:
+        return name in runtimes
+    except ImportError:
+        return False
+
+
 def find_runtime(name: str) -> Runtime:
     """Get a runtime.
 
@@ -148,7 +156,7 @@ def find_runtime(name: str) -> Runtime:
     RETURNS (Runtime): The runtime.
     RAISES ValueError: None of that name is registered.
     """
-    if name not in runtimes:
+    if not is_installed(name):
         raise ValueError(
             f"The runtime '{name}' is not installed here; there are {', '.join(names(runtimes))}. Install the package that "
             f"registers it, or set `model.trunk.runtime` to '{TORCH}'."

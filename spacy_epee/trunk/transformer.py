@@ -18,7 +18,7 @@ from ..inputs.windows import Windower
 from ..registry import names, runtimes
 from ..settings import check_number
 from ..threads import LOADING, kept
-from .base import TORCH, Exported, Precision, Runner, Unread, find_runtime
+from .base import TORCH, Exported, Precision, Runner, Unread, find_runtime, is_installed
 from .pretrained import find_backbone, longest_window, not_loaded, refuse_code
 from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
 from .shims import ScaledShim
@@ -105,17 +105,20 @@ class TrunkShim(HFShim, ScaledShim):
         """What was exported, and what runs it."""
         name = self.exported_for if self.settings.runtime == "auto" else self.settings.runtime
         runtime = find_runtime(name)
-        if self.exported is None or self.exported_for != name:
+        exported = kept_form = self.exported  # another thread may load meanwhile
+        if exported is None or self.exported_for != name:
             raise ValueError(
                 f"The setting `model.trunk.runtime` is '{name}', and this pipeline has not been exported for it. Train it with "
                 f"'torch' or 'auto', and export it with `python -m spacy epee export --runtime {name}`."
             )
-        if isinstance(self.exported, Unread):
-            self.exported = runtime.read(self.exported.message)
+        if isinstance(exported, Unread):
+            exported = runtime.read(exported.message)
+            if self.exported is kept_form:
+                self.exported = exported
         with as_answering(self._model):
-            runner = runtime.open(self.exported, self.stepper)
-            check_runner(self.stepper, runner, runtime.precisions.get(self.exported.precision, 0.0), name)
-        return self.exported, runner
+            runner = runtime.open(exported, self.stepper)
+            check_runner(self.stepper, runner, runtime.precisions.get(exported.precision, 0.0), name)
+        return exported, runner
 
     def export(self, runtime: str, precision: str) -> None:
         """Make what a runtime runs, which is then saved with the backbone. Training that further drops it.
@@ -267,7 +270,7 @@ def TransformerTrunk(
     blank = HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config))
     shim = TrunkShim(blank)
     shim.blank = blank
-    if runtime not in ("auto", TORCH) and runtime not in runtimes:
+    if runtime not in ("auto", TORCH) and not is_installed(runtime):
         raise ValueError(
             f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto' or one of {', '.join(names(runtimes))}, or install "
             "the package that registers it."
@@ -308,8 +311,8 @@ def load_backbone(trunk: Model) -> None:
 
 
 def _read_exported(runtime: str, message: Dict[str, Any]) -> Exported:
-    """Read what was exported; as it is, if nobody here knows the runtime."""
-    return find_runtime(runtime).read(message) if runtime in runtimes else Unread(message)
+    """Read what was exported; as it is, if nobody here knows the runtime, or what it needs is missing."""
+    return find_runtime(runtime).read(message) if is_installed(runtime) else Unread(message)
 
 
 def _from_folder(source: Union[str, Path], tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:

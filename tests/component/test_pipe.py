@@ -492,3 +492,20 @@ def test_component_reads_nothing_ahead_in_batches_of_one_or_many(backbone, monke
     pipe.exit = AnyOf({"settled": EntropyPatience(0.2, 2), "late": Deadline(1000)})
     list(pipe.pipe(docs[:12], batch_size=6))
     assert asked == [6, 6]
+
+
+def test_component_under_another_name_is_called_by_it(backbone):
+    nlp, other = make_nlp(backbone), spacy.blank("en")
+    nlp.rename_pipe("epee_textcat", "kinds")
+    other.add_pipe("kinds", source=nlp, name="kinds_too")
+    for pipe, name in ((nlp.get_pipe("kinds"), "kinds"), (other.get_pipe("kinds_too"), "kinds_too")):
+        assert pipe.name == name and pipe.slot().component == name
+        with pytest.raises(ValueError, match=f"components.{name}.exit"):
+            pipe.exit = FixedDepth(99)
+
+
+def test_component_cfg_can_be_set(backbone):
+    pipe = make_nlp(backbone).get_pipe("epee_textcat")
+    pipe.cfg = {**pipe.cfg, "threshold": 0.25}
+    assert pipe.slot().cfg["threshold"] == pipe.cfg["threshold"] == 0.25
+    assert pipe.reading().threshold == 0.25

@@ -11,7 +11,7 @@ from thinc.api import Model
 
 from ..engine.loop import Joint
 from ..engine.results import ExitOutputs, Predictions
-from ..exits.evidence import EvidenceBuilder
+from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import ExitRule
 from ..inference.predict import all_exits, make_instances, predict
 from ..inputs.instances import Instances
@@ -118,8 +118,8 @@ class TaskComponent(TrainablePipe):
         """
         self.slot(task).set_temperatures(temperatures, self.model)
 
-    def reading(self, task: Optional[str] = None) -> EvidenceBuilder:
-        """RETURNS (EvidenceBuilder): How the logits of a task are to be read: by its threshold and its temperatures."""
+    def reading(self, task: Optional[str] = None) -> EvidenceMaker:
+        """RETURNS (EvidenceMaker): How the logits of a task are to be read: by its threshold and its temperatures."""
         return self.slot(task).reading(self.model)
 
     def add_label(self, label: str, task: Optional[str] = None) -> int:

@@ -1,6 +1,6 @@
 """The factories and their defaults. Light to import: spaCy loads this file whenever a pipeline is made."""
 
-from typing import Any, Callable, Dict, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Union, cast
 
 from spacy.language import Language
 from thinc.api import Model
@@ -25,6 +25,10 @@ from .defaults import (
     TEXTCAT_MULTILABEL,
     block_of,
 )
+
+if TYPE_CHECKING:
+    from .engine.loop import Joint
+    from .training.losses import JointLoss
 
 
 @Language.factory(
@@ -54,7 +58,13 @@ def make_epee(
     from .component.pipe import EarlyExitTransformer
 
     return EarlyExitTransformer(
-        nlp.vocab, model, name, slots=tasks, loss=loss, joint=joint, compare_full_depth=compare_full_depth
+        nlp.vocab,
+        model,
+        name,
+        slots=tasks,
+        loss=cast("JointLoss", loss),
+        joint=cast("Joint", joint),
+        compare_full_depth=compare_full_depth,
     )
 
 

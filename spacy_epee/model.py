@@ -10,7 +10,7 @@ from thinc.api import Model, torch2xp, xp2torch
 
 from .engine.loop import all_exits
 from .engine.results import ExitOutputs
-from .heads.base import ExitHeads, build_heads
+from .heads.base import ExitHeads, build_heads, head_shim
 from .inputs.instances import Instances
 from .inputs.windows import Windows
 from .runtimes.threads import single_torch_thread
@@ -97,7 +97,7 @@ def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) ->
     set_training(model, is_train)
     half = is_train and get_settings(model).mixed_precision and computes_in_bfloat16(stepper.device)
     attention = PlainAttention() if half and stepper.device.type == "cpu" else nullcontext()
-    runner = stepper if is_train else get_runner(model)
+    runner: Runner = stepper if is_train else get_runner(model)
     precision = torch.autocast(stepper.device.type, torch.bfloat16, enabled=half)
     with no_fork, single_torch_thread(runner), torch.set_grad_enabled(is_train), precision, attention:
         said = all_exits(
@@ -164,7 +164,7 @@ def trained_settings(model: Model) -> Dict[str, Any]:
     found = {"exit_layers": model.attrs["exit_layers"]}
     names = model.attrs["tasks"]
     for number, head in enumerate(model.layers[1:]):
-        shim: Any = head.shims[0]
+        shim = head_shim(head)
         place = "head" if names is None else f"heads.{names[number]}"
         asked = shim.build.keywords
         now = asked if shim._model is None else {name: shim._model.settings.get(name, asked[name]) for name in asked}

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -103,7 +103,7 @@ def plan_of(component: EarlyExitTransformer) -> NetworkSettings:
         pooling=heads.pooling,
         labels=heads.n_labels,
         depth=stepper.depth,
-        reading=component.reading(),
+        reading=cast(EvidenceBuilder, component.reading()),
         device=stepper.device,
     )
 
@@ -135,8 +135,9 @@ def fold(heads: PooledHeads) -> nn.Linear:
     heads (PooledHeads): The classifiers.
     RETURNS (nn.Linear): From pooled states to logits.
     """
-    last = heads.classifiers[-1]
-    weight, bias = last.weight, last.bias
+    last = heads.classifier(-1)
+    weight: Tensor = last.weight
+    bias: Tensor = last.bias
     if heads.standardize is not None:
         weight, bias = heads.standardize.fold(-1, weight, bias)
     folded = nn.Linear(weight.shape[1], weight.shape[0])
@@ -147,10 +148,10 @@ def fold(heads: PooledHeads) -> nn.Linear:
 
 def with_temperature(classifier: nn.Linear, reading: EvidenceBuilder, depth: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
     """RETURNS (Tuple[ndarray, ndarray]): Weights (K, H) and biases (K,) that give the logits of probabilities."""
-    how = {"exclusive": reading.exclusive, "threshold": reading.threshold}
     temperature = reading.temperatures.get(depth, 1.0)
     weight, bias = (part.detach().numpy() for part in (classifier.weight, classifier.bias))
-    return weight / temperature, numpy.asarray(scale(bias, temperature, **how), dtype="float32")
+    bias = scale(bias, temperature, exclusive=reading.exclusive, threshold=reading.threshold)
+    return weight / temperature, numpy.asarray(bias, dtype="float32")
 
 
 def save_trunk(component: EarlyExitTransformer, folder: Path) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -18,6 +18,7 @@ from spacy.util import load_model, make_tempdir
 from ..component.pipe import EarlyExitTransformer
 from ..engine.results import Predictions
 from ..evaluation.scoring import Scoring
+from ..exits.evidence import EvidenceBuilder
 from ..exits.rules.base import complete
 from ..exits.written import make_rule
 from ..trunk.spacy_pipelines import first_line
@@ -237,10 +238,11 @@ def _as_answers(expected: Predictions, probabilities: numpy.ndarray) -> Predicti
 def _score(scoring: Scoring, answered: List[Example], expected: Predictions, probabilities: numpy.ndarray) -> Dict[str, Any]:
     """The figures of the component's own scorer, and the share of documents that are answered as at our full depth."""
     scores = scoring.scores(answered)
-    if expected.reading.exclusive:
+    reading = cast(EvidenceBuilder, expected.reading)
+    if reading.exclusive:
         same = probabilities.argmax(axis=1) == expected.probabilities.argmax(axis=1)
     else:
-        threshold = expected.reading.threshold
+        threshold = reading.threshold
         same = ((probabilities >= threshold) == (expected.probabilities >= threshold)).all(axis=1)
     return {
         "score": scoring.main_of(scores),

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, cast
 
 from spacy.cli._util import import_code
 from spacy.tokens import Doc, DocBin
@@ -48,7 +48,7 @@ def convert_cli(
         given = read_settings(settings or [], form, reader)
         tokenizer = Tokenizer(lang)
         # Only in a .spacy file are entities in a place that may be unable to hold them.
-        rows = Checked(reader.read(source, **given), tokenizer, spans_key, align, target.suffix == ".spacy")
+        rows = Checked(reader.read(source, **given), tokenizer, spans_key, cast(Align, align), target.suffix == ".spacy")
         if to is not None:
             with whole_folder(target) as part:
                 write_format(rows, to, part)

@@ -11,10 +11,12 @@ from spacy.training import Example
 from thinc.api import Model
 
 from ..doc_attributes import copy_doc
+from ..heads.base import head_shim
 from ..inference.predict import Slots, all_exits, make_instances
 from ..model import get_heads, get_trunk_shim
 from ..tasks.base import check_trunk
 from ..tasks.slot import TaskSlot
+from ..trunk.shims import scaled_shim
 from .rivals import labels_at, slots_of
 
 SAMPLE, FITTED = 200, 64
@@ -73,7 +75,7 @@ def check_heads(slots: Slots, model: Model) -> None:
     model (Model): The model.
     """
     for slot, head in zip(slots.values(), model.layers[1:]):
-        kind = head.shims[0].kind
+        kind = head_shim(head).kind
         if slot.task.head_kind != kind.kind:
             raise ValueError(
                 f"The setting `{slot.head_setting}` of the component '{slot.component}' names classifiers of the kind "
@@ -223,7 +225,7 @@ def forget(model: Model, slots: Slots) -> None:
         slot.forget()
     model.attrs["stage"] = "joint"
     for layer in model.layers:
-        layer.shims[0].forget()
+        scaled_shim(layer).forget()
 
 
 @contextmanager
@@ -242,5 +244,5 @@ def restored(model: Model, slots: Slots) -> Iterator[None]:
         for now, before in shims:
             now.clear()
             now.update(before)
-        model.set_dim("nO", outputs, force=True)
+        model.set_dim("nO", outputs, force=True)  # type: ignore[arg-type]  # None is a size that is not known yet
         raise

@@ -10,7 +10,7 @@ from spacy.errors import Errors
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import ensure_path, minibatch, to_bytes, to_disk
+from spacy.util import minibatch, to_bytes, to_disk
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
@@ -162,7 +162,7 @@ class EarlyExitTransformer(TaskComponent):
         before = self.wordpieces
         for lesson in plan_lessons(self.model, self.slots, examples):
             scores, backprop = self.model.begin_update(lesson.instances)
-            loss, gradients = self.get_loss(lesson.examples, scores, lesson.shares)
+            loss, gradients = self.get_loss(lesson.examples, scores, lesson.shares.tolist())
             if not numpy.isfinite(loss):
                 stop_training(self.model, self.name, "loss")
             backprop(gradients)
@@ -308,7 +308,7 @@ class EarlyExitTransformer(TaskComponent):
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (EarlyExitTransformer): The component.
         """
-        path = ensure_path(path)
+        path = Path(path)
         return self._load(lambda: {**read_disk(path), "vocab": path / "vocab"}, exclude, f"'{path}'")
 
     def _load(self, read: Callable[[], Dict[str, Any]], exclude: Iterable[str], source: str) -> "EarlyExitTransformer":

@@ -11,7 +11,7 @@ from thinc.api import Model
 
 from ..engine.loop import Joint
 from ..engine.results import ExitOutputs, Predictions
-from ..exits.evidence import EvidenceBuilder
+from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import ExitRule
 from ..inference.predict import all_exits, make_instances, predict
 from ..inputs.instances import Instances
@@ -19,6 +19,9 @@ from ..model import is_initialized
 from ..tasks.base import Task
 from ..tasks.slot import TaskSlot
 from .initialization import check_joint, check_slots
+
+_NAME: Any = vars(Pipe)["name"]
+"""Where spaCy's own code keeps and finds the name of a component."""
 
 
 class TaskComponent(TrainablePipe):
@@ -50,11 +53,11 @@ class TaskComponent(TrainablePipe):
     @property
     def name(self) -> str:
         """RETURNS (str): Its name in the pipeline. spaCy sets another where it is renamed, or taken from another pipeline."""
-        return Pipe.name.__get__(self)
+        return _NAME.__get__(self)
 
     @name.setter
     def name(self, name: str) -> None:
-        Pipe.name.__set__(self, name)
+        _NAME.__set__(self, name)
         for slot in getattr(self, "slots", {}).values():
             slot.component = name
 
@@ -143,8 +146,8 @@ class TaskComponent(TrainablePipe):
         """
         self.slot(task).set_temperatures(temperatures, self.model)
 
-    def reading(self, task: Optional[str] = None) -> EvidenceBuilder:
-        """RETURNS (EvidenceBuilder): How the logits of a task are to be read: by its threshold and its temperatures."""
+    def reading(self, task: Optional[str] = None) -> EvidenceMaker:
+        """RETURNS (EvidenceMaker): How the logits of a task are to be read: by its threshold and its temperatures."""
         return self.slot(task).reading(self.model)
 
     def add_label(self, label: str, task: Optional[str] = None) -> int:

@@ -84,7 +84,7 @@ def _leave_out(instances: Sequence[Instances], known: numpy.ndarray) -> None:
     known (ndarray): How many of its items are annotated in each Doc, (tasks, docs).
     """
     for items, own in zip(instances, known):
-        items.wanted = own[items.unit_docs] > 0  # type: ignore[assignment]
+        items.wanted = own[items.unit_docs] > 0
 
 
 def find_loss(

@@ -143,8 +143,9 @@ def _unite(arguments: List[ArgumentRow], spans: List[List[int]]) -> List[Dict[st
         key = argument.role, tuple(spans[number]), argument.event, groups[argument.parent]
         groups[number] = firsts.setdefault(key, len(firsts))
     order = dict.fromkeys(groups[number] for number in range(len(arguments)))
-    places: Dict[Optional[int], Optional[int]] = {None: None, **{group: place for place, group in enumerate(order)}}
+    places = {group: place for place, group in enumerate(order)}
     united = []
     for (role, span, event, parent), group in sorted(firsts.items(), key=lambda entry: places[entry[1]]):
-        united.append({"role": role, "span": list(span), "score": 1.0, "parent": places[parent], "event": event})
+        above_it = None if parent is None else places[parent]
+        united.append({"role": role, "span": list(span), "score": 1.0, "parent": above_it, "event": event})
     return united

@@ -109,7 +109,8 @@ def read_flags(entry: Dict[str, Any], length: int, where: str) -> Dict[str, Flag
             raise ValueError(f"{place}: its name is {NO_LABEL}.")
         spans: List[Dict[str, Any]] = []
         if isinstance(value, dict):
-            value, spans = value.get("value"), objects(value, "spans", place)
+            spans = objects(value, "spans", place)
+            value = value.get("value")
         if value is None or value is False:
             continue
         if value is not True and not is_short_line(value):

@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import combinations, islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -11,7 +11,7 @@ from spacy.training import Corpus, Example
 
 from ..doc_attributes import annotate, annotation, set_place
 from ..errors import raise_alone
-from .checks import LONGEST_LABEL, make_doc, may_be_label
+from .checks import LONGEST_LABEL, Align, make_doc, may_be_label
 from .docs import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded, warn_joined
 from .event_docs import as_lists, check_events, count_doubles, warn_doubles
 from .texts import find_files, parse_json, read_lines
@@ -83,7 +83,7 @@ def EntityReader(
     fields = [cats] if isinstance(cats, str) else list(cats or ())
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        for reference in _references(nlp, need_path(path), spans_key, align, limit, fields):
+        for reference in _references(nlp, need_path(path), spans_key, cast(Align, align), limit, fields):
             words = [token.text for token in reference]
             predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
             if gold_entities:
@@ -108,7 +108,9 @@ def need_path(path: Optional[Union[str, Path]]) -> Path:
     return Path(path)
 
 
-def _references(nlp: Language, path: Path, spans_key: Optional[str], align: str, limit: int, fields: List[str]) -> Iterator[Doc]:
+def _references(
+    nlp: Language, path: Path, spans_key: Optional[str], align: Align, limit: int, fields: List[str]
+) -> Iterator[Doc]:
     doubles: Counter = Counter()
     if is_jsonl(path):
         expanded: Counter = Counter()
@@ -141,9 +143,9 @@ def _references(nlp: Language, path: Path, spans_key: Optional[str], align: str,
         check_relations(eg.reference, where)
         check_events(eg.reference, where)
         for name in ("relations", "events"):
-            found = annotation(eg.reference, name)
-            if found is not None:
-                annotate(eg.reference, name, as_lists(found))
+            annotated = annotation(eg.reference, name)
+            if annotated is not None:
+                annotate(eg.reference, name, as_lists(annotated))
         count_doubles(eg.reference, where, doubles)
         yield eg.reference
     warn_doubles(doubles)

@@ -38,7 +38,7 @@ def read_lines(path: Path) -> Iterator[Tuple[int, str]]:
     """
     number = 0
     try:
-        with (gzip.open if path.suffix.lower() == ".gz" else open)(  # type: ignore[operator]
+        with (gzip.open if path.suffix.lower() == ".gz" else open)(
             path, "rt", encoding="utf-8-sig", errors="surrogateescape"
         ) as lines:
             for number, line in enumerate(lines, 1):

@@ -1,7 +1,7 @@
 """The early-exit loop. Nothing else decides who leaves the batch."""
 
 from functools import partial
-from typing import Callable, Iterator, List, Literal, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Literal, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -234,7 +234,7 @@ def all_exits(
     if not wanted.any():
         return outputs
     climb = ActiveBatches(stepper, asked[0].windows, numpy.flatnonzero(wanted), wordpieces)
-    tasks = [
+    tasks: List[Tuple[ExitHeads, Instances, Any, numpy.ndarray, ExitOutputs, List[Tuple[Tensor, Tensor]]]] = [
         (classifiers, items, classifiers.prepare(items, stepper.device), items.of_units(items.live), output, [])
         for classifiers, items, output in zip(heads, asked, outputs)
         if len(items.live)
@@ -248,8 +248,9 @@ def all_exits(
             looks.append(classifiers(exit, climb.packs, states, inputs, items.live))
             link = classifiers.link_scorer(exit, climb.packs, states, inputs)
             if link is not None:
-                pairs = items.taught_pairs(looks[-1][0].detach().float().cpu().numpy(), rows)  # type: ignore[attr-defined]
-                output.links.append(LinkLogits(*pairs, link(*pairs).float()))
+                latest = looks[-1][0].detach().float().cpu().numpy()
+                parents, children = items.taught_pairs(latest, rows)  # type: ignore[attr-defined]  # of a task with links
+                output.links.append(LinkLogits(parents, children, link(parents, children).float()))
     for classifiers, _, _, rows, output, looks in tasks:
         index = torch.from_numpy(rows).to(stepper.device)
         output.logits = output.logits.index_copy(1, index, torch.stack([logits.float() for logits, _ in looks]))

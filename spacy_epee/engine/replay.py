@@ -6,7 +6,7 @@ from typing import Any, List, Optional, Protocol, Sequence, Union
 
 import numpy
 
-from ..exits.evidence import Divergence, Evidence, EvidenceBuilder
+from ..exits.evidence import Divergence, Evidence, EvidenceMaker
 from ..exits.rules.base import ExitRule, complete
 from ..inputs.instances import Instances
 from ..threads import cached_property
@@ -21,7 +21,7 @@ class Replay:
         logits: numpy.ndarray,
         *,
         exit_layers: Sequence[int],
-        reading: Union[EvidenceBuilder, Any],
+        reading: EvidenceMaker,
         doubt: Optional[numpy.ndarray] = None,
         counts: Optional[numpy.ndarray] = None,
         asked: Optional[Instances] = None,
@@ -31,7 +31,7 @@ class Replay:
         """
         logits (ndarray): The logits of all exits, (E, N, K).
         exit_layers (Sequence[int]): The layer of each exit.
-        reading (EvidenceBuilder): How the logits are to be read.
+        reading (EvidenceMaker): How the logits are to be read.
         doubt (Optional[ndarray]): The learned estimates of being wrong, in [0, 1], (E, N).
         counts (Optional[ndarray]): How many items each unit has, at least one, (U,). None if each has one.
         asked (Optional[Instances]): What was asked, where the answer is a structure.
@@ -155,7 +155,7 @@ class ReplayResult:
     @property
     def graphs(self) -> List[Graph]:
         """RETURNS (List[Graph]): Where the answer is a structure, what each unit says there, U of them."""
-        return [self.replay.evidence[exit].graph(unit) for unit, exit in enumerate(self.exits)]  # type: ignore[attr-defined]
+        return [self.replay.evidence[exit].graph(unit) for unit, exit in enumerate(self.exits)]
 
 
 def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -> ReplayResult:

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 
-from ..exits.evidence import Evidence, EvidenceBuilder
+from ..exits.evidence import Evidence, EvidenceMaker
 from ..inputs.instances import Instances
 from ..threads import cached_property
 
@@ -68,7 +68,7 @@ class Predictions:
     entropy (ndarray): The normalised entropy there, (U,).
     reasons (List[str]): Why each left: a reason of the rule, "joint" where other tasks decided, or "depth".
     depth (int): The number of layers.
-    reading (EvidenceBuilder): How the logits are to be read.
+    reading (EvidenceMaker): How the logits are to be read.
     broken (ndarray): Which units left with logits that are NaN or infinite, (U,) bool.
     graphs (Optional[List[Optional[Graph]]]): What each unit says where that is a structure, and logits and probabilities are
         zeros. None for units that did not climb.
@@ -81,12 +81,12 @@ class Predictions:
     entropy: numpy.ndarray
     reasons: List[str]
     depth: int
-    reading: EvidenceBuilder
+    reading: EvidenceMaker
     broken: numpy.ndarray
     graphs: Optional[List[Optional[Graph]]] = None
 
     @classmethod
-    def empty(cls, items: Instances, labels: int, depth: int, reading: EvidenceBuilder) -> "Predictions":
+    def empty(cls, items: Instances, labels: int, depth: int, reading: EvidenceMaker) -> "Predictions":
         """RETURNS (Predictions): Those of units that have not climbed."""
         return cls(
             items=items,

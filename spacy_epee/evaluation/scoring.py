@@ -151,7 +151,7 @@ def differing_docs(one: Predictions, other: Predictions) -> numpy.ndarray:
     if one.graphs is not None or other.graphs is not None:
         nothing = [None] * items.n_units
         pairs = zip(one.graphs or nothing, other.graphs or nothing)
-        units = [(a is None) != (b is None) or (a is not None and not a.same(b)) for a, b in pairs]
+        units = [b is not None if a is None else b is None or not a.same(b) for a, b in pairs]
         differs[items.unit_docs[numpy.array(units, dtype=bool)]] = True
         return differs
     first, second = (

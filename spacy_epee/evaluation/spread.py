@@ -31,9 +31,14 @@ def spread(difference: Callable[[numpy.ndarray], Optional[float]], n_docs: int) 
     n_docs (int): How many documents there are.
     RETURNS (Optional[float]): The half width, in the unit of the scores. None if that cannot be told.
     """
-    found = [difference(docs) for docs in left_out(n_docs)]
-    if len(found) < 2 or None in found:
+    differences: List[float] = []
+    for docs in left_out(n_docs):
+        without = difference(docs)
+        if without is None:
+            return None
+        differences.append(without)
+    if len(differences) < 2:
         return None
-    deviations = numpy.array(found, dtype="float64") - numpy.mean(found)  # type: ignore[arg-type]
-    error = numpy.sqrt((len(found) - 1) / len(found) * (deviations**2).sum())
-    return float(t.ppf((1 + CONFIDENCE) / 2, len(found) - 1) * error)
+    deviations = numpy.array(differences, dtype="float64") - numpy.mean(differences)
+    error = numpy.sqrt((len(differences) - 1) / len(differences) * (deviations**2).sum())
+    return float(t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1) * error)

@@ -58,7 +58,9 @@ class StoredOutputs:
         self.layers = get_exit_layers(component.model)
         size = max(len(self.examples), 1) if self.task.has_links else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
-        logits, doubt, counts, docs, wordpieces, truths, given, places = ([] for _ in range(8))
+        logits, doubt, counts, docs, wordpieces, places = ([] for _ in range(6))
+        truths: List[numpy.ndarray] = []
+        given: List[numpy.ndarray] = []
         outputs = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
         for number, (batch, self.outputs) in enumerate(zip(batches, outputs)):
             items = self.outputs.items
@@ -193,14 +195,13 @@ class StoredOutputs:
         RETURNS (List[Dict[str, Any]]): See `exits.calibration.calibration_report`.
         """
         rows = numpy.ones(len(self.truths), dtype=bool) if docs is None else docs[self.items_docs]
-        reduce = self.task.reading(0.5).reduce
         return calibration_report(
             self.logits[:, rows],
             self.truths[rows],
             self.given[rows],
             temperatures,
             threshold=self.cfg["threshold"],
-            reduce=reduce if reduce in ("mean", "max") else "max",
+            reduce="mean" if self.task.reading(0.5).reduce == "mean" else "max",
             **self._kind(),
         )
 

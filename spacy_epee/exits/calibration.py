@@ -220,7 +220,7 @@ def _known(truths: numpy.ndarray, given: numpy.ndarray, size: Optional[int]) -> 
     if size is None:
         return given
     shape = (len(truths), truths.shape[1] // size, size)
-    return given.reshape(shape).any(axis=2) & truths.reshape(shape).any(axis=2)
+    return numpy.any(given.reshape(shape), axis=2) & numpy.any(truths.reshape(shape), axis=2)
 
 
 def _choices(

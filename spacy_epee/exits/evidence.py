@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Literal, Optional, Protocol, Tuple, Union
+from typing import Any, Callable, Dict, List, Literal, Optional, Protocol, Tuple, Union, cast
 
 import numpy
 from scipy.special import entr, expit, logit
@@ -244,8 +244,8 @@ class Evidence:
             return numpy.full(len(self), numpy.inf)
         if self.exclusive and self.logits.shape[1] > 1:
             return self._over_items(divergence_of(self.previous.log_probabilities, self.log_probabilities, kind))
-        points = [-numpy.logaddexp(0.0, numpy.stack((-exit.scaled, exit.scaled), axis=-1)) for exit in (self.previous, self)]
-        return self._over_items(self._join(divergence_of(*points, kind)))
+        before, now = (-numpy.logaddexp(0.0, numpy.stack((-exit.scaled, exit.scaled), axis=-1)) for exit in (self.previous, self))
+        return self._over_items(self._join(divergence_of(before, now, kind)))
 
     def entropy_below(self, threshold: Union[float, numpy.ndarray]) -> numpy.ndarray:
         """Which units have an entropy below a threshold. Where a part of it is dear, that is looked at only if it matters.
@@ -280,8 +280,9 @@ class Evidence:
 
     @cached_property
     def _starts(self) -> numpy.ndarray:
-        """The first row of each unit."""
-        return numpy.cumsum(self.counts) - self.counts
+        """The first row of each unit, where units have several."""
+        counts = cast(numpy.ndarray, self.counts)
+        return numpy.cumsum(counts) - counts
 
 
 def _entropy(logits: List[float]) -> float:
@@ -331,6 +332,26 @@ def divergence_of(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) 
     # Rounding can leave a sum just below 0, or a JSKD just above 1.
     total = numpy.maximum(terms.sum(axis=-1), 0.0)
     return numpy.minimum(total, 1.0) if kind == "JSKD" else total
+
+
+class EvidenceMaker(Protocol):
+    """What says how the logits of a task are to be read: `EvidenceBuilder`, or a task's own."""
+
+    @property
+    def threshold(self) -> float:
+        """RETURNS (float): The probability from which a label counts as given."""
+
+    @property
+    def reduce(self) -> Union[str, float]:
+        """RETURNS (Union[str, float]): How the uncertainties of a unit are joined."""
+
+    @property
+    def temperatures(self) -> Dict[int, float]:
+        """RETURNS (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named."""
+
+    @property
+    def evidence(self) -> Callable[..., Any]:
+        """RETURNS (Callable[..., Evidence]): The method that makes evidence of logits, see `EvidenceBuilder.evidence`."""
 
 
 @dataclass(frozen=True)

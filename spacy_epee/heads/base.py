@@ -1,7 +1,7 @@
 """What the loop asks of classifiers, and what all of them share."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, cast
 
 import numpy
 import torch
@@ -81,8 +81,9 @@ class ExitHeads(nn.Module):
         self.standardize = Standardize(exits, width) if standardize else None
         self.n_labels = labels
         self.dropout = nn.Dropout(dropout)
-        self.classifiers = nn.ModuleList(nn.Linear(features, labels) for _ in range(exits))
-        for classifier in self.classifiers:
+        classifiers = [nn.Linear(features, labels) for _ in range(exits)]
+        self.classifiers = nn.ModuleList(classifiers)
+        for classifier in classifiers:
             nn.init.normal_(classifier.weight, std=0.02)
             nn.init.zeros_(classifier.bias)
         self.doubt = nn.Linear(features, 1) if learned_exit else None
@@ -95,6 +96,10 @@ class ExitHeads(nn.Module):
         RETURNS (Any): What `forward` wants.
         """
         raise NotImplementedError
+
+    def classifier(self, exit: int) -> nn.Linear:
+        """RETURNS (nn.Linear): The layer of an exit."""
+        return cast(nn.Linear, self.classifiers[exit])
 
     def of_last_exit(self) -> List[nn.Module]:
         """RETURNS (List[nn.Module]): What the answer at full depth depends on; it is trained with the trunk."""
@@ -149,6 +154,22 @@ class ExitHeads(nn.Module):
         return logits.float().cpu().numpy(), doubt.float().cpu().numpy()
 
 
+class HeadShim(ScaledShim):
+    """What holds classifiers, and makes them once their sizes are known.
+
+    kind (Type[ExitHeads]): The classifiers.
+    build (partial): Makes them from their sizes. Its keywords are the settings.
+    """
+
+    kind: Type[ExitHeads]
+    build: "partial[ExitHeads]"
+
+
+def head_shim(model: Model) -> HeadShim:
+    """RETURNS (HeadShim): What holds the classifiers of a model made by `head_model`."""
+    return cast(HeadShim, model.shims[0])
+
+
 def head_model(kind: Type[ExitHeads], settings: Dict[str, Any], lr_scale: float) -> Model:
     """Make a model of classifiers that get their sizes when the component is initialized.
 
@@ -159,7 +180,7 @@ def head_model(kind: Type[ExitHeads], settings: Dict[str, Any], lr_scale: float)
     """
     check_number("model.head.dropout", settings["dropout"], 0, 1, below=True)
     check_number("model.head.lr_scale", lr_scale, 0, above=True)
-    shim = ScaledShim(None, serialize_model=dump_heads, deserialize_model=partial(load_heads, kind))
+    shim = HeadShim(None, serialize_model=dump_heads, deserialize_model=partial(load_heads, kind))
     shim.scale = partial(constant, lr_scale)
     shim.kind, shim.build = kind, partial(kind, **settings)
     return Model("epee-head", run_alone, shims=[shim])
@@ -178,8 +199,8 @@ def build_heads(model: Model, *, width: int, exits: int, labels: int, **sizes: A
     labels (int): The number of logits.
     sizes (Any): What else depends on the data.
     """
-    heads = model.shims[0].build(width=width, exits=exits, labels=labels, **sizes)
-    model.shims[0]._model = heads.to(get_torch_default_device())
+    shim = head_shim(model)
+    shim._model = shim.build(width=width, exits=exits, labels=labels, **sizes).to(get_torch_default_device())
 
 
 def dump_heads(heads: ExitHeads) -> bytes:

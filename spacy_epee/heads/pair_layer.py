@@ -24,8 +24,9 @@ class PairLayer(nn.Module):
         self.head, self.child = nn.Linear(width, hidden), nn.Linear(width, hidden, bias=False)
         self.middle = nn.Linear(width, hidden, bias=False) if between else None
         sizes: List[int] = [types + 1, types + 1, len(DISTANCES) + 1, 2] if attributes else []
-        self.attributes = nn.ModuleList(nn.Embedding(size, hidden) for size in sizes)
-        for embedding in self.attributes:
+        embeddings = [nn.Embedding(size, hidden) for size in sizes]
+        self.attributes = nn.ModuleList(embeddings)
+        for embedding in embeddings:
             nn.init.normal_(embedding.weight, std=0.02)
 
     def forward(

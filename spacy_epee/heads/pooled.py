@@ -1,6 +1,6 @@
 """Classifiers of whole documents."""
 
-from typing import TYPE_CHECKING, Any, Dict, Literal, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -130,16 +130,18 @@ class PooledHeads(ExitHeads):
         kept = self._layers.get(exit)
         if kept is not None and all(owner[name] is part and part._version == n for owner, name, part, n in kept[0]):
             return kept[1]
-        layers = [self.classifiers[exit]] if self.doubt is None else [self.classifiers[exit], self.doubt]
+        layers = [self.classifier(exit)] if self.doubt is None else [self.classifier(exit), self.doubt]
         weight = torch.cat([layer.weight.detach() for layer in layers])
         bias = torch.cat([layer.bias.detach() for layer in layers])
+        owners: List[Tuple[Mapping[str, Optional[Tensor]], str]]
         owners = [(layer._parameters, name) for layer in layers for name in ("weight", "bias")]
         if self.standardize is not None:
             weight, bias = self.standardize.fold(exit, weight, bias)
             owners += [(self.standardize._buffers, name) for name in ("mean", "scale")]
         folded = numpy.ascontiguousarray(weight.numpy().T), bias.numpy()
-        if not any(owner[name].is_inference() for owner, name in owners):  # nobody could tell that these have changed
-            self._layers[exit] = [(owner, name, owner[name], owner[name]._version) for owner, name in owners], folded
+        parts = [(owner, name, cast(Tensor, owner[name])) for owner, name in owners]
+        if not any(part.is_inference() for _, _, part in parts):  # nobody could tell that these have changed
+            self._layers[exit] = [(owner, name, part, part._version) for owner, name, part in parts], folded
         return folded
 
     def __getstate__(self) -> Dict[str, Any]:

@@ -18,6 +18,9 @@ class Standardize(nn.Module):
     taken once, from the pretrained trunk; running ones were tried, and classifiers learn worse on a moving scale.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, exits: int, width: int):
         """
         exits (int): The number of exits, E.

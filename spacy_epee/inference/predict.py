@@ -26,7 +26,7 @@ Slots = Mapping[str, TaskSlot]
 def cut_windows(model: Model, slots: Slots, docs: Sequence[Doc]) -> Windows:
     """RETURNS (Windows): The windows of some Docs, of those that any task asks about."""
     wanted = [slot.task.has_instances(docs) for slot in slots.values()]
-    every = None if any(own is None for own in wanted) else [any(own) for own in zip(*wanted)]  # type: ignore[misc]
+    every = None if any(own is None for own in wanted) else [any(own) for own in zip(*wanted)]
     return get_windows(model, docs, every)
 
 

@@ -29,7 +29,7 @@ def need_pillow() -> None:
         import PIL.Image  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "EvidenceBuilder images needs the package 'pillow'. Install it with `pip install \"spacy_epee[image]\"`."
+            "Reading images needs the package 'pillow'. Install it with `pip install \"spacy_epee[image]\"`."
         ) from error
 
 
@@ -256,7 +256,7 @@ class Preparation:
         """RETURNS (Tuple[int, int]): Height and width of all images."""
         from PIL import Image
 
-        return self(Image.new("RGB", (64, 48))).shape[1:]  # type: ignore[return-value]
+        return self(Image.new("RGB", (64, 48))).shape[1:]
 
     def __call__(self, image: "Image") -> numpy.ndarray:
         """Bring an image to size. It stays bytes, a quarter of what the backbone takes: whole batches are kept of them.

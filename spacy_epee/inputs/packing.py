@@ -1,6 +1,6 @@
 """Cutting sequences into windows, and windows into padded batches."""
 
-from typing import List, Sequence, Tuple
+from typing import List, Sequence, Tuple, Union
 
 import numpy
 
@@ -21,10 +21,10 @@ def cut(length: int, room: int, overlap: int) -> List[Tuple[int, int]]:
     return [(int(start), int(start) + size) for start in starts]
 
 
-def pack(lengths: Sequence[int], most: int, call: int) -> List[numpy.ndarray]:
+def pack(lengths: Union[Sequence[int], numpy.ndarray], most: int, call: int) -> List[numpy.ndarray]:
     """Sort sequences by length into padded batches.
 
-    lengths (Sequence[int]): The length of each sequence.
+    lengths (Union[Sequence[int], ndarray]): The length of each sequence.
     most (int): The most positions in a batch, padding included. A longer sequence gets a batch of its own.
     call (int): What a batch costs beside its positions, in positions: the padding that is cheaper than another batch.
     RETURNS (List[ndarray]): The indices of each batch.

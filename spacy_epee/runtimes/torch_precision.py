@@ -93,7 +93,8 @@ def in_precision(stepper: LayerStepper, precision: Precision) -> LayerStepper:
                 f"The setting `model.trunk.precision` is 'bf16', and this {stepper.device.type.upper()} does not compute in "
                 "bfloat16. Set it to 'fp32', or to 'auto' for what there is."
             )
-        return stepper.with_model(copy.deepcopy(stepper.model).eval().to(torch.bfloat16))
+        # transformers wraps `to`, by which its type loses the model.
+        return stepper.with_model(copy.deepcopy(stepper.model).eval().to(torch.bfloat16))  # type: ignore[arg-type]
     return stepper if precision == "fp32" else _in_int8(stepper)
 
 

@@ -9,7 +9,7 @@ from spacy.training import Example
 
 from ..engine.replay import Replay, Score
 from ..engine.results import LinkLogits, Predictions
-from ..exits.evidence import EvidenceBuilder, Reduction
+from ..exits.evidence import EvidenceBuilder, EvidenceMaker, Reduction
 from ..inputs.instances import Instances, whole_docs
 from ..inputs.windows import Windows
 from ..settings import check_number
@@ -173,7 +173,7 @@ class FlatTask(TaskDefaults):
         """
         return whole_docs(windows)
 
-    def add_gold(self, examples: Sequence[Example], items: Instances) -> None:
+    def add_gold(self, examples: Sequence[Example], items: Any) -> None:
         """Nothing but the targets is learned."""
 
     def link_targets(self, items: Instances, links: LinkLogits) -> Tuple[numpy.ndarray, numpy.ndarray]:
@@ -223,12 +223,12 @@ class Task(Protocol):
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 
-    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EvidenceBuilder:
+    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EvidenceMaker:
         """Say how the logits are to be read.
 
         threshold (float): The probability from which a label counts as given, if labels are not exclusive.
         temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
-        RETURNS (EvidenceBuilder): What makes evidence of them.
+        RETURNS (EvidenceMaker): What makes evidence of them.
         """
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:

@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
 
-from ..exits.evidence import EvidenceBuilder
+from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import NEEDS_DOUBT, ExitRule, complete
 from ..exits.rules.config import check_kept, resolve_rule
 from ..heads.base import ExitHeads
@@ -114,11 +114,11 @@ class TaskSlot:
         """RETURNS (ExitHeads): Its classifiers in a model."""
         return get_heads(model)[self.number]
 
-    def reading(self, model: Model) -> EvidenceBuilder:
+    def reading(self, model: Model) -> EvidenceMaker:
         """Say how its logits are to be read: by its threshold, and by its temperatures if it has any.
 
         model (Model): The model.
-        RETURNS (EvidenceBuilder): What makes evidence of logits.
+        RETURNS (EvidenceMaker): What makes evidence of logits.
         """
         temperatures = dict(zip(get_exit_layers(model), self.cfg.get("temperatures", ())))
         return self.task.reading(self.cfg["threshold"], temperatures)

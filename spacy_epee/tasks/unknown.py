@@ -34,8 +34,8 @@ class Unknown:
     def of(self, docs: numpy.ndarray) -> "Unknown":
         """RETURNS (Unknown): The same of some of the documents, (D,) bool."""
         places = numpy.cumsum(docs) - 1
-        own = [[int(places[doc]) for doc in found if docs[doc]] for found in (self.with_labels, self.without)]
-        return Unknown(int(docs.sum()), self.labels, *own, self.first)
+        with_labels, without = ([int(places[doc]) for doc in own if docs[doc]] for own in (self.with_labels, self.without))
+        return Unknown(int(docs.sum()), self.labels, with_labels, without, self.first)
 
     def warn(self, called: str) -> None:
         """Say so, once for all, without the labels: they are not known to be any, and may be text.

@@ -1,6 +1,6 @@
 """What climbs, whoever computes it, and what a runtime must offer to be one."""
 
-from typing import Any, Dict, Literal, Mapping, Protocol
+from typing import Any, Callable, Dict, Literal, Mapping, Protocol
 
 import torch
 from torch import Tensor
@@ -53,22 +53,16 @@ class Runner(Protocol):
     def padding(self) -> int:
         """RETURNS (int): The wordpiece to pad with."""
 
-    def embed(self, *inputs: Tensor) -> Any:
-        """Run everything that comes before the first layer.
+    @property
+    def embed(self) -> Callable[..., Any]:
+        """RETURNS (Callable[..., State]): The method that runs everything that comes before the first layer. From inputs, which
+        are of text the padded wordpieces (W, T), and 1 for wordpieces and 0 for padding (W, T), and of images their pixels
+        (W, 3, height, width), to the batch below layer 1."""
 
-        inputs (Tensor): Of text the padded wordpieces (W, T), and 1 for wordpieces and 0 for padding (W, T); of images their
-            pixels (W, 3, height, width).
-        RETURNS (State): The batch below layer 1.
-        """
-
-    def restart_at(self, hidden: Tensor, layer: int, *inputs: Tensor) -> Any:
-        """Go on from states that have come up to a layer, in a batch of another shape.
-
-        hidden (Tensor): The states, (W, T, H).
-        layer (int): The layers run so far.
-        inputs (Tensor): Those of `embed`.
-        RETURNS (State): The batch.
-        """
+    @property
+    def restart_at(self) -> Callable[..., Any]:
+        """RETURNS (Callable[..., State]): The method that goes on from states that have come up to a layer, in a batch of another
+        shape. From the states (W, T, H), the number of layers run so far and the inputs of `embed`, to the batch."""
 
     def step(self, state: Any) -> None:
         """Run the next layer on a batch.

@@ -1,11 +1,14 @@
 """Where the layers of a model are, and help for families in which they are not found."""
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 from torch import nn
 
 from ..registry import families
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 HELP = "see 'A backbone family of your own' in docs/extending.md"
 
@@ -24,7 +27,7 @@ class Family:
     norm: Optional[nn.Module] = None
 
 
-def find_family(model: nn.Module) -> Family:
+def find_family(model: "PreTrainedModel") -> Family:
     """Find the layers of a model.
 
     model (PreTrainedModel): The model.
@@ -34,11 +37,11 @@ def find_family(model: nn.Module) -> Family:
     name = str(getattr(model.config, "model_type", "") or "")
     if name not in families:
         return Family(_find_layers(model))
-    make: Callable[[nn.Module], Family] = families.get(name)
+    make: Callable[["PreTrainedModel"], Family] = families.get(name)
     return make(model)
 
 
-def final_norms(model: nn.Module, family: Family) -> List[Optional[nn.Module]]:
+def final_norms(model: "PreTrainedModel", family: Family) -> List[Optional[nn.Module]]:
     """List what may be applied to the states behind the last layer.
 
     model (PreTrainedModel): The model.
@@ -53,7 +56,7 @@ def final_norms(model: nn.Module, family: Family) -> List[Optional[nn.Module]]:
     return [None, *norms[::-1]]
 
 
-def _find_layers(model: nn.Module) -> List[nn.Module]:
+def _find_layers(model: "PreTrainedModel") -> List[nn.Module]:
     """List the layers in call order. ALBERT calls a few groups repeatedly, the others have one module a layer."""
     config = model.config
     if getattr(config, "is_encoder_decoder", False):

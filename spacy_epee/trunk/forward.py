@@ -143,6 +143,6 @@ def _hollow(model: nn.Module, layers: Sequence[nn.Module]) -> nn.Module:
 def _like(module: nn.Module, **differences: Any) -> nn.Module:
     """A module of the same class with some differences, which has all else of the module."""
     kind = type(module)
-    like = object.__new__(type(kind.__name__, (kind,), differences))
+    like: nn.Module = object.__new__(type(kind.__name__, (kind,), differences))
     like.__dict__ = module.__dict__
     return like

@@ -78,7 +78,7 @@ def build_config(settings: Dict[str, Any]) -> Any:
     RETURNS (PretrainedConfig): The configuration.
     RAISES ValueError: Of a family that transformers does not know, or one that would fetch another model.
     """
-    family = settings.get("model_type")
+    family = settings.get("model_type", "")
     if family not in CONFIG_MAPPING:
         raise ValueError("The family of the saved model is unknown to the installed version of transformers.")
     config = CONFIG_MAPPING[family].from_dict(plain_config(settings))

@@ -1,12 +1,13 @@
 """What our torch modules need beside thinc's own shim."""
 
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple, cast
 
 import safetensors.torch
 import srsly
 import torch
-from thinc.api import Optimizer, PyTorchShim, Shim, torch2xp, xp2torch
+from thinc.api import Model, Optimizer, PyTorchShim, Shim, torch2xp, xp2torch
+from thinc.types import FloatsXd
 from torch import nn
 
 
@@ -26,8 +27,8 @@ class ScaledShim(PyTorchShim):
                 continue
             weights, _ = optimizer(
                 (self.id, name),
-                torch2xp(parameter.data),
-                torch2xp(parameter.grad),
+                cast(FloatsXd, torch2xp(parameter.data)),
+                cast(FloatsXd, torch2xp(parameter.grad)),
                 lr_scale=1.0 if self.scale is None else self.scale(name),
             )
             updated = xp2torch(weights, device=parameter.device)
@@ -67,6 +68,11 @@ class ScaledShim(PyTorchShim):
 
     def _named(self) -> Iterable[Tuple[str, nn.Parameter]]:
         return () if self._model is None else self._model.named_parameters()
+
+
+def scaled_shim(model: Model) -> ScaledShim:
+    """RETURNS (ScaledShim): What holds the module of a trunk or of classifiers."""
+    return cast(ScaledShim, model.shims[0])
 
 
 @torch.no_grad()

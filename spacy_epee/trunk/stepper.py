@@ -7,12 +7,15 @@ they are given. No modelling code is copied, so a family needs no class of its o
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any, Dict, FrozenSet, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .forward import Inputs, ModelForward
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class LayerState:
@@ -76,7 +79,7 @@ class LayerStepper:
 
     own_threads = False
 
-    def __init__(self, model: nn.Module, plan: LayerPlan):
+    def __init__(self, model: "PreTrainedModel", plan: LayerPlan):
         """
         model (PreTrainedModel): An encoder, or a decoder used as one.
         plan (LayerPlan): How it calls its layers (`verification.find_plan`).
@@ -161,7 +164,7 @@ class LayerStepper:
         """
         return (state.hidden if self.norm is None else self.norm(state.hidden)).float()
 
-    def with_model(self, model: nn.Module) -> "LayerStepper":
+    def with_model(self, model: "PreTrainedModel") -> "LayerStepper":
         """The same for a copy of the model, without checking it again.
 
         model (PreTrainedModel): The copy, in any precision.

@@ -303,7 +303,7 @@ def load_backbone(trunk: Model) -> None:
     trunk (Model): The trunk.
     RAISES ValueError: The name leads to nothing, or to something that is not an encoder.
     """
-    shim = trunk.shims[0]
+    shim: Any = trunk.shims[0]  # of text or of images
     if shim._model is None:
         shim.load()
         for name in ("stepper", "windower"):  # refuse what will not work before any training
@@ -317,7 +317,7 @@ def _read_exported(runtime: str, message: Dict[str, Any]) -> Exported:
 
 def _from_folder(source: Union[str, Path], tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:
     """Load a model and its tokenizer as they are published. Weights that torch saved are read without what else they hold."""
-    trust = {"trust_remote_code": False}  # where nothing is said, transformers asks on the terminal
+    trust: Dict[str, Any] = {"trust_remote_code": False}  # where nothing is said, transformers asks on the terminal
     config = AutoConfig.from_pretrained(source, **{**transformer_config, "return_dict": True}, **trust)
     vars(config).pop("auto_map", None)
     check_class(config.tokenizer_class)

@@ -2,7 +2,7 @@
 family is refused by name if stepping through it is not the same."""
 
 from contextlib import contextmanager
-from typing import Any, Callable, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from .base import Runner
 from .families import HELP, Family, final_norms, find_family
 from .forward import Inputs, LayerCall, ModelForward
 from .stepper import LayerPlan, LayerStepper
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Probe = Tuple[Inputs, Tensor]
 """A small input, and where it is not padding, (W, T) or (W, 1) bool."""
@@ -25,7 +28,7 @@ class _Misfit(Exception):
     """Why a model cannot be stepped, as the end of a sentence."""
 
 
-def make_stepper(model: nn.Module) -> LayerStepper:
+def make_stepper(model: "PreTrainedModel") -> LayerStepper:
     """Make what steps through a model of text.
 
     model (PreTrainedModel): An encoder, or a decoder used as one. It is checked with a small padded batch that stepping gives
@@ -37,7 +40,7 @@ def make_stepper(model: nn.Module) -> LayerStepper:
 
 
 @torch.no_grad()
-def find_plan(model: nn.Module, probe: Callable[[nn.Module], Probe], known: str) -> LayerPlan:
+def find_plan(model: "PreTrainedModel", probe: Callable[["PreTrainedModel"], Probe], known: str) -> LayerPlan:
     """Find out how a model calls its layers, and compare stepping, with a row leaving on the way, with its own forward.
 
     model (PreTrainedModel): The model.
@@ -63,7 +66,7 @@ def find_plan(model: nn.Module, probe: Callable[[nn.Module], Probe], known: str)
 
 
 @contextmanager
-def as_answering(model: nn.Module) -> Iterator[None]:
+def as_answering(model: "PreTrainedModel") -> Iterator[None]:
     """A context in which a model computes as it does when it answers, without dropout.
 
     model (PreTrainedModel): The model.
@@ -117,10 +120,10 @@ def check_runner(stepper: LayerStepper, runner: Runner, limit: float, name: str)
         ) from cause
 
 
-def refuse_nan(model: nn.Module) -> None:
+def refuse_nan(model: "PreTrainedModel") -> None:
     """Refuse weights that are no numbers: whatever they are multiplied with is none either.
 
-    model (nn.Module): The model.
+    model (PreTrainedModel): The model.
     RAISES ValueError: A weight is NaN or infinite.
     """
     bad = [name for name, value in model.state_dict().items() if value.is_floating_point() and not torch.isfinite(value).all()]
@@ -131,7 +134,7 @@ def refuse_nan(model: nn.Module) -> None:
         )
 
 
-def probe_text(model: nn.Module) -> Tuple[Tensor, Tensor]:
+def probe_text(model: "PreTrainedModel") -> Tuple[Tensor, Tensor]:
     """Make rows of different lengths, without the padding wordpiece inside a row.
 
     There are as many rows as heads, so that what is meant by head cannot pass for what is meant by row; and they are longer
@@ -155,7 +158,7 @@ def probe_text(model: nn.Module) -> Tuple[Tensor, Tensor]:
     return ids.to(model.device), mask.to(model.device)
 
 
-def _probe(model: nn.Module) -> Probe:
+def _probe(model: "PreTrainedModel") -> Probe:
     ids, mask = probe_text(model)
     return {"input_ids": ids, "attention_mask": mask}, mask.bool()
 
@@ -171,7 +174,7 @@ def _settle(config: Any) -> None:
         config.pad_token_id = None
 
 
-def _compare(model: nn.Module, family: Family, inputs: Inputs, real: Tensor) -> LayerPlan:
+def _compare(model: "PreTrainedModel", family: Family, inputs: Inputs, real: Tensor) -> LayerPlan:
     """RAISES _Misfit: Layers called one by one do not give what the model gives."""
     forward = ModelForward(model, list(family.layers))
     calls, last = forward.watch(inputs)

@@ -5,11 +5,11 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 import torch
 from thinc.api import Model, get_torch_default_device
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, ViTImageProcessor
 
 from ..inputs.images import Imager, Preparation, need_pillow
@@ -21,6 +21,9 @@ from .shims import ScaledShim, dump_module, load_module
 from .stepper import LayerPlan, LayerState, LayerStepper
 from .transformer import forward
 from .verification import find_plan
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 
@@ -52,7 +55,7 @@ class ImageStepper(LayerStepper):
 
     length = 0
 
-    def __init__(self, model: nn.Module, plan: LayerPlan):
+    def __init__(self, model: "PreTrainedModel", plan: LayerPlan):
         super().__init__(model, plan)
         self.options = image_options(model)
 
@@ -65,7 +68,7 @@ class ImageStepper(LayerStepper):
         return self.embed_inputs({"pixel_values": pixel_values, **self.options})
 
 
-def make_image_stepper(model: nn.Module, shape: Tuple[int, int]) -> ImageStepper:
+def make_image_stepper(model: "PreTrainedModel", shape: Tuple[int, int]) -> ImageStepper:
     """Make what steps through a model of images.
 
     model (PreTrainedModel): The model. It is checked with a few images, as `make_stepper` checks one of text.
@@ -82,7 +85,7 @@ def make_image_stepper(model: nn.Module, shape: Tuple[int, int]) -> ImageStepper
     return stepper
 
 
-def image_options(model: nn.Module) -> Dict[str, Any]:
+def image_options(model: "PreTrainedModel") -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): What a model is told beside pixels. ViT has its positions for one size of images; DINOv2 fits
     them to any without being asked."""
     fits = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
@@ -150,7 +153,8 @@ class ImageTrunkShim(ScaledShim):
                 f"A model of the family '{config.model_type}' takes no images in colour. Name a ViT or DINOv2 in the setting "
                 "`model.trunk.name`, or set `model.trunk.@architectures` to 'spacy-epee.TransformerTrunk.v1' for text."
             )
-        self._model = _without_pooler(model).to(get_torch_default_device())
+        # transformers wraps `to`, by which its type loses the model.
+        self._model = _without_pooler(model).to(get_torch_default_device())  # type: ignore[arg-type]
         self.processor = processor
 
     def _check_size(self) -> None:
@@ -179,7 +183,7 @@ class ImageTrunkShim(ScaledShim):
         self._model = load_module(bytes_data, self._build, get_torch_default_device())
         return self
 
-    def _build(self, settings: Dict[str, str]) -> nn.Module:
+    def _build(self, settings: Dict[str, str]) -> "PreTrainedModel":
         """Make the backbone, without its weights, and the processor, as they were saved."""
         saved = {name: plain_config(json.loads(settings[name])) for name in ("config", "processor")}
         config = build_config(saved["config"])
@@ -238,8 +242,8 @@ def _load_processor(name: Union[str, Path], config: Any, **settings: Any) -> Any
     return AutoImageProcessor.from_pretrained(name, use_fast=False, trust_remote_code=False, **settings)
 
 
-def _without_pooler(model: nn.Module) -> nn.Module:
+def _without_pooler(model: "PreTrainedModel") -> "PreTrainedModel":
     """Take away a layer behind the last one. Exits do not look at it, and many backbones come without its weights."""
     if getattr(model, "pooler", None) is not None:
-        model.pooler = None
+        model.pooler = None  # type: ignore[assignment]  # torch takes it out of the modules
     return model

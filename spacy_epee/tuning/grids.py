@@ -159,7 +159,9 @@ def entropies_by_exit(
         for step in range(rungs[exit], rung + 1):  # what lies between is worth a try too
             rungs[exit] = step + 1
             vectors.append([ladder[rung - 1] if rung else 0.0 for ladder, rung in zip(ladders, rungs)] + [0.0])
-    picked = numpy.unique(numpy.linspace(0, len(vectors) - 1, 4 * steps).round().astype(int)) if vectors else []
+    if not vectors:
+        return []
+    picked = numpy.unique(numpy.linspace(0, len(vectors) - 1, 4 * steps).round().astype(int))
     return [vectors[place] for place in picked]
 
 

@@ -1,7 +1,7 @@
 """Choosing the exit rule and its thresholds from stored logits, by what the user asks for."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
 import tqdm
@@ -125,7 +125,7 @@ class Candidates:
         second = ~self.first
         require_documents(len(second), max_disagreement, confidence)
         risks = self.differs[:, self.first].mean(axis=1) if self.first.any() else numpy.zeros(len(self.trials))
-        order = pareto_front(risks, self.first_layers)
+        order = pareto_front(risks.tolist(), self.first_layers.tolist())
         certificate = certify(self.differs[order][:, second], max_disagreement, confidence)
         passed = [] if certificate.chosen is None else order[: certificate.chosen + 1]
         return _calmest([self.full, *(self.trials[place] for place in passed)]), certificate
@@ -191,10 +191,10 @@ def search(
     wordpieces = numpy.ones(replay.n_units) if wordpieces is None else numpy.asarray(wordpieces, dtype="float64")
     first = first_half(n_docs, seed)
     chosen = first[docs]
-    if grids is None:
-        grids = rule_grids(replay, chosen if chosen.any() else None, steps, wordpieces)
+    tried: Mapping[str, Sequence[ExitRule]]
+    tried = rule_grids(replay, chosen if chosen.any() else None, steps, wordpieces) if grids is None else grids
     settings: List[Tuple[str, Optional[ExitRule]]] = [("full depth", None)]
-    settings += [(name, rule) for name, grid in grids.items() for rule in grid]
+    settings += [(name, rule) for name, grid in tried.items() for rule in grid]
     units = numpy.arange(replay.n_units)
     scores: Dict[bytes, float] = {}
     trials: List[Candidate] = []

@@ -331,7 +331,7 @@ def test_joint_classifiers_of_another_task_are_refused(backbone):
         "tasks": {"events": {"@misc": "spacy-epee.EventsTask.v1", "exit": None, "scorer": None}},
     }
     nlp.add_pipe("epee", config=config)
-    with pytest.raises(ValueError, match="model.heads.events.*'relations'"):
+    with pytest.raises(ValueError, match="model.heads.events.*'pairs'"):
         nlp.initialize(lambda: [make_example(nlp, text) for text in TEXTS])
 
 

@@ -496,9 +496,12 @@ def test_component_reads_nothing_ahead_in_batches_of_one_or_many(backbone, monke
 
 def test_component_under_another_name_is_called_by_it(backbone):
     nlp, other = make_nlp(backbone), spacy.blank("en")
-    nlp.rename_pipe("epee_textcat", "kinds")
-    other.add_pipe("kinds", source=nlp, name="kinds_too")
-    for pipe, name in ((nlp.get_pipe("kinds"), "kinds"), (other.get_pipe("kinds_too"), "kinds_too")):
+    for name in ("kinds", "kinds_too"):
+        if name == "kinds":
+            nlp.rename_pipe("epee_textcat", name)
+        else:
+            other.add_pipe("kinds", source=nlp, name=name)
+        pipe = (nlp if name == "kinds" else other).get_pipe(name)
         assert pipe.name == name and pipe.slot().component == name
         with pytest.raises(ValueError, match=f"components.{name}.exit"):
             pipe.exit = FixedDepth(99)

@@ -101,7 +101,7 @@ def relate_mentions(
                 own.add(SEVERAL, "pairs", relation.where)
                 continue
             known[relation.label] = None
-            found[(*pair, relation.label)] = None
+            found[pair[0], pair[1], relation.label] = None
         own.add(ONE_PLACE, "relations", relation.where, count=not pairs)
     if remarks is None:
         own.warn()

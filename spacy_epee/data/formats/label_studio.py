@@ -87,7 +87,7 @@ def _task(task: Row, annotation: Row, where: str, tally: Tally) -> Row:
                 named.setdefault(result["from_name"], []).extend(chosen)
         elif result["type"] != "relation":
             tally("results were left out that are neither spans of text, nor relations, nor choices for the whole text")
-    relations = []
+    relations: List[Dict[str, str]] = []
     for number, result in enumerate(results, 1):
         relations += _relations(result, mentions, f"{where}, result {number}", tally)
     text = _text(task["data"], mentions, where)
@@ -130,16 +130,16 @@ def _add(value: Any, kind: str, mentions: Mentions, where: str, name: Any = None
 def _relations(result: Row, mentions: Mentions, where: str, tally: Tally) -> Iterator[Dict[str, str]]:
     if result["type"] != "relation":
         return
-    ends = mentions.find(result.get("from_id")), mentions.find(result.get("to_id"))
+    head, child = mentions.find(result.get("from_id")), mentions.find(result.get("to_id"))
     direction = result.get("direction", "right")
     labels = result.get("labels") or [None]
     if not isinstance(labels, list):
         raise ValueError(f"{where}: its labels are no list.")
     for label in labels:
         if direction != "left":
-            yield relation(*ends, label, where, tally)
+            yield relation(head, child, label, where, tally)
         if direction in ("left", "bi"):
-            yield relation(*reversed(ends), label, where, tally)
+            yield relation(child, head, label, where, tally)
 
 
 def _choices(value: Row, where: str) -> List[str]:

@@ -92,8 +92,8 @@ def _annotate(answer: Row, row: Row, where: str, tally: Tally) -> None:
     relations: List[Dict[str, str]] = []
     for number, entry in enumerate(fields(answer, "relations", ("head", "child"), where), 1):
         place = f"{where}, relation {number}"
-        ends = [_end(entry, end, mentions, tokens, owners, place) for end in ("head", "child")]
-        relations.append(relation(*ends, entry.get("label"), place, tally))
+        head, child = (_end(entry, end, mentions, tokens, owners, place) for end in ("head", "child"))
+        relations.append(relation(head, child, entry.get("label"), place, tally))
     mentions.fit(row["text"])
     row["ents"] = mentions.rows
     if "relations" in answer:

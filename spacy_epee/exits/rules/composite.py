@@ -60,7 +60,7 @@ class AnyOf(_Joined):
         return tuple(reason for rule in self.rules.values() for reason in rule.reasons)
 
     def step(self, evidence: Evidence, counters: List[Any]) -> numpy.ndarray:
-        codes = numpy.zeros(len(evidence), dtype=int)
+        codes: numpy.ndarray = numpy.zeros(len(evidence), dtype=int)
         offset = 0
         for rule, found in zip(self.rules.values(), self._steps(evidence, counters)):
             codes = numpy.where((codes == 0) & (found > 0), found + offset, codes)

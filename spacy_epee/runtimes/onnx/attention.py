@@ -71,7 +71,8 @@ class WatchedAttention(TorchFunctionMode):
         if func is not scaled_dot_product_attention:
             return func(*args, **kwargs)
         given = {**dict(zip(_NAMES, args)), **kwargs}
-        query, key, value, mask = (given.get(name) for name in _NAMES[:4])
+        query, key, value = (given[name] for name in _NAMES[:3])
+        mask = given.get(_NAMES[3])
         bias = None if mask is None else _as_bias(mask, query)
         if not torch.jit.is_tracing():
             self.clear &= not given.get("is_causal") and (bias is None or not bias.any())

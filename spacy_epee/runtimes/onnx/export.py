@@ -10,7 +10,7 @@ import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Tuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from .writing import quantize_model, write
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from transformers import PreTrainedModel
 
 ROWS, LENGTH = 5, 13
 """The shape that is traced: numbers that are no other size of a model."""
@@ -54,10 +55,10 @@ class _Embedding(nn.Module):
 
 
 @contextmanager
-def _without_words(model: nn.Module) -> Iterator[None]:
+def _without_words(model: "PreTrainedModel") -> Iterator[None]:
     """Embed zeros. Some families ask the embeddings for the shape of their masks, and would have them all in a graph for that."""
     words = model.get_input_embeddings()
-    width = words.weight.shape[1]
+    width = cast(Tensor, words.weight).shape[1]
     words.forward = lambda ids: torch.zeros_like(ids, dtype=torch.float32)[..., None].expand(*ids.shape, width)
     try:
         yield

@@ -1,7 +1,7 @@
 """A backbone in ONNX Runtime, one layer at a time."""
 
 import os
-from typing import Any, Dict, FrozenSet, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional
 
 import numpy
 import torch
@@ -11,6 +11,9 @@ from ...threads import FIRST_USE
 from .attention import PADDED
 from .branches import CHOICE
 from .graphs import FORMAT, OnnxGraphs, require
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 SPIN = "1000"
 """How long threads wait busily for the next layer, in microseconds: longer than the checks of an exit take, and not so long that
@@ -58,6 +61,9 @@ class OnnxStepper:
 
     device = torch.device("cpu")
     own_threads = True
+    _embedding: "InferenceSession"
+    _layers: "InferenceSession"
+    _layer_inputs: Optional["InferenceSession"]
 
     def __init__(self, exported: OnnxGraphs, padding: int):
         """
@@ -154,7 +160,7 @@ class OnnxStepper:
         return torch.from_numpy(state.array if state.seen is None else state.seen)
 
 
-def _open(graph: bytes, threads: int) -> Any:
+def _open(graph: bytes, threads: int) -> "InferenceSession":
     """Open a graph."""
     import onnxruntime
 

@@ -58,7 +58,8 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: TokenInstances, label
         _add_attributes(events[number], graph, own.get(place, []), items, doc)
     _add_nested(events, nested)
     annotate(doc, "events", events)
-    doc.spans[GROUP] = [Span(doc, *event["trigger"], label=event["label"]) for event in events]
+    spans = ((*event["trigger"], event["label"]) for event in events)
+    doc.spans[GROUP] = [Span(doc, start, end, label=label) for start, end, label in spans]
     doc.spans[GROUP].attrs["scores"] = numpy.array([event["score"] for event in events], dtype="float32")
 
 

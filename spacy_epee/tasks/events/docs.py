@@ -1,7 +1,7 @@
 """Events as they are on a Doc, in `doc._.events`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc, Span
 
@@ -54,7 +54,7 @@ class Event:
         arguments = tuple(
             Argument(
                 role=found["role"],
-                span=Span(doc, *found["span"], label=found["role"]),
+                span=_span(doc, found["span"], found["role"]),
                 score=found.get("score", 1.0),
                 parent=found.get("parent"),
                 event=found.get("event"),
@@ -65,12 +65,17 @@ class Event:
             name: {
                 "value": found["value"],
                 "score": found.get("score", 1.0),
-                "spans": [Span(doc, *span, label=name) for span in found.get("spans", ())],
+                "spans": [_span(doc, span, name) for span in found.get("spans", ())],
             }
             for name, found in entry.get("attributes", {}).items()
         }
-        trigger = Span(doc, *entry["trigger"], label=entry["label"])
+        trigger = _span(doc, entry["trigger"], entry["label"])
         return cls(trigger, entry["label"], entry.get("score", 1.0), arguments, attributes)
+
+
+def _span(doc: Doc, tokens: Sequence[int], label: str) -> Span:
+    start, end = tokens
+    return Span(doc, start, end, label=label)
 
 
 def install_extensions() -> None:

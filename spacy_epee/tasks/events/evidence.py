@@ -76,7 +76,7 @@ class StructureEvidence(Evidence):
         if not structure.linked:  # those that stay need no links
             structure, done = structure.only(done), numpy.ones(int(done.sum()), dtype=bool)
         predictions.graphs = predictions.graphs or [None] * structure.asked.n_units
-        for place in numpy.flatnonzero(done):
+        for place in numpy.flatnonzero(done).tolist():
             predictions.graphs[structure.units[place]] = structure.graph(place)
 
     def graph(self, unit: int) -> Graph:
@@ -157,7 +157,7 @@ class StructureEvidence(Evidence):
 
     @cached_property
     def doubt(self) -> Optional[numpy.ndarray]:
-        return None if self.item_doubt is None else self._over_units(self.item_doubt, self.counts)
+        return None if self.item_doubt is None else self._over_units(self.item_doubt, self.structure.counts)
 
     def remember(self) -> None:
         """Link the spans and read off the events, while the states that links are made of are there."""
@@ -174,12 +174,12 @@ class StructureEvidence(Evidence):
         matched = numpy.array([places.get(tuple(pair), -1) for pair in pairs.tolist()], dtype=int)
 
         def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
-            both = (log_softmax(evidence.structure.scaled[rows, layers]) for evidence in (before, self))
-            return divergence_of(*both, kind)
+            then, now = (log_softmax(evidence.structure.scaled[rows, layers]) for evidence in (before, self))
+            return divergence_of(then, now, kind)
 
         def of_links(logits: numpy.ndarray) -> numpy.ndarray:
-            points = [-numpy.logaddexp(0.0, numpy.stack((-part, part), axis=-1)) for part in (old[matched], logits)]
-            moved = divergence_of(*points, kind)
+            then, now = (-numpy.logaddexp(0.0, numpy.stack((-part, part), axis=-1)) for part in (old[matched], logits))
+            moved = divergence_of(then, now, kind)
             moved[matched < 0] = numpy.inf
             return moved
 
@@ -202,10 +202,10 @@ class StructureEvidence(Evidence):
         n_triggers, has_trigger = self.structure.n_triggers, self.structure.open
         first = 0 if self.structure.asked.find_triggers else n_triggers
         for begin, end, units in ((first, n_triggers, ~has_trigger), (first, self.structure.tags.shape[1], has_trigger)):
-            rows = numpy.flatnonzero(numpy.repeat(units, self.counts))
+            rows = numpy.flatnonzero(numpy.repeat(units, self.structure.counts))
             if begin < end and len(rows):
                 values = of_tags(numpy.arange(begin, end)[None], rows[:, None]).max(axis=1)
-                total[units] = self._over_units(values, self.counts[units])
+                total[units] = self._over_units(values, self.structure.counts[units])
         return total
 
     def _with_links(self, total: numpy.ndarray, of_links: Callable[[numpy.ndarray], numpy.ndarray]) -> numpy.ndarray:

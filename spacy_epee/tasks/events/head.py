@@ -63,8 +63,8 @@ class EventHeads(ExitHeads):
         """
         super().__init__(width=width, features=width, kinds=kinds, outputs=outputs, hidden=hidden, exits=exits, **settings)
         with torch.no_grad():
-            for classifier in self.classifiers:
-                classifier.bias[::3] = ADVANTAGE
+            for exit in range(exits):
+                self.classifier(exit).bias[::3] = ADVANTAGE
         count = exits if outputs else 0
         self.layers = nn.ModuleList(PairLayer(width, hidden, kinds, True, True) for _ in range(count))
         self.links = nn.ModuleList(nn.Linear(hidden, outputs) for _ in range(count))
@@ -105,7 +105,7 @@ class EventHeads(ExitHeads):
         children: numpy.ndarray,
     ) -> Tensor:
         device = states[0].device
-        outputs = self.links[exit].out_features
+        outputs = self.settings["outputs"]
         if not len(heads):
             return torch.zeros(0, outputs, device=device)
         nodes, numbers = numpy.unique(numpy.concatenate((heads, children)), axis=0, return_inverse=True)

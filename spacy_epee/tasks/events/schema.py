@@ -67,13 +67,13 @@ class EventSchema:
     def of_spans(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which kinds are linked to which by a role or a cue, (kinds, kinds) bool."""
         roles = numpy.array([output[0] != "attribute" for output in self.outputs], dtype=bool)
-        return self.table[:, :, roles].any(axis=2)
+        return numpy.any(self.table[:, :, roles], axis=2)
 
     @cached_property
     def of_triggers(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which kinds have attributes, (kinds,) bool."""
         own = numpy.array([output[0] == "attribute" for output in self.outputs], dtype=bool)
-        return self.table[:, :, own].any(axis=(1, 2))
+        return numpy.any(self.table[:, :, own], axis=(1, 2))
 
     def to_plain(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What is saved with the component; the events are its labels."""

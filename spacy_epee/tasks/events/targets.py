@@ -1,8 +1,8 @@
 """The annotated events of an example as nodes and links."""
 
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, cast
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ...doc_attributes import annotation, in_place
@@ -86,7 +86,7 @@ class Annotation:
         if not self.same:
             characters = doc[start:end]
             other = self.example.predicted.char_span(characters.start_char, characters.end_char, alignment_mode="expand")
-            start, end = other.start, other.end
+            start, end = cast(Span, other).start, cast(Span, other).end  # the same text, so that there is one
         return self.places.setdefault((start, end, self.schema.numbers[kind]), len(self.places))
 
     def _link(self, head: int, child: int, what: str, name: str, value: Any) -> None:

@@ -70,7 +70,8 @@ class Events(TaskDefaults):
     name = "events"
     assigns, unit = "doc._.events", "window"
     main, full, per_label = "ev_f", "ev_full", "ev_trigger_per_type"
-    exclusive, group = False, TAGS
+    exclusive = False
+    group: Optional[int] = TAGS
     head_kind = "tokens"
     has_triggers = has_links = True
 
@@ -108,12 +109,8 @@ class Events(TaskDefaults):
         self.max_pairs = max_pairs
         self.label_weights = dict(label_weights)
         self.reduce = reduce
+        self.reads_entities = self.entities is not None
         install_extensions()
-
-    @property
-    def reads_entities(self) -> bool:
-        """RETURNS (bool): Whether it looks at entities of the Doc."""
-        return self.entities is not None
 
     def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EventEvidenceBuilder:
         """RETURNS (EventEvidenceBuilder): How this task's logits are to be read."""
@@ -302,7 +299,8 @@ class Events(TaskDefaults):
         _, shared = self._tags(examples, items)
         missed = 0
         for index, found in enumerate(annotated):
-            linked, seen = found.linked(), set()
+            linked = found.linked()
+            seen: Set[Tuple[int, ...]] = set()
             for _, places in self._held(items, index, found.nodes):
                 here = set(places)
                 seen.update((head, *link) for head in places for link in linked.get(head, ()) if link[0] in here)

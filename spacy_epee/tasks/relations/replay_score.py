@@ -1,6 +1,6 @@
 """The main figure of relations, of simulated answers."""
 
-from typing import Callable, Dict, Optional, Set
+from typing import Callable, Dict, Optional, Set, cast
 
 import numpy
 from spacy.scorer import PRFScore
@@ -24,7 +24,7 @@ def pair_score(stored: StoredAnnotation, gold_of: Callable[[Doc], Dict[Place, Se
     annotated = numpy.array([annotation(eg.reference, "relations") is not None for eg in stored.examples], dtype=bool)
     counted = set(stored.all_labels)
     gold = numpy.array([sum(len(given & counted) for given in gold_of(eg.reference).values()) for eg in stored.examples])
-    places = numpy.unique(stored.places, axis=0, return_inverse=True)[1].reshape(-1)
+    places = numpy.unique(cast(numpy.ndarray, stored.places), axis=0, return_inverse=True)[1].reshape(-1)
     scored = annotated[stored.items_docs]
     truths = stored.truths[:, first:] > 0
 

@@ -84,4 +84,5 @@ def test_slot_forgets_all_but_its_settings():
     one.cfg.update(labels=["A"], threshold=0.6, types=["X"], temperatures=[1.0], uncertain=0.1)
     cfg = one.cfg
     one.forget()
-    assert one.cfg is cfg and cfg == {"labels": [], "threshold": 0.6}
+    assert one.cfg == {"labels": [], "threshold": 0.6}
+    assert cfg["labels"] == ["A"]  # whoever is answering has all of it

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Iterator, List
 
 import pytest
-from threads_util import KINDS, make_pipeline, rounded
+from threads_util import KINDS, make_pipeline, near
 from util import SENTENCES
 
 TEXTS = 10_000
@@ -68,5 +68,5 @@ def test_hostile_texts_are_answered_together_as_alone(kind):
         answer = answer_of(doc)
         assert all(map(math.isfinite, numbers_in(answer)))
         if alone.random() < 0.1:
-            assert rounded(answer_of(nlp(text))) == rounded(answer)
+            assert near(answer_of(nlp(text)), answer)
     assert count == TEXTS

@@ -8,7 +8,7 @@ import numpy
 
 from ..exits.evidence import Divergence, Evidence, EvidenceMaker
 from ..exits.rules.base import ExitRule, complete
-from ..inputs.instances import Instances
+from ..inputs.instances import Instances, ranges
 from ..threads import cached_property
 from .results import Graph, LinkLogits
 
@@ -205,9 +205,7 @@ class _View:
     def items(self) -> numpy.ndarray:
         if self.counts is None:
             return self.units
-        ends = numpy.cumsum(self.counts)
-        offsets = numpy.repeat(self.stored.starts[self.units] - (ends - self.counts), self.counts)  # type: ignore[index]
-        return numpy.arange(ends[-1] if len(ends) else 0) + offsets
+        return ranges(self.stored.starts[self.units], self.counts)  # type: ignore[index]
 
     @property
     def entropy(self) -> numpy.ndarray:

@@ -56,9 +56,9 @@ def get_format(name: str) -> Format:
     RETURNS (Format): The format. Its errors keep none of those of the libraries that it uses: these hold what was read.
     RAISES ValueError: There is none of this name.
     """
-    form = formats.get_all().get(name)
-    if form is None:
+    if name not in formats:
         raise ValueError(f"The format is '{name}'; give one of {', '.join(format_names())}")
+    form = formats.get(name)  # no other is imported
     if not isinstance(form, Format):
         raise ValueError(f"What is registered as the format '{name}' is no `Format`; register one")
     return replace(form, read=_read_alone(form.read), write=form.write and _write_alone(form.write))

@@ -26,8 +26,8 @@ def main(
     examples = list(CORPORA[corpus].reader(split(corpora, corpus, "test"))(nlp))
     answers = pipe.answer([eg.predicted for eg in examples], None)
     items, labels = answers.items, ["none", *pipe.labels]
-    truths, _ = pipe.task.targets(examples, pipe.labels, items)
-    found, gold = answers.logits.argmax(axis=1), truths.argmax(axis=1)
+    targets, _ = pipe.task.targets(examples, pipe.labels, items)
+    found, gold = answers.logits.argmax(axis=1), targets.argmax(axis=1)
     wrong = numpy.flatnonzero(found != gold)
     print(f"{len(wrong)} of {len(items)} pairs are wrong")
     chosen = numpy.sort(numpy.random.default_rng(seed).choice(wrong, min(count, len(wrong)), replace=False))

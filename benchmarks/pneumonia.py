@@ -57,37 +57,37 @@ def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int)
     )
 
 
-def judge(scores: numpy.ndarray, truths: numpy.ndarray, positive: int) -> Dict[str, float]:
+def judge(scores: numpy.ndarray, targets: numpy.ndarray, positive: int) -> Dict[str, float]:
     """Accuracy and AUROC.
 
     scores (ndarray): Logits or probabilities, (N, K).
-    truths (ndarray): The number of the true label, (N,).
+    targets (ndarray): The number of the true label, (N,).
     positive (int): The number of the label whose AUROC it is.
     """
     shares = numpy.exp(scores - scores.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
-    accuracy = float((scores.argmax(axis=1) == truths).mean())
-    return {"accuracy": accuracy, "auroc": float(roc_auc_score(truths == positive, shares[:, positive]))}
+    accuracy = float((scores.argmax(axis=1) == targets).mean())
+    return {"accuracy": accuracy, "auroc": float(roc_auc_score(targets == positive, shares[:, positive]))}
 
 
 def store(pipe, examples) -> Tuple[numpy.ndarray, numpy.ndarray]:
     """What all exits say about some images, over their temperatures, and what is true."""
     logits = numpy.concatenate([part.logits for part in pipe.exit_logits([eg.predicted for eg in examples])], axis=1)
     temperatures = numpy.array(pipe.cfg["temperatures"], dtype="float32")
-    truths = [pipe.labels.index(max(eg.reference.cats, key=eg.reference.cats.get)) for eg in examples]
-    return logits / temperatures[:, None, None], numpy.array(truths)
+    targets = [pipe.labels.index(max(eg.reference.cats, key=eg.reference.cats.get)) for eg in examples]
+    return logits / temperatures[:, None, None], numpy.array(targets)
 
 
-def choose(replay: Replay, truths: numpy.ndarray, positive: int) -> Optional[EntropyPatience]:
+def choose(replay: Replay, targets: numpy.ndarray, positive: int) -> Optional[EntropyPatience]:
     """The fastest setting of EPEE that loses no AUROC; None, the full depth, if there is none."""
-    full = judge(replay.run(None).logits, truths, positive)["auroc"]
+    full = judge(replay.run(None).logits, targets, positive)["auroc"]
     allowed: List[Tuple[float, EntropyPatience]] = []
     for tau, patience in itertools.product(TAUS, RUNS):
         rule = EntropyPatience(tau, patience)
         if not rule.can_fire(replay.layers.tolist()):
             continue
         found = replay.run(rule)
-        if judge(found.logits, truths, positive)["auroc"] >= full:
+        if judge(found.logits, targets, positive)["auroc"] >= full:
             allowed.append((float(found.layers.mean()), rule))
     if not allowed:
         msg.warn("No setting of EPEE is as good as the full depth on dev")
@@ -118,16 +118,16 @@ def main(
     calibrate(pipe, splits["dev"])
     report["temperatures"] = pipe.cfg["temperatures"]
     for split, examples in splits.items():
-        logits, truths = store(pipe, examples)
+        logits, targets = store(pipe, examples)
         replay = Replay(logits, exit_layers=get_exit_layers(pipe.model), reading=pipe.task.reading(pipe.cfg["threshold"]))
         if split == "dev":
-            pipe.exit = choose(replay, truths, positive)
+            pipe.exit = choose(replay, targets, positive)
             report["rule"] = pipe.exit.to_config() if pipe.exit else None
         exits = replay.run(pipe.exit)
         report[split] = {
-            "by_exit": [judge(part, truths, positive) for part in logits],
-            "full": {**judge(logits[-1], truths, positive), "layers": int(replay.layers[-1])},
-            "exits": {**judge(exits.logits, truths, positive), "layers": float(exits.layers.mean())},
+            "by_exit": [judge(part, targets, positive) for part in logits],
+            "full": {**judge(logits[-1], targets, positive), "layers": int(replay.layers[-1])},
+            "exits": {**judge(exits.logits, targets, positive), "layers": float(exits.layers.mean())},
         }
     seconds = compare(nlp, splits["test"][:timed], pipe, (1, 32), rounds, progress=True)
     test = report["test"]

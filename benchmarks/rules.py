@@ -84,10 +84,10 @@ class StoredOutputs(stored.StoredOutputs):
         logits = simulation.logits
         decided = self.reading.evidence(logits, layer=0, units=numpy.arange(len(logits))).decision
         if self.task.name == "relations":  # the first logit of exclusive labels is "not related"
-            decided, truths = (part[:, int(self.reading.exclusive) :] > 0 for part in (decided, self.truths))
-            right = (decided & truths).sum()
+            decided, targets = (part[:, int(self.reading.exclusive) :] > 0 for part in (decided, self.targets))
+            right = (decided & targets).sum()
             return [100 * 2 * right / max(decided.sum() + self.gold, 1)]
-        return [100 * f1_score(self.truths.astype(int), decided.astype(int), average="macro", zero_division=0)]
+        return [100 * f1_score(self.targets.astype(int), decided.astype(int), average="macro", zero_division=0)]
 
     def run(self, rule: Optional[rules.ExitRule], reduce: Any = None) -> Dict[str, Any]:
         found = (self.own if reduce is None else self.replays[reduce]).run(rule)

@@ -17,17 +17,17 @@ from spacy_epee.tuning.search import search
 
 
 def made_up(documents: int, exits: int, labels: int, exclusive: bool, seed: int = 0):
-    """RETURNS (Tuple[ndarray, ndarray]): Logits (E, N, K), and truths (N, K) that the later exits tell more often."""
+    """RETURNS (Tuple[ndarray, ndarray]): Logits (E, N, K), and targets (N, K) that the later exits tell more often."""
     chance = numpy.random.default_rng(seed)
-    truths = numpy.eye(labels)[chance.integers(labels, size=documents)]
+    targets = numpy.eye(labels)[chance.integers(labels, size=documents)]
     if not exclusive:
-        truths = (chance.uniform(size=truths.shape) < 0.3).astype(float)
+        targets = (chance.uniform(size=targets.shape) < 0.3).astype(float)
     hard = chance.exponential(size=(documents, 1))
     logits, noise = [], chance.normal(size=(documents, labels))
     for exit in range(1, exits + 1):
         noise = 0.8 * noise + 0.6 * chance.normal(size=noise.shape)
-        logits.append((truths - 0.5) * 8 * exit / exits + hard * noise * 2)
-    return numpy.array(logits, dtype="float32"), truths
+        logits.append((targets - 0.5) * 8 * exit / exits + hard * noise * 2)
+    return numpy.array(logits, dtype="float32"), targets
 
 
 def main(
@@ -38,13 +38,13 @@ def main(
     steps: int = typer.Option(16, help="Values of each threshold"),
     profile: bool = typer.Option(False, help="Show where the time goes"),
 ):
-    logits, truths = made_up(documents, exits, labels, exclusive)
+    logits, targets = made_up(documents, exits, labels, exclusive)
     reading = EvidenceBuilder(exclusive=exclusive)
     units = numpy.arange(documents)
 
     def score(simulation) -> float:
         decided = reading.evidence(simulation.logits, layer=0, units=units).decision
-        return 100 * f1_score(truths.astype(int), decided.astype(int), average="macro", zero_division=0)
+        return 100 * f1_score(targets.astype(int), decided.astype(int), average="macro", zero_division=0)
 
     profiler = cProfile.Profile()
     began = time.perf_counter()

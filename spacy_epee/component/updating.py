@@ -73,8 +73,8 @@ def plan_lessons(model: Model, slots: Slots, examples: Sequence[Example]) -> Ite
 
 def _count_known(slot: TaskSlot, examples: Sequence[Example], items: Instances) -> numpy.ndarray:
     """How many items of a task have an annotation in each example."""
-    _, given = slot.targets(examples, items)
-    return numpy.bincount(items.unit_docs[items.units[given.any(axis=1)]], minlength=len(examples))
+    _, label_mask = slot.targets(examples, items)
+    return numpy.bincount(items.unit_docs[items.units[label_mask.any(axis=1)]], minlength=len(examples))
 
 
 def _leave_out(instances: Sequence[Instances], known: numpy.ndarray) -> None:
@@ -119,14 +119,14 @@ def _task_loss(
     slot: TaskSlot, loss: JointLoss, weighting: Optional[str], examples: Sequence[Example], scores: ExitOutputs
 ) -> Tuple[float, ExitOutputs]:
     """The loss of a task and its gradient."""
-    truths, given = slot.targets(examples, scores.items)
+    targets, label_mask = slot.targets(examples, scores.items)
     logits, doubt = xp2torch(scores.logits), xp2torch(scores.doubt)
     weights = slot.task.weights(slot.cfg["labels"], slot.cfg)
     value, d_logits, d_doubt = loss.gradient(
         logits,
         doubt,
-        truths=torch.from_numpy(truths).to(logits.device),
-        given=torch.from_numpy(given).to(logits.device),
+        targets=torch.from_numpy(targets).to(logits.device),
+        label_mask=torch.from_numpy(label_mask).to(logits.device),
         exclusive=slot.task.exclusive,
         label_weights=torch.tensor(weights, device=logits.device),
         group=slot.task.group,

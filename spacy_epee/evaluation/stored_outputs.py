@@ -27,8 +27,8 @@ class StoredOutputs:
     layers (List[int]): The layer of each exit.
     docs (ndarray): The document of each unit, (U,).
     wordpieces (ndarray): The wordpieces of each unit, (U,).
-    truths (ndarray): 1 for the logits that are true, (N, K).
-    given (ndarray): 0 where nothing is known, (N, K).
+    targets (ndarray): 1 for the logits that are true, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
     items_docs (ndarray): The document of each item, (N,).
     places (Optional[ndarray]): The document of each item and where it is there, if the task says so, (N, 1 + columns).
     unknown (Unknown): What is annotated and no answer can be.
@@ -59,8 +59,8 @@ class StoredOutputs:
         size = max(len(self.examples), 1) if self.task.has_links else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
         logits, doubt, counts, docs, wordpieces, places = ([] for _ in range(6))
-        truths: List[numpy.ndarray] = []
-        given: List[numpy.ndarray] = []
+        targets: List[numpy.ndarray] = []
+        label_mask: List[numpy.ndarray] = []
         outputs = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
         for number, (batch, self.outputs) in enumerate(zip(batches, outputs)):
             items = self.outputs.items
@@ -74,7 +74,7 @@ class StoredOutputs:
             item_places = self.task.item_places(items)
             if item_places is not None:
                 places.append(numpy.column_stack((items.unit_docs[items.units[rows]] + number * size, item_places[rows])))
-            for part, whole in zip(self.task.targets(batch, self.labels, items, strict=False), (truths, given)):
+            for part, whole in zip(self.task.targets(batch, self.labels, items, strict=False), (targets, label_mask)):
                 whole.append(part[rows])
         if not batches:
             raise ValueError("There are no documents.")
@@ -83,7 +83,7 @@ class StoredOutputs:
         self.counts = numpy.concatenate(counts)
         self.docs = numpy.concatenate(docs)
         self.wordpieces = numpy.concatenate(wordpieces)
-        self.truths, self.given = numpy.concatenate(truths), numpy.concatenate(given)
+        self.targets, self.label_mask = numpy.concatenate(targets), numpy.concatenate(label_mask)
         self.places = numpy.concatenate(places) if places else None
         self.items_docs = numpy.repeat(self.docs, self.counts)
 
@@ -157,15 +157,15 @@ class StoredOutputs:
         RETURNS (List[float]): A temperature for each exit.
         RAISES ValueError: Nothing is annotated.
         """
-        rows = numpy.ones(len(self.truths), dtype=bool) if docs is None else docs[self.items_docs]
-        if not self.given[rows].any():
+        rows = numpy.ones(len(self.targets), dtype=bool) if docs is None else docs[self.items_docs]
+        if not self.label_mask[rows].any():
             raise ValueError(
                 f"Nothing is annotated for the task '{self.name}' in these documents, so there is nothing to calibrate by. Give "
                 "annotated documents, or leave calibration out with `--no-calibrate`."
             )
         threshold = self.cfg["threshold"]
         temperatures = fit_temperatures(
-            self.logits[:, rows], self.truths[rows], self.given[rows], threshold=threshold, **self._kind()
+            self.logits[:, rows], self.targets[rows], self.label_mask[rows], threshold=threshold, **self._kind()
         )
         return [float(f"{temperature:.6g}") for temperature in temperatures]
 
@@ -181,7 +181,7 @@ class StoredOutputs:
         wanted = numpy.ones(self.n_docs, dtype=bool) if docs is None else docs
         gain = 0.0
         for fitted, tried in ((one & wanted, ~one & wanted), (~one & wanted, one & wanted)):
-            if not self.given[fitted[self.items_docs]].any() or not self.given[tried[self.items_docs]].any():
+            if not self.label_mask[fitted[self.items_docs]].any() or not self.label_mask[tried[self.items_docs]].any():
                 return False
             figures = self.calibration(self.fit(fitted), tried)
             gain += sum(exit["nll"][0] - exit["nll"][1] for exit in figures)
@@ -194,11 +194,11 @@ class StoredOutputs:
         docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
         RETURNS (List[Dict[str, Any]]): See `exits.calibration.calibration_report`.
         """
-        rows = numpy.ones(len(self.truths), dtype=bool) if docs is None else docs[self.items_docs]
+        rows = numpy.ones(len(self.targets), dtype=bool) if docs is None else docs[self.items_docs]
         return calibration_report(
             self.logits[:, rows],
-            self.truths[rows],
-            self.given[rows],
+            self.targets[rows],
+            self.label_mask[rows],
             temperatures,
             threshold=self.cfg["threshold"],
             reduce="mean" if self.task.reading(0.5).reduce == "mean" else "max",
@@ -210,7 +210,9 @@ class StoredOutputs:
         threshold = self.cfg["threshold"]
         curves = []
         for logits, temperature in zip(self.logits, temperatures):
-            figures = confidences_and_hits(logits, self.truths, self.given, temperature, threshold=threshold, **self._kind())
+            figures = confidences_and_hits(
+                logits, self.targets, self.label_mask, temperature, threshold=threshold, **self._kind()
+            )
             curves.append(reliability(*figures, bins))
         return curves
 

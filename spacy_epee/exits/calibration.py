@@ -16,8 +16,8 @@ COLDEST, HOTTEST = 0.01, 100.0
 
 def fit_temperatures(
     logits: numpy.ndarray,
-    truths: numpy.ndarray,
-    given: numpy.ndarray,
+    targets: numpy.ndarray,
+    label_mask: numpy.ndarray,
     *,
     exclusive: bool,
     group: Optional[int] = None,
@@ -30,8 +30,8 @@ def fit_temperatures(
     side of the threshold (see `evidence.scale`). Fit it on documents that were not trained on.
 
     logits (ndarray): The logits of all exits, (E, N, K).
-    truths (ndarray): 1 for the labels that are true, (N, K).
-    given (ndarray): 0 where nothing is known, (N, K).
+    targets (ndarray): 1 for the labels that are true, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
     exclusive (bool): One label of K is true, or any number.
     group (Optional[int]): One label of each so many in a row is true. None if that is not so.
     threshold (float): The probability from which a label counts as given, if not exclusive.
@@ -40,7 +40,7 @@ def fit_temperatures(
     """
     size = _size(logits.shape[2], exclusive, group)
     around = pivot(threshold) if size is None else 0.0
-    return numpy.array([_fit(*_choices(exit, truths, given, size), around) for exit in logits])
+    return numpy.array([_fit(*_choices(exit, targets, label_mask, size), around) for exit in logits])
 
 
 def negative_log_likelihood(choices: numpy.ndarray, right: numpy.ndarray, temperature: float = 1.0, around: float = 0.0) -> float:
@@ -83,8 +83,8 @@ def expected_calibration_error(
 
 def confidences_and_hits(
     logits: numpy.ndarray,
-    truths: numpy.ndarray,
-    given: numpy.ndarray,
+    targets: numpy.ndarray,
+    label_mask: numpy.ndarray,
     temperature: float = 1.0,
     *,
     exclusive: bool,
@@ -94,8 +94,8 @@ def confidences_and_hits(
     """What an exit says about what is known, and whether it is so.
 
     logits (ndarray): The logits of one exit, (N, K).
-    truths (ndarray): 1 for the labels that are true, (N, K).
-    given (ndarray): 0 where nothing is known, (N, K).
+    targets (ndarray): 1 for the labels that are true, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
     temperature (float): What the logits are divided by.
     exclusive (bool): One label of K is true, or any number.
     group (Optional[int]): One label of each so many in a row is true. None if that is not so.
@@ -105,7 +105,7 @@ def confidences_and_hits(
     """
     size = _size(logits.shape[1], exclusive, group)
     scaled = scale(logits, temperature, exclusive=size is not None, threshold=threshold)
-    choices, truth = _choices(scaled, truths, given, size)
+    choices, truth = _choices(scaled, targets, label_mask, size)
     p = softmax(choices, axis=1)
     return (p[:, 1], truth == 1) if size is None else (p.max(axis=1), p.argmax(axis=1) == truth)
 
@@ -142,8 +142,8 @@ def failure_auroc(uncertainty: numpy.ndarray, failed: numpy.ndarray) -> Optional
 
 def calibration_report(
     logits: numpy.ndarray,
-    truths: numpy.ndarray,
-    given: numpy.ndarray,
+    targets: numpy.ndarray,
+    label_mask: numpy.ndarray,
     temperatures: Sequence[float],
     *,
     exclusive: bool,
@@ -155,8 +155,8 @@ def calibration_report(
     """What temperatures do to each exit. Optimistic on the documents that they were fitted on.
 
     logits (ndarray): The logits of all exits, (E, N, K).
-    truths (ndarray): 1 for the labels that are true, (N, K).
-    given (ndarray): 0 where nothing is known, (N, K).
+    targets (ndarray): 1 for the labels that are true, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
     temperatures (Sequence[float]): What the logits of each exit are divided by, E of them.
     exclusive (bool): One label of K is true, or any number.
     group (Optional[int]): One label of each so many in a row is true. None if that is not so.
@@ -175,8 +175,8 @@ def calibration_report(
     def answers(exit: numpy.ndarray) -> numpy.ndarray:
         return expit(exit) >= threshold if size is None else _best(exit, size)
 
-    right = numpy.asarray(truths) > 0 if size is None else _best(truths, size)
-    known = _known(truths, given, size)
+    right = numpy.asarray(targets) > 0 if size is None else _best(targets, size)
+    known = _known(targets, label_mask, size)
     annotated = known.any(axis=1)
     report = []
     for exit, temperature in zip(logits, temperatures):
@@ -185,8 +185,8 @@ def calibration_report(
         figures: Dict[str, Any] = {"nll": [], "ece": [], "failure_auroc": [], "depth_auroc": []}
         for heat in (1.0, temperature):
             scaled = scale(exit, heat, exclusive=size is not None, threshold=threshold)
-            figures["nll"].append(negative_log_likelihood(*_choices(scaled, truths, given, size)))
-            said, hits = confidences_and_hits(scaled, truths, given, exclusive=exclusive, group=group)
+            figures["nll"].append(negative_log_likelihood(*_choices(scaled, targets, label_mask, size)))
+            said, hits = confidences_and_hits(scaled, targets, label_mask, exclusive=exclusive, group=group)
             figures["ece"].append(expected_calibration_error(said, hits, bins))
             uncertainty = _uncertainty(scaled, size, reduce)
             figures["failure_auroc"].append(failure_auroc(uncertainty[annotated], wrong[annotated]))
@@ -214,26 +214,26 @@ def _size(labels: int, exclusive: bool, group: Optional[int]) -> Optional[int]:
     return group or (labels if exclusive else None)
 
 
-def _known(truths: numpy.ndarray, given: numpy.ndarray, size: Optional[int]) -> numpy.ndarray:
+def _known(targets: numpy.ndarray, label_mask: numpy.ndarray, size: Optional[int]) -> numpy.ndarray:
     """Which choices are known, (N, choices) bool."""
-    truths, given = numpy.asarray(truths) > 0, numpy.asarray(given) > 0
+    targets, label_mask = numpy.asarray(targets) > 0, numpy.asarray(label_mask) > 0
     if size is None:
-        return given
-    shape = (len(truths), truths.shape[1] // size, size)
-    return numpy.any(given.reshape(shape), axis=2) & numpy.any(truths.reshape(shape), axis=2)
+        return label_mask
+    shape = (len(targets), targets.shape[1] // size, size)
+    return numpy.any(label_mask.reshape(shape), axis=2) & numpy.any(targets.reshape(shape), axis=2)
 
 
 def _choices(
-    logits: numpy.ndarray, truths: numpy.ndarray, given: numpy.ndarray, size: Optional[int]
+    logits: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, size: Optional[int]
 ) -> Tuple[numpy.ndarray, numpy.ndarray]:
     """What is known, as logits of choices (M, C) and the index of the right ones (M,). A label that is not exclusive is a
     choice between no and yes, with 0 as the logit of no."""
-    known = _known(truths, given, size)
+    known = _known(targets, label_mask, size)
     if size is None:
         yes = numpy.asarray(logits, dtype="float64")[known]
-        return numpy.column_stack((numpy.zeros_like(yes), yes)), numpy.asarray(truths)[known].astype(int)
+        return numpy.column_stack((numpy.zeros_like(yes), yes)), numpy.asarray(targets)[known].astype(int)
     rows = known.ravel()
-    return numpy.reshape(logits, (-1, size))[rows].astype("float64"), numpy.reshape(truths, (-1, size))[rows].argmax(axis=1)
+    return numpy.reshape(logits, (-1, size))[rows].astype("float64"), numpy.reshape(targets, (-1, size))[rows].argmax(axis=1)
 
 
 def _best(values: numpy.ndarray, size: int) -> numpy.ndarray:

@@ -20,8 +20,8 @@ class StoredAnnotation(Protocol):
     cfg (Dict[str, Any]): What is saved of the task.
     docs (ndarray): The document of each unit, (U,).
     items_docs (ndarray): The document of each item, (N,).
-    truths (ndarray): 1 for the logits that are true, (N, K).
-    given (ndarray): 0 where nothing is known, (N, K).
+    targets (ndarray): 1 for the logits that are true, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
     places (Optional[ndarray]): The document of each item and what the task's `item_places` says of it, (N, 1 + columns).
     items (Instances): What was asked: all if the task has links, otherwise about the last batch.
     """
@@ -29,8 +29,8 @@ class StoredAnnotation(Protocol):
     examples: List[Example]
     docs: numpy.ndarray
     items_docs: numpy.ndarray
-    truths: numpy.ndarray
-    given: numpy.ndarray
+    targets: numpy.ndarray
+    label_mask: numpy.ndarray
     places: Optional[numpy.ndarray]
 
     @property
@@ -52,11 +52,11 @@ class StoredAnnotation(Protocol):
 def micro_score(stored: StoredAnnotation) -> Score:
     """For rows of logits of any meaning: micro F of what is decided, where anything is known. With exclusive logits that is the
     accuracy."""
-    truths, known = stored.truths > 0, stored.given > 0
+    targets, known = stored.targets > 0, stored.label_mask > 0
 
     def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         some = known if docs is None else known & docs[stored.items_docs][:, None]
-        decided, true = simulation.decision & some, truths & some
+        decided, true = simulation.decision & some, targets & some
         right = int((decided & true).sum())
         return PRFScore(tp=right, fp=int(decided.sum()) - right, fn=int(true.sum()) - right).fscore
 

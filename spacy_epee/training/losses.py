@@ -35,8 +35,8 @@ class JointLoss:
     def __call__(
         self,
         logits: Tensor,
-        truths: Tensor,
-        given: Tensor,
+        targets: Tensor,
+        label_mask: Tensor,
         *,
         exclusive: bool,
         group: Optional[int] = None,
@@ -48,8 +48,8 @@ class JointLoss:
         """Compute the loss.
 
         logits (Tensor): The logits of all exits, (E, U, K).
-        truths (Tensor): 1 for the labels that are true, (U, K).
-        given (Tensor): 0 where the annotation is missing, (U, K).
+        targets (Tensor): 1 for the labels that are true, (U, K).
+        label_mask (Tensor): 0 where the annotation is missing, (U, K).
         exclusive (bool): One label of K, or any number.
         group (Optional[int]): One label of each so many in a row is true. None if that is not so.
         label_weights (Optional[Tensor]): How much each label counts, (K,).
@@ -60,12 +60,12 @@ class JointLoss:
         """
         if label_weights is None:
             label_weights = torch.ones(logits.shape[-1], device=logits.device)
-        annotated = given.any(dim=1)
+        annotated = label_mask.any(dim=1)
         units = annotated.sum().clamp(min=1)
-        losses = _supervised(logits, truths, given, exclusive, group, label_weights)
+        losses = _supervised(logits, targets, label_mask, exclusive, group, label_weights)
         if self.self_distillation and (weighting or self.weighting) != "last":
             g, t = self.self_distillation, self.temperature
-            taught = t * t * _distilled(logits / t, given, exclusive, group)
+            taught = t * t * _distilled(logits / t, label_mask, exclusive, group)
             shares = torch.full_like(losses, g)
             shares[-1] = 0
             losses = (1 - shares) * losses + shares * taught
@@ -73,7 +73,7 @@ class JointLoss:
         loss = (per_exit * exit_weights(len(logits), weighting or self.weighting).to(logits.device)).sum()
         if doubt is not None and doubt.numel():
             with torch.no_grad():
-                wrong = _wrong(logits, truths, given, exclusive, group, threshold)
+                wrong = _wrong(logits, targets, label_mask, exclusive, group, threshold)
             errors = (torch.sigmoid(doubt) - wrong).square()
             loss = loss + (errors * annotated).sum() / (units * len(logits))
         return loss
@@ -113,11 +113,11 @@ def exit_weights(exits: int, weighting: str) -> Tensor:
     return weights / weights.sum()
 
 
-def link_gradient(logits: Tensor, truths: numpy.ndarray, possible: numpy.ndarray) -> Tuple[float, Tensor]:
+def link_gradient(logits: Tensor, targets: numpy.ndarray, possible: numpy.ndarray) -> Tuple[float, Tensor]:
     """The loss of links and its gradient: the cross entropy of what is possible, summed over outputs, the mean over pairs.
 
     logits (Tensor): The logits of pairs, (P, outputs).
-    truths (ndarray): 1 for what is true, (P, outputs).
+    targets (ndarray): 1 for what is true, (P, outputs).
     possible (ndarray): Which outputs are possible, (P, outputs).
     RETURNS (Tuple[float, Tensor]): The loss, and its gradient, (P, outputs).
     """
@@ -125,7 +125,7 @@ def link_gradient(logits: Tensor, truths: numpy.ndarray, possible: numpy.ndarray
         return 0.0, torch.zeros_like(logits)
     with torch.enable_grad():
         logits = logits.detach().requires_grad_()
-        wanted = torch.from_numpy(truths).to(logits)
+        wanted = torch.from_numpy(targets).to(logits)
         weights = torch.from_numpy(possible).to(logits) / len(logits)
         loss = F.binary_cross_entropy_with_logits(logits, wanted, weight=weights, reduction="sum")
         loss.backward()
@@ -139,18 +139,20 @@ def _log_softmax(logits: Tensor, group: Optional[int]) -> Tensor:
     return F.log_softmax(logits.unflatten(-1, (-1, group)), dim=-1).flatten(-2)
 
 
-def _supervised(logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, group: Optional[int], weights: Tensor) -> Tensor:
+def _supervised(
+    logits: Tensor, targets: Tensor, label_mask: Tensor, exclusive: bool, group: Optional[int], weights: Tensor
+) -> Tensor:
     """Cross entropy with the labels, (E, U): that of groups is summed, that of labels that are not exclusive is the mean over
-    those that are given."""
+    those whose annotation is there."""
     if exclusive or group:
-        return -(_log_softmax(logits, group) * truths * weights).sum(dim=-1)
-    raw = F.binary_cross_entropy_with_logits(logits, truths.expand_as(logits), reduction="none")
+        return -(_log_softmax(logits, group) * targets * weights).sum(dim=-1)
+    raw = F.binary_cross_entropy_with_logits(logits, targets.expand_as(logits), reduction="none")
     # A label's weight is that of its positives, as for the exclusive case.
-    raw = raw * (1 + (weights - 1) * truths) * given
-    return raw.sum(dim=-1) / given.sum(dim=-1).clamp(min=1)
+    raw = raw * (1 + (weights - 1) * targets) * label_mask
+    return raw.sum(dim=-1) / label_mask.sum(dim=-1).clamp(min=1)
 
 
-def _distilled(logits: Tensor, given: Tensor, exclusive: bool, group: Optional[int]) -> Tensor:
+def _distilled(logits: Tensor, label_mask: Tensor, exclusive: bool, group: Optional[int]) -> Tensor:
     """KL divergence of each exit from the last one, which is the teacher and gets no gradient, (E, U)."""
     teacher = logits[-1:].detach().expand_as(logits)
     if exclusive or group:
@@ -160,15 +162,17 @@ def _distilled(logits: Tensor, given: Tensor, exclusive: bool, group: Optional[i
     for sign in (1, -1):
         student, taught = F.logsigmoid(sign * logits), F.logsigmoid(sign * teacher)
         divergence = divergence + F.kl_div(student, taught, log_target=True, reduction="none")
-    return (divergence * given).sum(dim=-1) / given.sum(dim=-1).clamp(min=1)
+    return (divergence * label_mask).sum(dim=-1) / label_mask.sum(dim=-1).clamp(min=1)
 
 
-def _wrong(logits: Tensor, truths: Tensor, given: Tensor, exclusive: bool, group: Optional[int], threshold: float) -> Tensor:
+def _wrong(
+    logits: Tensor, targets: Tensor, label_mask: Tensor, exclusive: bool, group: Optional[int], threshold: float
+) -> Tensor:
     """Whether each exit's answer is wrong, (E, U)."""
     if group:
-        found, wanted = (part.unflatten(-1, (-1, group)).argmax(dim=-1) for part in (logits, truths))
+        found, wanted = (part.unflatten(-1, (-1, group)).argmax(dim=-1) for part in (logits, targets))
         return (found != wanted).any(dim=-1).float()
     if exclusive:
-        return (logits.argmax(dim=-1) != truths.argmax(dim=-1)).float()
+        return (logits.argmax(dim=-1) != targets.argmax(dim=-1)).float()
     decided = torch.sigmoid(logits) >= threshold
-    return ((decided != truths.bool()) & given.bool()).any(dim=-1).float()
+    return ((decided != targets.bool()) & label_mask.bool()).any(dim=-1).float()

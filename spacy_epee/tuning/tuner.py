@@ -322,7 +322,7 @@ def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
     missing_labels (bool): Whether labels may be absent.
     RAISES ValueError: They do not.
     """
-    if not stored.given.any():
+    if not stored.label_mask.any():
         raise ValueError(
             f"None of the {stored.n_docs} documents has labels for the task '{stored.name}', so that there is no score. Give "
             "annotated documents, and with several fields of labels name that field with `--cats`."

@@ -21,42 +21,42 @@ each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 def draw(seed, rows, labels, kind, temperature=1.0, exits=2):
-    """Logits, and truths drawn from what they say at a temperature: the exits say the same, the second twice as loud."""
+    """Logits, and targets drawn from what they say at a temperature: the exits say the same, the second twice as loud."""
     chance = numpy.random.default_rng(seed)
     logits = chance.normal(size=(rows, labels)) * 3
     if kind.get("group") or kind["exclusive"]:
         choices = logits.reshape(-1, kind.get("group") or labels)
         p = softmax(choices / temperature, axis=1)
         picked = (p.cumsum(axis=1) > chance.uniform(size=(len(p), 1))).argmax(axis=1)
-        truths = (numpy.arange(p.shape[1]) == picked[:, None]).reshape(rows, labels)
+        targets = (numpy.arange(p.shape[1]) == picked[:, None]).reshape(rows, labels)
     else:
-        truths = chance.uniform(size=logits.shape) < expit(logits / temperature)
-    return numpy.stack([logits * (exit + 1) for exit in range(exits)]), truths.astype("float32"), numpy.ones((rows, labels))
+        targets = chance.uniform(size=logits.shape) < expit(logits / temperature)
+    return numpy.stack([logits * (exit + 1) for exit in range(exits)]), targets.astype("float32"), numpy.ones((rows, labels))
 
 
-def nll(logits, truths, kind):
+def nll(logits, targets, kind):
     """By scikit-learn."""
     if kind.get("group") or kind["exclusive"]:
         size = kind.get("group") or logits.shape[1]
-        p, truth = softmax(logits.reshape(-1, size), axis=1), truths.reshape(-1, size).argmax(axis=1)
+        p, truth = softmax(logits.reshape(-1, size), axis=1), targets.reshape(-1, size).argmax(axis=1)
         return log_loss(truth, p, labels=range(size))
-    return log_loss(truths.ravel(), expit(logits).ravel(), labels=[0, 1])
+    return log_loss(targets.ravel(), expit(logits).ravel(), labels=[0, 1])
 
 
 @each_kind
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_calibration_finds_the_temperature_of_the_truths(kind, temperature):
-    logits, truths, known = draw(1, 4000, 6, kind, temperature)
-    found = fit_temperatures(logits, truths, known, **kind)
+    logits, targets, known = draw(1, 4000, 6, kind, temperature)
+    found = fit_temperatures(logits, targets, known, **kind)
     assert found == pytest.approx([temperature, 2 * temperature], rel=0.1)
 
 
 @each_kind
 def test_calibration_is_the_best_of_all_temperatures(kind):
-    logits, truths, known = draw(2, 300, 6, kind, 1.7)
-    found = fit_temperatures(logits, truths, known, **kind)[0]
+    logits, targets, known = draw(2, 300, 6, kind, 1.7)
+    found = fit_temperatures(logits, targets, known, **kind)[0]
     others = numpy.exp(numpy.linspace(-4, 4, 400))
-    assert nll(logits[0] / found, truths, kind) <= min(nll(logits[0] / t, truths, kind) for t in others) + 1e-6
+    assert nll(logits[0] / found, targets, kind) <= min(nll(logits[0] / t, targets, kind) for t in others) + 1e-6
 
 
 @each_kind
@@ -64,11 +64,11 @@ def test_calibration_is_the_best_of_all_temperatures(kind):
 @given(data=st.data())
 def test_calibration_never_loses_likelihood_and_never_changes_the_answer(kind, data):
     seed, rows = data.draw(st.integers(0, 2**32 - 1)), data.draw(st.integers(1, 30))
-    logits, truths, known = draw(seed, rows, 6, kind, data.draw(st.sampled_from([0.3, 1.0, 4.0])))
-    temperatures = fit_temperatures(logits, truths, known, **kind)
+    logits, targets, known = draw(seed, rows, 6, kind, data.draw(st.sampled_from([0.3, 1.0, 4.0])))
+    temperatures = fit_temperatures(logits, targets, known, **kind)
     assert ((temperatures >= 0.01) & (temperatures <= 100)).all()
     for exit, temperature in zip(logits, temperatures):
-        assert nll(exit / temperature, truths, kind) <= nll(exit, truths, kind) + 1e-9
+        assert nll(exit / temperature, targets, kind) <= nll(exit, targets, kind) + 1e-9
         assert ((exit / temperature).argmax(axis=1) == exit.argmax(axis=1)).all()
         assert ((exit / temperature > 0) == (exit > 0)).all()
 
@@ -76,47 +76,47 @@ def test_calibration_never_loses_likelihood_and_never_changes_the_answer(kind, d
 @each_kind
 @pytest.mark.parametrize("case", ["no rows", "nothing given", "all right", "flat"])
 def test_calibration_leaves_what_cannot_be_fitted(kind, case):
-    logits, truths, known = draw(3, 0 if case == "no rows" else 20, 6, kind)
+    logits, targets, known = draw(3, 0 if case == "no rows" else 20, 6, kind)
     if case == "nothing given":
         known[:] = 0
     if case == "all right":
-        logits[:] = 2 * truths - 1
+        logits[:] = 2 * targets - 1
     if case == "flat":
         logits[:] = 0
-    assert fit_temperatures(logits, truths, known, **kind).tolist() == [1.0, 1.0]
+    assert fit_temperatures(logits, targets, known, **kind).tolist() == [1.0, 1.0]
 
 
 def test_calibration_of_one_exit_does_not_see_the_others():
-    logits, truths, known = draw(4, 200, 3, KINDS["exclusive"], 2.0)
-    alone = fit_temperatures(logits[1:], truths, known, exclusive=True)
-    assert fit_temperatures(logits, truths, known, exclusive=True)[1:] == alone
+    logits, targets, known = draw(4, 200, 3, KINDS["exclusive"], 2.0)
+    alone = fit_temperatures(logits[1:], targets, known, exclusive=True)
+    assert fit_temperatures(logits, targets, known, exclusive=True)[1:] == alone
 
 
 @each_kind
 def test_calibration_looks_at_what_is_given_only(kind):
-    logits, truths, known = draw(5, 200, 6, kind, 2.0)
-    expected = fit_temperatures(logits[:, :100], truths[:100], known[:100], **kind)
-    known[100:], truths[100:] = 0, 0
-    assert fit_temperatures(logits, truths, known, **kind).tolist() == expected.tolist()
+    logits, targets, known = draw(5, 200, 6, kind, 2.0)
+    expected = fit_temperatures(logits[:, :100], targets[:100], known[:100], **kind)
+    known[100:], targets[100:] = 0, 0
+    assert fit_temperatures(logits, targets, known, **kind).tolist() == expected.tolist()
 
 
 def test_calibration_looks_at_single_labels_and_groups_that_are_given():
     for kind, some in ((KINDS["multilabel"], [1, 0, 1, 0, 0, 1]), (KINDS["groups"], [1, 1, 1, 0, 0, 0])):
-        logits, truths, known = draw(6, 200, 6, kind, 2.0)
+        logits, targets, known = draw(6, 200, 6, kind, 2.0)
         kept = numpy.flatnonzero(some)
-        expected = fit_temperatures(logits[:, :, kept], truths[:, kept], known[:, kept], **kind)
-        assert fit_temperatures(logits, truths, known * some, **kind) == pytest.approx(expected)
+        expected = fit_temperatures(logits[:, :, kept], targets[:, kept], known[:, kept], **kind)
+        assert fit_temperatures(logits, targets, known * some, **kind) == pytest.approx(expected)
 
 
 def test_calibration_of_answers_that_are_worse_than_chance_stays_in_range():
     logits = numpy.array([[[4.0, 0.0]] * 5 + [[0.0, 4.0]] * 5])
-    truths = numpy.array([[0, 1]] * 5 + [[1, 0]] * 5)
-    assert 50 < fit_temperatures(logits, truths, numpy.ones_like(truths), exclusive=True)[0] <= 100
+    targets = numpy.array([[0, 1]] * 5 + [[1, 0]] * 5)
+    assert 50 < fit_temperatures(logits, targets, numpy.ones_like(targets), exclusive=True)[0] <= 100
 
 
 def test_calibration_stands_huge_logits():
-    logits, truths, known = draw(7, 50, 3, KINDS["exclusive"])
-    assert numpy.isfinite(fit_temperatures(logits * 1e6, truths, known, exclusive=True)).all()
+    logits, targets, known = draw(7, 50, 3, KINDS["exclusive"])
+    assert numpy.isfinite(fit_temperatures(logits * 1e6, targets, known, exclusive=True)).all()
 
 
 def test_calibration_likelihood_without_choices_is_no_number():
@@ -185,27 +185,27 @@ def test_failure_auroc_needs_both_classes(failed):
 
 @each_kind
 def test_report_gives_what_the_single_functions_give(kind):
-    logits, truths, known = draw(9, 500, 6, kind, 3.0)
-    temperatures = fit_temperatures(logits, truths, known, **kind)
-    first, second = calibration_report(logits, truths, known, temperatures, **kind)
+    logits, targets, known = draw(9, 500, 6, kind, 3.0)
+    temperatures = fit_temperatures(logits, targets, known, **kind)
+    first, second = calibration_report(logits, targets, known, temperatures, **kind)
     assert [first["temperature"], second["temperature"]] == temperatures.tolist()
-    assert first["nll"] == pytest.approx([nll(logits[0] / t, truths, kind) for t in (1, temperatures[0])])
+    assert first["nll"] == pytest.approx([nll(logits[0] / t, targets, kind) for t in (1, temperatures[0])])
     assert second["nll"][0] > second["nll"][1] and second["ece"][0] > 2 * second["ece"][1]
     assert 0.5 < first["failure_auroc"][0] <= 1
 
 
 def test_report_of_the_last_exit_has_nothing_that_differs_from_it():
-    logits, truths, known = draw(10, 50, 3, KINDS["exclusive"])
+    logits, targets, known = draw(10, 50, 3, KINDS["exclusive"])
     logits[0] = -logits[1]
-    first, last = calibration_report(logits, truths, known, [1.0, 1.0], exclusive=True)
+    first, last = calibration_report(logits, targets, known, [1.0, 1.0], exclusive=True)
     assert last["depth_auroc"] == [None, None]
     assert first["depth_auroc"] == [None, None]  # here all do
 
 
 def test_report_counts_a_label_from_the_threshold_on():
-    logits, truths = numpy.array([[[0.5], [3.0]]]), numpy.array([[1.0], [1.0]])
+    logits, targets = numpy.array([[[0.5], [3.0]]]), numpy.array([[1.0], [1.0]])
     reports = [
-        calibration_report(logits, truths, numpy.ones_like(truths), [1.0], exclusive=False, threshold=threshold)
+        calibration_report(logits, targets, numpy.ones_like(targets), [1.0], exclusive=False, threshold=threshold)
         for threshold in (0.5, 0.9)
     ]
     assert [report[0]["failure_auroc"] for report in reports] == [[None, None], [1.0, 1.0]]
@@ -214,18 +214,18 @@ def test_report_counts_a_label_from_the_threshold_on():
 def test_report_leaves_out_what_is_not_known():
     """An answer nobody judged is no failure, however uncertain."""
     logits = numpy.array([[[3.0, 0.0], [2.0, 0.0], [0.1, 0.0]]])
-    truths, known = numpy.array([[1, 0], [0, 1], [0, 0]]), numpy.array([[1, 1], [1, 1], [0, 0]])
-    assert calibration_report(logits, truths, known, [1.0], exclusive=True)[0]["failure_auroc"] == [1.0, 1.0]
+    targets, known = numpy.array([[1, 0], [0, 1], [0, 0]]), numpy.array([[1, 1], [1, 1], [0, 0]])
+    assert calibration_report(logits, targets, known, [1.0], exclusive=True)[0]["failure_auroc"] == [1.0, 1.0]
 
 
 @each_kind
 def test_report_of_nothing(kind):
-    logits, truths, known = draw(11, 0, 6, kind)
-    report = calibration_report(logits, truths, known, [1.0, 1.0], **kind)
+    logits, targets, known = draw(11, 0, 6, kind)
+    report = calibration_report(logits, targets, known, [1.0, 1.0], **kind)
     assert all(math.isnan(figure) for figure in report[0]["nll"] + report[0]["ece"])
 
 
 def test_report_refuses_another_number_of_temperatures():
-    logits, truths, known = draw(12, 5, 3, KINDS["exclusive"])
+    logits, targets, known = draw(12, 5, 3, KINDS["exclusive"])
     with pytest.raises(ValueError, match="3 temperatures for 2 exits"):
-        calibration_report(logits, truths, known, [1.0] * 3, exclusive=True)
+        calibration_report(logits, targets, known, [1.0] * 3, exclusive=True)

@@ -158,4 +158,4 @@ def test_unknown_labels_say_nothing_to_temperatures(nlp):
     pipe = nlp.get_pipe("epee_textcat")
     with pytest.warns(UserWarning, match="labels that .* does not know"):
         found = StoredOutputs(pipe, [Example(nlp(eg.text), eg.reference) for eg in examples])
-    assert found.given[:6].all() and not found.given[6:].any() and numpy.isfinite(found.fit()).all()
+    assert found.label_mask[:6].all() and not found.label_mask[6:].any() and numpy.isfinite(found.fit()).all()

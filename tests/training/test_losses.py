@@ -25,14 +25,14 @@ class Batch:
         self.logits = torch.randn(exits, units, labels, generator=generator, dtype=torch.float64, requires_grad=True)
         self.gold = torch.randint(labels, (units,), generator=generator)
         if exclusive:
-            self.truths = F.one_hot(self.gold, labels).double()
+            self.targets = F.one_hot(self.gold, labels).double()
         else:
-            self.truths = torch.randint(2, (units, labels), generator=generator).double()
-        self.given = torch.ones(units, labels, dtype=torch.float64)
+            self.targets = torch.randint(2, (units, labels), generator=generator).double()
+        self.label_mask = torch.ones(units, labels, dtype=torch.float64)
         self.doubt = torch.randn(exits, units, generator=generator, dtype=torch.float64, requires_grad=True)
 
     def loss(self, joint, **more):
-        return joint(self.logits, self.truths, self.given, exclusive=self.exclusive, **more)
+        return joint(self.logits, self.targets, self.label_mask, exclusive=self.exclusive, **more)
 
     def gradient(self, joint, **more):
         (found,) = torch.autograd.grad(self.loss(joint, **more), self.logits)
@@ -40,14 +40,14 @@ class Batch:
 
     def forget(self, *units):
         """Take these units' annotation away."""
-        self.given[list(units)] = 0
-        self.truths[list(units)] = 0
+        self.label_mask[list(units)] = 0
+        self.targets[list(units)] = 0
 
     def plain(self, exit, **more):
         """What torch says about one exit."""
         if self.exclusive:
             return F.cross_entropy(self.logits[exit], self.gold, **more)
-        return F.binary_cross_entropy_with_logits(self.logits[exit], self.truths, **more)
+        return F.binary_cross_entropy_with_logits(self.logits[exit], self.targets, **more)
 
 
 # Weights are float32, as they are in use.
@@ -162,7 +162,7 @@ def test_losses_weighting_of_a_stage_replaces_the_setting(exclusive, weighting):
 def test_losses_do_not_depend_on_the_order_or_number_of_units(exclusive, joint, seed, order):
     batch, twice = Batch(seed, exclusive=exclusive), Batch(seed, exclusive=exclusive)
     rows = [*order, *order]
-    twice.logits, twice.truths, twice.given = twice.logits[:, rows], twice.truths[rows], twice.given[rows]
+    twice.logits, twice.targets, twice.label_mask = twice.logits[:, rows], twice.targets[rows], twice.label_mask[rows]
     torch.testing.assert_close(twice.loss(joint), batch.loss(joint))
 
 
@@ -171,7 +171,7 @@ def test_losses_do_not_depend_on_the_order_or_number_of_units(exclusive, joint, 
 def test_losses_are_finite_for_extreme_logits(exclusive, joint):
     batch = Batch(exclusive=exclusive)
     batch.logits = (1e6 * batch.logits).float().detach().requires_grad_()
-    batch.truths, batch.given = batch.truths.float(), batch.given.float()
+    batch.targets, batch.label_mask = batch.targets.float(), batch.label_mask.float()
     assert torch.isfinite(batch.loss(joint)) and torch.isfinite(batch.gradient(joint)).all()
 
 
@@ -229,7 +229,7 @@ def test_losses_units_without_annotation_do_not_change_the_mean(exclusive, joint
     batch, fewer = Batch(seed, exclusive=exclusive), Batch(seed, exclusive=exclusive)
     batch.forget(*gone)
     rest = [unit for unit in range(UNITS) if unit not in gone]
-    fewer.logits, fewer.truths, fewer.given = fewer.logits[:, rest], fewer.truths[rest], fewer.given[rest]
+    fewer.logits, fewer.targets, fewer.label_mask = fewer.logits[:, rest], fewer.targets[rest], fewer.label_mask[rest]
     fewer.doubt = fewer.doubt[:, rest]
     torch.testing.assert_close(batch.loss(joint, doubt=batch.doubt), fewer.loss(joint, doubt=fewer.doubt), **close)
 
@@ -246,7 +246,7 @@ def test_losses_without_any_annotation_are_zero(exclusive, joint):
 @each_setting
 def test_losses_multilabel_labels_without_annotation_get_no_gradient(joint):
     batch = Batch(exclusive=False)
-    batch.given[1, 2] = batch.given[3, 0] = 0
+    batch.label_mask[1, 2] = batch.label_mask[3, 0] = 0
     found = batch.gradient(joint)
     assert (found[:, 1, 2] == 0).all() and (found[:, 3, 0] == 0).all()
     assert (found[-1, 1, [0, 1, 3]] != 0).all() and (found[-1, 3, 1:] != 0).all()
@@ -256,15 +256,15 @@ def test_losses_multilabel_labels_without_annotation_get_no_gradient(joint):
 def test_losses_multilabel_labels_without_annotation_do_not_change_the_mean(joint):
     """Unknown everywhere is as good as no such label."""
     batch, fewer = Batch(exclusive=False), Batch(exclusive=False)
-    batch.given[:, 2] = 0
+    batch.label_mask[:, 2] = 0
     rest = [0, 1, 3]
-    fewer.logits, fewer.truths, fewer.given = fewer.logits[..., rest], fewer.truths[:, rest], fewer.given[:, rest]
+    fewer.logits, fewer.targets, fewer.label_mask = fewer.logits[..., rest], fewer.targets[:, rest], fewer.label_mask[:, rest]
     torch.testing.assert_close(batch.loss(joint), fewer.loss(joint), **close)
 
 
 def test_losses_multilabel_is_the_mean_over_each_units_own_labels():
     batch = Batch(exclusive=False, units=2)
-    batch.given[1, 1:] = 0
+    batch.label_mask[1, 1:] = 0
     raw = batch.plain(-1, reduction="none")
     found = batch.loss(JointLoss(weighting="last"))
     torch.testing.assert_close(found, (raw[0].mean() + raw[1, 0]) / 2, **close)
@@ -279,11 +279,11 @@ def test_losses_gradient_is_that_of_finite_differences(exclusive, weighting):
     batch = Batch(exclusive=exclusive)
     batch.forget(2)
     if not exclusive:
-        batch.given[0, 1] = 0
+        batch.label_mask[0, 1] = 0
     joint, weights = JointLoss(weighting=weighting), torch.tensor([0.5, 3.0, 1.0, 2.0], dtype=torch.float64)
 
     def loss(logits):
-        return joint(logits, batch.truths, batch.given, exclusive=exclusive, label_weights=weights)
+        return joint(logits, batch.targets, batch.label_mask, exclusive=exclusive, label_weights=weights)
 
     assert torch.autograd.gradcheck(loss, batch.logits)
 
@@ -295,7 +295,7 @@ def test_losses_gradient_of_distillation_is_that_of_finite_differences(exclusive
     joint, last = JointLoss(self_distillation=0.6, temperature=2.0), batch.logits[-1:].detach()
 
     def loss(students):
-        return joint(torch.cat((students, last)), batch.truths, batch.given, exclusive=exclusive)
+        return joint(torch.cat((students, last)), batch.targets, batch.label_mask, exclusive=exclusive)
 
     assert torch.autograd.gradcheck(loss, batch.logits[:-1].detach().requires_grad_())
 
@@ -315,7 +315,7 @@ def test_losses_gradient_of_doubt_is_that_of_finite_differences():
 @pytest.mark.parametrize("enabled", [True, False])
 def test_losses_gradient_method_is_that_of_autograd(exclusive, joint, enabled):
     batch = Batch(exclusive=exclusive)
-    more = {"truths": batch.truths, "given": batch.given, "exclusive": exclusive}
+    more = {"targets": batch.targets, "label_mask": batch.label_mask, "exclusive": exclusive}
     with torch.set_grad_enabled(enabled):
         loss, d_logits, d_doubt = joint.gradient(batch.logits, batch.doubt, **more)
     expected = batch.loss(joint, doubt=batch.doubt)
@@ -329,7 +329,7 @@ def test_losses_gradient_method_is_that_of_autograd(exclusive, joint, enabled):
 def test_losses_gradient_method_without_a_doubt_head_is_empty():
     batch = Batch()
     _, _, found = JointLoss().gradient(
-        batch.logits, torch.zeros(EXITS, 0), truths=batch.truths, given=batch.given, exclusive=True
+        batch.logits, torch.zeros(EXITS, 0), targets=batch.targets, label_mask=batch.label_mask, exclusive=True
     )
     assert found.shape == (EXITS, 0)
 
@@ -366,7 +366,7 @@ def test_losses_distillation_is_batchmean_of_torch(temperature):
 def test_losses_distillation_multilabel_by_hand(temperature):
     """The two-point divergences, averaged over the labels that are given as the labels' own loss is."""
     batch = Batch(exits=2, units=2, labels=3, exclusive=False)
-    batch.given[1, 2] = 0
+    batch.label_mask[1, 2] = 0
     yes = expit(batch.logits.detach().numpy() / temperature)
     each = entropy(numpy.stack((yes[1], 1 - yes[1])), numpy.stack((yes[0], 1 - yes[0])), axis=0)
     taught = temperature**2 * (each[0].mean() + each[1, :2].mean()) / 2
@@ -445,7 +445,7 @@ def test_losses_doubt_knowing_right_from_wrong_costs_nothing():
 
 
 @pytest.mark.parametrize(
-    "logits, truths, given, threshold, expected",
+    "logits, targets, label_mask, threshold, expected",
     [
         ([2.0, -2.0], [1, 0], [1, 1], 0.5, 0.0),
         ([2.0, 2.0], [1, 0], [1, 1], 0.5, 1.0),
@@ -457,11 +457,11 @@ def test_losses_doubt_knowing_right_from_wrong_costs_nothing():
     ],
     ids=["right", "one wrong", "wrong but not given", "both wrong", "at the threshold", "high threshold", "low threshold"],
 )
-def test_losses_doubt_multilabel_is_about_the_whole_label_set(logits, truths, given, threshold, expected):
+def test_losses_doubt_multilabel_is_about_the_whole_label_set(logits, targets, label_mask, threshold, expected):
     batch = Batch(exits=1, units=1, labels=2, exclusive=False)
     batch.logits = torch.tensor([[logits]], dtype=torch.float64)
-    batch.truths = torch.tensor([truths], dtype=torch.float64)
-    batch.given = torch.tensor([given], dtype=torch.float64)
+    batch.targets = torch.tensor([targets], dtype=torch.float64)
+    batch.label_mask = torch.tensor([label_mask], dtype=torch.float64)
     never = torch.full((1, 1), -100.0, dtype=torch.float64)
     assert doubt_part(batch, never, threshold=threshold) == pytest.approx(expected, abs=1e-12)
 

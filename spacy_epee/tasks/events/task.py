@@ -242,10 +242,10 @@ class Events(TaskDefaults):
         RAISES ValueError: Events, roles or attributes that are not known.
         """
         tags, _ = self._tags(examples, items, strict)
-        truths = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), TAGS * items.schema.n_layers).astype("float32")
+        targets = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), TAGS * items.schema.n_layers).astype("float32")
         if not items.find_triggers:
-            truths[:, : TAGS * len(labels)] = 0
-        return truths, numpy.ones_like(truths) * self._known(examples, items)[items.units][:, None]
+            targets[:, : TAGS * len(labels)] = 0
+        return targets, numpy.ones_like(targets) * self._known(examples, items)[items.units][:, None]
 
     def _known(self, examples: Sequence[Example], items: TokenInstances) -> numpy.ndarray:
         """Which of the windows are of Docs with `doc._.events`, (U,) bool."""
@@ -280,13 +280,13 @@ class Events(TaskDefaults):
         links (LinkLogits): What an exit looked at.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true outputs (P, outputs), and which are possible (P, outputs) bool.
         """
-        truths = numpy.zeros((len(links.heads), len(items.schema.outputs)), dtype="float32")
+        targets = numpy.zeros((len(links.heads), len(items.schema.outputs)), dtype="float32")
         heads, children = items.gold[items.gold_links[:, 0]], items.gold[items.gold_links[:, 1]]
         for pair, output in zip(numpy.hstack((heads, children)).tolist(), items.gold_links[:, 2].tolist()):
             place = links.places.get(tuple(pair))
             if place is not None:  # not one of too many
-                truths[place, output] = 1
-        return truths, items.possible(links.heads, links.children)
+                targets[place, output] = 1
+        return targets, items.possible(links.heads, links.children)
 
     def check_data(self, examples: Sequence[Example], items: TokenInstances, name: str) -> None:
         """Warn of what is annotated and cannot be learned.

@@ -26,7 +26,7 @@ def pair_score(stored: StoredAnnotation, gold_of: Callable[[Doc], Dict[Place, Se
     gold = numpy.array([sum(len(given & counted) for given in gold_of(eg.reference).values()) for eg in stored.examples])
     places = numpy.unique(cast(numpy.ndarray, stored.places), axis=0, return_inverse=True)[1].reshape(-1)
     scored = annotated[stored.items_docs]
-    truths = stored.truths[:, first:] > 0
+    targets = stored.targets[:, first:] > 0
 
     def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         some = scored if docs is None else scored & docs[stored.items_docs]
@@ -36,7 +36,7 @@ def pair_score(stored: StoredAnnotation, gold_of: Callable[[Doc], Dict[Place, Se
         rows, columns = rows[order], columns[order]
         keys = places[rows] if first else places[rows] * len(stored.labels) + columns
         kept = numpy.unique(keys, return_index=True)[1]
-        right = int(truths[rows[kept], columns[kept]].sum())
+        right = int(targets[rows[kept], columns[kept]].sum())
         wanted = int(gold.sum() if docs is None else gold[docs].sum())
         return PRFScore(tp=right, fp=len(kept) - right, fn=wanted - right).fscore
 

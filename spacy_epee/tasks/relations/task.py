@@ -136,18 +136,18 @@ class Relations(FlatTask):
                 "correct the data."
             )
         self._refuse_several([self._several(eg.reference) for eg in examples])
-        truths = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
+        targets = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
         strange = numpy.zeros(len(items), dtype=bool)
         rows = self._rows(examples, items)
         for doc, found in enumerate(gold):
             for characters, given in found.items():
                 for row in rows.get((doc, *characters), ()):
-                    truths[row, [numbers[label] for label in given - unknown]] = 1
+                    targets[row, [numbers[label] for label in given - unknown]] = 1
                     strange[row] = not given.isdisjoint(unknown)
         if self.exclusive:
-            truths[:, 0] = 1 - truths[:, 1:].sum(axis=1)
+            targets[:, 0] = 1 - targets[:, 1:].sum(axis=1)
         known = numpy.array([annotation(eg.reference, "relations") is not None for eg in examples], dtype=bool)
-        return truths, numpy.ones_like(truths) * (known[items.docs] & ~strange)[:, None]
+        return targets, numpy.ones_like(targets) * (known[items.docs] & ~strange)[:, None]
 
     def _several(self, doc: Doc) -> List[str]:
         """RETURNS (List[str]): Where a Doc comes from, for each pair that has too many labels."""

@@ -18,21 +18,21 @@ def label_score(stored: StoredAnnotation, *, exclusive: bool, always_answers: bo
     RETURNS (Score): The figure.
     """
     labels, every, n_docs = stored.labels, stored.all_labels, len(stored.examples)
-    truths, given = (numpy.zeros((n_docs, len(every)), dtype="float32") for _ in range(2))
+    targets, label_mask = (numpy.zeros((n_docs, len(every)), dtype="float32") for _ in range(2))
     for doc, eg in enumerate(stored.examples):
         cats = eg.reference.cats
         for column, label in enumerate(every):
-            truths[doc, column] = cats.get(label, 0) > 0
-            given[doc, column] = label in cats
-    known = given.any(axis=1)
-    probabilities = numpy.zeros_like(truths)  # labels that are not known have none
+            targets[doc, column] = cats.get(label, 0) > 0
+            label_mask[doc, column] = label in cats
+    known = label_mask.any(axis=1)
+    probabilities = numpy.zeros_like(targets)  # labels that are not known have none
     counted = [every.index(label) for label in stored.counted]
-    gold = truths.argmax(axis=1)
-    gold[~truths.any(axis=1)] = len(every)  # none of them, so that every answer is wrong
+    gold = targets.argmax(axis=1)
+    gold[~targets.any(axis=1)] = len(every)  # none of them, so that every answer is wrong
 
     def of_exclusive(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         # Of a document that never runs the first label is the answer, or a wrong one stands for none.
-        answers = numpy.zeros(n_docs, dtype=int) if always_answers else (truths > 0).argmin(axis=1)
+        answers = numpy.zeros(n_docs, dtype=int) if always_answers else (targets > 0).argmin(axis=1)
         answers[stored.docs] = simulation.logits.argmax(axis=1)
         counts = numpy.zeros((len(every) + 1, len(every)))
         rows = known if docs is None else known & docs
@@ -46,8 +46,8 @@ def label_score(stored: StoredAnnotation, *, exclusive: bool, always_answers: bo
         probabilities[stored.docs, : len(labels)] = simulation.probabilities
         total = 0.0
         for column in counted:
-            rows = given[:, column] > 0 if docs is None else (given[:, column] > 0) & docs
-            true = truths[rows, column] > 0
+            rows = label_mask[:, column] > 0 if docs is None else (label_mask[:, column] > 0) & docs
+            true = targets[rows, column] > 0
             if true.any() and not true.all():
                 ranks = rankdata(probabilities[rows, column])
                 total += (ranks[true].sum() / true.sum() - (true.sum() + 1) / 2) / (~true).sum()

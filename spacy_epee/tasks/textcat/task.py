@@ -73,8 +73,8 @@ class TextCat(FlatTask):
         RETURNS (Tuple[ndarray, ndarray]): 1 for true labels (N, K), and 0 where nothing is known (N, K), both float32.
         RAISES ValueError: Values other than 0 and 1, several true exclusive labels, or only labels that are not known.
         """
-        truths = numpy.zeros((len(examples), len(labels)), dtype="float32")
-        given = numpy.zeros_like(truths)
+        targets = numpy.zeros((len(examples), len(labels)), dtype="float32")
+        label_mask = numpy.zeros_like(targets)
         for row, eg in enumerate(examples):
             cats = eg.reference.cats
             for value in cats.values():
@@ -82,11 +82,11 @@ class TextCat(FlatTask):
                     raise ValueError(f"An example{in_place(eg.reference)} has a label whose value is not 0 or 1 in `doc.cats`.")
             for column, label in enumerate(labels):
                 if label in cats:
-                    truths[row, column] = cats[label]
-                    given[row, column] = 1
+                    targets[row, column] = cats[label]
+                    label_mask[row, column] = 1
             strange = self.true_labels(eg.reference).difference(labels, self.others)
-            known = truths[row].sum()
-            if strict and strange and not (known if self.exclusive else given[row].any()):
+            known = targets[row].sum()
+            if strict and strange and not (known if self.exclusive else label_mask[row].any()):
                 raise ValueError(
                     f"An example{in_place(eg.reference)} has unknown labels, and the component knows only {list(labels)}. Add "
                     "the missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
@@ -100,8 +100,8 @@ class TextCat(FlatTask):
                         "Correct the data, or use the factory 'epee_textcat_multilabel'."
                     )
                 # With one label true the others are false, named or not; with none, nothing is known.
-                given[row] = known
-        return truths, given
+                label_mask[row] = known
+        return targets, label_mask
 
     def annotate(self, docs: Sequence[Doc], answers: Predictions, labels: Sequence[str]) -> None:
         """Write the answers to the Docs.

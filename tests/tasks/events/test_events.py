@@ -385,8 +385,8 @@ def test_events_of_documents_with_other_tokens_are_learned(backbone):
     pipe = nlp.get_pipe("epee_events")
     eg = Example(predicted, reference)
     items = pipe.make_instances([predicted])
-    truths, _ = pipe.task.targets([eg], pipe.labels, items)
-    tags = truths.reshape(len(items), -1, 3).argmax(axis=2)
+    targets, _ = pipe.task.targets([eg], pipe.labels, items)
+    tags = targets.reshape(len(items), -1, 3).argmax(axis=2)
     drug = pipe.task.schema(pipe.cfg).numbers["role", "Drug"]
     found = predicted[int(items.tokens[tags[:, drug] > 0].min()) : int(items.tokens[tags[:, drug] > 0].max()) + 1]
     assert found.text == "aspirin 100 mg"

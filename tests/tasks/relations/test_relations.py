@@ -220,11 +220,11 @@ def test_relations_symmetric_ask_once_for_each_pair(backbone):
     (doc,) = docs_of(nlp, TEXTS[:1])
     assert len(pipe.make_instances([doc])) == 6
     eg = make_example(nlp, TEXTS[0])
-    truths, _ = pipe.task.targets([eg], pipe.labels, pipe.make_instances([eg.predicted]))
+    targets, _ = pipe.task.targets([eg], pipe.labels, pipe.make_instances([eg.predicted]))
     for relation in eg.reference._.relations:
         relation["head"], relation["child"] = relation["child"], relation["head"]
     turned, _ = pipe.task.targets([eg], pipe.labels, pipe.make_instances([eg.predicted]))
-    assert (truths == turned).all() and truths[:, 1:].sum() == 2
+    assert (targets == turned).all() and targets[:, 1:].sum() == 2
 
 
 # Saving
@@ -357,8 +357,8 @@ def test_relations_several_labels_where_any_number_is_right(backbone):
     first = eg.reference._.relations[0]
     eg.reference._.relations = [*eg.reference._.relations, {**first, "label": "TREATS"}]
     pipe = nlp.get_pipe("epee_relations")
-    truths, given = pipe.task.targets([eg], pipe.labels, pipe.make_instances([eg.predicted]))
-    assert truths.sum(axis=1).max() == 2 and given.all()
+    targets, label_mask = pipe.task.targets([eg], pipe.labels, pipe.make_instances([eg.predicted]))
+    assert targets.sum(axis=1).max() == 2 and label_mask.all()
 
 
 def test_relations_without_any_label_are_refused(backbone):

@@ -137,7 +137,7 @@ def given_labels(labels: Any, slots: Slots, name: str) -> Dict[str, List[str]]:
             f"Give the labels of the component '{name}' by task, in `initialize.components.{name}.labels`: "
             f'{{"{first.name}": [...]}}. The tasks are {list(slots)}; those left out take those of the data.'
         )
-    return {task: list(own) for task, own in labels.items()}
+    return {task: list(names) for task, names in labels.items()}
 
 
 def learn_labels(
@@ -199,7 +199,7 @@ def check_sample(model: Model, slots: Slots, docs: Sequence[Doc], sample: Sequen
     for name, slot in slots.items():
         slot.targets(sample, instances[name])
         slot.task.check_data(sample, instances[name], slot.title)
-    return all(len(own) for own in instances.values())
+    return all(len(items) for items in instances.values())
 
 
 def standardize(model: Model, slots: Slots, find_docs: Callable[[], Sequence[Doc]]) -> None:
@@ -213,8 +213,8 @@ def standardize(model: Model, slots: Slots, find_docs: Callable[[], Sequence[Doc
     if not fitted:
         return
     with ExitStack() as stack:
-        for own in fitted:
-            stack.enter_context(own.fitting())
+        for standardizer in fitted:
+            stack.enter_context(standardizer.fitting())
         for _ in all_exits(model, slots, find_docs()[:FITTED], FITTED):
             pass
 

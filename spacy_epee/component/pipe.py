@@ -132,8 +132,8 @@ class EarlyExitTransformer(TaskComponent):
         """
         docs = list(docs)
         install("exits", default={})
-        for task, own in answers.items():
-            self.slots[task].task.annotate(docs, own, self.slots[task].labels)
+        for task, predictions in answers.items():
+            self.slots[task].task.annotate(docs, predictions, self.slots[task].labels)
         for doc, entry in zip(docs, exit_entries(self.slots, docs, answers)):
             doc.user_data[EXITS] = {**exits_of(doc), self.name: entry}
 
@@ -276,7 +276,7 @@ class EarlyExitTransformer(TaskComponent):
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (bytes): The component.
         """
-        writers: Dict[str, Callable[[], bytes]] = {name: partial(bytes, own) for name, own in self._parts().items()}
+        writers: Dict[str, Callable[[], bytes]] = {name: partial(bytes, data) for name, data in self._parts().items()}
         return to_bytes({**writers, "vocab": partial(self.vocab.to_bytes, exclude=exclude)}, exclude)
 
     @LOADING
@@ -287,7 +287,7 @@ class EarlyExitTransformer(TaskComponent):
         exclude (Iterable[str]): Names of parts to leave out.
         """
         writers: Dict[str, Callable[[Path], Any]] = {
-            name: partial(Path.write_bytes, data=own) for name, own in self._parts().items()
+            name: partial(Path.write_bytes, data=content) for name, content in self._parts().items()
         }
         with whole_folder(path, keep=True, key="cfg") as part:
             to_disk(part, {**writers, "vocab": partial(self.vocab.to_disk, exclude=exclude)}, exclude)

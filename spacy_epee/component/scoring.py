@@ -45,7 +45,9 @@ def score_tasks(
             scores[slot.task.full] = at_full.get(slot.task.main)
         else:
             scores[slot.task.full] = scores.get(slot.task.main) if slot.exit is None else None
-    figures = {f"{slots[task].prefix}{figure}": score for task, own in by_task.items() for figure, score in own.items()}
+    figures = {
+        f"{slots[task].prefix}{figure}": score for task, task_scores in by_task.items() for figure, score in task_scores.items()
+    }
     if not all(slot.alone for slot in slots.values()):
         figures.update(joint_figures(slots, by_task, entries))
     return figures
@@ -67,7 +69,7 @@ def joint_figures(slots: Dict[str, TaskSlot], by_task: Dict[str, Figures], entri
             if scores.get(slots[task].task.main) is not None
         ]
         figures[name] = None if not means or None in means else float(numpy.mean(means))  # type: ignore[arg-type]
-    deepest = [max((unit["layer"] for own in entry.values() for unit in own["units"]), default=0) for entry in entries]
+    deepest = [max((unit["layer"] for record in entry.values() for unit in record["units"]), default=0) for entry in entries]
     figures["exit_layer"] = float(numpy.mean(deepest)) if deepest else 0.0
     return figures
 

@@ -114,7 +114,7 @@ def saved_tasks(cfg: Dict[str, Any], slots: Sequence[str]) -> Dict[str, Dict[str
     RETURNS (Dict[str, Dict[str, Any]]): What `TaskSlot.to_saved` returned, by name.
     """
     if cfg["format"] >= 2 or "tasks" in cfg:
-        return {task: dict(own) for task, own in cfg["tasks"].items()}
+        return {task: dict(task_cfg) for task, task_cfg in cfg["tasks"].items()}
     [only] = slots if len(slots) == 1 else [UNNAMED]
     return {only: {name: value for name, value in cfg.items() if name not in ("format", "joint")}}
 

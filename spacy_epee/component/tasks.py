@@ -126,8 +126,8 @@ class TaskComponent(TrainablePipe):
             for task in self.slots:
                 self.set_exit(rule, task)
         except ValueError:
-            for task, own in before.items():
-                self.slots[task].exit = own
+            for task, rule_before in before.items():
+                self.slots[task].exit = rule_before
             raise
 
     def set_exit(self, rule: Optional[ExitRule], task: Optional[str] = None) -> None:

@@ -50,9 +50,9 @@ def plan_lessons(model: Model, slots: Slots, examples: Sequence[Example]) -> Ite
     tell_others(slots)
     windows = cut_windows(model, slots, docs).sample(wordpieces)
     instances = [slot.make_instances(docs, windows) for slot in slots.values()]
-    known = numpy.stack([_count_known(slot, examples, own) for slot, own in zip(slots.values(), instances)])
+    known = numpy.stack([_count_known(slot, examples, items) for slot, items in zip(slots.values(), instances)])
     _leave_out(instances, known)
-    climbing = numpy.logical_or.reduce([own.windows_of(own.live) for own in instances])
+    climbing = numpy.logical_or.reduce([items.windows_of(items.live) for items in instances])
     lengths = numpy.bincount(windows.docs, windows.lengths * climbing, minlength=len(docs))
     useful = numpy.flatnonzero(known.any(axis=0) & (lengths > 0))
     totals = numpy.maximum(known[:, useful].sum(axis=1), 1)
@@ -66,8 +66,8 @@ def plan_lessons(model: Model, slots: Slots, examples: Sequence[Example]) -> Ite
             asked = [slot.make_instances(some, cut) for slot in slots.values()]
             _leave_out(asked, known[:, part])
         taught = [examples[i] for i in part]
-        for slot, own in zip(slots.values(), asked):
-            slot.task.add_gold(taught, own)
+        for slot, items in zip(slots.values(), asked):
+            slot.task.add_gold(taught, items)
         yield Lesson(taught, asked, known[:, part].sum(axis=1) / totals, int(lengths[part].sum()))
 
 
@@ -83,8 +83,8 @@ def _leave_out(instances: Sequence[Instances], known: numpy.ndarray) -> None:
     instances (Sequence[Instances]): What each task asks.
     known (ndarray): How many of its items are annotated in each Doc, (tasks, docs).
     """
-    for items, own in zip(instances, known):
-        items.wanted = own[items.unit_docs] > 0
+    for items, counts in zip(instances, known):
+        items.wanted = counts[items.unit_docs] > 0
 
 
 def find_loss(

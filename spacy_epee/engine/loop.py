@@ -178,7 +178,7 @@ def exit_groups(items: Sequence[Instances]) -> numpy.ndarray:
     RETURNS (ndarray): The group of each window of the batch, (W,).
     """
     windows = items[0].windows
-    whole = any((own.window_counts > 1).any() for own in items)
+    whole = any((task_items.window_counts > 1).any() for task_items in items)
     return windows.docs if whole else numpy.arange(len(windows))
 
 
@@ -193,20 +193,20 @@ def apply_joint_exit(runs: Sequence[TaskRun], done: Sequence[numpy.ndarray], gro
     """
     size = int(groups.max()) + 1
     asks, climbs = numpy.zeros((2, len(runs), size), dtype=bool)
-    own = []
+    live_groups = []
     for number, (run, leaves) in enumerate(zip(runs, done)):
         asked = numpy.flatnonzero(run.items.window_units >= 0)
         unit_groups = numpy.zeros(run.items.n_units, dtype="int64")
         unit_groups[run.items.window_units[asked]] = groups[asked]
-        own.append(unit_groups[run.live])
+        live_groups.append(unit_groups[run.live])
         asks[number, unit_groups[run.items.live]] = True
-        climbs[number, own[-1][~leaves]] = True
+        climbs[number, live_groups[-1][~leaves]] = True
     priorities = numpy.array([run.priority for run in runs])
     decides = asks & (priorities[:, None] == numpy.where(asks, priorities[:, None], priorities.min()).max(axis=0))
     settled = decides & ~climbs
     ended = settled.any(axis=0) if joint == "any" else (settled == decides).all(axis=0)
-    for mine, leaves in zip(own, done):
-        leaves |= ended[mine]
+    for run_groups, leaves in zip(live_groups, done):
+        leaves |= ended[run_groups]
 
 
 def _to_numpy(link: Callable[..., Tensor], *pairs: numpy.ndarray) -> numpy.ndarray:

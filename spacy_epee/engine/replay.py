@@ -95,12 +95,12 @@ class Replay:
         taken = numpy.full(self.n_units, len(self.views) - 1)
         codes = numpy.zeros(self.n_units, dtype=int)
         live = numpy.arange(self.n_units)
-        own = None if rule is None else complete(rule)
-        counters = None if own is None else own.start(self.n_units, 0.0)
+        completed = None if rule is None else complete(rule)
+        counters = None if completed is None else completed.start(self.n_units, 0.0)
         for exit, stored in enumerate(self.views):
-            if own is None or not len(live):
+            if completed is None or not len(live):
                 break
-            reasons = own.step(stored.of(live), counters)
+            reasons = completed.step(stored.of(live), counters)
             done = reasons > 0
             taken[live[done]] = exit
             codes[live[done]] = reasons[done]
@@ -225,8 +225,8 @@ class _View:
 
     @property
     def doubt(self) -> Optional[numpy.ndarray]:
-        found = self.stored.evidence.doubt
-        return None if found is None else found[self.units]
+        doubt = self.stored.evidence.doubt
+        return None if doubt is None else doubt[self.units]
 
     @property
     def logits(self) -> numpy.ndarray:

@@ -22,13 +22,13 @@ def find_component(nlp: Language, name: Optional[str] = None) -> EarlyExitTransf
     RETURNS (EarlyExitTransformer): The component.
     RAISES ValueError: There is none, or several and no name.
     """
-    found = [n for n, pipe in nlp.pipeline if isinstance(pipe, EarlyExitTransformer)]
-    if name is None and len(found) == 1:
-        name = found[0]
-    if name not in found:
+    names = [n for n, pipe in nlp.pipeline if isinstance(pipe, EarlyExitTransformer)]
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name not in names:
         raise ValueError(
-            f"The pipeline has the early-exiting components {found}; name one of them with `--component`."
-            if found
+            f"The pipeline has the early-exiting components {names}; name one of them with `--component`."
+            if names
             else f"The pipeline has no early-exiting component, only {nlp.pipe_names}."
         )
     return nlp.get_pipe(name)  # type: ignore[return-value]
@@ -67,13 +67,13 @@ def compare(
     answers = {name: component.run(docs, contestant) for name, contestant in contestants.items()}
     scorings = {task: Scoring(component, ready, task, fewest, nlp) for task in component.slots}
     tasks = {task: _compare(scoring, answers) for task, scoring in scorings.items()}
-    for name, own in answers.items():
-        report[name] = _climbed(list(own.values())) if len(tasks) > 1 else {}
+    for name, by_task in answers.items():
+        report[name] = _climbed(list(by_task.values())) if len(tasks) > 1 else {}
     report["depth"] = next(iter(tasks.values()))["depth"]
     if len(tasks) == 1:
         report.update(next(iter(tasks.values())))
     else:
-        report["tasks"] = {task: {**own, **_saved(own)} for task, own in tasks.items()}
+        report["tasks"] = {task: {**figures, **_saved(figures)} for task, figures in tasks.items()}
         report["unit"] = "window"
     report.update(_saved(report))
     report["speedup_seconds"] = {}
@@ -97,25 +97,25 @@ def compare(
 def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Dict[str, Any]:
     """Scores and layers of a task by the names of those who answered, and how they differ."""
     rule = scoring.component.exits[scoring.name]
-    found: Dict[str, Any] = {"unit": scoring.task.unit, "left_out": scoring.left_out, "absent": scoring.absent}
+    figures: Dict[str, Any] = {"unit": scoring.task.unit, "left_out": scoring.left_out, "absent": scoring.absent}
     config = None if rule is None else complete(rule).to_config()
-    found["rule"] = None if rule is None else config or type(rule).__name__
-    answered = {name: scoring.answered(own[scoring.name]) for name, own in answers.items()}
+    figures["rule"] = None if rule is None else config or type(rule).__name__
+    answered = {name: scoring.answered(by_task[scoring.name]) for name, by_task in answers.items()}
     for name, by_task in answers.items():
-        own, scores = by_task[scoring.name], scoring.scores(answered[name])
-        found["depth"] = own.depth
-        found[name] = {
+        predictions, scores = by_task[scoring.name], scoring.scores(answered[name])
+        figures["depth"] = predictions.depth
+        figures[name] = {
             "score": scoring.main_of(scores),
             "score_desc": scoring.describe(scores),
             "per_label": scoring.per_label(scores),
             "scores": {key: score for key, score in scores.items() if score is None or isinstance(score, float)},
-            **_layers(own.layers, own.items.lengths, own.depth),
+            **_layers(predictions.layers, predictions.items.lengths, predictions.depth),
         }
-    full, exits = (found[name]["score"] for name in ("full", "exits"))
-    found["difference"] = None if full is None or exits is None else exits - full
-    found["spread"] = scoring.spread(answered["full"], answered["exits"])
-    found["disagreement"] = float(differing_docs(*(own[scoring.name] for own in answers.values())).mean())
-    return found
+    full, exits = (figures[name]["score"] for name in ("full", "exits"))
+    figures["difference"] = None if full is None or exits is None else exits - full
+    figures["spread"] = scoring.spread(answered["full"], answered["exits"])
+    figures["disagreement"] = float(differing_docs(*(by_task[scoring.name] for by_task in answers.values())).mean())
+    return figures
 
 
 def _layers(layers: numpy.ndarray, wordpieces: numpy.ndarray, depth: int) -> Dict[str, Any]:
@@ -132,9 +132,9 @@ def _climbed(answers: Sequence[Predictions]) -> Dict[str, Any]:
     """The layers that windows ran for several tasks: those of the last one that needs them."""
     windows = answers[0].items.windows
     layers = numpy.zeros(len(windows), dtype="int64")
-    for own in answers:
-        asked = own.items.window_units >= 0
-        layers[asked] = numpy.maximum(layers[asked], own.layers[own.items.window_units[asked]])
+    for predictions in answers:
+        asked = predictions.items.window_units >= 0
+        layers[asked] = numpy.maximum(layers[asked], predictions.layers[predictions.items.window_units[asked]])
     return _layers(layers, windows.lengths, answers[0].depth)
 
 

@@ -24,15 +24,15 @@ def sample(examples: Sequence[Example], tasks: Sequence[Task], limit: int, seed:
     """
     if not limit or limit >= len(examples):
         return list(examples)
-    found = [frozenset((task.name, label) for task in tasks for label in task.true_labels(eg.reference)) for eg in examples]
-    chosen = numpy.sort(_in_turns(_rarest(found), seed)[:limit])
+    doc_labels = [frozenset((task.name, label) for task in tasks for label in task.true_labels(eg.reference)) for eg in examples]
+    chosen = numpy.sort(_in_turns(_rarest(doc_labels), seed)[:limit])
     return [examples[place] for place in chosen]
 
 
-def _rarest(found: Sequence[FrozenSet[Tuple[str, str]]]) -> List[Optional[Tuple[str, str]]]:
+def _rarest(doc_labels: Sequence[FrozenSet[Tuple[str, str]]]) -> List[Optional[Tuple[str, str]]]:
     """The rarest label of each document; None if it has none."""
-    counts = Counter(label for labels in found for label in labels)
-    return [min(labels, key=lambda label: (counts[label], label), default=None) for labels in found]
+    counts = Counter(label for labels in doc_labels for label in labels)
+    return [min(labels, key=lambda label: (counts[label], label), default=None) for labels in doc_labels]
 
 
 def _in_turns(groups: Sequence[object], seed: int) -> numpy.ndarray:

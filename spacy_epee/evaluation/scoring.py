@@ -118,8 +118,11 @@ class Scoring:
 
     def per_label(self, scores: Dict[str, Any]) -> Dict[str, Dict[str, Optional[float]]]:
         """RETURNS (Dict[str, Dict[str, Optional[float]]]): "p", "r" and "f" of each label, None where no document has it."""
-        found = (scores.get(self.task.per_label) or {}) if self.annotated else {}
-        figures = {label: dict(own) if self.counts.get(label, 1) else dict.fromkeys(own) for label, own in found.items()}
+        scored = (scores.get(self.task.per_label) or {}) if self.annotated else {}
+        figures = {
+            label: dict(label_figures) if self.counts.get(label, 1) else dict.fromkeys(label_figures)
+            for label, label_figures in scored.items()
+        }
         return rename_unknown(figures, self.known)
 
     def spread(self, one: Answered, other: Answered) -> Optional[float]:
@@ -155,7 +158,8 @@ def differing_docs(one: Predictions, other: Predictions) -> numpy.ndarray:
         differs[items.unit_docs[numpy.array(units, dtype=bool)]] = True
         return differs
     first, second = (
-        own.reading.evidence(own.logits, layer=0, units=numpy.arange(len(own.logits))).decision for own in (one, other)
+        answer.reading.evidence(answer.logits, layer=0, units=numpy.arange(len(answer.logits))).decision
+        for answer in (one, other)
     )
     rows = first != second
     rows = rows if rows.ndim == 1 else rows.any(axis=1)

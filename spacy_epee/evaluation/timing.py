@@ -55,10 +55,12 @@ def milliseconds(
     RETURNS (List[float]): Milliseconds a document of each, the medians.
     """
     sources = sources_of(examples)
-    for own in rules:  # the first call pays for things that are made only once
-        time_run(nlp, component, own, sources[:batch_size], batch_size)
+    for setting in rules:  # the first call pays for things that are made only once
+        time_run(nlp, component, setting, sources[:batch_size], batch_size)
     turns = tqdm.tqdm([*rules] * rounds, desc=f"Timing, batch {batch_size}", disable=not progress, leave=False)
-    seconds = numpy.array([time_run(nlp, component, own, sources, batch_size) for own in turns]).reshape(rounds, len(rules))
+    seconds = numpy.array([time_run(nlp, component, setting, sources, batch_size) for setting in turns]).reshape(
+        rounds, len(rules)
+    )
     return (1000 * numpy.median(seconds, axis=0) / len(sources)).tolist()
 
 
@@ -99,13 +101,13 @@ def _run(nlp: Language, component: EarlyExitTransformer, sources: Iterable[Sourc
             copy_entities(source[1], doc)
         return doc
 
-    found: List[Doc] = []
+    processed: List[Doc] = []
     sources = list(sources)
     if size == 1:
         for source in sources:
             doc = enter(source, nlp(_fresh(nlp, source), disable=behind))
-            found.append(nlp(doc, disable=before) if after else doc)
-        return found
+            processed.append(nlp(doc, disable=before) if after else doc)
+        return processed
     docs = nlp.pipe((_fresh(nlp, source) for source in sources), batch_size=size, disable=behind)
     docs = (enter(source, doc) for source, doc in zip(sources, docs))
     return list(nlp.pipe(docs, batch_size=size, disable=before) if after else docs)
@@ -113,7 +115,7 @@ def _run(nlp: Language, component: EarlyExitTransformer, sources: Iterable[Sourc
 
 def time_run(nlp: Language, component: EarlyExitTransformer, rules: Rules, sources: Sequence[Source], size: int) -> float:
     """Seconds of the whole pipeline on some texts by rules, tokenization included."""
-    own = component.exits
+    before = component.exits
     for task, rule in rules.items():
         component.set_exit(rule, task)
     try:
@@ -121,5 +123,5 @@ def time_run(nlp: Language, component: EarlyExitTransformer, rules: Rules, sourc
         _run(nlp, component, sources, size)
         return time.perf_counter() - started
     finally:
-        for task, rule in own.items():
+        for task, rule in before.items():
             component.set_exit(rule, task)

@@ -26,7 +26,7 @@ Slots = Mapping[str, TaskSlot]
 def cut_windows(model: Model, slots: Slots, docs: Sequence[Doc]) -> Windows:
     """RETURNS (Windows): The windows of some Docs, of those that any task asks about."""
     wanted = [slot.task.has_instances(docs) for slot in slots.values()]
-    every = None if any(own is None for own in wanted) else [any(own) for own in zip(*wanted)]
+    every = None if any(docs_wanted is None for docs_wanted in wanted) else [any(of_doc) for of_doc in zip(*wanted)]
     return get_windows(model, docs, every)
 
 
@@ -84,10 +84,10 @@ def all_exits(model: Model, slots: Slots, docs: Sequence[Doc], batch_size: int) 
         batch = docs[start : start + batch_size]
         instances = make_instances(model, slots, batch)
         outputs = {}
-        for name, found in zip(instances, model.predict(list(instances.values()))):
-            refuse_nan(slots[name], _not_finite(found), len(batch))
-            links = [replace(part, logits=to_numpy(part.logits)) for part in found.links]
-            outputs[name] = ExitOutputs(to_numpy(found.logits), to_numpy(found.doubt), found.items, links)
+        for name, scores in zip(instances, model.predict(list(instances.values()))):
+            refuse_nan(slots[name], _not_finite(scores), len(batch))
+            links = [replace(part, logits=to_numpy(part.logits)) for part in scores.links]
+            outputs[name] = ExitOutputs(to_numpy(scores.logits), to_numpy(scores.doubt), scores.items, links)
         yield outputs
 
 
@@ -127,16 +127,20 @@ def exit_entries(slots: Slots, docs: Sequence[Doc], answers: Mapping[str, Predic
     RETURNS (List[Dict[str, Any]]): What `doc._.exits` has of each Doc under the component's name.
     """
     entries: List[Dict[str, Any]] = [{} for _ in docs]
-    for name, own in answers.items():
-        flagged = flag(own.entropy, own.layers == own.depth, slots[name].cfg.get("uncertain", 1.0))
-        for entry, units in zip(entries, own.items.by_doc()):
-            ran = [unit for unit in units if own.layers[unit]]
+    for name, predictions in answers.items():
+        flagged = flag(predictions.entropy, predictions.layers == predictions.depth, slots[name].cfg.get("uncertain", 1.0))
+        for entry, units in zip(entries, predictions.items.by_doc()):
+            ran = [unit for unit in units if predictions.layers[unit]]
             entry[name] = {
-                "layer": float(own.layers[ran].mean()) if ran else 0.0,
-                "depth": own.depth,
+                "layer": float(predictions.layers[ran].mean()) if ran else 0.0,
+                "depth": predictions.depth,
                 "uncertain": bool(flagged[ran].any()),
                 "units": [
-                    {"layer": int(own.layers[unit]), "reason": own.reasons[unit], "entropy": float(own.entropy[unit])}
+                    {
+                        "layer": int(predictions.layers[unit]),
+                        "reason": predictions.reasons[unit],
+                        "entropy": float(predictions.entropy[unit]),
+                    }
                     for unit in ran
                 ],
             }

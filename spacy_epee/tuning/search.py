@@ -201,13 +201,13 @@ def search(
     differs = numpy.zeros((len(settings), n_docs), dtype=bool)
     first_layers = numpy.zeros(len(settings))
     for place, (name, rule) in enumerate(tqdm.tqdm(settings, desc="Settings", disable=not progress, leave=False)):
-        found = replay.run(rule)
-        key = found.exits.astype("uint16").tobytes()  # many settings come to the same
+        simulation = replay.run(rule)
+        key = simulation.exits.astype("uint16").tobytes()  # many settings come to the same
         if key not in scores:
-            scores[key] = score(found)
-        differs[place, docs[replay.differs[found.exits, units]]] = True
-        first_layers[place] = _mean(found.layers[chosen], wordpieces[chosen])
-        layers, weighted = float(found.layers.mean()), _mean(found.layers, wordpieces)
+            scores[key] = score(simulation)
+        differs[place, docs[replay.differs[simulation.exits, units]]] = True
+        first_layers[place] = _mean(simulation.layers[chosen], wordpieces[chosen])
+        layers, weighted = float(simulation.layers.mean()), _mean(simulation.layers, wordpieces)
         trials.append(Candidate(name, rule, layers, weighted, scores[key], float(differs[place].mean())))
     return Candidates(trials[0], trials[1:], differs[1:], first, first_layers[1:])
 

@@ -145,8 +145,8 @@ class Tuner:
         """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""
         full = self.trials.full
         speedup = full.wordpiece_layers / max(trial.wordpiece_layers, 1e-9)
-        own, base = self.replay.run(trial.rule), self.replay.run(None)
-        width = spread(lambda docs: self.score(own, docs) - self.score(base, docs), self.stored.n_docs)
+        simulation, base = self.replay.run(trial.rule), self.replay.run(None)
+        width = spread(lambda docs: self.score(simulation, docs) - self.score(base, docs), self.stored.n_docs)
         return {**trial.row(), "speedup": speedup, "drop": full.score - trial.score, "spread": width}
 
     def _calibrate(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
@@ -167,12 +167,12 @@ class Tuner:
     def _curves(self) -> Dict[str, List[List[float]]]:
         """By the name of each rule its own Pareto front: layers and score."""
         names = dict.fromkeys(trial.name for trial in self.trials.trials)
-        found = {}
+        curves = {}
         for name in names:
-            own = [trial for trial in self.trials.trials if trial.name == name]
-            front = pareto_front([trial.wordpiece_layers for trial in own], [-trial.score for trial in own])
-            found[name] = [[own[place].wordpiece_layers, own[place].score] for place in front]
-        return found
+            trials = [trial for trial in self.trials.trials if trial.name == name]
+            front = pareto_front([trial.wordpiece_layers for trial in trials], [-trial.score for trial in trials])
+            curves[name] = [[trials[place].wordpiece_layers, trials[place].score] for place in front]
+        return curves
 
     def choose(self) -> Optional[ExitRule]:
         """Choose by the wish, and set the rule on the component.
@@ -218,10 +218,10 @@ class Tuner:
         coverage (float): The share of documents that are to be kept without a flag.
         RETURNS (float): The threshold.
         """
-        found, last = self.simulation(), self.stored.layers[-1]
+        simulation, last = self.simulation(), self.stored.layers[-1]
         entropy, reached = numpy.zeros((2, self.stored.n_docs))
-        at_last = found.layers == last
-        numpy.maximum.at(entropy, self.stored.docs[at_last], found.entropy[at_last])
+        at_last = simulation.layers == last
+        numpy.maximum.at(entropy, self.stored.docs[at_last], simulation.entropy[at_last])
         reached[self.stored.docs[at_last]] = 1
         # Upwards: what is read back from a file must not be below the entropy that it came from.
         threshold = min(float(numpy.ceil(flag_threshold(entropy, reached > 0, coverage) * 1e6) / 1e6), 1.0)
@@ -245,9 +245,9 @@ class Tuner:
         self.report["timed_documents"] = len(some)
         rows = [self.report["full"], *self.report["front"]]
         for size in batch_sizes:
-            found = milliseconds(self.nlp, some, self.component, rules, size, rounds, self.progress)
-            front = set(pareto_front(found, [-row["score"] for row in rows]))
-            for place, (row, value) in enumerate(zip(rows, found)):
+            durations = milliseconds(self.nlp, some, self.component, rules, size, rounds, self.progress)
+            front = set(pareto_front(durations, [-row["score"] for row in rows]))
+            for place, (row, value) in enumerate(zip(rows, durations)):
                 row.setdefault("ms", {})[str(size)] = value
                 row.setdefault("on_time_front", {})[str(size)] = place in front
         if "chosen" in self.report:

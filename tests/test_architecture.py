@@ -1,6 +1,8 @@
 """Data flow one way: each module imports from steps before its own, at its top, in functions and for type checkers alike."""
 
 import ast
+from configparser import ConfigParser
+from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Iterator, List, Set, Tuple
 
@@ -64,6 +66,27 @@ EXTENDS = {"imagecat": {"textcat"}}
 """Tasks that are others with something added."""
 
 
+def runtimes() -> Set[str]:
+    """RETURNS (Set[str]): The runtimes that the package registers, by their names."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options.entry_points"]["spacy_epee_runtimes"].splitlines()
+    return {line.split("=")[0].strip() for line in lines if line.strip()}
+
+
+RUNTIMES = runtimes()
+
+NAMES_RUNTIMES = {
+    "trunk.base",  # that of the trunk itself
+    "benchmark.targets",
+    "benchmark.networks",
+    "benchmark.workspace",
+    "benchmark.run",
+    "cli.export",  # what is taken if none is named
+}
+"""Modules that name runtimes. The benchmark compares them with each other."""
+
+
 def rank(module: str) -> int:
     """RETURNS (int): The step that a module belongs to."""
     while True:
@@ -86,6 +109,9 @@ def imports(module: str) -> Iterator[Tuple[str, str]]:
     own = module.split(".") if module else []
     package = own if path.name == "__init__.py" else own[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            yield from ((".".join(parts[1:]), "") for parts in names if parts[0] == PACKAGE)
         if not isinstance(node, ast.ImportFrom):
             continue
         if node.level:
@@ -146,6 +172,56 @@ def test_tasks_are_known_by_themselves_and_their_builders_alone(module):
     # What is on a Doc is for everybody.
     assert not [other for other in strange if other.split(".")[2:] not in ([], ["docs"])]
     assert not [value for value in compared(module) if value in TASKS - {folder}]
+
+
+def strings(module: str) -> Iterator[str]:
+    """YIELDS (str): The strings of a module."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_runtimes_that_are_registered_are_looked_for():
+    assert {"onnx", "torch"} <= RUNTIMES
+
+
+OUTSIDE_RUNTIMES = [module for module in MODULES if module.split(".")[0] != "runtimes" and module not in NAMES_RUNTIMES]
+
+
+@pytest.mark.parametrize("module", OUTSIDE_RUNTIMES)
+def test_runtimes_are_known_by_themselves_alone(module):
+    """All others go by the members of `Runtime`."""
+    assert not [other for other, _ in imports(module) for name in RUNTIMES if f"{other}.".startswith(f"runtimes.{name}.")]
+    assert not [value for value in strings(module) if value in RUNTIMES]
+
+
+def foreign(module: str) -> Iterator[str]:
+    """YIELDS (str): What a module imports from other packages, wherever it does, with the names of their modules."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@lru_cache(maxsize=1)
+def family_names() -> Dict[str, str]:
+    """RETURNS (Dict[str, str]): The families of backbones that transformers has, as configurations call them, and how the
+    names of their classes begin."""
+    auto = pytest.importorskip("transformers.models.auto.configuration_auto")
+    return {name: config.removesuffix("Config") for name, config in auto.CONFIG_MAPPING_NAMES.items()}
+
+
+def test_families_that_are_run_are_looked_for():
+    assert {"bert", "roberta", "deberta-v2", "modernbert", "albert", "vit"} <= set(family_names())
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.split(".")[0] != "trunk"])
+def test_families_of_backbones_are_known_by_the_trunk_alone(module):
+    """All others go by the trunk's stepper, which is the same for each."""
+    classes = tuple(f"transformers.{name}" for name in family_names().values())
+    assert not [name for name in foreign(module) if name.startswith(("transformers.models.", *classes))]
+    assert not [value for value in compared(module) if value in family_names()]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,15 +1,20 @@
 """Other components of a pipeline that answer in the same place."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Type
 
 from spacy.language import Language
 from spacy.training import Example
 
 from ..doc_attributes import exits_of
+from ..tasks.base import TaskDefaults
 from ..tasks.slot import TaskSlot
 
-KINDS = {"textcat", "imagecat", "relations", "events"}
-"""What tasks are called whose component has no others."""
+
+def kinds_of(base: Type[TaskDefaults] = TaskDefaults) -> Set[str]:
+    """RETURNS (Set[str]): What tasks are called whose component has no others: the names of the tasks that are defined by now,
+    among which are those that have answered. A component of several has names of its own for them."""
+    kinds: Set[str] = {vars(base)["name"]} if isinstance(vars(base).get("name"), str) else set()
+    return kinds.union(*map(kinds_of, base.__subclasses__()))
 
 
 def slots_of(pipe: Any) -> Dict[str, TaskSlot]:
@@ -50,4 +55,5 @@ def has_rivals(examples: Sequence[Example], component: str, task: str) -> bool:
     RETURNS (bool): Whether there is one.
     """
     entries = (entry for eg in examples for name, entry in exits_of(eg.predicted).items() if name != component)
-    return any(task in entry or not KINDS.issuperset(entry) for entry in entries)
+    kinds = kinds_of()
+    return any(task in entry or not kinds.issuperset(entry) for entry in entries)

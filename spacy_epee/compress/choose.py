@@ -11,6 +11,7 @@ from ..evaluation.scoring import Scoring, differing_docs
 from ..evaluation.timing import prepare
 from ..registry import compressors, names
 from .base import Compression
+from .restore import unchanged_if_refused
 
 Answers = Dict[str, Dict[str, Predictions]]
 """The answers of each task, with the rules of the pipeline and at full depth."""
@@ -39,7 +40,23 @@ def compress(
     RETURNS (Dict[str, Any]): The choice, and what was tried: scores, None where nothing is annotated; half the 95 % interval
         of their difference; and the share of documents with other answers.
     RAISES ValueError: There is no such method or choice, none keeps the scores or is possible, or there is no score to choose by.
+        The component is then as it was before.
     """
+    with unchanged_if_refused(nlp, pipe):
+        return _choose(nlp, pipe, method, choice, examples, max_drop, fewest, settings)
+
+
+def _choose(
+    nlp: Language,
+    pipe: EarlyExitTransformer,
+    method: str,
+    choice: str,
+    examples: Optional[Sequence[Example]],
+    max_drop: float,
+    fewest: int,
+    settings: Dict[str, Any],
+) -> Dict[str, Any]:
+    """As `compress`; what it refuses it leaves as it has become."""
     if method not in compressors:
         raise ValueError(f"There is no compression method '{method}'; there are {', '.join(names(compressors))}.")
     compression: Compression = compressors.get(method)(nlp, pipe, **settings)

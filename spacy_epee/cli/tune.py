@@ -92,7 +92,8 @@ def tune_cli(
             examples,
             task,
             wish=wish,
-            calibrate=calibrate,
+            # The rule that stays leaves by temperatures, so that they stay, too.
+            calibrate=False if calibrate is None and wish.empty and coverage is not None else calibrate,
             missing_labels=missing_labels,
             steps=steps,
             seed=seed,
@@ -108,7 +109,8 @@ def tune_cli(
         show(tuning.report, msg)
         target = Path(model) if in_place else output_model
         if target is not None:
-            tuning.write()
+            if not wish.empty:
+                tuning.write()
             save_pipeline(nlp, target, strings)
             msg.good(f"Saved the pipeline to {target}")
         write_figures(output, tuning.report, msg)
@@ -127,9 +129,9 @@ def check_paths(
         raise ValueError(f"--coverage is {coverage}; give a share from 0 to 1, such as 0.9")
     if output_model is not None and in_place:
         raise ValueError("Give --output-model or --in-place, not both")
-    if (output_model is not None or in_place) and wish.empty:
+    if (output_model is not None or in_place) and wish.empty and coverage is None:
         raise ValueError(
-            "There is nothing to write without a wish; give --max-drop, --min-speedup or --max-disagreement with "
+            "There is nothing to write without a wish; give --max-drop, --min-speedup or --max-disagreement, or --coverage, with "
             f"{'--in-place' if in_place else '--output-model'}"
         )
     if in_place and not Path(model).is_dir():
@@ -186,7 +188,11 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
 def conclusions(report: Dict[str, Any]) -> List[str]:
     """RETURNS (List[str]): What was chosen, and what that rests on, in sentences."""
     if "chosen" not in report:
-        return ["Nothing is chosen; ask with --max-drop, --min-speedup or --max-disagreement."]
+        asks = "ask with --max-drop, --min-speedup or --max-disagreement."
+        return [
+            f"The rule stays; for another one {asks}" if "uncertain" in report else f"Nothing is chosen; {asks}",
+            *_flagged(report),
+        ]
     chosen, lines = report["chosen"], []
     promise = report.get("promise")
     if promise and not promise["kept"]:
@@ -214,13 +220,18 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
             "Scores are those of the documents that the rule was chosen on, and the best of many settings are better on these "
             "than on others; evaluate it on test data, once."
         )
+    return lines + _flagged(report)
+
+
+def _flagged(report: Dict[str, Any]) -> List[str]:
+    """What is flagged, if that was asked for, in a sentence."""
     uncertain = report.get("uncertain")
-    if uncertain:
-        lines.append(
-            f"Flagged as uncertain: {share(uncertain['flagged'])} of these documents, those that are at the last layer "
-            f"with an entropy above {uncertain['threshold']:.4g}."
-        )
-    return lines
+    if not uncertain:
+        return []
+    return [
+        f"Flagged as uncertain: {share(uncertain['flagged'])} of these documents, those that are at the last layer "
+        f"with an entropy above {uncertain['threshold']:.4g}."
+    ]
 
 
 def _pair(values: List[Optional[float]]) -> str:

@@ -176,6 +176,26 @@ def test_tune_coverage_flags_about_as_many_as_asked_for(folder, tmp_path):
     assert flagged == pytest.approx(report["uncertain"]["flagged"], abs=1 / 60) and 0 < flagged <= 0.2
 
 
+@pytest.mark.parametrize("place", ["--in-place", "--output-model"])
+def test_tune_coverage_alone_writes_the_threshold_and_the_rule_stays(tmp_path, backbone, place):
+    rule = {"@misc": "spacy-epee.Entropy.v1", "entropy": 0.3}
+    nlp = make_nlp(backbone, LABELS, spread=4.0, exit=rule)
+    pipe = nlp.get_pipe("epee_textcat")
+    pipe.set_temperatures([1.5, 1.25, 2.0, 3.0])
+    pipe.exit = pipe.exit.__class__(entropy=0.4)  # set on the pipeline, and not in its config
+    save(nlp, tmp_path)
+    target = tmp_path / "model" if place == "--in-place" else tmp_path / "new"
+    places = [place] if place == "--in-place" else [place, target]
+    output = run(tmp_path, "--coverage", "0.8", "--no-time", *places, "--output", tmp_path / "figures.json")
+    report = json.loads((tmp_path / "figures.json").read_text())
+    loaded = spacy.load(target)
+    tuned = loaded.get_pipe("epee_textcat")
+    assert tuned.cfg["uncertain"] == pytest.approx(report["uncertain"]["threshold"]) and "chosen" not in report
+    assert tuned.exit.to_config() == pipe.exit.to_config() and tuned.cfg["temperatures"] == [1.5, 1.25, 2.0, 3.0]
+    assert loaded.config["components"]["epee_textcat"]["exit"] == rule
+    assert "The rule stays" in output and "Flagged as uncertain" in output
+
+
 def test_tune_promise_that_cannot_be_kept_keeps_the_full_depth(folder, tmp_path):
     output = run(
         folder,

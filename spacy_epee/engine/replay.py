@@ -8,7 +8,7 @@ import numpy
 
 from ..exits.evidence import Divergence, Evidence, EvidenceMaker
 from ..exits.rules.base import ExitRule, complete
-from ..inputs.instances import Instances, ranges
+from ..inputs.instances import Instances, firsts, ranges
 from ..threads import cached_property
 from .results import Graph, LinkLogits
 
@@ -180,7 +180,7 @@ class CachedEvidence:
     def starts(self) -> Optional[numpy.ndarray]:
         """RETURNS (Optional[ndarray]): The first item of each unit; None if they are the units."""
         counts = self.evidence.counts
-        return None if counts is None else numpy.cumsum(counts) - counts
+        return None if counts is None else firsts(counts)
 
     def of(self, units: numpy.ndarray) -> Evidence:
         """RETURNS (Evidence): That of some of the units, in order, as a rule looks at it."""
@@ -252,7 +252,7 @@ class _View:
     def least(self, values: numpy.ndarray) -> numpy.ndarray:
         if self.counts is None:
             return values
-        return numpy.minimum.reduceat(values, numpy.cumsum(self.counts) - self.counts)
+        return numpy.minimum.reduceat(values, firsts(self.counts))
 
 
 class Score(Protocol):

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Literal, Optional, Protocol, Tuple
 import numpy
 from scipy.special import entr, expit, logit
 
+from ..inputs.instances import firsts
 from ..threads import cached_property
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
@@ -281,8 +282,7 @@ class Evidence:
     @cached_property
     def _starts(self) -> numpy.ndarray:
         """The first row of each unit, where units have several."""
-        counts = cast(numpy.ndarray, self.counts)
-        return numpy.cumsum(counts) - counts
+        return firsts(cast(numpy.ndarray, self.counts))
 
 
 def _entropy(logits: List[float]) -> float:

@@ -72,7 +72,7 @@ class Instances:
     @cached_property
     def _firsts(self) -> numpy.ndarray:
         """The first item of each unit, (U,)."""
-        return numpy.cumsum(self.counts) - self.counts
+        return firsts(self.counts)
 
     def windows_of(self, units: numpy.ndarray) -> numpy.ndarray:
         """Find the windows of some units.
@@ -96,6 +96,15 @@ class Instances:
         return [order[begin:end] for begin, end in zip(bounds, bounds[1:])]
 
 
+def firsts(counts: numpy.ndarray) -> numpy.ndarray:
+    """Find where the things of each of some owners begin, if they lie one behind the other: the items of units, say.
+
+    counts (ndarray): How many things each owner has, (U,).
+    RETURNS (ndarray): The place of its first, or of the next owner's if it has none, (U,).
+    """
+    return numpy.cumsum(counts) - counts
+
+
 def ranges(starts: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
     """Put ranges of numbers one behind the other.
 
@@ -103,8 +112,7 @@ def ranges(starts: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
     counts (ndarray): How many each has.
     RETURNS (ndarray): All of them.
     """
-    before = numpy.cumsum(counts) - counts
-    return numpy.arange(counts.sum()) + numpy.repeat(starts - before, counts)
+    return numpy.arange(counts.sum()) + numpy.repeat(starts - firsts(counts), counts)
 
 
 def whole_docs(windows: Windows) -> Instances:

@@ -4,7 +4,7 @@ import numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_epee.inputs.instances import Instances, whole_docs
+from spacy_epee.inputs.instances import Instances, firsts, ranges, whole_docs
 from spacy_epee.inputs.windows import Windows
 
 
@@ -45,3 +45,10 @@ def test_items_of_units(data):
 def test_items_leave_windows_without_a_unit_out():
     items = Instances(make_windows([0, 0, 1], [5, 6, 7], 2), numpy.array([-1, 0, 1]), numpy.array([0, 1]), numpy.array([0, 0, 1]))
     assert items.lengths.tolist() == [6, 7] and not items.one_each
+
+
+@given(counts=st.lists(st.integers(0, 4), max_size=8))
+def test_firsts_and_ranges_are_those_of_what_lies_one_behind_the_other(counts):
+    begins = firsts(numpy.array(counts, dtype="int64"))
+    assert begins.tolist() == [sum(counts[:owner]) for owner in range(len(counts))]
+    assert ranges(begins, numpy.array(counts, dtype="int64")).tolist() == list(range(sum(counts)))

@@ -7,6 +7,7 @@ from scipy.special import entr, expit
 
 from ...engine.results import Graph
 from ...exits.evidence import Divergence, Evidence, Written, divergence_of
+from ...inputs.instances import firsts
 from ...threads import cached_property
 from .structure import Structure, log_softmax
 
@@ -220,7 +221,7 @@ class StructureEvidence(Evidence):
 
     def _over_units(self, values: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
         """Join the values of each unit, which has so many of them in a row."""
-        starts = numpy.cumsum(counts) - counts
+        starts = firsts(counts)
         if self.reduce == "max":
             return numpy.maximum.reduceat(values, starts)
         if self.reduce == "mean":

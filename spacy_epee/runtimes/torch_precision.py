@@ -5,7 +5,8 @@ import math
 import os
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Any, Dict
+from types import MappingProxyType
+from typing import Any, Dict, Mapping
 
 import torch
 from torch import nn
@@ -36,7 +37,7 @@ class TorchRuntime:
     """Torch in another precision. Whoever names one gets it, whatever it costs."""
 
     title = "torch"
-    precisions = {"int8": math.inf, "bf16": math.inf, "fp32": math.inf}
+    precisions: Mapping[str, float] = MappingProxyType(dict.fromkeys(("int8", "bf16", "fp32"), math.inf))
 
     def export(self, stepper: LayerStepper, precision: Precision) -> TorchPrecision:
         """As `Runtime.export`."""

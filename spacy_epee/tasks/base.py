@@ -1,6 +1,7 @@
 """What the component asks of a task."""
 
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Protocol, Sequence, Set, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 import numpy
 from spacy.errors import Errors
@@ -16,11 +17,11 @@ from ..settings import check_number
 from .replay_score import StoredAnnotation, micro_score
 
 
-def check_settings(reduce: str, label_weights: Dict[str, float]) -> None:
+def check_settings(reduce: str, label_weights: Mapping[str, float]) -> None:
     """Refuse settings that every task has.
 
     reduce (str): How uncertainties are joined.
-    label_weights (Dict[str, float]): How much a label counts in the loss.
+    label_weights (Mapping[str, float]): How much a label counts in the loss.
     RAISES ValueError: A value that means nothing.
     """
     if reduce not in ("mean", "max"):
@@ -29,10 +30,10 @@ def check_settings(reduce: str, label_weights: Dict[str, float]) -> None:
         check_number(f"label_weights.{label}", weight, 0)
 
 
-def check_weighted(label_weights: Dict[str, float], labels: Sequence[str], name: str) -> None:
+def check_weighted(label_weights: Mapping[str, float], labels: Sequence[str], name: str) -> None:
     """Refuse weights of labels that are not there.
 
-    label_weights (Dict[str, float]): How much a label counts in the loss.
+    label_weights (Mapping[str, float]): How much a label counts in the loss.
     labels (Sequence[str]): The labels.
     name (str): The component.
     RAISES ValueError: A weight of another label.
@@ -75,7 +76,7 @@ class TaskDefaults:
     reads_entities = reads_cats = has_triggers = has_links = False
     spans_key: Optional[str] = None
     others: FrozenSet[str] = frozenset()
-    label_weights: Dict[str, float] = {}
+    label_weights: Mapping[str, float] = MappingProxyType({})
     main: str
 
     def check_labels(self, labels: Sequence[str], name: str) -> None:
@@ -159,9 +160,9 @@ class FlatTask(TaskDefaults):
     exclusive: bool
     reduce: Reduction = "mean"
 
-    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EvidenceBuilder:
+    def reading(self, threshold: float, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceBuilder:
         """RETURNS (EvidenceBuilder): How the logits are to be read."""
-        return EvidenceBuilder(self.exclusive, threshold, self.reduce, temperatures)
+        return EvidenceBuilder(self.exclusive, threshold, self.reduce, dict(temperatures))
 
     def make_instances(self, docs: Sequence[Doc], windows: Windows, cfg: Dict[str, Any]) -> Instances:
         """Say what is to be answered.
@@ -208,7 +209,7 @@ class Task(Protocol):
     """Whether one of the logits of an item is true, or any number of them."""
     group: Optional[int]
     """If one of each so many logits in a row is true, how many."""
-    label_weights: Dict[str, float]
+    label_weights: Mapping[str, float]
     """How much a label counts in the loss."""
     reads_entities: bool
     """Whether it looks at entities of the Doc."""
@@ -223,11 +224,11 @@ class Task(Protocol):
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 
-    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EvidenceMaker:
+    def reading(self, threshold: float, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceMaker:
         """Say how the logits are to be read.
 
         threshold (float): The probability from which a label counts as given, if labels are not exclusive.
-        temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
+        temperatures (Mapping[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
         RETURNS (EvidenceMaker): What makes evidence of them.
         """
 

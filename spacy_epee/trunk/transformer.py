@@ -232,8 +232,8 @@ def TransformerTrunk(
     lr_decay: float = 1.0,
     mixed_precision: bool = True,
     max_wordpieces: int = 4096,
-    tokenizer_config: Dict[str, Any] = {},
-    transformer_config: Dict[str, Any] = {},
+    tokenizer_config: Dict[str, Any] = {},  # noqa: B006 - copied
+    transformer_config: Dict[str, Any] = {},  # noqa: B006 - copied
     component: Optional[str] = None,
     frozen: bool = False,
     runtime: str = "auto",

@@ -203,7 +203,7 @@ def ImageTrunk(
     lr_decay: float = 1.0,
     mixed_precision: bool = True,
     max_patches: int = 4096,
-    transformer_config: Dict[str, Any] = {},
+    transformer_config: Dict[str, Any] = {},  # noqa: B006 - copied
     frozen: bool = False,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder of images. It is loaded when the component is initialized, or with the

@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import threading
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -342,10 +343,9 @@ def test_a_load_of_anything_says_which_component(data):
         pipe.from_bytes(data)
 
 
-def _one(kept=[]):
-    if not kept:
-        kept.append(component(load("textcat")))
-    return kept[0]
+@lru_cache(maxsize=1)
+def _one():
+    return component(load("textcat"))
 
 
 def test_numbers_of_cfg_are_read_as_they_were_written(pipe, tmp_path):

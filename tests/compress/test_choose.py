@@ -21,7 +21,7 @@ class Shares:
     """Scales the classifiers."""
 
     decides = "share"
-    choices = ["-1", "0.5", "1"]
+    choices = ("-1", "0.5", "1")
 
     def __init__(self, modules, refused):
         self.used, self.refused = [], refused

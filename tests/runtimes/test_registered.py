@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import MappingProxyType
 
 import catalogue
 import pytest
@@ -135,7 +136,7 @@ def test_runtimes_say_how_near_a_precision_is(copied, plain, tmp_path):
 def test_runtimes_that_fail_keep_their_reason(plain, tmp_path):
     class Broken:
         title = "a broken one"
-        precisions = {"fp32": 0.1}
+        precisions = MappingProxyType({"fp32": 0.1})
 
         def export(self, stepper, precision):
             return OnnxGraphs(precision)

@@ -7,6 +7,7 @@ from util import make_nlp
 
 from spacy_epee.exits.rules.depth import FixedDepth
 from spacy_epee.exits.rules.thresholds import Entropy
+from spacy_epee.tasks.base import TaskDefaults
 from spacy_epee.tasks.textcat.builder import TextCatTask
 
 
@@ -24,6 +25,16 @@ def test_slot_alone_is_called_by_its_component():
     one = slot(alone=True)
     assert one.called == "the component 'epee'" and one.title == "epee" and one.prefix == ""
     assert one.block == "components.epee" and one.head_setting == "model.head"
+
+
+def test_slots_share_no_settings_that_one_could_change_for_another():
+    weights = {"A": 2.0}
+    one, other = slot(label_weights=weights), slot()
+    weights["A"] = one.task.reading(0.5).temperatures[3] = 4.0
+    assert one.task.label_weights == {"A": 2.0} and other.task.label_weights == {} == TaskDefaults.label_weights
+    assert one.task.reading(0.5).temperatures == other.task.reading(0.5).temperatures == {}
+    with pytest.raises(TypeError):
+        TaskDefaults.label_weights["A"] = 2.0
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """ONNX Runtime as a runtime of pipelines."""
 
-from typing import Any, Dict
+from types import MappingProxyType
+from typing import Any, Dict, Mapping
 
 from ...trunk.stepper import LayerStepper
 from .check import check_graphs
@@ -14,7 +15,7 @@ class OnnxRuntime:
     that saturate; graphs of another model are off by 1 and more."""
 
     title = "ONNX Runtime"
-    precisions = {"int8": 0.5, "fp32": NEAR}
+    precisions: Mapping[str, float] = MappingProxyType({"int8": 0.5, "fp32": NEAR})
 
     def export(self, stepper: LayerStepper, precision: str) -> OnnxGraphs:
         """As `Runtime.export`."""

@@ -16,7 +16,7 @@ def EventsTask(
     max_pairs: int = 5000,
     threshold: float = 0.5,
     reduce: Union[str, float] = "max",
-    label_weights: Dict[str, float] = {},
+    label_weights: Dict[str, float] = {},  # noqa: B006 - copied
     weight: float = 1.0,
     priority: int = 0,
 ) -> TaskSlot:

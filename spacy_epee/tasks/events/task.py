@@ -2,7 +2,8 @@
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
+from types import MappingProxyType
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import numpy
 from spacy.tokens import Doc
@@ -112,9 +113,9 @@ class Events(TaskDefaults):
         self.reads_entities = self.entities is not None
         install_extensions()
 
-    def reading(self, threshold: float, temperatures: Dict[int, float] = {}) -> EventEvidenceBuilder:
+    def reading(self, threshold: float, temperatures: Mapping[int, float] = MappingProxyType({})) -> EventEvidenceBuilder:
         """RETURNS (EventEvidenceBuilder): How this task's logits are to be read."""
-        return EventEvidenceBuilder(threshold, self.reduce, temperatures)
+        return EventEvidenceBuilder(threshold, self.reduce, dict(temperatures))
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find out about the data.

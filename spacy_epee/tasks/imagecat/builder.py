@@ -13,7 +13,7 @@ def ImageCatTask(
     exclusive: bool = True,
     threshold: float = 0.5,
     reduce: str = "max",
-    label_weights: Dict[str, float] = {},
+    label_weights: Dict[str, float] = {},  # noqa: B006 - copied
 ) -> TaskSlot:
     """Make the task of `epee_imagecat`, with its settings.
 

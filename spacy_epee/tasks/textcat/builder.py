@@ -13,7 +13,7 @@ def TextCatTask(
     exclusive: bool = True,
     threshold: float = 0.5,
     reduce: str = "max",
-    label_weights: Dict[str, float] = {},
+    label_weights: Dict[str, float] = {},  # noqa: B006 - copied
     weight: float = 1.0,
     priority: int = 0,
 ) -> TaskSlot:

@@ -15,7 +15,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from ..doc_attributes import EXITS, exits_of, install
-from ..engine.loop import Joint
+from ..engine.joint import Joint
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.rules.base import complete
 from ..files import whole_folder
@@ -44,6 +44,7 @@ from .scoring import find_unknown_labels, run_scorer, score_tasks, write_answers
 from .serialization import load, to_parts
 from .tasks import TaskComponent
 from .updating import check_gradients, find_loss, plan_lessons, stop_training
+from .words import learn_words
 
 PREFETCH_BATCHES, PREFETCH_DOCS = 4, 128
 """How many batches of a stream are answered together, as long as these are no more documents. Four of 32 take a fifth less time
@@ -223,8 +224,9 @@ class EarlyExitTransformer(TaskComponent):
             sample = list(islice(get_examples(), SAMPLE))
             if not sample:
                 raise ValueError(Errors.E923.format(name=self.name))
-            self.model.attrs["sizes"] = [slot.sizes() for slot in self.slots.values()]
+            hand_over_words = learn_words(self.slots, self.model, get_examples)
             self.model.initialize()
+            hand_over_words()
             for slot in self.slots.values():
                 slot.check_rule(slot.exit, self.model)
             docs = with_sentences(nlp, self, [eg.predicted for eg in sample])

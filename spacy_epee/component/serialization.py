@@ -10,7 +10,7 @@ from catalogue import RegistryError
 from spacy.vocab import Vocab
 from thinc.api import ConfigValidationError, Model
 
-from ..engine.loop import Joint
+from ..engine.joint import Joint
 from ..model import is_initialized, trained_settings
 from ..sealing import Parts, Refused, check_seal, collecting, read_cfg, seal, take_over, twin
 from ..tasks.slot import TaskSlot

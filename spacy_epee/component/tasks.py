@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..engine.loop import Joint
+from ..engine.joint import Joint
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import ExitRule

@@ -9,7 +9,7 @@ from spacy.training import Example
 from thinc.api import Model, torch2xp, xp2torch
 
 from ..engine.results import ExitOutputs
-from ..inference.predict import Slots, cut_windows
+from ..inference.predict import Slots, cut_windows, read_words
 from ..inputs.instances import Instances
 from ..inputs.packing import pack
 from ..model import get_heads, get_settings, get_stepper
@@ -49,7 +49,8 @@ def plan_lessons(model: Model, slots: Slots, examples: Sequence[Example]) -> Ite
     docs = [eg.predicted for eg in examples]
     tell_others(slots)
     windows = cut_windows(model, slots, docs).sample(wordpieces)
-    instances = [slot.make_instances(docs, windows) for slot in slots.values()]
+    words = list(read_words(model, slots, docs, unseen=True).values())
+    instances = [slot.make_instances(docs, windows, lexical) for slot, lexical in zip(slots.values(), words)]
     known = numpy.stack([_count_known(slot, examples, items) for slot, items in zip(slots.values(), instances)])
     _leave_out(instances, known)
     climbing = numpy.logical_or.reduce([items.windows_of(items.live) for items in instances])
@@ -63,7 +64,8 @@ def plan_lessons(model: Model, slots: Slots, examples: Sequence[Example]) -> Ite
             part, asked = numpy.arange(len(docs)), instances
         else:
             some, cut = [docs[i] for i in part], windows.select(part)
-            asked = [slot.make_instances(some, cut) for slot in slots.values()]
+            some_words = [None if lexical is None else lexical.select(part) for lexical in words]
+            asked = [slot.make_instances(some, cut, lexical) for slot, lexical in zip(slots.values(), some_words)]
             _leave_out(asked, known[:, part])
         taught = [examples[i] for i in part]
         for slot, items in zip(slots.values(), asked):

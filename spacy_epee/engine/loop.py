@@ -1,7 +1,7 @@
 """The early-exit loop. Nothing else decides who leaves the batch."""
 
 from functools import partial
-from typing import Any, Callable, Iterator, List, Literal, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -9,14 +9,14 @@ from scipy.special import expit
 from torch import Tensor
 
 from ..exits.evidence import Evidence
-from ..exits.rules.base import ExitRule, complete
+from ..exits.rules.base import ExitRule, complete, step
 from ..heads.base import ExitHeads
 from ..inputs.instances import Instances
 from ..trunk.base import Runner
 from ..trunk.batch import ActiveBatches
+from .before import FirstLook
+from .joint import Joint, ended_groups
 from .results import DEPTH, JOINT, ExitOutputs, LinkLogits, Predictions
-
-Joint = Literal["all", "any"]
 
 
 class TaskRun:
@@ -34,6 +34,7 @@ class TaskRun:
         *,
         device: torch.device,
         priority: int = 0,
+        look: Optional[FirstLook] = None,
     ):
         """
         heads (ExitHeads): The classifiers.
@@ -42,17 +43,24 @@ class TaskRun:
         began (float): When work on the batch began, by `time.perf_counter`.
         device (torch.device): Where the trunk is.
         priority (int): Of the tasks that ask about a window, those with the highest say when it leaves.
+        look (Optional[FirstLook]): What was said before the first layer, and who has left there.
         """
         self.heads = heads
         self.answers = answers
         self.items = answers.items
         self.rule = None if rule is None else complete(rule)
         self.first_layer = 1 if self.rule is None else self.rule.first_layer
-        self.counters = None if self.rule is None else self.rule.start(answers.items.n_units, began)
+        if look is not None:
+            self.counters = look.counters
+        else:
+            self.counters = None if self.rule is None else self.rule.start(answers.items.n_units, began)
+        self.look = look
         self.priority = priority
         self.inputs = heads.prepare(answers.items, device) if len(answers.items) else None
         self.live = answers.items.live[:0]
         self.previous: Optional[Evidence] = None
+        if look is not None:
+            self._write(look.evidence, look.done, look.codes, JOINT)
 
     def start_pass(self, climb: ActiveBatches) -> None:
         """Climb with some windows.
@@ -64,6 +72,9 @@ class TaskRun:
         live = self.items.live
         self.live = units[live[numpy.minimum(numpy.searchsorted(live, units), len(live) - 1)] == units] if len(live) else live
         self.previous = None
+        if self.look is not None:
+            self.live = self.live[~self.look.done[self.live]]
+            self.previous = self.look.evidence.keep(numpy.isin(self.look.evidence.units, self.live))
 
     def checks_layer(self, layer: int) -> bool:
         """RETURNS (bool): Whether the rule wants to look at an exit."""
@@ -105,15 +116,20 @@ class TaskRun:
         codes (ndarray): The rule's reasons, from 1, (U,).
         other (str): The reason of those for which the rule has none.
         """
+        self._write(evidence, done, codes, other)
         if done.any():
-            reasons = [self.rule.reasons[code - 1] if code else other for code in codes[done]]  # type: ignore[union-attr]
-            self.answers.write(evidence, done, reasons)
             self.live = self.live[~done]
             self.previous = evidence.keep(~done) if len(self.live) else None
         else:
             self.previous = evidence
         if self.previous is not None:
             self.previous.previous = None  # only neighbouring exits are compared
+
+    def _write(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
+        """Write down the units that leave."""
+        if done.any():
+            reasons = [self.rule.reasons[code - 1] if code else other for code in codes[done]]  # type: ignore[union-attr]
+            self.answers.write(evidence, done, reasons)
 
 
 @torch.inference_mode()
@@ -156,7 +172,7 @@ def run_exits(
         for number, run in enumerate(together):
             if run.checks_layer(layer) or last or forced:
                 evidence = run.evaluate_exit(climb, states, exit, layer)
-                codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else run.rule.step(evidence, run.counters)
+                codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else step(run.rule, evidence, run.counters)
                 seen[number] = evidence, codes, (codes > 0) | last
         del states  # or they would be there beside those of the next layer, as they are for links
         if groups is not None and not last:
@@ -201,10 +217,7 @@ def apply_joint_exit(runs: Sequence[TaskRun], done: Sequence[numpy.ndarray], gro
         live_groups.append(unit_groups[run.live])
         asks[number, unit_groups[run.items.live]] = True
         climbs[number, live_groups[-1][~leaves]] = True
-    priorities = numpy.array([run.priority for run in runs])
-    decides = asks & (priorities[:, None] == numpy.where(asks, priorities[:, None], priorities.min()).max(axis=0))
-    settled = decides & ~climbs
-    ended = settled.any(axis=0) if joint == "any" else (settled == decides).all(axis=0)
+    ended = ended_groups(asks, climbs, [run.priority for run in runs], joint)
     for run_groups, leaves in zip(live_groups, done):
         leaves |= ended[run_groups]
 

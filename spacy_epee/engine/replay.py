@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Protocol, Sequence, Union
 import numpy
 
 from ..exits.evidence import Divergence, Evidence, EvidenceMaker
-from ..exits.rules.base import ExitRule, complete
+from ..exits.rules.base import ExitRule, complete, step
 from ..inputs.instances import Instances, firsts, ranges
 from ..threads import cached_property
 from .results import Graph, LinkLogits
@@ -27,6 +27,7 @@ class Replay:
         asked: Optional[Instances] = None,
         units: Optional[numpy.ndarray] = None,
         links: Optional[Sequence[LinkLogits]] = None,
+        blind: Optional[numpy.ndarray] = None,
     ):
         """
         logits (ndarray): The logits of all exits, (E, N, K).
@@ -37,6 +38,7 @@ class Replay:
         asked (Optional[Instances]): What was asked, where the answer is a structure.
         units (Optional[ndarray]): Which of its units these are, in order, (U,); None for all.
         links (Optional[Sequence[LinkLogits]]): The stored links of each exit, E of them.
+        blind (Optional[ndarray]): Of which units nothing is known before the first layer, (U,) bool.
         """
         self.logits = logits
         self.layers = numpy.array(exit_layers)
@@ -57,6 +59,7 @@ class Replay:
                     doubt=None if doubt is None else doubt[exit],
                     items=None if counts is None else rows,
                     counts=counts,
+                    **({} if layer or blind is None else {"blind": blind}),
                 )
             )
         self.views = [CachedEvidence(evidence) for evidence in self.evidence]
@@ -100,7 +103,7 @@ class Replay:
         for exit, stored in enumerate(self.views):
             if completed is None or not len(live):
                 break
-            reasons = completed.step(stored.of(live), counters)
+            reasons = step(completed, stored.of(live), counters)
             done = reasons > 0
             taken[live[done]] = exit
             codes[live[done]] = reasons[done]
@@ -197,6 +200,7 @@ class _View:
         self.exclusive = stored.evidence.exclusive
         self.threshold = stored.evidence.threshold
         self.counts = None if stored.evidence.counts is None else stored.evidence.counts[units]
+        self.blind = None if stored.evidence.blind is None else stored.evidence.blind[units]
 
     def __len__(self) -> int:
         return len(self.units)

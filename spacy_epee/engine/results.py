@@ -64,7 +64,8 @@ class Predictions:
     items (Instances): What was asked.
     logits (ndarray): The logits of the exit that each took, (N, K) float32. Zeros for an item without a window.
     probabilities (ndarray): The same as probabilities, (N, K). Zeros for an item without a window.
-    layers (ndarray): The layer of that exit, (U,) from 1 to `depth`. 0 for a unit that did not climb.
+    layers (ndarray): The layer of that exit, (U,) from 0, which is before the first layer, to `depth`.
+    ran (ndarray): Which units have left by an exit, (U,) bool. The others have nothing to answer.
     entropy (ndarray): The normalised entropy there, (U,).
     reasons (List[str]): Why each left: a reason of the rule, "joint" where other tasks decided, or "depth".
     depth (int): The number of layers.
@@ -78,6 +79,7 @@ class Predictions:
     logits: numpy.ndarray
     probabilities: numpy.ndarray
     layers: numpy.ndarray
+    ran: numpy.ndarray
     entropy: numpy.ndarray
     reasons: List[str]
     depth: int
@@ -93,6 +95,7 @@ class Predictions:
             logits=numpy.zeros((len(items), labels), dtype="float32"),
             probabilities=numpy.zeros((len(items), labels), dtype="float32"),
             layers=numpy.zeros(items.n_units, dtype="int64"),
+            ran=numpy.zeros(items.n_units, dtype=bool),
             entropy=numpy.zeros(items.n_units, dtype="float64"),
             reasons=[""] * items.n_units,
             depth=depth,
@@ -111,6 +114,7 @@ class Predictions:
         units = evidence.units[done]
         self.broken[units] = ~evidence.finite[done]
         self.layers[units] = evidence.layer
+        self.ran[units] = True
         self.entropy[units] = evidence.entropy[done]
         for unit, reason in zip(units, reasons):
             self.reasons[unit] = reason

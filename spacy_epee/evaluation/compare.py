@@ -10,6 +10,7 @@ from spacy.training import Example
 from ..component.pipe import EarlyExitTransformer
 from ..engine.results import Predictions
 from ..exits.rules.base import complete
+from ..inputs.instances import Instances
 from .scoring import Scoring, differing_docs
 from .timing import Rules, prepare, sources_of, time_run
 
@@ -67,8 +68,9 @@ def compare(
     answers = {name: component.run(docs, contestant) for name, contestant in contestants.items()}
     scorings = {task: Scoring(component, ready, task, fewest, nlp) for task in component.slots}
     tasks = {task: _compare(scoring, answers) for task, scoring in scorings.items()}
+    full = next(iter(answers["full"].values())).items
     for name, by_task in answers.items():
-        report[name] = _climbed(list(by_task.values())) if len(tasks) > 1 else {}
+        report[name] = _climbed(list(by_task.values()), full) if len(tasks) > 1 else {}
     report["depth"] = next(iter(tasks.values()))["depth"]
     if len(tasks) == 1:
         report.update(next(iter(tasks.values())))
@@ -100,6 +102,7 @@ def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Di
     figures: Dict[str, Any] = {"unit": scoring.task.unit, "left_out": scoring.left_out, "absent": scoring.absent}
     config = None if rule is None else complete(rule).to_config()
     figures["rule"] = None if rule is None else config or type(rule).__name__
+    lengths = answers["full"][scoring.name].items.lengths  # what leaves before the first layer is not cut into windows
     answered = {name: scoring.answered(by_task[scoring.name]) for name, by_task in answers.items()}
     for name, by_task in answers.items():
         predictions, scores = by_task[scoring.name], scoring.scores(answered[name])
@@ -109,7 +112,7 @@ def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Di
             "score_desc": scoring.describe(scores),
             "per_label": scoring.per_label(scores),
             "scores": {key: score for key, score in scores.items() if score is None or isinstance(score, float)},
-            **_layers(predictions.layers, predictions.items.lengths, predictions.depth),
+            **_layers(predictions.layers[predictions.ran], lengths[predictions.ran], predictions.depth),
         }
     full, exits = (figures[name]["score"] for name in ("full", "exits"))
     figures["difference"] = None if full is None or exits is None else exits - full
@@ -119,31 +122,40 @@ def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Di
 
 
 def _layers(layers: numpy.ndarray, wordpieces: numpy.ndarray, depth: int) -> Dict[str, Any]:
-    """The layers of units that ran, and of their wordpieces."""
-    ran = layers[layers > 0]
+    """The layers of units that ran, and of their wordpieces. The histogram begins with what left before the first layer."""
     return {
-        "layers": float(ran.mean()) if len(ran) else 0.0,
-        "wordpiece_layers": float(wordpieces @ layers / max(wordpieces[layers > 0].sum(), 1)),
-        "histogram": numpy.bincount(ran, minlength=depth + 1)[1:].tolist(),
+        "layers": float(layers.mean()) if len(layers) else 0.0,
+        "wordpiece_layers": float(wordpieces @ layers / max(wordpieces.sum(), 1)),
+        "histogram": numpy.bincount(layers, minlength=depth + 1).tolist(),
     }
 
 
-def _climbed(answers: Sequence[Predictions]) -> Dict[str, Any]:
-    """The layers that windows ran for several tasks: those of the last one that needs them."""
+def _climbed(answers: Sequence[Predictions], full: Instances) -> Dict[str, Any]:
+    """The layers that windows ran for several tasks: those of the last one that needs them. What leaves before the first layer
+    has windows only at full depth."""
     windows = answers[0].items.windows
-    layers = numpy.zeros(len(windows), dtype="int64")
+    layers = numpy.full(len(windows), -1)
     for predictions in answers:
         asked = predictions.items.window_units >= 0
-        layers[asked] = numpy.maximum(layers[asked], predictions.layers[predictions.items.window_units[asked]])
-    return _layers(layers, windows.lengths, answers[0].depth)
+        units = predictions.items.window_units[asked]
+        layers[asked] = numpy.maximum(layers[asked], numpy.where(predictions.ran[units], predictions.layers[units], -1))
+    every = numpy.zeros(len(full.windows), dtype="int64")
+    every[numpy.isin(full.windows.docs, windows.docs)] = layers
+    return _layers(every[every >= 0], full.windows.lengths[every >= 0], answers[0].depth)
+
+
+def times_fewer(full: float, exits: float) -> float:
+    """RETURNS (float): How many times fewer layers than at full depth; 100 at the most, as what leaves before the first one costs
+    something too."""
+    return full / max(exits, full / 100) if full else 1.0
 
 
 def _saved(report: Dict[str, Any]) -> Dict[str, float]:
     """What of the layers is saved."""
     full, exits = report["full"], report["exits"]
     return {
-        "speedup_layers": full["layers"] / exits["layers"] if exits["layers"] else 1.0,
+        "speedup_layers": times_fewer(full["layers"], exits["layers"]),
         # A long document costs more than a short one, and often climbs higher: this is what seconds can follow.
-        "speedup_wordpieces": full["wordpiece_layers"] / exits["wordpiece_layers"] if exits["layers"] else 1.0,
+        "speedup_wordpieces": times_fewer(full["wordpiece_layers"], exits["wordpiece_layers"]),
         "layers_saved": 1 - exits["layers"] / full["layers"] if full["layers"] else 0.0,
     }

@@ -10,7 +10,6 @@ from spacy.training import Example
 from ..engine.replay import Replay, Score
 from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, reliability
 from ..inputs.instances import Instances
-from ..model import get_exit_layers
 from .scoring import Scoring, describe_main
 
 if TYPE_CHECKING:
@@ -24,7 +23,8 @@ class StoredOutputs:
     """What all exits say about the units of some documents. Those that never run, as an empty document, are not among them.
 
     logits (ndarray): The logits of their items, (E, N, K).
-    layers (List[int]): The layer of each exit.
+    layers (List[int]): The layer of each exit, 0 for that before the first one.
+    blind (Optional[ndarray]): Of which units nothing is known there, (U,) bool; None without such an exit.
     docs (ndarray): The document of each unit, (U,).
     wordpieces (ndarray): The wordpieces of each unit, (U,).
     targets (ndarray): 1 for the logits that are true, (N, K).
@@ -55,10 +55,10 @@ class StoredOutputs:
         self.name, self.task, self.labels = self.slot.name, self.slot.task, self.slot.labels
         self.scoring = Scoring(component, self.examples, self.name, fewest, nlp)
         self.unknown = self.scoring.unknown
-        self.layers = get_exit_layers(component.model)
+        self.layers = self.slot.exit_layers(component.model)
         size = max(len(self.examples), 1) if self.task.has_links else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
-        logits, doubt, counts, docs, wordpieces, places = ([] for _ in range(6))
+        logits, doubt, counts, docs, wordpieces, places, blind = ([] for _ in range(7))
         targets: List[numpy.ndarray] = []
         label_mask: List[numpy.ndarray] = []
         outputs = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
@@ -68,6 +68,8 @@ class StoredOutputs:
             logits.append(self.outputs.logits[:, rows])
             if self.outputs.doubt.shape[1]:
                 doubt.append(expit(self.outputs.doubt[:, rows]))
+            if items.lexical is not None:
+                blind.append(~items.lexical.known[items.live])
             counts.append(items.counts[items.live])
             docs.append(items.unit_docs[items.live] + number * size)
             wordpieces.append(items.lengths[items.live])
@@ -80,6 +82,7 @@ class StoredOutputs:
             raise ValueError("There are no documents.")
         self.logits = numpy.concatenate(logits, axis=1)
         self.doubt = numpy.concatenate(doubt, axis=1) if doubt else None
+        self.blind = numpy.concatenate(blind) if blind else None
         self.counts = numpy.concatenate(counts)
         self.docs = numpy.concatenate(docs)
         self.wordpieces = numpy.concatenate(wordpieces)
@@ -136,6 +139,7 @@ class StoredOutputs:
             asked=self.items if self.task.has_links else None,
             units=self.items.live if self.task.has_links else None,
             links=self.outputs.links if self.task.has_links else None,
+            blind=self.blind,
         )
 
     def scorer(self, replay: Replay) -> Score:

@@ -53,10 +53,11 @@ class Evidence:
         doubt: Optional[numpy.ndarray] = None,
         items: Optional[numpy.ndarray] = None,
         counts: Optional[numpy.ndarray] = None,
+        blind: Optional[numpy.ndarray] = None,
     ):
         """
         logits (ndarray): This exit's logits, (N, K).
-        layer (int): The layer of this exit, from 1.
+        layer (int): The layer of this exit, 0 for that before the first layer.
         units (ndarray): The place of each unit among all units of the batch, (U,).
         exclusive (bool): Whether one label of K is true (softmax), or any number of them (sigmoid for each label).
         threshold (float): The probability from which a label counts as given, if not exclusive.
@@ -67,6 +68,7 @@ class Evidence:
         doubt (ndarray): The learned estimate of the answer being wrong, in [0, 1], (N,).
         items (ndarray): The place of each row of logits among all items of the batch, (N,). None if they are the units.
         counts (ndarray): How many rows each unit has, at least one, (U,). None if each has one.
+        blind (ndarray): Of which units nothing is known at this exit, so that they do not leave, (U,) bool. None for none.
         """
         self.logits = numpy.asarray(logits, dtype="float64")
         self.layer = layer
@@ -79,6 +81,7 @@ class Evidence:
         self.item_doubt = doubt
         self.items = units if items is None else items
         self.counts = counts
+        self.blind = blind
 
     def __len__(self) -> int:
         return len(self.units)
@@ -373,7 +376,7 @@ class EvidenceBuilder:
         """Make evidence of the logits of an exit.
 
         logits (ndarray): The logits of some items, (N, K).
-        layer (int): The layer of the exit. 0 for none: there is no temperature then.
+        layer (int): The layer of the exit, 0 for that before the first one.
         asked (Optional[Instances]): What is asked about the batch, and
         link (Optional[Callable]): what looks at links, both of no use here (see tasks/events/evidence.py).
         context (Any): What else the evidence is made of.

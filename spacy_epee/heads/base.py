@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..inputs.instances import Instances
 from ..settings import check_number
 from ..trunk.shims import ScaledShim, constant, dump_module, load_module
+from .lexical import LexicalHead
 from .standardize import Standardize
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class ExitHeads(nn.Module):
             **settings,
         }
         self.standardize = Standardize(exits, width) if standardize else None
+        self.lexical: Optional[LexicalHead] = None  # what answers before the first layer, if anything does
         self.n_labels = labels
         self.dropout = nn.Dropout(dropout)
         classifiers = [nn.Linear(features, labels) for _ in range(exits)]

@@ -1,24 +1,20 @@
-"""A linear model over the n-grams of a whole document: what can be said before the first layer."""
+"""A linear model over the n-grams of whole documents: what can be said before the first layer, and what each exit adds to."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy
-from scipy.sparse import csr_matrix
-from scipy.special import logit
+import torch
+from spacy.strings import get_string_id
 from spacy.tokens import Doc
+from torch import Tensor, nn
 
-from ..inputs.ngrams import Counted, NGrams, count_ngrams
-
-STRENGTH = 10.0
-"""How little the weights are held back (the inverse of the penalty, `C` of scikit-learn)."""
-
-FOLDS = 5
-"""In how many parts documents are put, each of which is answered by a model of the others."""
+from ..inputs.instances import Lexical
+from ..inputs.ngrams import NGrams
 
 
 @dataclass(frozen=True)
-class LexicalModel:
+class LinearModel:
     """Logits of documents by their n-grams.
 
     ngrams (NGrams): The n-grams that it knows.
@@ -30,111 +26,90 @@ class LexicalModel:
     weights: numpy.ndarray
     bias: numpy.ndarray
 
-    def __call__(self, docs: Sequence[Doc]) -> numpy.ndarray:
-        """RETURNS (ndarray): The logits of some Docs, (N, K) float32."""
-        return self.logits([count_ngrams(doc) for doc in docs])
-
-    def logits(self, counted: Sequence[Counted]) -> numpy.ndarray:
-        """RETURNS (ndarray): The logits of documents of which the n-grams are counted, (N, K) float32."""
-        return numpy.asarray(self.ngrams.rows(counted) @ self.weights + self.bias, dtype="float32")
-
-    def to_message(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): Plain values to save: numbers alone, none of the words. Weights in half precision."""
-        shape = list(self.weights.shape)
-        return {
-            "keys": self.ngrams.keys.astype("<u8").tobytes(),
-            "rarity": self.ngrams.weights.astype("<f2").tobytes(),
-            "weights": self.weights.astype("<f2").tobytes(),
-            "bias": self.bias.astype("<f4").tobytes(),
-            "shape": shape,
-        }
-
-    @classmethod
-    def from_message(cls, message: Dict[str, Any]) -> "LexicalModel":
-        """RETURNS (LexicalModel): What was saved."""
-        keys = numpy.frombuffer(message["keys"], dtype="<u8").astype("uint64")
-        rarity = numpy.frombuffer(message["rarity"], dtype="<f2").astype("float32")
-        weights = numpy.frombuffer(message["weights"], dtype="<f2").astype("float32").reshape(message["shape"])
-        bias = numpy.frombuffer(message["bias"], dtype="<f4").astype("float32")
-        if not len(keys) == len(rarity) == len(weights) or weights.shape[1] != len(bias):
-            raise ValueError("The lexical model does not fit together.")
-        return cls(NGrams(keys, rarity), weights, bias)
+    def __call__(self, docs: Sequence[Doc]) -> Lexical:
+        """RETURNS (Lexical): What it says about some Docs."""
+        counted = self.ngrams.count(docs)
+        logits = numpy.repeat(self.bias[None], len(docs), axis=0)
+        known = numpy.zeros(len(docs), dtype=bool)
+        if len(counted.docs):
+            starts = numpy.flatnonzero(numpy.diff(counted.docs, prepend=-1))
+            found = counted.docs[starts]
+            known[found] = True
+            logits[found] += numpy.add.reduceat(counted.values[:, None] * self.weights[counted.places], starts)
+        return Lexical(logits, known)
 
 
-def fit_lexical(
-    counted: Sequence[Counted],
-    targets: numpy.ndarray,
-    label_mask: numpy.ndarray,
-    *,
-    exclusive: bool,
-    most: int = 50_000,
-    balanced: bool = True,
-) -> LexicalModel:
-    """Learn logits by logistic regression.
+class LexicalHead(nn.Module):
+    """A linear model that was learned before training begins, and how much it counts at each exit (as in Wide & Deep, Cheng et
+    al. 2016). Saved are numbers alone, and none of the words."""
 
-    counted (Sequence[Counted]): The n-grams of documents.
-    targets (ndarray): 1 for true labels, (N, K).
-    label_mask (ndarray): 0 where nothing is known, (N, K).
-    exclusive (bool): Whether one label of a document is true, or each by itself.
-    most (int): The most n-grams.
-    balanced (bool): Whether rare labels count as much as frequent ones.
-    RETURNS (LexicalModel): The model, in the precision in which it is saved.
-    """
-    ngrams = NGrams.of(counted, most)
-    rows = ngrams.rows(counted)
-    labels = targets.shape[1]
-    if exclusive:
-        known = (label_mask > 0).any(axis=1) & (targets > 0).any(axis=1)
-        weights, bias = _regress(rows[known], targets[known].argmax(axis=1), labels, balanced)
-    else:
-        columns = [
-            _regress(rows[label_mask[:, k] > 0], targets[label_mask[:, k] > 0, k].astype(int), 1, balanced) for k in range(labels)
-        ]
-        weights, bias = (numpy.concatenate(parts, axis=-1) for parts in zip(*columns))
-    return LexicalModel.from_message(LexicalModel(ngrams, weights, bias).to_message())
+    keys: Tensor
+    rarity: Tensor
+    weights: Tensor
+    bias: Tensor
 
+    def __init__(self, ngrams: int, labels: int, exits: int):
+        """
+        ngrams (int): How many n-grams are known, V.
+        labels (int): The number of logits, K.
+        exits (int): The number of exits behind layers, E.
+        """
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(ngrams, dtype=torch.int64))
+        self.register_buffer("rarity", torch.zeros(ngrams, dtype=torch.float16))
+        self.register_buffer("weights", torch.zeros(ngrams, labels, dtype=torch.float16))
+        self.register_buffer("bias", torch.zeros(labels))
+        self.mix = nn.Parameter(torch.ones(exits))
+        self.held_out: Dict[int, int] = {}
+        self.held_out_logits = numpy.zeros((0, labels), dtype="float32")
+        self._model: Optional[Tuple[Any, LinearModel]] = None
 
-def out_of_fold(
-    counted: Sequence[Counted], targets: numpy.ndarray, label_mask: numpy.ndarray, *, seed: int = 0, **settings: Any
-) -> numpy.ndarray:
-    """Logits of documents by models that have not learned from them, as new documents will have them.
+    def take(self, model: LinearModel, texts: Sequence[str], held_out: numpy.ndarray) -> None:
+        """Take over what was learned.
 
-    counted (Sequence[Counted]): The n-grams of documents.
-    targets (ndarray): 1 for true labels, (N, K).
-    label_mask (ndarray): 0 where nothing is known, (N, K).
-    seed (int): Of the parts.
-    settings: Those of `fit_lexical`.
-    RETURNS (ndarray): The logits, (N, K) float32.
-    """
-    found = numpy.zeros(targets.shape, dtype="float32")
-    for rest, part in _folds(len(counted), seed):
-        model = fit_lexical([counted[i] for i in rest], targets[rest], label_mask[rest], **settings)
-        found[part] = model.logits([counted[i] for i in part])
-    return found
+        model (LinearModel): The model of all documents.
+        texts (Sequence[str]): The texts that it was learned from. They are not kept.
+        held_out (ndarray): The logits of models that have not seen them, (N, K) float32.
+        """
+        device = self.bias.device
+        self.keys = torch.from_numpy(model.ngrams.keys.view("int64")).to(device)
+        self.rarity = torch.from_numpy(model.ngrams.rarity.astype("float16")).to(device)
+        self.weights = torch.from_numpy(model.weights.astype("float16")).to(device)
+        self.bias = torch.from_numpy(model.bias.astype("float32")).to(device)
+        self.held_out = {get_string_id(text): row for row, text in enumerate(texts)}
+        self.held_out_logits = held_out
 
+    @property
+    def model(self) -> LinearModel:
+        """RETURNS (LinearModel): The linear model, made anew when what it is made of has changed."""
+        parts = (self.keys, self.rarity, self.weights, self.bias)
+        kept = self._model
+        if kept is None or any(part is not old for part, old in zip(parts, kept[0])):
+            keys, rarity, weights, bias = (part.cpu().numpy() for part in parts)
+            ngrams = NGrams(keys.view("uint64"), rarity.astype("float32"))
+            kept = self._model = parts, LinearModel(ngrams, weights.astype("float32"), bias)
+        return kept[1]
 
-def _folds(count: int, seed: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
-    order = numpy.random.default_rng(seed).permutation(count)
-    for part in numpy.array_split(order, min(FOLDS, count)):
-        yield numpy.setdiff1d(order, part), part
+    def look(self, docs: Sequence[Doc]) -> Lexical:
+        """RETURNS (Lexical): What the words of some Docs say."""
+        return self.model(docs)
 
+    def look_unseen(self, docs: Sequence[Doc]) -> Lexical:
+        """Say of documents to learn from what will be said of new ones: by models that have not seen them. What is not among
+        those of `take` may have been seen, and nothing is said.
 
-def _regress(rows: csr_matrix, classes: numpy.ndarray, outputs: int, balanced: bool) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """Weights (V, outputs) and bias (outputs,) for classes from 0 on; with one output, for 1 against 0."""
-    from sklearn.linear_model import LogisticRegression
+        docs (Sequence[Doc]): The Docs.
+        RETURNS (Lexical): What can be said.
+        """
+        rows = [self.held_out.get(get_string_id(doc.text), -1) for doc in docs]
+        known = numpy.array(rows, dtype="int64") >= 0
+        logits = numpy.zeros((len(docs), len(self.bias)), dtype="float32")
+        logits[known] = self.held_out_logits[[row for row in rows if row >= 0]]
+        return Lexical(logits, known)
 
-    there = numpy.unique(classes)
-    every = max(outputs, 2)
-    # As if each class had half a document more: what a class without any can be.
-    prior = (numpy.bincount(classes, minlength=every) + 0.5) / (len(classes) + every / 2)
-    weights, bias = numpy.zeros((rows.shape[1], every), dtype="float32"), logit(prior).astype("float32")
-    if len(there) > 1 and rows.shape[1]:
-        weight = "balanced" if balanced else None
-        found = LogisticRegression(C=STRENGTH, class_weight=weight, max_iter=300, solver="lbfgs").fit(rows, classes)
-        if len(there) == 2:  # scikit-learn has one row of weights then
-            weights[:, there], bias[there] = found.coef_.T * [-0.5, 0.5], found.intercept_[0] * numpy.array([-0.5, 0.5])
-        else:
-            weights[:, there], bias[there] = found.coef_.T, found.intercept_
-    if outputs == 1:
-        return weights[:, 1:] - weights[:, :1], bias[1:] - bias[:1]
-    return weights, bias
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**self.__dict__, "_model": None}
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._model = None
+        super()._load_from_state_dict(*args, **kwargs)

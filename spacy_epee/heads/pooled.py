@@ -8,7 +8,10 @@ from thinc.api import Model
 from torch import Tensor
 
 from ..inputs.instances import Instances
+from ..inputs.ngrams import BITS
+from ..settings import check_number
 from .base import ExitHeads, HeadInputs, head_model
+from .lexical import LexicalHead
 
 if TYPE_CHECKING:
     from ..trunk.batch import PaddedBatch
@@ -21,10 +24,12 @@ class PooledInputs(HeadInputs):
 
     units (ndarray): The unit of each window, -1 for none, (W,).
     factors (ndarray): From a window's pooled sum to its part in its unit, (W, 1).
+    lexical (Optional[ndarray]): The logits of the words of each unit, (U, K).
     """
 
     def __init__(self, items: Instances, weights: numpy.ndarray):
         self.units = items.window_units
+        self.lexical = None if items.lexical is None else items.lexical.logits
         asked = self.units >= 0
         totals = numpy.bincount(self.units[asked], weights[asked], minlength=items.n_units)
         self.factors = (1 / numpy.maximum(totals[self.units], 1)).astype("float32")[:, None]
@@ -61,15 +66,19 @@ class PooledHeads(ExitHeads):
 
     kind = "document"
 
-    def __init__(self, *, width: int, pooling: Pooling, **settings: Any):
+    def __init__(self, *, width: int, pooling: Pooling, lexical: int = 0, ngrams: int = 0, **settings: Any):
         """
         width (int): The size of a hidden state, H.
         pooling (str): How wordpieces become a unit: "cls" (the first of each window), "mean" (all), or "last" (the last of
             each window, for causal models). Several windows are averaged.
+        lexical (int): The most n-grams to look at before the first layer.
+        ngrams (int): How many there are; 0 for no exit there.
         settings (Any): Those of all classifiers.
         """
-        super().__init__(width=width, features=width, pooling=pooling, **settings)
+        super().__init__(width=width, features=width, pooling=pooling, lexical=lexical, ngrams=ngrams, **settings)
         self.pooling = pooling
+        if ngrams:
+            self.lexical = LexicalHead(ngrams, self.n_labels, len(self.classifiers))
         self._layers: Dict[int, Any] = {}
 
     def prepare(self, items: Instances, device: torch.device) -> PooledInputs:
@@ -87,6 +96,18 @@ class PooledHeads(ExitHeads):
         if places.units is not None:
             pooled = pooled.new_zeros(len(units), pooled.shape[1]).index_add(0, _on(places.units, pooled), pooled)
         return pooled if self.standardize is None else self.standardize(exit, pooled)
+
+    def forward(
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PooledInputs, units: numpy.ndarray
+    ) -> Tuple[Tensor, Tensor]:
+        logits, doubt = super().forward(exit, packs, states, inputs, units)
+        if self.lexical is None or inputs.lexical is None:
+            return logits, doubt
+        words = _on(inputs.lexical[units], logits)
+        if self.training and self.dropout.p:
+            # Whole rows: there may be no word to go by, and what was not there when it was learned says nothing.
+            words = words * (torch.rand(len(words), 1, device=words.device) >= self.dropout.p)
+        return logits + self.lexical.mix[exit] * words, doubt
 
     def pool(self, hidden: Tensor, lengths: Tensor, mask: Optional[Tensor]) -> Tensor:
         """Sum up each window, by its weight.
@@ -120,13 +141,15 @@ class PooledHeads(ExitHeads):
         if places.units is not None:
             windows, pooled = pooled, numpy.zeros((len(units), pooled.shape[1]), dtype="float32")
             numpy.add.at(pooled, places.units, windows)
-        weight, bias = self._folded(exit)
+        weight, bias, mix = self._folded(exit)
         found = pooled @ weight + bias
+        if inputs.lexical is not None:
+            found[:, : self.n_labels] += mix * inputs.lexical[units]
         return found[:, : self.n_labels], found[:, self.n_labels] if self.doubt is not None else found[:0, 0]
 
-    def _folded(self, exit: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
-        """From pooled states to all logits, that of being wrong last, in one layer: weights (H, K') and biases (K',). It is made
-        anew when weights have changed, unless that was done through their `data`."""
+    def _folded(self, exit: int) -> Tuple[numpy.ndarray, numpy.ndarray, float]:
+        """From pooled states to all logits, that of being wrong last, in one layer: weights (H, K') and biases (K',); and what
+        the words count. It is made anew when weights have changed, unless that was done through their `data`."""
         kept = self._layers.get(exit)
         if kept is not None and all(owner[name] is part and part._version == n for owner, name, part, n in kept[0]):
             return kept[1]
@@ -138,7 +161,10 @@ class PooledHeads(ExitHeads):
         if self.standardize is not None:
             weight, bias = self.standardize.fold(exit, weight, bias)
             owners += [(self.standardize._buffers, name) for name in ("mean", "scale")]
-        folded = numpy.ascontiguousarray(weight.numpy().T), bias.numpy()
+        if self.lexical is not None:
+            owners.append((self.lexical._parameters, "mix"))
+        mix = 0.0 if self.lexical is None else float(self.lexical.mix[exit].detach())
+        folded = numpy.ascontiguousarray(weight.numpy().T), bias.numpy(), mix
         parts = [(owner, name, cast(Tensor, owner[name])) for owner, name in owners]
         if not any(part.is_inference() for _, _, part in parts):  # nobody could tell that these have changed
             self._layers[exit] = [(owner, name, part, part._version) for owner, name, part in parts], folded
@@ -173,6 +199,7 @@ def PooledHead(
     learned_exit: bool = False,
     standardize: bool = True,
     lr_scale: float = 10.0,
+    lexical: int = 50_000,
 ) -> Model:
     """Build the classifiers for whole documents. They get their sizes when the component is initialized.
 
@@ -182,9 +209,12 @@ def PooledHead(
     standardize (bool): Whether pooled states are brought to mean 0 and size 1 by statistics of the pretrained
         trunk on the first training data.
     lr_scale (float): Times the learning rate of the trunk. The classifiers start from nothing.
+    lexical (int): The most n-grams (words and pairs of them, and 3 to 5 characters) of a linear model that answers before the
+        first layer, and that each exit adds to. 0 for no exit there. Images have none.
     RETURNS (Model): The model.
     """
+    check_number("model.head.lexical", lexical, 0, 1 << (BITS - 1), whole=True)
     if pooling not in ("cls", "mean", "last"):
         raise ValueError(f"The setting `model.head.pooling` is '{pooling}'; give 'cls', 'mean' or 'last'.")
     settings = {"pooling": pooling, "dropout": dropout, "learned_exit": learned_exit, "standardize": standardize}
-    return head_model(PooledHeads, settings, lr_scale)
+    return head_model(PooledHeads, {**settings, "lexical": int(lexical)}, lr_scale)

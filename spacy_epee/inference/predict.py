@@ -8,11 +8,13 @@ import numpy
 from spacy.tokens import Doc
 from thinc.api import Model, to_numpy
 
-from ..engine.loop import CALLS_PER_PASS, Joint, TaskRun, plan_passes, run_exits
+from ..engine.before import FirstLook, first_look, leave_jointly, needed, with_first_exit
+from ..engine.joint import Joint
+from ..engine.loop import CALLS_PER_PASS, TaskRun, plan_passes, run_exits
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.coverage import flag
-from ..exits.rules.base import ExitRule
-from ..inputs.instances import Instances
+from ..exits.rules.base import ExitRule, complete
+from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import NotFinite, Windows
 from ..model import get_exit_layers, get_runner, get_settings, get_windows, set_training
 from ..runtimes.threads import single_torch_thread
@@ -23,17 +25,95 @@ Slots = Mapping[str, TaskSlot]
 """The tasks of a component, by name."""
 
 
-def cut_windows(model: Model, slots: Slots, docs: Sequence[Doc]) -> Windows:
-    """RETURNS (Windows): The windows of some Docs, of those that any task asks about."""
+Words = Mapping[str, Optional[Lexical]]
+"""What the words of documents say for each task; None for those that do not ask."""
+
+
+def cut_windows(model: Model, slots: Slots, docs: Sequence[Doc], climbing: Optional[Sequence[bool]] = None) -> Windows:
+    """Cut Docs into windows.
+
+    model (Model): The model.
+    slots (Mapping[str, TaskSlot]): The tasks.
+    docs (Sequence[Doc]): The Docs.
+    climbing (Optional[Sequence[bool]]): Which have not left before the first layer; None for all.
+    RETURNS (Windows): The windows of those that any task asks about.
+    """
     wanted = [slot.task.has_instances(docs) for slot in slots.values()]
     every = None if any(docs_wanted is None for docs_wanted in wanted) else [any(of_doc) for of_doc in zip(*wanted)]
+    if climbing is not None:
+        every = list(climbing) if every is None else [asked and climbs for asked, climbs in zip(every, climbing)]
     return get_windows(model, docs, every)
 
 
-def make_instances(model: Model, slots: Slots, docs: Sequence[Doc]) -> Dict[str, Instances]:
-    """RETURNS (Dict[str, Instances]): What there is to answer about some Docs for each task, about the same windows."""
-    windows = cut_windows(model, slots, docs)
-    return {name: slot.make_instances(docs, windows) for name, slot in slots.items()}
+def read_words(model: Model, slots: Slots, docs: Sequence[Doc], unseen: bool = False) -> Dict[str, Optional[Lexical]]:
+    """Look at the words of some Docs.
+
+    model (Model): The model.
+    slots (Mapping[str, TaskSlot]): The tasks.
+    docs (Sequence[Doc]): The Docs.
+    unseen (bool): Whether to say what models say that have not seen them, to learn from.
+    RETURNS (Dict[str, Optional[Lexical]]): What they say for each task; None for those that do not ask.
+    """
+    heads = {name: slot.heads(model).lexical for name, slot in slots.items()}
+    return {name: None if own is None else own.look_unseen(docs) if unseen else own.look(docs) for name, own in heads.items()}
+
+
+def make_instances(
+    model: Model,
+    slots: Slots,
+    docs: Sequence[Doc],
+    words: Optional[Words] = None,
+    climbing: Optional[Sequence[bool]] = None,
+) -> Dict[str, Instances]:
+    """Say what there is to answer about some Docs for each task, about the same windows.
+
+    model (Model): The model.
+    slots (Mapping[str, TaskSlot]): The tasks.
+    docs (Sequence[Doc]): The Docs.
+    words (Optional[Mapping[str, Optional[Lexical]]]): What their words say, if that is known.
+    climbing (Optional[Sequence[bool]]): Which have not left before the first layer; None for all.
+    RETURNS (Dict[str, Instances]): The items and units of each task.
+    """
+    windows = cut_windows(model, slots, docs, climbing)
+    words = read_words(model, slots, docs) if words is None else words
+    return {name: slot.make_instances(docs, windows, words[name]) for name, slot in slots.items()}
+
+
+def look_first(
+    model: Model,
+    slots: Slots,
+    docs: Sequence[Doc],
+    rules: Mapping[str, Optional[ExitRule]],
+    joint: Joint,
+    words: Words,
+    began: float,
+) -> Dict[str, Optional[FirstLook]]:
+    """Ask the rules who leaves before the first layer.
+
+    model (Model): The model.
+    slots (Mapping[str, TaskSlot]): The tasks.
+    docs (Sequence[Doc]): The Docs.
+    rules (Mapping[str, Optional[ExitRule]]): The tasks to answer and their rules.
+    joint (str): "all" or "any", see `run_exits`.
+    words (Mapping[str, Optional[Lexical]]): What the words of the Docs say.
+    began (float): When work on them began.
+    RETURNS (Dict[str, Optional[FirstLook]]): What each task says; None for those that have no exit there, or do not look.
+    """
+    looks: Dict[str, Optional[FirstLook]] = {}
+    for name, rule in rules.items():
+        lexical, whole = words[name], None if rule is None else complete(rule)
+        learned = slots[name].heads(model).doubt is not None
+        looks[name] = (
+            None
+            if lexical is None or whole is None or whole.first_layer > 0
+            else first_look(lexical, whole, slots[name].reading(model), began, learned)
+        )
+    priorities = [slots[name].priority for name in rules]
+    if any(look is not None for look in looks.values()) and (joint == "any" and len(rules) > 1 or len(set(priorities)) > 1):
+        asked = [slots[name].task.has_instances(docs) for name in rules]
+        asks = numpy.array([numpy.ones(len(docs), dtype=bool) if own is None else own for own in asked], dtype=bool)
+        leave_jointly(list(looks.values()), asks, priorities, joint)
+    return looks
 
 
 @no_fork
@@ -54,12 +134,17 @@ def predict(
     stepper = get_runner(model)
     set_training(model, False)
     runs: Dict[str, TaskRun] = {}
-    for name, instances in make_instances(model, slots, docs).items():
+    device, words = stepper.device, read_words(model, slots, docs)
+    looks = look_first(model, slots, docs, rules, joint, words, began)
+    climbing = needed(list(looks.values()))
+    for name, instances in make_instances(model, slots, docs, words, climbing).items():
         if name in rules:
             slot = slots[name]
             heads = slot.heads(model)
             answers = Predictions.empty(instances, heads.n_labels, stepper.depth, slot.reading(model))
-            runs[name] = TaskRun(heads, answers, rules[name], began, device=stepper.device, priority=slot.priority)
+            runs[name] = TaskRun(
+                heads, answers, rules[name], began, device=stepper.device, priority=slot.priority, look=looks[name]
+            )
     wordpieces = get_settings(model).max_wordpieces
     layers = get_exit_layers(model)
     with single_torch_thread(stepper):
@@ -87,7 +172,8 @@ def all_exits(model: Model, slots: Slots, docs: Sequence[Doc], batch_size: int) 
         for name, scores in zip(instances, model.predict(list(instances.values()))):
             refuse_nan(slots[name], _not_finite(scores), len(batch))
             links = [replace(part, logits=to_numpy(part.logits)) for part in scores.links]
-            outputs[name] = ExitOutputs(to_numpy(scores.logits), to_numpy(scores.doubt), scores.items, links)
+            behind = ExitOutputs(to_numpy(scores.logits), to_numpy(scores.doubt), scores.items, links)
+            outputs[name] = with_first_exit(behind, slots[name].reading(model))
         yield outputs
 
 
@@ -128,9 +214,10 @@ def exit_entries(slots: Slots, docs: Sequence[Doc], answers: Mapping[str, Predic
     """
     entries: List[Dict[str, Any]] = [{} for _ in docs]
     for name, predictions in answers.items():
-        flagged = flag(predictions.entropy, predictions.layers == predictions.depth, slots[name].cfg.get("uncertain", 1.0))
+        at_last = predictions.ran & (predictions.layers == predictions.depth)
+        flagged = flag(predictions.entropy, at_last, slots[name].cfg.get("uncertain", 1.0))
         for entry, units in zip(entries, predictions.items.by_doc()):
-            ran = [unit for unit in units if predictions.layers[unit]]
+            ran = [unit for unit in units if predictions.ran[unit]]
             entry[name] = {
                 "layer": float(predictions.layers[ran].mean()) if ran else 0.0,
                 "depth": predictions.depth,

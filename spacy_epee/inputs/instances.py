@@ -1,12 +1,28 @@
 """What a task asks about a batch."""
 
-from dataclasses import dataclass
-from typing import List
+from dataclasses import dataclass, field
+from typing import List, Optional
 
 import numpy
 
 from ..threads import cached_property
 from .windows import Windows
+
+
+@dataclass
+class Lexical:
+    """What the words of items say by themselves, before the first layer.
+
+    logits (ndarray): The logits, (N, K) float32.
+    known (ndarray): Whether there is any word to go by, (N,) bool.
+    """
+
+    logits: numpy.ndarray
+    known: numpy.ndarray
+
+    def select(self, items: numpy.ndarray) -> "Lexical":
+        """RETURNS (Lexical): That of some of the items."""
+        return Lexical(self.logits[items], self.known[items])
 
 
 @dataclass
@@ -29,6 +45,9 @@ class Instances:
 
     wanted = None
     """Which units to run, (U,) bool; None for all. Not a field: training sets it."""
+
+    lexical: Optional[Lexical] = field(default=None, kw_only=True)
+    """What the words of the items say; None if the classifiers do not ask."""
 
     def __len__(self) -> int:
         return len(self.units)

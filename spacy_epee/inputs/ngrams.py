@@ -1,12 +1,13 @@
 """N-grams of whole documents as numbers: of words by spaCy's hashes, and of characters. No text is kept of either."""
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy
-from scipy.sparse import csr_matrix
-from spacy.attrs import LOWER
+from spacy.attrs import IS_SPACE, LOWER
 from spacy.tokens import Doc
+
+from ..threads import cached_property
 
 WORDS = 2
 """The most words in an n-gram."""
@@ -14,86 +15,151 @@ WORDS = 2
 CHARACTERS = (3, 5)
 """The fewest and the most characters in one."""
 
-Counted = Tuple[numpy.ndarray, numpy.ndarray]
-"""The n-grams of a document, in rising order, and how often each is there."""
+BITS = 20
+"""The first bits of an n-gram say where it is looked up. Known ones differ in them, so that a look is enough."""
 
 _FACTOR = numpy.uint64(0x9E3779B97F4A7C15)
 _MIXER = numpy.uint64(0xFF51AFD7ED558CCD)
 _SHIFT = numpy.uint64(33)
+_TO_PLACE = numpy.uint64(64 - BITS)
 
 
-def count_ngrams(doc: Doc) -> Counted:
-    """Count what a document says, of all of it: nothing is cut off at a window.
+def hash_ngrams(docs: Sequence[Doc]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """List what documents say, all of it: nothing is cut off at a window. Case and the kind of whitespace do not matter.
 
-    doc (Doc): The Doc. Its tokens are those of the pipeline; case does not matter.
-    RETURNS (Tuple[ndarray, ndarray]): Its n-grams, uint64, and their counts.
+    docs (Sequence[Doc]): The Docs. Their tokens are those of the pipeline.
+    RETURNS (Tuple[ndarray, ndarray]): Their n-grams, each as often as it is there, uint64, and the Doc of each.
     """
-    words = doc.to_array([LOWER]).astype("uint64").reshape(-1)
-    text = numpy.frombuffer(f" {doc.text.lower()} ".encode("utf-32-le", "surrogatepass"), dtype="<u4").astype("uint64")
-    parts = [*_runs(words, 1, WORDS), *_runs(_mix(text), *CHARACTERS)]
-    keys, counts = numpy.unique(numpy.concatenate(parts), return_counts=True)
-    return keys, counts
+    words, texts = [], []
+    for doc in docs:
+        tokens = doc.to_array([LOWER, IS_SPACE]).reshape(-1, 2)
+        words.append(tokens[:, 0] if not tokens[:, 1].any() else tokens[tokens[:, 1] == 0, 0])
+        texts.append(f" {' '.join(doc.text.lower().split())} ")
+    characters = numpy.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype("uint64")
+    parts = [*_runs(numpy.concatenate([*words, _NOTHING]), [*map(len, words)], 1, WORDS)]
+    parts += _runs(_mix(characters), [*map(len, texts)], *CHARACTERS)
+    keys, owners = zip(*parts)
+    return numpy.concatenate(keys), numpy.concatenate(owners)
+
+
+class Counted(NamedTuple):
+    """Known n-grams of documents, each once a document, documents in order.
+
+    docs (ndarray): The document, (M,).
+    places (ndarray): The place of the n-gram among those known, (M,).
+    values (ndarray): What it counts in the document, (M,) float32.
+    """
+
+    docs: numpy.ndarray
+    places: numpy.ndarray
+    values: numpy.ndarray
 
 
 @dataclass(frozen=True)
 class NGrams:
     """The n-grams that a model knows.
 
-    keys (ndarray): The n-grams, in rising order, (V,) uint64.
-    weights (ndarray): How rare each is in the documents that it was made of (idf), (V,) float32.
+    keys (ndarray): The n-grams, (V,) uint64. No two of them begin with the same `BITS` bits.
+    rarity (ndarray): How rare each is in the documents that it was made of (idf), (V,) float32.
     """
 
     keys: numpy.ndarray
-    weights: numpy.ndarray
+    rarity: numpy.ndarray
 
-    @classmethod
-    def of(cls, counted: Sequence[Counted], most: int, fewest_docs: int = 2) -> "NGrams":
-        """Take the n-grams that are in most documents.
+    @cached_property
+    def table(self) -> numpy.ndarray:
+        """RETURNS (ndarray): By its first bits, where an n-gram is if it is known, (2 ** BITS,)."""
+        table = numpy.zeros(1 << BITS, dtype="int32")
+        table[_first_bits(self.keys)] = numpy.arange(len(self.keys))
+        return table
 
-        counted (Sequence[Counted]): What `count_ngrams` returned of some documents.
-        most (int): How many to take.
-        fewest_docs (int): In how many documents an n-gram must be.
-        RETURNS (NGrams): The n-grams.
+    def count(self, docs: Sequence[Doc]) -> Counted:
+        """Weigh the n-grams of documents by the logarithm of their counts and their rarity, to rows of length 1 (tf-idf).
+
+        docs (Sequence[Doc]): The Docs.
+        RETURNS (Counted): What they have of what is known.
         """
-        every = numpy.concatenate([numpy.zeros(0, dtype="uint64"), *(keys for keys, _ in counted)])
-        keys, docs = numpy.unique(every, return_counts=True)
-        keys, docs = keys[docs >= fewest_docs], docs[docs >= fewest_docs]
-        if len(keys) > most:
-            kept = numpy.sort(numpy.argsort(-docs, kind="stable")[:most])
-            keys, docs = keys[kept], docs[kept]
-        return cls(keys, (numpy.log((1 + len(counted)) / (1 + docs)) + 1).astype("float32"))
-
-    def rows(self, counted: Sequence[Counted]) -> csr_matrix:
-        """Weigh the n-grams of documents, by the logarithm of their counts and their rarity, to rows of length 1 (tf-idf).
-
-        counted (Sequence[Counted]): What `count_ngrams` returned.
-        RETURNS (csr_matrix): A row for each document, (N, V) float32. One without any known n-gram is empty.
-        """
-        columns, values, lengths = [numpy.zeros(0, dtype="int64")], [numpy.zeros(0, dtype="float32")], [0]
-        for keys, counts in counted:
-            places = numpy.minimum(numpy.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
-            known = self.keys[places] == keys if len(self.keys) else numpy.zeros(len(keys), dtype=bool)
-            found = places[known]
-            weighted = (1 + numpy.log(counts[known])) * self.weights[found]
-            columns.append(found)
-            values.append((weighted / max(float(numpy.linalg.norm(weighted)), 1e-9)).astype("float32"))
-            lengths.append(len(found))
-        parts = numpy.concatenate(values), numpy.concatenate(columns), numpy.cumsum(lengths)
-        return csr_matrix(parts, shape=(len(counted), len(self.keys)))
+        if not len(self.keys):
+            return Counted(*(numpy.zeros(0, dtype=kind) for kind in ("int64", "int64", "float32")))
+        keys, owners = hash_ngrams(docs)
+        places = self.table[_first_bits(keys)]
+        known = self.keys[places] == keys
+        rows, counts = numpy.unique(owners[known] * len(self.keys) + places[known], return_counts=True)
+        docs_of, places = numpy.divmod(rows, len(self.keys))
+        values = (1 + numpy.log(counts)) * self.rarity[places]
+        lengths = numpy.sqrt(numpy.bincount(docs_of, values * values, minlength=len(docs)))
+        return Counted(docs_of, places, (values / lengths[docs_of]).astype("float32"))
 
 
-def _runs(units: numpy.ndarray, fewest: int, most: int) -> List[numpy.ndarray]:
-    """A number for each run of so many units."""
-    found, runs = [], units
+def _first_bits(keys: numpy.ndarray) -> numpy.ndarray:
+    return (keys >> _TO_PLACE).astype("int64")
+
+
+def choose_ngrams(batches: Iterator[Sequence[Doc]], most: int, fewest_docs: int = 2) -> NGrams:
+    """Take the n-grams that are in most documents. Memory does not grow with the documents: of very many those are forgotten
+    that were in the fewest so far.
+
+    batches (Iterator[Sequence[Doc]]): The Docs, some at a time.
+    most (int): How many n-grams to take.
+    fewest_docs (int): In how many documents an n-gram must be.
+    RETURNS (NGrams): The n-grams.
+    """
+    keys, docs, seen = _NOTHING, numpy.zeros(0, dtype="int64"), 0
+    waiting: List[numpy.ndarray] = []
+    for batch in batches:
+        seen += len(batch)
+        for doc in batch:
+            waiting.append(numpy.unique(hash_ngrams([doc])[0]))
+        if sum(map(len, waiting)) > TOGETHER:
+            keys, docs, waiting = *_forget(*_merge(keys, docs, waiting)), []
+    keys, docs = _merge(keys, docs, waiting)
+    enough = numpy.flatnonzero(docs >= fewest_docs)
+    order = enough[numpy.argsort(-docs[enough], kind="stable")]
+    _, firsts = numpy.unique(_first_bits(keys[order]), return_index=True)
+    kept = numpy.sort(order[numpy.sort(firsts)[:most]])
+    return NGrams(keys[kept], (numpy.log((1 + seen) / (1 + docs[kept])) + 1).astype("float32"))
+
+
+TOGETHER, REMEMBERED = 4_000_000, 8_000_000
+"""How many n-grams are counted together, and how many are remembered."""
+
+
+def _merge(keys: numpy.ndarray, docs: numpy.ndarray, more: Sequence[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """Add documents to the counts of n-grams."""
+    every, places = numpy.unique(numpy.concatenate([keys, *more]), return_inverse=True)
+    ones = numpy.ones(len(places) - len(keys), dtype="int64")
+    return every, numpy.bincount(places.reshape(-1), numpy.concatenate([docs, ones]), minlength=len(every)).astype("int64")
+
+
+def _forget(keys: numpy.ndarray, docs: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """Keep n-grams that are in most documents."""
+    if len(keys) <= REMEMBERED:
+        return keys, docs
+    kept = numpy.sort(numpy.argsort(-docs, kind="stable")[: REMEMBERED // 2])
+    return keys[kept], docs[kept]
+
+
+def _runs(units: numpy.ndarray, lengths: Sequence[int], fewest: int, most: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
+    """A number for each run of so many units within a document, and the document."""
+    owners = numpy.repeat(numpy.arange(len(lengths)), lengths)
+    runs = units
     for length in range(1, most + 1):
         if length > 1:
             runs = _mix(runs[:-1] * _FACTOR + units[length - 1 :])
-        if length >= fewest:
-            found.append(runs)
-    return found
+        if length < fewest:
+            continue
+        firsts = owners[: len(runs)]
+        if len(lengths) == 1:
+            yield runs, firsts
+        else:
+            whole = firsts == owners[len(owners) - len(runs) :]
+            yield runs[whole], firsts[whole]
 
 
 def _mix(values: numpy.ndarray) -> numpy.ndarray:
     """Spread the bits of numbers (the finalizer of MurmurHash3, Appleby 2011)."""
     values = (values ^ (values >> _SHIFT)) * _MIXER
     return values ^ (values >> _SHIFT)
+
+
+_NOTHING = numpy.zeros(0, dtype="uint64")

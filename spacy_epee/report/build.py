@@ -30,7 +30,7 @@ def make_report(tuning: Tuner, examples: int = 0, timing: Optional[Dict[str, Any
         "the pipeline's rule", tuning.rule, float(layers.mean()), weighted, tuning.score(found), float(differs.mean())
     )
     histogram = {
-        label: numpy.bincount(layers[own[docs]], minlength=stored.layers[-1] + 1)[1:].tolist()
+        label: numpy.bincount(layers[own[docs]], minlength=stored.layers[-1] + 1).tolist()
         for label, own in stored.label_docs().items()
     }
     ones = [1.0] * len(stored.layers)

@@ -44,16 +44,16 @@ def curves(report: Dict[str, Any]) -> Figure:
 
 
 def histogram(report: Dict[str, Any]) -> Figure:
-    """RETURNS (Figure): The share of units of each label that leave after each layer."""
-    labels, depth = list(report["histogram"]), report["depth"]
-    counts = numpy.array([report["histogram"][label] for label in labels], dtype=float).reshape(len(labels), depth)
+    """RETURNS (Figure): The share of units of each label that leave after each layer, and before the first."""
+    labels, layers = list(report["histogram"]), report["depth"] + 1
+    counts = numpy.array([report["histogram"][label] for label in labels], dtype=float).reshape(len(labels), layers)
     shares = counts / numpy.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(9, 1.2 + 0.4 * max(len(labels), 2)), layout="constrained")
     axes = figure.add_subplot()
-    colors, left = colormaps["viridis"](numpy.linspace(0, 1, depth)), numpy.zeros(len(labels))
-    for layer in range(depth):
+    colors, left = colormaps["viridis"](numpy.linspace(0, 1, layers)), numpy.zeros(len(labels))
+    for layer in range(layers):
         if counts[:, layer].any():
-            axes.barh(labels, shares[:, layer], left=left, color=colors[layer], label=str(layer + 1))
+            axes.barh(labels, shares[:, layer], left=left, color=colors[layer], label=str(layer))
             left += shares[:, layer]
     axes.invert_yaxis()
     axes.set_xlabel(f"Share of the {report['unit']}s, by label of the document")

@@ -4,7 +4,7 @@ import copy
 import json
 import warnings
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.errors import Errors
@@ -16,7 +16,7 @@ from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import NEEDS_DOUBT, ExitRule, complete
 from ..exits.rules.config import check_kept, resolve_rule
 from ..heads.base import ExitHeads
-from ..inputs.instances import Instances
+from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import Windows
 from ..model import get_exit_layers, get_heads, is_initialized
 from ..settings import check_number
@@ -114,18 +114,25 @@ class TaskSlot:
         """RETURNS (ExitHeads): Its classifiers in a model."""
         return get_heads(model)[self.number]
 
+    def exit_layers(self, model: Model) -> List[int]:
+        """RETURNS (List[int]): The layers with an exit: 0 if there is one before the first layer, and those of the model."""
+        layers = get_exit_layers(model)
+        return layers if self.heads(model).lexical is None else [0, *layers]
+
     def reading(self, model: Model) -> EvidenceMaker:
         """Say how its logits are to be read: by its threshold, and by its temperatures if it has any.
 
         model (Model): The model.
         RETURNS (EvidenceMaker): What makes evidence of logits.
         """
-        temperatures = dict(zip(get_exit_layers(model), self.cfg.get("temperatures", ())))
+        temperatures = dict(zip(self.exit_layers(model), self.cfg.get("temperatures", ())))
         return self.task.reading(self.cfg["threshold"], temperatures)
 
-    def make_instances(self, docs: Sequence[Doc], windows: Windows) -> Instances:
-        """RETURNS (Instances): What there is to answer about some Docs, by their windows."""
-        return self.task.make_instances(docs, windows, self.cfg)
+    def make_instances(self, docs: Sequence[Doc], windows: Windows, lexical: Optional[Lexical] = None) -> Instances:
+        """RETURNS (Instances): What there is to answer about some Docs, by their windows, and what their words say."""
+        instances = self.task.make_instances(docs, windows, self.cfg)
+        instances.lexical = lexical
+        return instances
 
     def targets(self, examples: Sequence[Example], items: Instances) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """RETURNS (Tuple[ndarray, ndarray]): What the annotation says about what is asked, see `Task.targets`."""
@@ -155,7 +162,7 @@ class TaskSlot:
         """
         if rule is None or not is_initialized(model):
             return
-        layers = get_exit_layers(model)
+        layers = self.exit_layers(model)
         if not rule.can_fire(layers):
             raise ValueError(
                 f"The exit rule {rule_config(rule) or type(rule).__name__} of {self.called} can never fire before the last of "
@@ -179,7 +186,7 @@ class TaskSlot:
         if temperatures is None:
             self.cfg.pop("temperatures", None)
             return
-        exits = len(get_exit_layers(model))
+        exits = len(self.exit_layers(model))
         low, high = TEMPERATURES
         if len(temperatures) != exits or not all(low <= number <= high for number in temperatures):
             raise ValueError(

@@ -9,6 +9,7 @@ from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
 from ..engine.replay import Replay, ReplayResult
+from ..evaluation.compare import times_fewer
 from ..evaluation.sample import FEWEST
 from ..evaluation.spread import spread
 from ..evaluation.stored_outputs import StoredOutputs
@@ -144,7 +145,7 @@ class Tuner:
     def row(self, trial: Candidate) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""
         full = self.trials.full
-        speedup = full.wordpiece_layers / max(trial.wordpiece_layers, 1e-9)
+        speedup = times_fewer(full.wordpiece_layers, trial.wordpiece_layers)
         simulation, base = self.replay.run(trial.rule), self.replay.run(None)
         width = spread(lambda docs: self.score(simulation, docs) - self.score(base, docs), self.stored.n_docs)
         return {**trial.row(), "speedup": speedup, "drop": full.score - trial.score, "spread": width}
@@ -308,7 +309,9 @@ def check_component(component: EarlyExitTransformer, task: Optional[str]) -> Non
         raise ValueError(f"The component '{component.name}' has the tasks {tasks}; name one of them with `--task`.")
     if not is_initialized(component.model):
         raise ValueError(f"The component '{component.name}' is not trained; train it first.")
-    if len(get_exit_layers(component.model)) < 2 or component.loss.weighting == "last":
+    behind = get_exit_layers(component.model)
+    untrained = len(behind) > 1 and component.loss.weighting == "last"
+    if len(component.slot(task).exit_layers(component.model)) < 2 or untrained:
         raise ValueError(
             f"The component '{component.name}' was trained without exits before the last layer, so there is nothing to choose "
             'from. Train it with `model.exit_layers = null` and `loss.weighting = "depth"`.'

@@ -48,7 +48,8 @@ class CompleteRule(ExitRule, Protocol):
 
     @property
     def first_layer(self) -> int:
-        """RETURNS (int): The layer from which on the rule wants to look. The loop saves the checks below."""
+        """RETURNS (int): The layer from which on the rule wants to look, 0 for that before the first one. The loop saves the
+        checks below."""
 
     @property
     def timed(self) -> bool:
@@ -107,7 +108,7 @@ class Rule:
 
     @property
     def first_layer(self) -> int:
-        return 1
+        return 0
 
     @property
     def timed(self) -> bool:
@@ -146,7 +147,7 @@ class ForeignRule:
     def __init__(self, rule: ExitRule):
         self.rule = rule
         self.reasons, self.can_fire = rule.reasons, rule.can_fire
-        self.first_layer: int = getattr(rule, "first_layer", 1)
+        self.first_layer: int = getattr(rule, "first_layer", 0)
         self.timed: bool = getattr(rule, "timed", False)
         self.learned: bool = getattr(rule, "learned", False)
         self.to_config: Callable[[], Optional[Dict[str, Any]]] = getattr(rule, "to_config", lambda: None)
@@ -183,7 +184,7 @@ def step_from(layer: int, rule: ExitRule, evidence: Evidence, counters: Dict[str
         return numpy.zeros(len(evidence), dtype=int)
     if counters["first"] is None:
         counters["first"] = evidence.layer
-    first = layer > 1 and evidence.layer == counters["first"]
+    first = layer > 0 and evidence.layer == counters["first"]
     return rule.step(FirstEvidence(evidence) if first else evidence, counters["rule"])  # type: ignore[arg-type]
 
 
@@ -212,6 +213,18 @@ class FirstEvidence:
 def complete(rule: ExitRule) -> CompleteRule:
     """RETURNS (CompleteRule): A rule with all that can be asked of one."""
     return rule if isinstance(rule, Rule) else ForeignRule(rule)
+
+
+def step(rule: ExitRule, evidence: Evidence, counters: Any) -> numpy.ndarray:
+    """Step a rule. Before the first layer nothing leaves of which nothing is known there.
+
+    rule (ExitRule): The rule.
+    evidence (Evidence): The units still climbing.
+    counters (Any): What its `start` made.
+    RETURNS (ndarray): 0 to go on, i to leave for the reason `reasons[i - 1]`, (U,) int.
+    """
+    codes = rule.step(evidence, counters)
+    return codes if evidence.blind is None else numpy.where(evidence.blind, 0, codes)
 
 
 def check_within(rule: Rule, setting: str, low: float, high: float) -> None:

@@ -11,15 +11,15 @@ from .base import ExitRule, Grid, Levels, Rule, complete, start_later, step_from
 
 
 def _layer(rule: Rule, value: int) -> None:
-    if value != int(value) or value < 1:
-        raise ValueError(f"The exit rule {rule.registered} has layer = {value}; give a layer from 1 on.")
+    if value != int(value) or value < 0:
+        raise ValueError(f"The exit rule {rule.registered} has layer = {value}; give a layer from 0 on.")
 
 
 @dataclass(frozen=True)
 class FixedDepth(Rule):
     """Leave at a fixed layer, or at the first exit above it.
 
-    layer (int): The layer, from 1.
+    layer (int): The layer, from 1; 0 for the exit before the first one, if there is one.
     """
 
     layer: int
@@ -84,7 +84,7 @@ class Deadline(Rule):
 class FromLayer(Rule):
     """Ask another rule, but only from a layer on. Where hardly anything leaves below, this saves the checks there.
 
-    layer (int): The layer, from 1. Exits below it are not looked at: patience counts from here, and so do thresholds by exit.
+    layer (int): The layer, from 0. Exits below it are not looked at: patience counts from here, and so do thresholds by exit.
     rule (ExitRule): The rule.
     """
 

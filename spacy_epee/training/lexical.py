@@ -1,0 +1,81 @@
+"""Learning the linear model over n-grams, in seconds, before the network is trained."""
+
+from typing import Any, Iterator, Tuple
+
+import numpy
+from scipy.sparse import csr_matrix
+from scipy.special import logit
+
+STRENGTH = 10.0
+"""How little the weights are held back (the inverse of the penalty, `C` of scikit-learn)."""
+
+FOLDS = 5
+"""In how many parts documents are put, each of which is answered by a model of the others."""
+
+Linear = Tuple[numpy.ndarray, numpy.ndarray]
+"""Weights (V, K) and biases (K,), float32."""
+
+
+def fit_linear(rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarray, *, exclusive: bool) -> Linear:
+    """Learn logits by logistic regression. Rare labels count as much as frequent ones.
+
+    rows (csr_matrix): The n-grams of documents, (N, V).
+    targets (ndarray): 1 for true labels, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
+    exclusive (bool): Whether one label of a document is true, or each by itself.
+    RETURNS (Tuple[ndarray, ndarray]): The weights, in the precision in which they are saved, and the biases.
+    """
+    labels = targets.shape[1]
+    if exclusive:
+        known = (label_mask > 0).any(axis=1) & (targets > 0).any(axis=1)
+        weights, bias = _regress(rows[known], targets[known].argmax(axis=1), labels)
+    else:
+        masks = [label_mask[:, label] > 0 for label in range(labels)]
+        columns = [_regress(rows[mask], targets[mask, label].astype(int), 1) for label, mask in enumerate(masks)]
+        weights, bias = (numpy.concatenate(parts, axis=-1) for parts in zip(*columns))
+    return weights.astype("float16").astype("float32"), bias
+
+
+def held_out_logits(
+    rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarray, *, seed: int = 0, **settings: Any
+) -> numpy.ndarray:
+    """Logits of documents by models that have not learned from them, as new documents will have them.
+
+    rows (csr_matrix): The n-grams of documents, (N, V).
+    targets (ndarray): 1 for true labels, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
+    seed (int): Of the parts.
+    settings (Any): Those of `fit_linear`.
+    RETURNS (ndarray): The logits, (N, K) float32.
+    """
+    logits = numpy.zeros(targets.shape, dtype="float32")
+    for rest, part in _folds(len(targets), seed):
+        weights, bias = fit_linear(rows[rest], targets[rest], label_mask[rest], **settings)
+        logits[part] = rows[part] @ weights + bias
+    return logits
+
+
+def _folds(count: int, seed: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
+    order = numpy.random.default_rng(seed).permutation(count)
+    for part in numpy.array_split(order, min(FOLDS, count)):
+        yield numpy.setdiff1d(order, part), part
+
+
+def _regress(rows: csr_matrix, classes: numpy.ndarray, outputs: int) -> Linear:
+    """Weights (V, outputs) and bias (outputs,) for classes from 0 on; with one output, for 1 against 0."""
+    from sklearn.linear_model import LogisticRegression
+
+    there = numpy.unique(classes)
+    every = max(outputs, 2)
+    # As if each class had half a document more: what a class without any can be.
+    prior = (numpy.bincount(classes, minlength=every) + 0.5) / (len(classes) + every / 2)
+    weights, bias = numpy.zeros((rows.shape[1], every), dtype="float32"), logit(prior).astype("float32")
+    if len(there) > 1 and rows.shape[1]:
+        model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=300).fit(rows, classes)
+        if len(there) == 2:  # scikit-learn has one row of weights then
+            weights[:, there], bias[there] = model.coef_.T * [-0.5, 0.5], model.intercept_[0] * numpy.array([-0.5, 0.5])
+        else:
+            weights[:, there], bias[there] = model.coef_.T, model.intercept_
+    if outputs == 1:
+        return weights[:, 1:] - weights[:, :1], bias[1:] - bias[:1]
+    return weights, bias

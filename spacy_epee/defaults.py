@@ -64,9 +64,10 @@ dropout = 0.1
 learned_exit = false
 standardize = true
 lr_scale = 10.0
+lexical = 50000
 """
 
-CLS = POOLED.replace("mean", "cls")
+CLS = POOLED.replace("mean", "cls").replace("50000", "0")
 
 PAIRS = """
 [model.head]

@@ -32,7 +32,15 @@ def make_example(nlp, text, known=("kind", "relations", "events")):
 
 
 def make_joint_nlp(
-    backbone, names=("kind", "relations", "events"), exits=RULES, steps=0, known=None, more=None, trunk=None, **settings
+    backbone,
+    names=("kind", "relations", "events"),
+    exits=RULES,
+    steps=0,
+    known=None,
+    more=None,
+    trunk=None,
+    lexical=0,
+    **settings,
 ):
     """Make a pipeline of one component with some tasks."""
     spacy.util.fix_random_seed(0)
@@ -46,7 +54,7 @@ def make_joint_nlp(
         "events": {"@misc": "spacy-epee.EventsTask.v1", "scorer": {"@scorers": "spacy-epee.events_scorer.v1"}},
     }
     heads = {
-        "kind": {"@architectures": "spacy-epee.PooledHead.v1"},
+        "kind": {"@architectures": "spacy-epee.PooledHead.v1", "lexical": lexical},
         "relations": {"@architectures": "spacy-epee.PairHead.v1", "hidden": 16},
         "events": {"@architectures": "spacy-epee.EventHead.v1", "hidden": 16},
     }

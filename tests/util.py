@@ -231,6 +231,7 @@ def make_nlp(
     *,
     spread: Optional[float] = 2.0,
     seed: int = 0,
+    lexical: int = 0,
     **config: Any,
 ):
     """Make an initialized pipeline with one component. Its classifiers are random, but spread out: see `spread_heads`.
@@ -241,12 +242,14 @@ def make_nlp(
     exit (Optional[Dict[str, Any]]): The block of the exit rule; None runs the full depth.
     spread (Optional[float]): The standard deviation of the logits; None leaves the classifiers as initialized.
     seed (int): The seed.
+    lexical (int): The most n-grams to look at before the first layer. 0: no exit there.
     config (Any): More settings of the component, such as `model={"exit_layers": [2, 4]}`.
     RETURNS (Language): The pipeline.
     """
     spacy.util.fix_random_seed(seed)
     nlp = spacy.blank("en")
-    settings = {"model": {"trunk": {"name": str(backbone), "window": 32, "overlap": 8}}, "exit": exit}
+    trunk = {"name": str(backbone), "window": 32, "overlap": 8}
+    settings = {"model": {"trunk": trunk, "head": {"lexical": lexical}}, "exit": exit}
     pipe = nlp.add_pipe("epee_textcat_multilabel" if multilabel else "epee_textcat", config=_merge(settings, config))
     examples = make_examples(nlp, labels, multilabel)
     nlp.initialize(lambda: examples)

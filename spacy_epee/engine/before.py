@@ -29,19 +29,21 @@ class FirstLook:
     done: numpy.ndarray
 
 
-def first_look(lexical: Lexical, rule: CompleteRule, reading: EvidenceMaker, began: float, learned: bool = False) -> FirstLook:
+def first_look(
+    lexical: Lexical, rule: Optional[CompleteRule], reading: EvidenceMaker, began: float, learned: bool = False
+) -> FirstLook:
     """Ask a rule who leaves before the first layer.
 
     lexical (Lexical): What the words of the documents say.
-    rule (CompleteRule): The rule.
+    rule (Optional[CompleteRule]): The rule; None runs the full depth, unless other tasks have it leave.
     reading (EvidenceMaker): How logits are to be read.
     began (float): When work on the batch began, by `time.perf_counter`.
     learned (bool): Whether there is a learned exit.
     RETURNS (FirstLook): What it says.
     """
     evidence = look_at(lexical, reading, learned)
-    counters = rule.start(len(evidence), began)
-    codes = step(rule, evidence, counters)
+    counters = None if rule is None else rule.start(len(evidence), began)
+    codes = numpy.zeros(len(evidence), dtype=int) if rule is None else step(rule, evidence, counters)
     return FirstLook(evidence, counters, codes, codes > 0)
 
 

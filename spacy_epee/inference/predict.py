@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy
@@ -100,16 +101,14 @@ def look_first(
     RETURNS (Dict[str, Optional[FirstLook]]): What each task says; None for those that have no exit there, or do not look.
     """
     looks: Dict[str, Optional[FirstLook]] = {}
+    priorities = [slots[name].priority for name in rules]
+    forced = len(rules) > 1 and (joint == "any" or len(set(priorities)) > 1)
     for name, rule in rules.items():
         lexical, whole = words[name], None if rule is None else complete(rule)
         learned = slots[name].heads(model).doubt is not None
-        looks[name] = (
-            None
-            if lexical is None or whole is None or whole.first_layer > 0
-            else first_look(lexical, whole, slots[name].reading(model), began, learned)
-        )
-    priorities = [slots[name].priority for name in rules]
-    if any(look is not None for look in looks.values()) and (joint == "any" and len(rules) > 1 or len(set(priorities)) > 1):
+        wanted = lexical is not None and (forced or (whole is not None and whole.first_layer == 0))
+        looks[name] = first_look(lexical, whole, slots[name].reading(model), began, learned) if wanted else None
+    if forced and any(look is not None for look in looks.values()):
         asked = [slots[name].task.has_instances(docs) for name in rules]
         asks = numpy.array([numpy.ones(len(docs), dtype=bool) if own is None else own for own in asked], dtype=bool)
         leave_jointly(list(looks.values()), asks, priorities, joint)
@@ -134,7 +133,7 @@ def predict(
     stepper = get_runner(model)
     set_training(model, False)
     runs: Dict[str, TaskRun] = {}
-    device, words = stepper.device, read_words(model, slots, docs)
+    words = read_words(model, slots, docs)
     looks = look_first(model, slots, docs, rules, joint, words, began)
     climbing = needed(list(looks.values()))
     for name, instances in make_instances(model, slots, docs, words, climbing).items():
@@ -142,9 +141,8 @@ def predict(
             slot = slots[name]
             heads = slot.heads(model)
             answers = Predictions.empty(instances, heads.n_labels, stepper.depth, slot.reading(model))
-            runs[name] = TaskRun(
-                heads, answers, rules[name], began, device=stepper.device, priority=slot.priority, look=looks[name]
-            )
+            run = partial(TaskRun, device=stepper.device, priority=slot.priority, look=looks[name])
+            runs[name] = run(heads, answers, rules[name], began)
     wordpieces = get_settings(model).max_wordpieces
     layers = get_exit_layers(model)
     with single_torch_thread(stepper):

@@ -57,7 +57,7 @@ def held_out_logits(
 
 def _folds(count: int, seed: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
     order = numpy.random.default_rng(seed).permutation(count)
-    for part in numpy.array_split(order, min(FOLDS, count)):
+    for part in numpy.array_split(order, max(min(FOLDS, count), 1)):
         yield numpy.setdiff1d(order, part), part
 
 

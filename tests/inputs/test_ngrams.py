@@ -1,0 +1,94 @@
+"""N-grams of whole documents."""
+
+import numpy
+import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from util import SENTENCES
+
+from spacy_epee.inputs import ngrams as module
+from spacy_epee.inputs.ngrams import BITS, choose_ngrams, hash_ngrams
+
+nlp = spacy.blank("en")
+TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" \n\tabcéß"), max_size=40)
+
+
+def of(text):
+    return sorted(hash_ngrams([nlp.make_doc(text)])[0].tolist())
+
+
+def grams(doc):
+    """The n-grams as strings."""
+    words = [token.lower_ for token in doc if not token.is_space]
+    text = f" {' '.join(doc.text.lower().split())} "
+    runs = [tuple(words[i : i + n]) for n in (1, 2) for i in range(len(words) - n + 1)]
+    return runs + [text[i : i + n] for n in (3, 4, 5) for i in range(len(text) - n + 1)]
+
+
+@settings(deadline=None)
+@given(st.lists(TEXT, max_size=5))
+def test_documents_are_read_alike_alone_and_together(texts):
+    keys, owners = hash_ngrams([nlp.make_doc(text) for text in texts])
+    assert [sorted(keys[owners == place].tolist()) for place in range(len(texts))] == [of(text) for text in texts]
+
+
+@settings(deadline=None)
+@given(TEXT)
+def test_the_same_ngrams_have_the_same_numbers_and_others_have_others(text):
+    doc = nlp.make_doc(text)
+    keys, counts = numpy.unique(hash_ngrams([doc])[0], return_counts=True)
+    expected = {}
+    for gram in grams(doc):
+        expected[gram] = expected.get(gram, 0) + 1
+    assert sorted(counts.tolist()) == sorted(expected.values())
+
+
+def test_case_and_kinds_of_whitespace_do_not_matter():
+    assert of("Chest  pain\n\ttoday") == of("chest pain TODAY")
+
+
+def test_nothing_is_cut_off():
+    assert set(of("word " * 3000 + "pneumonia")) >= set(of("pneumonia")) - set(of(" p")) - set(of("x"))
+
+
+def test_counts_are_those_of_the_documents_they_are_in(monkeypatch):
+    docs = [nlp.make_doc(text) for text in SENTENCES]
+    whole = choose_ngrams([docs], 10_000)
+    monkeypatch.setattr(module, "TOGETHER", 10)
+    parts = choose_ngrams([docs[:3], docs[3:4], docs[4:]], 10_000)
+    assert numpy.array_equal(whole.keys, parts.keys) and numpy.allclose(whole.rarity, parts.rarity)
+    counts = {}
+    for doc in docs:
+        for gram in set(grams(doc)):
+            counts[gram] = counts.get(gram, 0) + 1
+    assert len(whole.keys) == pytest.approx(sum(count >= 2 for count in counts.values()), abs=2)  # their first bits may meet
+
+
+def test_the_most_frequent_are_kept_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(module, "TOGETHER", 100)
+    monkeypatch.setattr(module, "REMEMBERED", 200)
+    docs = [nlp.make_doc(f"fever {text}") for text in SENTENCES]
+    chosen = choose_ngrams([[doc] for doc in docs], 20)
+    assert len(chosen.keys) == 20
+    assert set(of("fever")) & set(chosen.keys.tolist())
+
+
+def test_known_ngrams_are_found_by_their_first_bits():
+    docs = [nlp.make_doc(text) for text in SENTENCES]
+    known = choose_ngrams([docs], 300)
+    assert len(numpy.unique(known.keys >> numpy.uint64(64 - BITS))) == len(known.keys)
+    for doc, row in zip(docs, range(len(docs))):
+        counted = known.count([doc])
+        assert set(known.keys[counted.places].tolist()) == set(hash_ngrams([doc])[0].tolist()) & set(known.keys.tolist())
+        assert numpy.linalg.norm(counted.values) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_text_without_known_ngrams_has_none():
+    known = choose_ngrams([[nlp.make_doc(text) for text in SENTENCES]], 300)
+    assert not len(known.count([nlp.make_doc("日本"), nlp.make_doc(""), nlp.make_doc(" \n")]).docs)
+
+
+def test_nothing_can_be_known():
+    known = choose_ngrams([[nlp.make_doc("fever")]], 300)  # in one document alone
+    assert not len(known.keys) and not len(known.count([nlp.make_doc("fever")]).docs)

@@ -1,0 +1,72 @@
+"""The linear model over n-grams."""
+
+import numpy
+import pytest
+from scipy.sparse import csr_matrix
+
+from spacy_epee.training.lexical import fit_linear, held_out_logits
+
+rng = numpy.random.default_rng(0)
+
+
+def make_rows(classes):
+    """A column for each class, and noise."""
+    rows = rng.random((len(classes), 6)) * 0.3
+    rows[numpy.arange(len(classes)), classes] += 1
+    return csr_matrix(rows.astype("float32"))
+
+
+def one_hot(classes, labels):
+    return numpy.eye(labels, dtype="float32")[classes]
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_exclusive_labels_are_learned(labels):
+    classes = numpy.arange(60) % labels
+    rows, targets = make_rows(classes), one_hot(classes, labels)
+    weights, bias = fit_linear(rows, targets, numpy.ones_like(targets), exclusive=True)
+    assert ((rows @ weights + bias).argmax(axis=1) == classes).all()
+
+
+def test_labels_that_are_not_exclusive_are_learned_by_themselves():
+    classes = numpy.arange(60) % 3
+    rows, targets = make_rows(classes), one_hot(classes, 3)
+    targets[:, 2] = 1  # always true
+    weights, bias = fit_linear(rows, targets, numpy.ones_like(targets), exclusive=False)
+    logits = rows @ weights + bias
+    assert ((logits > 0) == (targets > 0)).all()
+    assert not weights[:, 2].any()
+
+
+def test_what_is_not_annotated_says_nothing():
+    classes = numpy.arange(60) % 2
+    rows, targets, mask = make_rows(classes), one_hot(classes, 2), numpy.ones((60, 2), dtype="float32")
+    expected = fit_linear(rows[:40], targets[:40], mask[:40], exclusive=False)
+    targets[40:], mask[40:] = 1 - targets[40:], 0
+    found = fit_linear(rows, targets, mask, exclusive=False)
+    assert all(numpy.allclose(one, other, atol=1e-3) for one, other in zip(expected, found))
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_few_documents_give_numbers(exclusive, count):
+    rows, targets = make_rows(numpy.arange(count) % 3), one_hot(numpy.arange(count) % 3, 3)
+    weights, bias = fit_linear(rows, targets, numpy.ones_like(targets), exclusive=exclusive)
+    assert weights.shape == (6, 3) and numpy.isfinite(weights).all() and numpy.isfinite(bias).all()
+    assert held_out_logits(rows, targets, numpy.ones_like(targets), exclusive=exclusive).shape == (count, 3)
+
+
+def test_a_label_without_examples_is_the_least_likely():
+    classes = numpy.arange(60) % 2
+    weights, bias = fit_linear(make_rows(classes), one_hot(classes, 3), numpy.ones((60, 3)), exclusive=True)
+    assert ((make_rows(classes) @ weights + bias).argmin(axis=1) == 2).all()
+
+
+def test_documents_are_answered_by_models_that_have_not_seen_them():
+    """Each has a word of its own that gives it away to whoever has seen it."""
+    classes = rng.integers(0, 2, 60)
+    rows, targets = csr_matrix(numpy.eye(60, dtype="float32")), one_hot(classes, 2)
+    weights, bias = fit_linear(rows, targets, numpy.ones_like(targets), exclusive=True)
+    assert ((rows @ weights + bias).argmax(axis=1) == classes).mean() > 0.95
+    unseen = held_out_logits(rows, targets, numpy.ones_like(targets), exclusive=True)
+    assert (unseen.argmax(axis=1) == classes).mean() < 0.8

@@ -43,7 +43,7 @@ from .saving import save_whole
 from .scoring import find_unknown_labels, run_scorer, score_tasks, write_answers
 from .serialization import load, to_parts
 from .tasks import TaskComponent
-from .updating import check_gradients, find_loss, plan_lessons, stop_training
+from .updating import check_gradients, find_loss, learn_mix, plan_lessons, stop_training
 from .words import learn_words
 
 PREFETCH_BATCHES, PREFETCH_DOCS = 4, 128
@@ -167,6 +167,7 @@ class EarlyExitTransformer(TaskComponent):
             if not numpy.isfinite(loss):
                 stop_training(self.model, self.name, "loss")
             backprop(gradients)
+            learn_mix(self.model, self.slots, lesson.examples, scores)
             losses[self.name] += loss
             self.wordpieces += lesson.wordpieces
         if sgd is not None and self.wordpieces > before:

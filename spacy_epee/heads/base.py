@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..inputs.instances import Instances
 from ..settings import check_number
-from ..trunk.shims import ScaledShim, constant, dump_module, load_module
+from ..trunk.shims import ScaledShim, dump_module, load_module
 from .lexical import LexicalHead
 from .standardize import Standardize
 
@@ -183,9 +183,18 @@ def head_model(kind: Type[ExitHeads], settings: Dict[str, Any], lr_scale: float)
     check_number("model.head.dropout", settings["dropout"], 0, 1, below=True)
     check_number("model.head.lr_scale", lr_scale, 0, above=True)
     shim = HeadShim(None, serialize_model=dump_heads, deserialize_model=partial(load_heads, kind))
-    shim.scale = partial(constant, lr_scale)
+    shim.scale = partial(learning_rate, lr_scale)
     shim.kind, shim.build = kind, partial(kind, **settings)
     return Model("epee-head", run_alone, shims=[shim])
+
+
+def learning_rate(lr_scale: float, name: str) -> float:
+    """RETURNS (float): A factor of the learning rate of the trunk. How much words count is one number for each exit, which has a
+    long way to go."""
+    return lr_scale * MIX_SCALE if name == MIX else lr_scale
+
+
+MIX, MIX_SCALE = "lexical.mix", 10.0
 
 
 def run_alone(model: Model, X, is_train: bool):

@@ -41,7 +41,7 @@ class LinearModel:
 
 class LexicalHead(nn.Module):
     """A linear model that was learned before training begins, and how much it counts at each exit (as in Wide & Deep, Cheng et
-    al. 2016). Saved are numbers alone, and none of the words."""
+    al. 2016, whose parts are trained together; here each by itself). Saved are numbers alone, and none of the words."""
 
     keys: Tensor
     rarity: Tensor

@@ -66,16 +66,15 @@ class PooledHeads(ExitHeads):
 
     kind = "document"
 
-    def __init__(self, *, width: int, pooling: Pooling, lexical: int = 0, ngrams: int = 0, **settings: Any):
+    def __init__(self, *, width: int, pooling: Pooling, ngrams: int = 0, **settings: Any):
         """
         width (int): The size of a hidden state, H.
         pooling (str): How wordpieces become a unit: "cls" (the first of each window), "mean" (all), or "last" (the last of
             each window, for causal models). Several windows are averaged.
-        lexical (int): The most n-grams to look at before the first layer.
-        ngrams (int): How many there are; 0 for no exit there.
-        settings (Any): Those of all classifiers.
+        ngrams (int): How many n-grams are looked at before the first layer; 0 for no exit there.
+        settings (Any): Those of all classifiers, and `lexical`, how many were asked for.
         """
-        super().__init__(width=width, features=width, pooling=pooling, lexical=lexical, ngrams=ngrams, **settings)
+        super().__init__(width=width, features=width, pooling=pooling, ngrams=ngrams, **settings)
         self.pooling = pooling
         if ngrams:
             self.lexical = LexicalHead(ngrams, self.n_labels, len(self.classifiers))
@@ -101,13 +100,10 @@ class PooledHeads(ExitHeads):
         self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PooledInputs, units: numpy.ndarray
     ) -> Tuple[Tensor, Tensor]:
         logits, doubt = super().forward(exit, packs, states, inputs, units)
-        if self.lexical is None or inputs.lexical is None:
+        # In training each says what it can without the words, see `learn_mix`.
+        if self.training or self.lexical is None or inputs.lexical is None:
             return logits, doubt
-        words = _on(inputs.lexical[units], logits)
-        if self.training and self.dropout.p:
-            # Whole rows: there may be no word to go by, and what was not there when it was learned says nothing.
-            words = words * (torch.rand(len(words), 1, device=words.device) >= self.dropout.p)
-        return logits + self.lexical.mix[exit] * words, doubt
+        return logits + self.lexical.mix[exit] * _on(inputs.lexical[units], logits), doubt
 
     def pool(self, hidden: Tensor, lengths: Tensor, mask: Optional[Tensor]) -> Tensor:
         """Sum up each window, by its weight.

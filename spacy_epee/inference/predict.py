@@ -106,8 +106,10 @@ def look_first(
     for name, rule in rules.items():
         lexical, whole = words[name], None if rule is None else complete(rule)
         learned = slots[name].heads(model).doubt is not None
-        wanted = lexical is not None and (forced or (whole is not None and whole.first_layer == 0))
-        looks[name] = first_look(lexical, whole, slots[name].reading(model), began, learned) if wanted else None
+        wanted = forced or (whole is not None and whole.first_layer == 0)
+        looks[name] = (
+            None if lexical is None or not wanted else first_look(lexical, whole, slots[name].reading(model), began, learned)
+        )
     if forced and any(look is not None for look in looks.values()):
         asked = [slots[name].task.has_instances(docs) for name in rules]
         asks = numpy.array([numpy.ones(len(docs), dtype=bool) if own is None else own for own in asked], dtype=bool)
@@ -141,8 +143,8 @@ def predict(
             slot = slots[name]
             heads = slot.heads(model)
             answers = Predictions.empty(instances, heads.n_labels, stepper.depth, slot.reading(model))
-            run = partial(TaskRun, device=stepper.device, priority=slot.priority, look=looks[name])
-            runs[name] = run(heads, answers, rules[name], began)
+            start = partial(TaskRun, device=stepper.device, priority=slot.priority, look=looks[name])
+            runs[name] = start(heads, answers, rules[name], began)
     wordpieces = get_settings(model).max_wordpieces
     layers = get_exit_layers(model)
     with single_torch_thread(stepper):

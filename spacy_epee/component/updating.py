@@ -146,8 +146,8 @@ def _task_loss(
 
 
 def learn_mix(model: Model, slots: Slots, examples: Sequence[Example], scores: Sequence[ExitOutputs]) -> None:
-    """Learn how much words count at each exit. Trunk and classifiers learn without them: trained on the sum they leave to the words
-    what they could know better (health_advice, minilm-l6: macro F of the last layer 91.3 in place of 92.9).
+    """Learn how much words count at each exit. Trunk and classifiers learn without them: trained on the sum they leave to the
+    words what they could know better (health_advice, minilm-l6: macro F of the last layer 91.3 in place of 92.9).
 
     model (Model): The model. The gradient is added where its optimizer looks for it.
     slots (Mapping[str, TaskSlot]): The tasks.

@@ -85,11 +85,6 @@ def put(parameter: nn.Parameter, values: torch.Tensor) -> None:
     parameter.copy_(values)
 
 
-def constant(value: float, name: str) -> float:
-    """RETURNS (float): The value, whatever the parameter."""
-    return value
-
-
 def dump_module(module: Optional[nn.Module], settings: Dict[str, Any]) -> bytes:
     """Serialize a module with what is needed to build it again.
 

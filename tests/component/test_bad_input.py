@@ -112,7 +112,7 @@ def test_bad_input_predict_before_initialize(backbone):
 @pytest.mark.parametrize(
     "rule",
     [
-        {"@misc": "spacy-epee.Patience.v1", "patience": 3},
+        {"@misc": "spacy-epee.Patience.v1", "patience": 4},
         {"@misc": "spacy-epee.Entropy.v1", "entropy": 0.0},
         {"@misc": "spacy-epee.FixedDepth.v1", "layer": 5},
         {"@misc": "spacy-epee.EntropyPatience.v1", "entropy": 0.0, "patience": 9},

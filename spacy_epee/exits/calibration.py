@@ -8,7 +8,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
-from .evidence import Evidence, Reduction, pivot, scale
+from .evidence import Evidence, Reduction
+from .scaling import pivot, scale
 
 COLDEST, HOTTEST = 0.01, 100.0
 """The range of temperatures."""

@@ -80,7 +80,7 @@ def make_textcat(
     model: Model,
     exit: Optional[Any],
     loss: Callable,
-    label_weights: Dict[str, float],
+    label_weights: Union[str, Dict[str, float]],
     compare_full_depth: bool,
     scorer: Optional[Callable],
 ):
@@ -89,7 +89,8 @@ def make_textcat(
     model (Model): The early-exiting model.
     exit (Optional[ExitRule]): When to leave; null runs the full depth.
     loss (JointLoss): How the exits are trained.
-    label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+    label_weights (Union[str, Dict[str, float]]): How much a label counts in the loss; 1 for those not named. "balanced" works
+        it out from the training data: the rarer a label is, the more.
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
@@ -113,7 +114,7 @@ def make_textcat_multilabel(
     loss: Callable,
     threshold: float,
     reduce: str,
-    label_weights: Dict[str, float],
+    label_weights: Union[str, Dict[str, float]],
     compare_full_depth: bool,
     scorer: Optional[Callable],
 ):
@@ -124,7 +125,8 @@ def make_textcat_multilabel(
     loss (JointLoss): How the exits are trained.
     threshold (float): The probability from which a label counts as given.
     reduce (str): How the labels' uncertainties are joined for the exit rule: "max", the least settled one, or "mean".
-    label_weights (Dict[str, float]): How much a label's positives count in the loss; 1 for those not named.
+    label_weights (Union[str, Dict[str, float]]): How much a label's positives count in the loss; 1 for those not named.
+        "balanced" works it out from the training data: as much as its negatives in all, and at most 20.
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
@@ -238,7 +240,7 @@ def make_imagecat(
     exclusive: bool,
     threshold: float,
     reduce: str,
-    label_weights: Dict[str, float],
+    label_weights: Union[str, Dict[str, float]],
     compare_full_depth: bool,
     scorer: Optional[Callable],
 ):
@@ -251,7 +253,8 @@ def make_imagecat(
     threshold (float): The probability from which a label counts as given, if labels are not exclusive.
     reduce (str): How the labels' uncertainties are joined for the exit rule, if they are not exclusive: "max", the least
         settled one, or "mean".
-    label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+    label_weights (Union[str, Dict[str, float]]): How much a label counts in the loss; 1 for those not named. "balanced" works
+        it out from the training data: the rarer a label is, the more.
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..component.pipe import EarlyExitTransformer
-from ..exits.evidence import EvidenceBuilder, scale
+from ..exits.evidence import EvidenceBuilder
+from ..exits.scaling import scale
 from ..heads.base import ExitHeads
 from ..heads.pooled import PooledHeads
 from ..inputs.packing import pack

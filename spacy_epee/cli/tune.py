@@ -57,6 +57,11 @@ def tune_cli(
     calibrate: Optional[bool] = Option(
         None, "--calibrate/--no-calibrate", help="Fit temperatures; if left out, where they help on held-out documents"
     ),
+    thresholds: Optional[bool] = Option(
+        None,
+        "--thresholds/--no-thresholds",
+        help="Fit a threshold for each label that is not exclusive; if left out, where they help on held-out documents",
+    ),
     missing_labels: bool = Option(False, "--missing-labels", help="Tune although labels have no example in the documents"),
     time: TimeOpt = True,
     timed: TimedOpt = 100,
@@ -94,6 +99,7 @@ def tune_cli(
             wish=wish,
             # The rule that stays leaves by temperatures, so that they stay, too.
             calibrate=False if calibrate is None and wish.empty and coverage is not None else calibrate,
+            thresholds=thresholds,
             missing_labels=missing_labels,
             steps=steps,
             seed=seed,
@@ -163,6 +169,7 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         msg.info(f"Temperatures are fitted to {calibration['documents']} of these documents; before -> after")
     else:
         msg.info("Temperatures are those that were there" if calibration["kept"] else "No temperatures")
+    show_thresholds(report["thresholds"], msg)
     sizes = list(report["full"].get("ms", {}))
     header = ["Rule", "Settings", report["score_desc"], "Against full depth", "Other answers", "Layers", "Fewer"]
     header += [f"ms, batch {size}" for size in sizes]
@@ -183,6 +190,20 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     tell(report, msg)
     for line in conclusions(report):
         msg.text(line)
+
+
+def show_thresholds(thresholds: Dict[str, Any], msg: Printer) -> None:
+    """Print the thresholds of labels, if they have any of their own.
+
+    thresholds (Dict[str, Any]): What the report has of them.
+    msg (Printer): Where to.
+    """
+    if not thresholds["labels"]:
+        return
+    print_table(msg, [[label, f"{own:.3g}"] for label, own in thresholds["labels"].items()], ["Label", "Threshold"], left=1)
+    before, after = (percent(score) for score in thresholds["macro_f"])
+    where = f"fitted to {thresholds['documents']} of these documents" if thresholds["fitted"] else "those that were there"
+    msg.info(f"Thresholds are {where}; macro F at full depth {before} at {thresholds['threshold']:g} -> {after}")
 
 
 def conclusions(report: Dict[str, Any]) -> List[str]:

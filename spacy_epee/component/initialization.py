@@ -159,6 +159,7 @@ def learn_labels(
         for label in given.get(task, inferred):
             add_label(label, task)
         slot.task.check_labels(slot.labels, slot.title)
+        slot.cfg.update(slot.task.learn_weights(get_examples(), slot.labels))
     tell_others(slots)
 
 

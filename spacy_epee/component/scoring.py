@@ -1,9 +1,11 @@
 """Figures of the answers of a component's tasks."""
 
+from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..doc_attributes import copy_doc, exits_of
@@ -115,11 +117,28 @@ def run_scorer(slot: TaskSlot, examples: Sequence[Example], unknown: Unknown, **
         without = set(unknown.without)
         examples = [without_labels(examples[row], labels) if row in without else examples[row] for row in rows]
     settings = {**slot.cfg, "labels": labels, **slot.task.score_settings(), **kwargs}
+    if slot.task.assigns == "doc.cats" and "label_thresholds" in slot.cfg and "threshold" not in kwargs:
+        thresholds = {**dict.fromkeys(labels, slot.cfg["threshold"]), **slot.cfg["label_thresholds"]}
+        settings.update(threshold=0.5, getter=_Levelled(thresholds))
     scores = dict(slot.scorer(examples, **settings))
     positive = slot.cfg.get("positive_label")
     if unknown.labels and positive in (scores.get("cats_f_per_type") or {}):  # spaCy asks for it among two labels alone
         scores.update(cats_score=scores["cats_f_per_type"][positive]["f"], cats_score_desc=f"F ({positive})")
     return scores
+
+
+@dataclass(frozen=True)
+class _Levelled:
+    """What spaCy's scorer reads from Docs where labels have thresholds of their own, and it takes one: scores in the same order,
+    from 0.5 on where they are from the label's threshold on. Annotation stays as it is."""
+
+    thresholds: Dict[str, float]
+
+    def __call__(self, doc: Doc, attribute: str) -> Dict[str, float]:
+        return {
+            label: value / 2 if not value or value < self.thresholds.get(label, 0.5) else (value + 1) / 2
+            for label, value in getattr(doc, attribute).items()
+        }
 
 
 def write_answers(slot: TaskSlot, examples: Sequence[Example], answers: Predictions) -> List[Example]:

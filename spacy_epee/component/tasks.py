@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
+import numpy
 from spacy.errors import Errors
 from spacy.pipeline import Pipe, TrainablePipe
 from spacy.tokens import Doc
@@ -77,14 +78,15 @@ class TaskComponent(TrainablePipe):
     @property
     def cfg(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): The labels, the threshold and what else is saved of its task; of several under "tasks", by
-        name. It can be set, as `spacy find-threshold` does."""
+        name. It can be set, as `spacy find-threshold` does: then labels have that threshold, and none of their own."""
         first, *others = self.slots.values()
         return first.cfg if first.alone else {"tasks": {slot.name: slot.cfg for slot in (first, *others)}}
 
     @cfg.setter
     def cfg(self, cfg: Dict[str, Any]) -> None:
         for task, slot in self.slots.items():
-            slot.cfg = cfg if slot.alone else cfg["tasks"][task]
+            own = cfg if slot.alone else cfg["tasks"][task]
+            slot.cfg = {name: value for name, value in own.items() if name != "label_thresholds"}
 
     @property
     def joint(self) -> Joint:
@@ -146,8 +148,34 @@ class TaskComponent(TrainablePipe):
         """
         self.slot(task).set_temperatures(temperatures, self.model)
 
+    def set_label_thresholds(self, thresholds: Optional[Mapping[str, float]], task: Optional[str] = None) -> None:
+        """Set from which probability on each label of a task counts as given, where labels do not exclude each other.
+
+        thresholds (Optional[Mapping[str, float]]): A number above 0 and below 1 by label; those not named have the threshold of
+            the setting. None is that for all.
+        task (Optional[str]): The task; None if there is only one.
+        """
+        self.slot(task).set_label_thresholds(thresholds)
+
+    def label_thresholds(self, task: Optional[str] = None) -> Dict[str, float]:
+        """RETURNS (Dict[str, float]): From which probability on each label of a task counts as given, where labels do not exclude
+        each other: by thresholds of their own, or by the one of the setting."""
+        slot = self.slot(task)
+        return dict(zip(slot.labels, numpy.broadcast_to(slot.thresholds, len(slot.labels)).tolist()))
+
+    def labels_of(self, doc: Doc, task: Optional[str] = None) -> List[str]:
+        """Find the labels that a Doc is given: of exclusive ones the best, of others all from their thresholds on, of relations
+        and events those that it has.
+
+        doc (Doc): The Doc, answered.
+        task (Optional[str]): The task; None if there is only one.
+        RETURNS (List[str]): The labels, in the order of the component's.
+        """
+        slot = self.slot(task)
+        return slot.task.given_labels(doc, slot.labels, slot.thresholds)
+
     def reading(self, task: Optional[str] = None) -> EvidenceMaker:
-        """RETURNS (EvidenceMaker): How the logits of a task are to be read: by its threshold and its temperatures."""
+        """RETURNS (EvidenceMaker): How the logits of a task are to be read: by its thresholds and its temperatures."""
         return self.slot(task).reading(self.model)
 
     def add_label(self, label: str, task: Optional[str] = None) -> int:

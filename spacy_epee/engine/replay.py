@@ -224,6 +224,10 @@ class _View:
         return self.stored.evidence.margin[self.units]
 
     @property
+    def energy(self) -> numpy.ndarray:
+        return self.stored.evidence.energy[self.units]
+
+    @property
     def agrees(self) -> numpy.ndarray:
         return self.stored.evidence.agrees[self.units]
 

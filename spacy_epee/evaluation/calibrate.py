@@ -1,4 +1,4 @@
-"""Temperatures of a component, fitted to annotated documents."""
+"""Temperatures of a component and thresholds of its labels, fitted to annotated documents."""
 
 from typing import Any, Dict, Iterable, List, Optional
 
@@ -22,3 +22,18 @@ def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task
     stored = StoredOutputs(component, list(examples), task)
     component.set_temperatures(stored.fit(), task)
     return stored.calibration(stored.slot.cfg["temperatures"])
+
+
+def fit_thresholds(component: EarlyExitTransformer, examples: Iterable[Example], task: Optional[str] = None) -> Dict[str, float]:
+    """Fit a threshold for each label to examples that were not trained on, and set them: a label counts as given from its own on.
+    The probabilities that are written stay as they are. Training further drops the thresholds.
+
+    component (EarlyExitTransformer): The component.
+    examples (Iterable[Example]): The examples.
+    task (Optional[str]): The task; None if there is only one.
+    RETURNS (Dict[str, float]): The thresholds by label.
+    RAISES ValueError: Labels exclude each other, or too few examples.
+    """
+    thresholds = StoredOutputs(component, list(examples), task).fit_thresholds()
+    component.set_label_thresholds(thresholds, task)
+    return thresholds

@@ -9,6 +9,7 @@ from spacy.training import Example
 
 from ..engine.replay import Replay, Score
 from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, reliability
+from ..exits.label_thresholds import FEWEST, can_fit, fit_label_thresholds, macro_f
 from ..inputs.instances import Instances
 from .scoring import Scoring, describe_main
 
@@ -167,7 +168,7 @@ class StoredOutputs:
                 f"Nothing is annotated for the task '{self.name}' in these documents, so there is nothing to calibrate by. Give "
                 "annotated documents, or leave calibration out with `--no-calibrate`."
             )
-        threshold = self.cfg["threshold"]
+        threshold = self.slot.thresholds
         temperatures = fit_temperatures(
             self.logits[:, rows], self.targets[rows], self.label_mask[rows], threshold=threshold, **self._kind()
         )
@@ -181,15 +182,72 @@ class StoredOutputs:
         seed (int): The seed of the split.
         RETURNS (bool): Whether the mean negative log-likelihood over the exits falls.
         """
-        one = numpy.random.default_rng(seed).permutation(self.n_docs) % 2 == 0
-        wanted = numpy.ones(self.n_docs, dtype=bool) if docs is None else docs
         gain = 0.0
-        for fitted, tried in ((one & wanted, ~one & wanted), (~one & wanted, one & wanted)):
+        for fitted, tried in self._halves(docs, seed):
             if not self.label_mask[fitted[self.items_docs]].any() or not self.label_mask[tried[self.items_docs]].any():
                 return False
             figures = self.calibration(self.fit(fitted), tried)
             gain += sum(exit["nll"][0] - exit["nll"][1] for exit in figures)
         return gain > 0
+
+    @property
+    def can_have_thresholds(self) -> bool:
+        """RETURNS (bool): Whether labels can have thresholds of their own: they do not exclude each other."""
+        return not self.task.exclusive and not self.task.group
+
+    def fit_thresholds(self, docs: Optional[numpy.ndarray] = None) -> Dict[str, float]:
+        """Fit a threshold for each label, to what the full depth says.
+
+        docs (Optional[ndarray]): Which documents to fit them to, (D,) bool; None for all.
+        RETURNS (Dict[str, float]): The thresholds by label.
+        RAISES ValueError: Labels exclude each other, or there are too few documents for any of them.
+        """
+        if not self.can_have_thresholds:
+            raise ValueError(
+                f"Labels of the task '{self.name}' have no thresholds of their own: they exclude each other, or there is one for "
+                "links. Leave thresholds out with `--no-thresholds`."
+            )
+        if not can_fit(*self._annotation(docs)):
+            raise ValueError(
+                f"None of the labels of the task '{self.name}' is true {FEWEST} times and false {FEWEST} times in these "
+                "documents, too few to fit thresholds to. Give more documents, or leave thresholds out with `--no-thresholds`."
+            )
+        thresholds = fit_label_thresholds(self._full(docs), *self._annotation(docs), threshold=self.cfg["threshold"])
+        return dict(zip(self.labels, thresholds.tolist()))
+
+    def thresholds_help(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
+        """Whether thresholds raise macro F on documents that they were not fitted to, see `helps`.
+
+        docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
+        seed (int): The seed of the split.
+        RETURNS (bool): Whether it rises, over both halves, from that at the threshold of the setting.
+        """
+        gain = 0.0
+        for fitted, tried in self._halves(docs, seed) if self.can_have_thresholds else ():
+            if not can_fit(*self._annotation(fitted)) or not can_fit(*self._annotation(tried)):
+                return False
+            own = numpy.array(list(self.fit_thresholds(fitted).values()))
+            gain += self.macro_f(own, tried) - self.macro_f(self.cfg["threshold"], tried)
+        return gain > 0
+
+    def macro_f(self, thresholds: Any, docs: Optional[numpy.ndarray] = None) -> float:
+        """RETURNS (float): Macro F of what the full depth says at thresholds, (K,) or one for all, of items."""
+        return macro_f(self._full(docs), *self._annotation(docs), thresholds)
+
+    def _full(self, docs: Optional[numpy.ndarray]) -> numpy.ndarray:
+        """The logits of the last exit, of some documents."""
+        return self.logits[-1] if docs is None else self.logits[-1][docs[self.items_docs]]
+
+    def _annotation(self, docs: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """What the annotation of some documents says, and where it does."""
+        rows = slice(None) if docs is None else docs[self.items_docs]
+        return self.targets[rows], self.label_mask[rows]
+
+    def _halves(self, docs: Optional[numpy.ndarray], seed: int) -> List[Tuple[numpy.ndarray, numpy.ndarray]]:
+        """Two halves of some documents, each to fit to and to try on."""
+        one = numpy.random.default_rng(seed).permutation(self.n_docs) % 2 == 0
+        wanted = numpy.ones(self.n_docs, dtype=bool) if docs is None else docs
+        return [(one & wanted, ~one & wanted), (~one & wanted, one & wanted)]
 
     def calibration(self, temperatures: Sequence[float], docs: Optional[numpy.ndarray] = None) -> List[Dict[str, Any]]:
         """Say what temperatures do.
@@ -204,14 +262,14 @@ class StoredOutputs:
             self.targets[rows],
             self.label_mask[rows],
             temperatures,
-            threshold=self.cfg["threshold"],
+            threshold=self.slot.thresholds,
             reduce="mean" if self.task.reading(0.5).reduce == "mean" else "max",
             **self._kind(),
         )
 
     def reliability(self, temperatures: Sequence[float], bins: int = 10) -> List[List[Tuple[float, float, int]]]:
         """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit."""
-        threshold = self.cfg["threshold"]
+        threshold = self.slot.thresholds
         curves = []
         for logits, temperature in zip(self.logits, temperatures):
             figures = confidences_and_hits(

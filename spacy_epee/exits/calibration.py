@@ -8,7 +8,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
-from .evidence import Evidence, Reduction, pivot, scale
+from .evidence import Evidence, Reduction
+from .scaling import Threshold, pivot, scale
 
 COLDEST, HOTTEST = 0.01, 100.0
 """The range of temperatures."""
@@ -21,7 +22,7 @@ def fit_temperatures(
     *,
     exclusive: bool,
     group: Optional[int] = None,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
 ) -> numpy.ndarray:
     """Fit a temperature for each exit: the one that gives the truth the largest likelihood (Guo et al. 2017, "On Calibration
     of Modern Neural Networks", section 4.2; one for each exit as in Schwartz et al. 2020, "The Right Tool for the Job").
@@ -34,27 +35,32 @@ def fit_temperatures(
     label_mask (ndarray): 0 where nothing is known, (N, K).
     exclusive (bool): One label of K is true, or any number.
     group (Optional[int]): One label of each so many in a row is true. None if that is not so.
-    threshold (float): The probability from which a label counts as given, if not exclusive.
+    threshold (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,), if not
+        exclusive.
     RETURNS (ndarray): The temperatures, from 0.01 to 100, (E,). 1 where nothing can be fitted: nothing is known, or all
         answers are right, so that the likelihood grows on to a temperature of 0.
     """
     size = _size(logits.shape[2], exclusive, group)
-    around = pivot(threshold) if size is None else 0.0
+    # As the choices: of each label that is known.
+    around = numpy.broadcast_to(pivot(threshold), label_mask.shape)[_known(targets, label_mask, size)] if size is None else 0.0
     return numpy.array([_fit(*_choices(exit, targets, label_mask, size), around) for exit in logits])
 
 
-def negative_log_likelihood(choices: numpy.ndarray, right: numpy.ndarray, temperature: float = 1.0, around: float = 0.0) -> float:
+def negative_log_likelihood(
+    choices: numpy.ndarray, right: numpy.ndarray, temperature: float = 1.0, around: Threshold = 0.0
+) -> float:
     """The mean negative log-likelihood of choices.
 
     choices (ndarray): The logits of what there is to choose from, (M, C).
     right (ndarray): The index of the right one, (M,).
     temperature (float): What the logits are divided by.
-    around (float): Around which value those of the second choice are, which is "yes" where it is not 0.
+    around (Union[float, ndarray]): Around which value those of the second choice are, which is "yes" where it is not 0, or one
+        for each (M,).
     RETURNS (float): In nats; NaN without choices.
     """
     if not len(choices):
         return math.nan
-    if around:
+    if numpy.any(around):
         choices = numpy.column_stack((choices[:, 0], around * temperature + choices[:, 1] - around))
     return float(-log_softmax(choices / temperature, axis=1)[numpy.arange(len(right)), right].mean())
 
@@ -89,7 +95,7 @@ def confidences_and_hits(
     *,
     exclusive: bool,
     group: Optional[int] = None,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
 ) -> Tuple[numpy.ndarray, numpy.ndarray]:
     """What an exit says about what is known, and whether it is so.
 
@@ -99,7 +105,8 @@ def confidences_and_hits(
     temperature (float): What the logits are divided by.
     exclusive (bool): One label of K is true, or any number.
     group (Optional[int]): One label of each so many in a row is true. None if that is not so.
-    threshold (float): The probability from which a label counts as given, if not exclusive.
+    threshold (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,), if not
+        exclusive.
     RETURNS (Tuple[ndarray, ndarray]): The probability of the best label, or of each label if they are not exclusive (M,), and
         whether it is true (M,) bool.
     """
@@ -148,7 +155,7 @@ def calibration_report(
     *,
     exclusive: bool,
     group: Optional[int] = None,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     reduce: Reduction = "mean",
     bins: int = 15,
 ) -> List[Dict[str, Any]]:
@@ -160,7 +167,8 @@ def calibration_report(
     temperatures (Sequence[float]): What the logits of each exit are divided by, E of them.
     exclusive (bool): One label of K is true, or any number.
     group (Optional[int]): One label of each so many in a row is true. None if that is not so.
-    threshold (float): The probability from which a label counts as given, if not exclusive.
+    threshold (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,), if not
+        exclusive.
     reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
     bins (int): How many bins the calibration error has.
     RETURNS (List[Dict[str, Any]]): For each exit its `temperature`, and as pairs of before and after: `nll`, `ece`,
@@ -195,8 +203,10 @@ def calibration_report(
     return report
 
 
-def _fit(choices: numpy.ndarray, right: numpy.ndarray, around: float = 0.0) -> float:
-    sides = choices - (0.0, around) if around else choices
+def _fit(choices: numpy.ndarray, right: numpy.ndarray, around: Threshold = 0.0) -> float:
+    sides = choices
+    if numpy.any(around):
+        sides = numpy.column_stack((choices[:, 0], choices[:, 1] - around))
     if not len(choices) or (sides[numpy.arange(len(right)), right] >= sides.max(axis=1)).all():
         return 1.0
     # The likelihood is concave in 1 / temperature, so it has one peak on any scale.

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Literal, Optional, Protocol, Tuple, Union, cast
 
 import numpy
-from scipy.special import entr, expit, logit
+from scipy.special import entr, expit
 
 from ..inputs.instances import firsts
 from ..threads import cached_property
+from .scaling import Threshold, pivot, scale
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
 
@@ -46,7 +47,7 @@ class Evidence:
         layer: int,
         units: numpy.ndarray,
         exclusive: bool = True,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
         temperature: float = 1.0,
         reduce: Reduction = "mean",
         previous: Optional["Evidence"] = None,
@@ -60,7 +61,8 @@ class Evidence:
         layer (int): The layer of this exit, 0 for that before the first layer.
         units (ndarray): The place of each unit among all units of the batch, (U,).
         exclusive (bool): Whether one label of K is true (softmax), or any number of them (sigmoid for each label).
-        threshold (float): The probability from which a label counts as given, if not exclusive.
+        threshold (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,), if
+            not exclusive.
         temperature (float): What the logits are divided by to be probabilities, see `scale`. Decisions do not depend on it.
         reduce (str): How labels that are not exclusive, and the items of a unit, are joined: their "mean", or "max" for the
             least settled one.
@@ -221,6 +223,15 @@ class Evidence:
         return self._over_items(1.0 - self._join(2 * expit(-numpy.abs(self.scaled))), settled=True)
 
     @cached_property
+    def energy(self) -> numpy.ndarray:
+        """RETURNS (ndarray): 1 / (1 + sum(exp(z))) of the logits, in [0, 1], (U,): the smaller the larger they are. Of a label
+        that is not exclusive 1 / (1 + exp(|z|)), z counted from the logit of its threshold."""
+        if self.exclusive and self.logits.shape[1] > 1:
+            _, _, totals = self._exponentials
+            return self._over_items(expit(-self.scaled.max(axis=1) - numpy.log(totals[:, 0])))
+        return self._over_items(self._join(expit(-numpy.abs(self.scaled - pivot(self.threshold)))))
+
+    @cached_property
     def agrees(self) -> numpy.ndarray:
         """RETURNS (ndarray): Whether the decision (label or label set, of every item) is that of the previous exit, (U,)
         bool."""
@@ -298,27 +309,6 @@ def _entropy(logits: List[float]) -> float:
     return min(max((math.log(total) - mean) / math.log(len(logits)), 0.0), 1.0)
 
 
-def scale(logits: numpy.ndarray, temperature: float, *, exclusive: bool, threshold: float = 0.5) -> numpy.ndarray:
-    """Divide logits by a temperature. Those of labels that are not exclusive are divided around the logit of the threshold, so
-    that a label that is given without it is given with it, also by whoever compares its probability with the threshold.
-
-    logits (ndarray): The logits.
-    temperature (float): The temperature; 1 changes nothing.
-    exclusive (bool): One label is true, or any number.
-    threshold (float): The probability from which a label counts as given, if not exclusive.
-    RETURNS (ndarray): The logits to make probabilities of.
-    """
-    if temperature == 1:
-        return logits
-    around = 0.0 if exclusive else pivot(threshold)
-    return around + (logits - around) / temperature
-
-
-def pivot(threshold: float) -> float:
-    """RETURNS (float): The logit around which labels are scaled; 0 for a threshold that gives all labels, or none."""
-    return float(logit(threshold)) if 0 < threshold < 1 else 0.0
-
-
 def divergence_of(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) -> numpy.ndarray:
     """The divergence of distributions along the last axis, from logarithms: a probability may be too small for a float."""
     p, q = numpy.exp(log_p), numpy.exp(log_q)
@@ -341,8 +331,8 @@ class EvidenceMaker(Protocol):
     """What says how the logits of a task are to be read: `EvidenceBuilder`, or a task's own."""
 
     @property
-    def threshold(self) -> float:
-        """RETURNS (float): The probability from which a label counts as given."""
+    def threshold(self) -> Threshold:
+        """RETURNS (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,)."""
 
     @property
     def reduce(self) -> Union[str, float]:
@@ -362,13 +352,14 @@ class EvidenceBuilder:
     """How logits are to be read.
 
     exclusive (bool): One label of K, or any number of them.
-    threshold (float): The probability from which a label counts as given, if not exclusive.
+    threshold (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,), if not
+        exclusive.
     reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
     temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
     """
 
     exclusive: bool = True
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
     reduce: Reduction = "mean"
     temperatures: Dict[int, float] = field(default_factory=dict)
 

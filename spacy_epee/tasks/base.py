@@ -11,6 +11,7 @@ from spacy.training import Example
 from ..engine.replay import Replay, Score
 from ..engine.results import LinkLogits, Predictions
 from ..exits.evidence import EvidenceBuilder, EvidenceMaker, Reduction
+from ..exits.scaling import Threshold
 from ..inputs.instances import Instances, whole_docs
 from ..inputs.windows import Windows
 from ..settings import check_number
@@ -26,6 +27,11 @@ def check_settings(reduce: str, label_weights: Mapping[str, float]) -> None:
     """
     if reduce not in ("mean", "max"):
         raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
+    if isinstance(label_weights, str):
+        raise ValueError(
+            f"The setting `label_weights` is '{label_weights}'; give numbers, such as {{\"A\": 3.0}}, or 'balanced' where labels "
+            "are those of documents or images."
+        )
     for label, weight in label_weights.items():
         check_number(f"label_weights.{label}", weight, 0)
 
@@ -97,6 +103,10 @@ class TaskDefaults:
         """RETURNS (List[float]): How much each logit counts in the loss."""
         return [self.label_weights.get(label, 1.0) for label in labels]
 
+    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): Nothing: the weights are settings."""
+        return {}
+
     def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
         """RETURNS (Dict[str, int]): No size but that of the labels depends on the data."""
         return {}
@@ -148,6 +158,11 @@ class TaskDefaults:
         """RETURNS (Optional[ndarray]): `replay_score` needs no places."""
         return None
 
+    def given_labels(self, doc: Doc, labels: Sequence[str], threshold: Threshold) -> List[str]:
+        """RETURNS (List[str]): The labels that a Doc is given, in order."""
+        true = self.true_labels(doc)
+        return [label for label in labels if label in true]
+
     def show(self, doc: Doc, labels: Sequence[str]) -> str:
         """RETURNS (str): The answers on a Doc, on a line."""
         return ", ".join(sorted(self.true_labels(doc).intersection(labels)))
@@ -160,7 +175,7 @@ class FlatTask(TaskDefaults):
     exclusive: bool
     reduce: Reduction = "mean"
 
-    def reading(self, threshold: float, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceBuilder:
+    def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceBuilder:
         """RETURNS (EvidenceBuilder): How the logits are to be read."""
         return EvidenceBuilder(self.exclusive, threshold, self.reduce, dict(temperatures))
 
@@ -224,10 +239,11 @@ class Task(Protocol):
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 
-    def reading(self, threshold: float, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceMaker:
+    def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceBuilder:
         """Say how the logits are to be read.
 
-        threshold (float): The probability from which a label counts as given, if labels are not exclusive.
+        threshold (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,), if
+            labels are not exclusive.
         temperatures (Mapping[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
         RETURNS (EvidenceMaker): What makes evidence of them.
         """
@@ -244,6 +260,14 @@ class Task(Protocol):
 
         labels (Sequence[str]): The labels.
         name (str): The component.
+        """
+
+    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+        """Work out from the data what `weights` needs, if anything.
+
+        examples (Iterable[Example]): All examples.
+        labels (Sequence[str]): The labels.
+        RETURNS (Dict[str, Any]): Plain values to be saved with the component.
         """
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
@@ -325,6 +349,9 @@ class Task(Protocol):
         answers (Predictions): Their answers.
         labels (Sequence[str]): The labels.
         """
+
+    def given_labels(self, doc: Doc, labels: Sequence[str], threshold: Threshold) -> List[str]:
+        """RETURNS (List[str]): The labels that a Doc is given, in order, by the threshold of the task, see `reading`."""
 
     def describe(self, scores: Dict[str, Any]) -> str:
         """RETURNS (str): What the main figure is."""

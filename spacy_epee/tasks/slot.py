@@ -4,7 +4,7 @@ import copy
 import json
 import warnings
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
 from spacy.errors import Errors
@@ -15,6 +15,7 @@ from thinc.api import Model
 from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import NEEDS_DOUBT, ExitRule, complete
 from ..exits.rules.config import check_kept, resolve_rule
+from ..exits.scaling import Threshold
 from ..heads.base import ExitHeads
 from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import Windows
@@ -22,7 +23,7 @@ from ..model import get_exit_layers, get_heads, is_initialized
 from ..settings import check_number
 from .base import Task
 
-FITTED_LATER = ("temperatures", "uncertain")
+FITTED_LATER = ("temperatures", "label_thresholds", "uncertain")
 """What of a task's `cfg` is fitted to a trained component."""
 
 TEMPERATURES = (1e-3, 1e3)
@@ -102,6 +103,14 @@ class TaskSlot:
         """RETURNS (Tuple[str, ...]): Its labels."""
         return tuple(self.cfg["labels"])
 
+    @property
+    def thresholds(self) -> Threshold:
+        """RETURNS (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,)."""
+        own = self.cfg.get("label_thresholds")
+        if own is None:
+            return self.cfg["threshold"]
+        return numpy.array([own.get(label, self.cfg["threshold"]) for label in self.labels])
+
     def n_logits(self) -> int:
         """RETURNS (int): Logits per item."""
         return self.task.n_logits(self.cfg["labels"], self.cfg)
@@ -120,13 +129,13 @@ class TaskSlot:
         return layers if self.heads(model).lexical is None else [0, *layers]
 
     def reading(self, model: Model) -> EvidenceMaker:
-        """Say how its logits are to be read: by its threshold, and by its temperatures if it has any.
+        """Say how its logits are to be read: by its thresholds, and by its temperatures if it has any.
 
         model (Model): The model.
         RETURNS (EvidenceMaker): What makes evidence of logits.
         """
         temperatures = dict(zip(self.exit_layers(model), self.cfg.get("temperatures", ())))
-        return self.task.reading(self.cfg["threshold"], temperatures)
+        return self.task.reading(self.thresholds, temperatures)
 
     def make_instances(self, docs: Sequence[Doc], windows: Windows, lexical: Optional[Lexical] = None) -> Instances:
         """RETURNS (Instances): What there is to answer about some Docs, by their windows, and what their words say."""
@@ -195,6 +204,28 @@ class TaskSlot:
             )
         self.cfg["temperatures"] = [float(f"{number:.6g}") for number in temperatures]
 
+    def set_label_thresholds(self, thresholds: Optional[Mapping[str, float]]) -> None:
+        """Set from which probability on each label counts as given.
+
+        thresholds (Optional[Mapping[str, float]]): A number above 0 and below 1 by label; those not named have the threshold of
+            the setting. None is that for all.
+        RAISES ValueError: Other numbers, labels that it does not have, or labels that have no thresholds.
+        """
+        if thresholds is None:
+            self.cfg.pop("label_thresholds", None)
+            return
+        if self.task.exclusive or self.task.group:
+            why = "they exclude each other, so that the best one is given" if self.task.exclusive else "there is one for links"
+            raise ValueError(f"The labels of {self.called} have no thresholds of their own: {why}.")
+        unknown = set(thresholds).difference(self.labels)
+        if unknown:  # not shown: they may be anything
+            raise ValueError(
+                f"{len(unknown)} of the thresholds are for labels that {self.called} does not have: {list(self.labels)}."
+            )
+        for label, threshold in thresholds.items():
+            check_number(f"threshold of {label}", threshold, 0, 1, above=True, below=True)
+        self.cfg["label_thresholds"] = {label: float(f"{number:.6g}") for label, number in thresholds.items()}
+
     def set_positive(self, label: str) -> None:
         """Say which of two exclusive labels is the positive one, for scoring.
 
@@ -239,6 +270,7 @@ class TaskSlot:
         self.cfg = {name: value for name, value in saved.items() if name not in ("config_threshold", "exit")}
         if float(saved.get("config_threshold", saved["threshold"])) != self.threshold:
             self.cfg["threshold"] = self.threshold
+            self.cfg.pop("label_thresholds", None)
         noted = json.loads(saved.get("exit", "null"))
         if noted is not None and noted["config"] == rule_config(self.configured):
             self.set_exit(resolve_rule(noted["rule"]) if noted["rule"] else None, model)
@@ -260,6 +292,7 @@ class TaskSlot:
                 )
         if "temperatures" in self.cfg:  # srsly reads some numbers back as their neighbours
             self.set_temperatures(self.cfg["temperatures"], model)
+        self.set_label_thresholds(self.cfg.get("label_thresholds"))
         self.check_rule(self.exit, model)
 
 

@@ -15,6 +15,7 @@ ORDER = (
     "entropy",
     "confidence",
     "margin",
+    "energy",
     "patience (PABEE)",
     "entropy or patience (EPEE)",
     "confident patience (PCEE)",

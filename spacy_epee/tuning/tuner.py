@@ -77,13 +77,14 @@ class Tuner:
         *,
         wish: TuningGoal = TuningGoal(),
         calibrate: Optional[bool] = None,
+        thresholds: Optional[bool] = None,
         missing_labels: bool = False,
         steps: int = 16,
         seed: int = 0,
         progress: bool = False,
         fewest: int = 0,
     ):
-        """Try all rules. The component gets temperatures, and keeps its rule until `choose`.
+        """Try all rules. The component gets temperatures, and thresholds of labels, and keeps its rule until `choose`.
 
         nlp (Language): The pipeline.
         component (EarlyExitTransformer): The component.
@@ -92,6 +93,8 @@ class Tuner:
         wish (TuningGoal): What is asked for.
         calibrate (Optional[bool]): Whether to fit temperatures; None does so if they help on documents that they were not fitted
             to, and False leaves those that are there.
+        thresholds (Optional[bool]): Whether to fit a threshold for each label, where labels do not exclude each other; None and
+            False as for `calibrate`.
         missing_labels (bool): Whether labels may be absent from the documents.
         steps (int): How many values of each threshold are tried.
         seed (int): The seed of the split into halves.
@@ -119,6 +122,7 @@ class Tuner:
             "score_desc": self.stored.describe(),
             "left_out": self.stored.scoring.left_out,
             "absent": self.stored.scoring.absent,
+            "thresholds": self._fit_thresholds(thresholds, half, seed),
             "calibration": self._calibrate(calibrate, half, seed),
         }
         self.replay: Replay = self.stored.replay()
@@ -164,6 +168,25 @@ class Tuner:
         exits = [{"layer": layer, **_plain(exit)} for layer, exit in zip(stored.layers, figures)]
         documents = 0 if not fitted else stored.n_docs if half is None else int(half.sum())
         return {"fitted": fitted, "kept": kept is not None and wanted is False, "documents": documents, "exits": exits}
+
+    def _fit_thresholds(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
+        """Fit a threshold for each label, to some of the documents."""
+        component, stored = self.component, self.stored
+        fitted = wanted or (wanted is None and stored.thresholds_help(half, seed))
+        if fitted:
+            component.set_label_thresholds(stored.fit_thresholds(half), self.name)
+        elif wanted is None:
+            component.set_label_thresholds(None, self.name)
+        if "label_thresholds" not in stored.cfg:
+            return {"fitted": False, "labels": {}}
+        setting = stored.cfg["threshold"]
+        return {
+            "fitted": fitted,
+            "labels": component.label_thresholds(self.name),
+            "threshold": setting,
+            "documents": 0 if not fitted else stored.n_docs if half is None else int(half.sum()),
+            "macro_f": [stored.macro_f(setting), stored.macro_f(stored.slot.thresholds)],
+        }
 
     def _curves(self) -> Dict[str, List[List[float]]]:
         """By the name of each rule its own Pareto front: layers and score."""

@@ -74,6 +74,7 @@ def test_tune_fits_a_hundred_columns(folder):
     row["on_time_front"] = {"1": True, "32": False}
     report = {
         "calibration": {"exits": [], "fitted": False, "kept": False},
+        "thresholds": {"labels": {"LABEL " * 20: 0.123}, "fitted": True, "documents": 9, "threshold": 0.5, "macro_f": [0.5, 0.6]},
         "score_desc": "mean F of triggers and arguments, predicted triggers",
         "front": [row],
         "full": {**row, "rule": None, "name": "full depth"},
@@ -326,3 +327,44 @@ def test_scores_are_those_of_the_scorer(kind, backbone):
         scores = pipe.score_answers(examples, answers)
         assert score(replay.run(rule)) == pytest.approx(scores[pipe.task.main] or 0.0, abs=1e-6)
         assert stored.describe() == pipe.task.describe(scores)
+
+
+@pytest.fixture(scope="module")
+def several(backbone, tmp_path_factory):
+    """Two of three labels say too little, so that they need a threshold of their own."""
+    folder = tmp_path_factory.mktemp("several")
+    nlp = make_nlp(backbone, LABELS, multilabel=True, spread=4.0)
+    docs = list(nlp.pipe([*SENTENCES, *make_texts(80 - len(SENTENCES), seed=3)]))
+    for doc in docs:
+        doc.cats = {label: float(doc.cats[label] >= threshold) for label, threshold in zip(LABELS, (0.1, 0.5, 0.95))}
+    DocBin(docs=docs).to_disk(folder / "dev.spacy")
+    nlp.to_disk(folder / "model")
+    return folder
+
+
+def test_tune_fits_thresholds_where_they_help(several, tmp_path):
+    output = run(
+        several, "--max-drop", "2", "--no-time", "--output", tmp_path / "figures.json", "--output-model", tmp_path / "tuned"
+    )
+    found = json.loads((tmp_path / "figures.json").read_text())["thresholds"]
+    assert found["fitted"] and found["macro_f"][1] > found["macro_f"][0] and found["documents"] == 80
+    assert found["labels"]["ACUTE"] < found["labels"]["HISTORY"]
+    tuned = spacy.load(tmp_path / "tuned").get_pipe("epee_textcat_multilabel")
+    assert tuned.label_thresholds() == pytest.approx(found["labels"], rel=1e-5)
+    assert "Thresholds are fitted to 80" in output
+    again = run(several, "--no-thresholds", "--no-time", model=tmp_path / "tuned")
+    assert "Thresholds are those that were there" in again
+
+
+def test_tune_without_thresholds_leaves_the_setting(several, tmp_path):
+    run(several, "--no-thresholds", "--no-time", "--output", tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text())["thresholds"] == {"fitted": False, "labels": {}}
+
+
+def test_tune_refuses_thresholds_that_it_cannot_fit(folder, several, backbone, tmp_path):
+    assert "they exclude each other" in " ".join(run(folder, "--thresholds", "--no-time", code=1).split())
+    few = DocBin(docs=list(DocBin().from_disk(several / "dev.spacy").get_docs(spacy.blank("en").vocab))[:6])
+    few.to_disk(tmp_path / "few.spacy")
+    output = run(several, "--thresholds", "--no-time", "--missing-labels", data=tmp_path / "few.spacy", code=1)
+    assert "too few to fit thresholds to" in " ".join(output.split())
+    assert run(several, "--no-time", "--missing-labels", data=tmp_path / "few.spacy")

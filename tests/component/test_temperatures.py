@@ -18,7 +18,8 @@ from util import SENTENCES, make_examples, make_nlp, make_texts
 from spacy_epee.evaluation.calibrate import calibrate
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.exits import rules
-from spacy_epee.exits.evidence import Evidence, scale
+from spacy_epee.exits.evidence import Evidence
+from spacy_epee.exits.scaling import scale
 from spacy_epee.model import get_exit_layers
 
 RULES = [
@@ -26,6 +27,7 @@ RULES = [
     rules.Entropy([0.2, 0.7, 0.4, 0.0]),
     rules.Confidence(0.7),
     rules.Margin(0.5),
+    rules.Energy(0.1),
     rules.Patience(1),
     rules.FlexiblePatience(0.05, 1, "JSKD"),
     rules.FlexiblePatience(0.3, 1, "KD"),

@@ -28,6 +28,7 @@ RULES: Dict[str, Dict[str, Any]] = {
     "spacy-epee.Entropy.v1": {"entropy": 0.5},
     "spacy-epee.Confidence.v1": {"confidence": 0.8},
     "spacy-epee.Margin.v1": {"margin": 0.6},
+    "spacy-epee.Energy.v1": {"energy": 0.2},
     "spacy-epee.Patience.v1": {"patience": 1},
     "spacy-epee.FlexiblePatience.v1": {"divergence": 0.3, "patience": 1},
     "spacy-epee.ConfidentPatience.v1": {"entropy": 0.8, "patience": 2},

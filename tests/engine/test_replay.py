@@ -15,6 +15,7 @@ RULES = [
     rules.Confidence(0.7),
     rules.Confidence([0.9, 0.6, 0.8, 1.0]),
     rules.Margin(0.5),
+    rules.Energy(0.1),
     rules.Patience(1),
     rules.FlexiblePatience(0.05, 1, "JSKD"),
     rules.FlexiblePatience(0.3, 1, "KD"),

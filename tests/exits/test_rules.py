@@ -7,7 +7,7 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 from scipy.stats import entropy
 from spacy.util import registry
 from thinc.api import Config
@@ -19,7 +19,7 @@ from spacy_epee.exits.rules.base import ExitRule, Rule, complete
 from spacy_epee.exits.rules.composite import AllOf, AnyOf
 from spacy_epee.exits.rules.depth import Deadline, FixedDepth, FromLayer
 from spacy_epee.exits.rules.patience import ConfidentPatience, EntropyPatience, FlexiblePatience, Patience, Voting
-from spacy_epee.exits.rules.thresholds import Confidence, Entropy, Learned, Margin
+from spacy_epee.exits.rules.thresholds import Confidence, Energy, Entropy, Learned, Margin
 
 SOME = settings(max_examples=50, deadline=None)
 READINGS = {
@@ -31,6 +31,7 @@ RULES = [
     Entropy(entropy=0.6),
     Confidence(confidence=0.7),
     Margin(margin=0.4),
+    Energy(energy=0.3),
     Patience(patience=2),
     FlexiblePatience(divergence=0.05, patience=2),
     FlexiblePatience(divergence=0.3, patience=1, measure="SymKD"),
@@ -212,6 +213,36 @@ def test_rules_follow_their_definition(which, reading, stored, tau, patience):
     assert exits_of(build(tau, patience), stored, reading).tolist() == expected.tolist()
 
 
+@SOME
+@given(reading=READING, stored=STORED, tau=st.floats(0.001, 0.999))
+def test_rules_energy_follows_its_definition(reading, stored, tau):
+    sizes = stored.astype("float64")
+    if reading["exclusive"] and stored.shape[2] > 1:
+        energies = 1 / (1 + numpy.exp(sizes).sum(axis=2))
+    else:
+        join = {"mean": numpy.mean, "max": numpy.max}[reading.get("reduce", "mean")]
+        energies = join(1 / (1 + numpy.exp(abs(sizes))), axis=2)
+    assert exits_of(Energy(energy=tau), stored, reading).tolist() == first_exit(energies < tau).tolist()
+
+
+def test_rules_energy_sees_the_size_of_logits_that_entropy_does_not():
+    large = Evidence(numpy.array([[1.0, 3.0], [11.0, 13.0]]), layer=1, units=numpy.arange(2))
+    assert large.entropy[0] == pytest.approx(large.entropy[1]) and large.energy[0] > 100 * large.energy[1]
+
+
+def test_rules_energy_of_huge_logits_is_a_number():
+    for exclusive in (True, False):
+        logits = numpy.array([[1e5, -1e5, 3.0], [-1e5, -1e5, -1e5]])
+        found = Evidence(logits, layer=1, units=numpy.arange(2), exclusive=exclusive)
+        assert numpy.isfinite(found.energy).all() and ((0 <= found.energy) & (found.energy <= 1)).all()
+
+
+def test_rules_energy_of_a_label_is_counted_from_where_its_answer_turns():
+    thresholds = numpy.array([0.2, 0.5])
+    found = Evidence(logit(thresholds)[None], layer=1, units=numpy.arange(1), exclusive=False, threshold=thresholds)
+    assert found.energy[0] == pytest.approx(0.5) and found.decision.all()
+
+
 # Identities
 
 
@@ -313,6 +344,7 @@ RISING = {
     "ConfidentPatience": lambda tau: ConfidentPatience(entropy=tau, patience=2),
     "FlexiblePatience": lambda tau: FlexiblePatience(divergence=tau, patience=1),
     "Learned": lambda tau: Learned(doubt=tau),
+    "Energy": lambda tau: Energy(energy=tau),
 }
 FALLING = {
     "Confidence": lambda tau: Confidence(confidence=tau),

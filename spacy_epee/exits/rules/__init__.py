@@ -5,7 +5,7 @@ from .composite import AllOf, AnyOf
 from .config import check_kept, resolve_rule
 from .depth import Deadline, FixedDepth, FromLayer
 from .patience import ConfidentPatience, EntropyPatience, FlexiblePatience, Patience, Voting
-from .thresholds import Confidence, Entropy, Learned, Margin
+from .thresholds import Confidence, Energy, Entropy, Learned, Margin
 
 __all__ = [
     "AllOf",
@@ -13,6 +13,7 @@ __all__ = [
     "Confidence",
     "ConfidentPatience",
     "Deadline",
+    "Energy",
     "Entropy",
     "EntropyPatience",
     "ExitRule",

@@ -136,6 +136,35 @@ class Margin(Rule):
 
 
 @dataclass(frozen=True)
+class Energy(_PerExit):
+    """Leave when the energy of the logits is below a threshold (CAP, IJCAI 2025). It sees the size of logits, which entropy,
+    confidence and margin do not: these are the same for logits that are all larger by one number.
+
+    The energy is 1 / (1 + sum(exp(z))), over the logits of the labels. One of labels that are not exclusive has a logit of its
+    own, whose size is that of yes or no: its energy is 1 / (1 + exp(|z|)), with z counted from the logit of its threshold, so
+    that it is 1/2 where the answer turns. Labels, and the items of a unit, are joined as their entropies are (`reduce`).
+
+    energy (Union[float, List[float]]): The threshold, or one for each exit (that of the last exit has no effect). From 0 down
+        it never fires, above 1 all leave there.
+    """
+
+    energy: Union[float, List[float]] = 0.01
+    registered: ClassVar[str] = "spacy-epee.Energy.v1"
+    reason: ClassVar[str] = "energy"
+    setting: ClassVar[str] = "energy"
+
+    def step(self, evidence: Evidence, counters: Optional[numpy.ndarray]) -> numpy.ndarray:
+        return (evidence.energy < self.now(evidence, counters)).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return any(threshold > 0 for threshold in self.before_last(layers))
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        return {"energy": [cls(threshold) for threshold in levels.of(lambda evidence: evidence.energy)]}
+
+
+@dataclass(frozen=True)
 class Learned(Rule):
     """Leave when a small learned head thinks the answer is right (learning to exit, BERxiT, Xin et al. 2021).
 

@@ -3,10 +3,11 @@
 from typing import Callable, Optional, Union
 
 import numpy
-from scipy.special import entr, expit
+from scipy.special import entr, expit, logsumexp
 
 from ...engine.results import Graph
 from ...exits.evidence import Divergence, Evidence, Written, divergence_of
+from ...exits.scaling import pivot
 from ...inputs.instances import firsts
 from ...threads import cached_property
 from .structure import Structure, log_softmax
@@ -155,6 +156,13 @@ class StructureEvidence(Evidence):
             return 1 - (best[:, :, 2] - best[:, :, 1])
 
         return 1.0 - self._uncertainty(of_tags, lambda logits: 2 * expit(-numpy.abs(logits)))
+
+    @cached_property
+    def energy(self) -> numpy.ndarray:
+        def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+            return expit(-logsumexp(self.structure.scaled[rows, layers], axis=2))
+
+        return self._uncertainty(of_tags, lambda logits: expit(-numpy.abs(logits - pivot(self.threshold))))
 
     @cached_property
     def doubt(self) -> Optional[numpy.ndarray]:

@@ -12,6 +12,7 @@ from spacy.training import Example
 from ...doc_attributes import annotation, entries_of, spans_of
 from ...engine.replay import Replay, Score
 from ...engine.results import LinkLogits, Predictions
+from ...exits.scaling import Threshold
 from ...inputs.windows import Windows
 from ..base import TaskDefaults, check_settings
 from ..replay_score import StoredAnnotation
@@ -113,9 +114,9 @@ class Events(TaskDefaults):
         self.reads_entities = self.entities is not None
         install_extensions()
 
-    def reading(self, threshold: float, temperatures: Mapping[int, float] = MappingProxyType({})) -> EventEvidenceBuilder:
+    def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EventEvidenceBuilder:
         """RETURNS (EventEvidenceBuilder): How this task's logits are to be read."""
-        return EventEvidenceBuilder(threshold, self.reduce, dict(temperatures))
+        return EventEvidenceBuilder(float(threshold), self.reduce, dict(temperatures))
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find out about the data.

@@ -1,6 +1,6 @@
 """Classification of images as a task of a component."""
 
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Union
 
 from ...exits.rules.base import ExitRule
 from ..slot import TaskSlot
@@ -13,7 +13,7 @@ def ImageCatTask(
     exclusive: bool = True,
     threshold: float = 0.5,
     reduce: str = "max",
-    label_weights: Dict[str, float] = {},  # noqa: B006 - copied
+    label_weights: Union[str, Dict[str, float]] = {},  # noqa: B006 - copied
 ) -> TaskSlot:
     """Make the task of `epee_imagecat`, with its settings.
 

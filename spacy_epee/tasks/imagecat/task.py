@@ -1,6 +1,6 @@
 """Classification of images. The unit that exits is the document, with the one image that it has."""
 
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Sequence, Union
 
 from spacy.training import Example
 
@@ -16,10 +16,10 @@ class ImageCat(TextCat):
     reads = "images"
     always_answers = False  # without an image all scores are 0
 
-    def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
+    def __init__(self, *, exclusive: bool, label_weights: Union[str, Dict[str, float]], reduce: str):
         """
         exclusive (bool): Exactly one label is true, or any number of them.
-        label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+        label_weights (Union[str, Dict[str, float]]): As those of `TextCat`.
         reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
         """
         super().__init__(exclusive=exclusive, label_weights=label_weights, reduce=reduce)

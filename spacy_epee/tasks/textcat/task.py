@@ -1,16 +1,19 @@
 """Document classification: one label of several, or any number of them. The unit that exits is the document."""
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy
 from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.util import minibatch
 
 from ...doc_attributes import in_place
 from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
+from ...exits.scaling import Threshold
 from ...inputs.instances import Instances
 from ..base import FlatTask, check_settings
+from ..label_weights import BALANCED, balanced_weights
 from ..replay_score import StoredAnnotation
 from .replay_score import label_score
 
@@ -25,20 +28,49 @@ class TextCat(FlatTask):
     always_answers = True
     """Whether Docs that never run have an answer: the first of exclusive labels."""
 
-    def __init__(self, *, exclusive: bool, label_weights: Dict[str, float], reduce: str):
+    def __init__(self, *, exclusive: bool, label_weights: Union[str, Dict[str, float]], reduce: str):
         """
         exclusive (bool): Exactly one label is true, or any number of them.
-        label_weights (Dict[str, float]): How much a label counts in the loss; 1 for those not named.
+        label_weights (Union[str, Dict[str, float]]): How much a label counts in the loss; 1 for those not named. "balanced" for
+            weights of the training data.
         reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
         """
-        check_settings(reduce, label_weights)
+        self.balanced = label_weights == BALANCED
+        self.label_weights = {} if self.balanced else label_weights  # type: ignore[assignment]
+        check_settings(reduce, self.label_weights)
         self.exclusive = exclusive
-        self.label_weights = dict(label_weights)
         self.reduce = reduce  # type: ignore[assignment]
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of some examples, in order of appearance; no more is needed."""
         return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats)), {}
+
+    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+        """Work out how much labels count in the loss, if that is to be balanced.
+
+        examples (Iterable[Example]): All examples.
+        labels (Sequence[str]): The labels.
+        RETURNS (Dict[str, Any]): The weights, to be saved with the component; nothing if they are settings.
+        """
+        if not self.balanced:
+            return {}
+        positives, negatives = numpy.zeros((2, len(labels)), dtype=int)
+        for batch in minibatch(examples, size=1000):
+            targets, label_mask = self.targets(batch, labels, strict=False)
+            positives += ((targets > 0) & (label_mask > 0)).sum(axis=0)
+            negatives += ((targets == 0) & (label_mask > 0)).sum(axis=0)
+        return {"label_weights": balanced_weights(labels, positives, negatives, exclusive=self.exclusive)}
+
+    def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
+        """RETURNS (List[float]): How much each label counts in the loss."""
+        if not self.balanced:
+            return super().weights(labels, cfg)
+        if "label_weights" not in cfg:
+            raise ValueError(
+                "The setting `label_weights` is 'balanced', and this pipeline was initialized without, so that it has no weights "
+                "of its training data. Initialize it anew, or give numbers."
+            )
+        return [cfg["label_weights"].get(label, 1.0) for label in labels]
 
     def check_labels(self, labels: Sequence[str], name: str) -> None:
         """Refuse labels that there is nothing to learn from.
@@ -113,6 +145,14 @@ class TextCat(FlatTask):
         for doc, row in zip(docs, answers.probabilities):
             for label, score in zip(labels, row):
                 doc.cats[label] = float(score)
+
+    def given_labels(self, doc: Doc, labels: Sequence[str], threshold: Threshold) -> List[str]:
+        """RETURNS (List[str]): The labels that a Doc is given: the best one, or all from their thresholds on. None without
+        scores."""
+        scores = numpy.array([doc.cats.get(label, 0.0) for label in labels])
+        if self.exclusive:
+            return [labels[int(scores.argmax())]] if scores.any() else []
+        return [label for label, given in zip(labels, scores >= threshold) if given]
 
     def is_annotated(self, doc: Doc) -> bool:
         """RETURNS (bool): Whether a Doc says anything about this task: has labels that are not those of others."""

@@ -23,6 +23,7 @@ RULES = [
     rules.Entropy(0.75),
     rules.Confidence(0.6),
     rules.Margin(0.2),
+    rules.Energy(0.1),
     rules.Patience(1),
     rules.FlexiblePatience(0.15, 1, "JSKD"),
     rules.ConfidentPatience(0.9, 2),

@@ -26,6 +26,7 @@ RULES = [
     rules.Entropy(0.75),
     rules.Confidence(0.5),
     rules.Margin(0.2),
+    rules.Energy(0.1),
     rules.Patience(1),
     rules.FlexiblePatience(0.2, 1),
     rules.ConfidentPatience(0.9, 2),

@@ -10,8 +10,9 @@ from .stored_outputs import StoredOutputs
 
 def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task: Optional[str] = None) -> List[Dict[str, Any]]:
     """Fit a temperature for each exit to examples that were not trained on, and set them: entropy, confidence and the like,
-    and the probabilities that are written, are then those of the scaled logits. No decision changes by itself. Training
-    further drops the temperatures.
+    and the probabilities that are written, are then those of the scaled logits. Before, how much words count at each exit is
+    fitted, if there is an exit before the first layer; answers can change by that, and by nothing else. Training further drops
+    the temperatures, and goes on from how much words count.
 
     component (EarlyExitTransformer): The component.
     examples (Iterable[Example]): The examples.
@@ -20,6 +21,9 @@ def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task
     RAISES ValueError: Nothing is annotated.
     """
     stored = StoredOutputs(component, list(examples), task)
+    if stored.has_words:
+        stored.set_mix(stored.fit_mix())
+        stored.slot.set_mix(stored.mix.tolist(), component.model)
     component.set_temperatures(stored.fit(), task)
     return stored.calibration(stored.slot.cfg["temperatures"])
 

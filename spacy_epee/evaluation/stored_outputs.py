@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..engine.replay import Replay, Score
-from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, reliability
+from ..exits.calibration import calibration_report, confidences_and_hits, fit_mix, fit_temperatures, reliability
 from ..exits.label_thresholds import FEWEST, can_fit, fit_label_thresholds, macro_f
 from ..inputs.instances import Instances
 from .scoring import Scoring, describe_main
@@ -26,6 +26,7 @@ class StoredOutputs:
     logits (ndarray): The logits of their items, (E, N, K).
     layers (List[int]): The layer of each exit, 0 for that before the first one.
     blind (Optional[ndarray]): Of which units nothing is known there, (U,) bool; None without such an exit.
+    mix (ndarray): How many times what words say is in the logits of each exit behind a layer, (E - 1,) if they are.
     docs (ndarray): The document of each unit, (U,).
     wordpieces (ndarray): The wordpieces of each unit, (U,).
     targets (ndarray): 1 for the logits that are true, (N, K).
@@ -84,6 +85,7 @@ class StoredOutputs:
         self.logits = numpy.concatenate(logits, axis=1)
         self.doubt = numpy.concatenate(doubt, axis=1) if doubt else None
         self.blind = numpy.concatenate(blind) if blind else None
+        self.mix = self.slot.mix(component.model)
         self.counts = numpy.concatenate(counts)
         self.docs = numpy.concatenate(docs)
         self.wordpieces = numpy.concatenate(wordpieces)
@@ -173,6 +175,46 @@ class StoredOutputs:
             self.logits[:, rows], self.targets[rows], self.label_mask[rows], threshold=threshold, **self._kind()
         )
         return [float(f"{temperature:.6g}") for temperature in temperatures]
+
+    @property
+    def has_words(self) -> bool:
+        """RETURNS (bool): Whether there is an exit before the first layer, and words count at the others."""
+        return self.layers[0] == 0 and len(self.layers) > 1
+
+    def fit_mix(self, docs: Optional[numpy.ndarray] = None) -> numpy.ndarray:
+        """Fit how much words count.
+
+        docs (Optional[ndarray]): Which documents to fit it to, (D,) bool; None for all.
+        RETURNS (ndarray): A factor for each exit behind a layer, see `exits.calibration.fit_mix`.
+        """
+        rows = slice(None) if docs is None else docs[self.items_docs]
+        plain = self.logits[1:, rows] - self.mix[:, None, None] * self.logits[:1, rows]
+        return fit_mix(plain, self.logits[0, rows], *self._annotation(docs), exclusive=self.task.exclusive)
+
+    def mix_helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
+        """Whether to fit how much words count makes documents more likely that it was not fitted to, see `helps`.
+
+        docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
+        seed (int): The seed of the split.
+        RETURNS (bool): Whether the mean negative log-likelihood falls.
+        """
+        before, gain = self.mix, 0.0
+        for fitted, tried in self._halves(docs, seed) if self.has_words else ():
+            if not self._annotation(fitted)[1].any() or not self._annotation(tried)[1].any():
+                return False
+            for sign, mix in ((1, before), (-1, self.fit_mix(fitted))):
+                self.set_mix(mix)
+                gain += sign * sum(exit["nll"][1] for exit in self.calibration(self.fit(fitted), tried))
+            self.set_mix(before)
+        return gain > 0
+
+    def set_mix(self, mix: numpy.ndarray) -> None:
+        """Have words count so much, in what is stored alone.
+
+        mix (ndarray): A factor for each exit behind a layer, (E - 1,).
+        """
+        self.logits[1:] += (mix - self.mix)[:, None, None] * self.logits[:1]
+        self.mix = mix
 
     def helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
         """Whether temperatures make documents more likely that they were not fitted to: each of two halves is tried with those of

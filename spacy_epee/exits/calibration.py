@@ -4,7 +4,7 @@ import math
 from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 import numpy
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
@@ -44,6 +44,38 @@ def fit_temperatures(
     # As the choices: of each label that is known.
     around = numpy.broadcast_to(pivot(threshold), label_mask.shape)[_known(targets, label_mask, size)] if size is None else 0.0
     return numpy.array([_fit(*_choices(exit, targets, label_mask, size), around) for exit in logits])
+
+
+def fit_mix(
+    logits: numpy.ndarray, words: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, *, exclusive: bool
+) -> numpy.ndarray:
+    """Fit how many times the logits of the words are added to those of each exit: what gives the truth the largest likelihood,
+    together with a temperature, which is not kept. Fit it on documents that were not trained on.
+
+    logits (ndarray): The logits of the exits behind layers, without the words, (E, N, K).
+    words (ndarray): The logits of the words, (N, K).
+    targets (ndarray): 1 for the labels that are true, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
+    exclusive (bool): One label of K is true, or any number.
+    RETURNS (ndarray): The factors, from 0 to `MOST_WORDS`, (E,).
+    """
+    size = _size(logits.shape[2], exclusive, None)
+    of_words, right = _choices(words, targets, label_mask, size)
+
+    def fit(choices: numpy.ndarray) -> float:
+        def loss(parameters: numpy.ndarray) -> float:
+            mix = min(max(parameters[0], 0.0), MOST_WORDS)
+            return negative_log_likelihood(choices + mix * of_words, right, math.exp(min(max(parameters[1], -5.0), 5.0)))
+
+        return min(max(float(minimize(loss, (0.5, 0.0), method="Nelder-Mead").x[0]), 0.0), MOST_WORDS)
+
+    if not len(right):
+        return numpy.zeros(len(logits))
+    return numpy.array([fit(_choices(exit, targets, label_mask, size)[0]) for exit in logits])
+
+
+MOST_WORDS = 10.0
+"""The most that words count: beyond it an exit says nothing of its own."""
 
 
 def negative_log_likelihood(

@@ -239,7 +239,7 @@ class Task(Protocol):
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 
-    def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceBuilder:
+    def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceMaker:
         """Say how the logits are to be read.
 
         threshold (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,), if

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
+import torch
 from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -21,6 +22,7 @@ from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import Windows
 from ..model import get_exit_layers, get_heads, is_initialized
 from ..settings import check_number
+from ..trunk.shims import put
 from .base import Task
 
 FITTED_LATER = ("temperatures", "label_thresholds", "uncertain")
@@ -127,6 +129,25 @@ class TaskSlot:
         """RETURNS (List[int]): The layers with an exit: 0 if there is one before the first layer, and those of the model."""
         layers = get_exit_layers(model)
         return layers if self.heads(model).lexical is None else [0, *layers]
+
+    def mix(self, model: Model) -> numpy.ndarray:
+        """RETURNS (ndarray): How much words count at each exit behind a layer; none if nothing is said before the first one."""
+        lexical = self.heads(model).lexical
+        return numpy.zeros(0) if lexical is None else lexical.mix.detach().cpu().numpy().astype("float64")
+
+    def set_mix(self, mix: Sequence[float], model: Model) -> None:
+        """Set how much words count.
+
+        mix (Sequence[float]): A factor for each exit behind a layer.
+        model (Model): The model.
+        """
+        lexical = self.heads(model).lexical
+        if lexical is None or len(mix) != len(lexical.mix):
+            raise ValueError(
+                f"There are {len(mix)} factors for words in {self.called}, which has "
+                f"{0 if lexical is None else len(lexical.mix)} exits that add words to what they say."
+            )
+        put(lexical.mix, torch.tensor(mix, dtype=torch.float32, device=lexical.mix.device))
 
     def reading(self, model: Model) -> EvidenceMaker:
         """Say how its logits are to be read: by its thresholds, and by its temperatures if it has any.

@@ -122,6 +122,7 @@ class Tuner:
             "score_desc": self.stored.describe(),
             "left_out": self.stored.scoring.left_out,
             "absent": self.stored.scoring.absent,
+            "mix": self._fit_mix(calibrate, half, seed),
             "thresholds": self._fit_thresholds(thresholds, half, seed),
             "calibration": self._calibrate(calibrate, half, seed),
         }
@@ -153,6 +154,14 @@ class Tuner:
         simulation, base = self.replay.run(trial.rule), self.replay.run(None)
         width = spread(lambda docs: self.score(simulation, docs) - self.score(base, docs), self.stored.n_docs)
         return {**trial.row(), "speedup": speedup, "drop": full.score - trial.score, "spread": width}
+
+    def _fit_mix(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> List[float]:
+        """Fit how much words count at each exit, to some of the documents."""
+        stored = self.stored
+        if stored.has_words and wanted is not False and (wanted or stored.mix_helps(half, seed)):
+            stored.set_mix(stored.fit_mix(half))
+            stored.slot.set_mix(stored.mix.tolist(), self.component.model)
+        return stored.mix.tolist()
 
     def _calibrate(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
         """Fit temperatures, to some of the documents."""

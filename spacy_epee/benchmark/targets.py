@@ -172,7 +172,7 @@ class OnnxInt8(Onnx):
 
 class OpenVino(WholeNetwork):
     title = "OpenVINO"
-    needs = ("onnx", "openvino")
+    needs: Sequence[str] = ("onnx", "openvino")
     extra = "bench"
 
     @property

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy
 import spacy
@@ -55,11 +55,11 @@ class Measured:
     layers (List[int]): The layers with an exit.
     """
 
-    def __init__(self, title: str, backbone: str, path: Path, component: Optional[str] = None):
+    def __init__(self, title: str, backbone: str, path: Union[str, Path], component: Optional[str] = None):
         """
         title (str): What it is called.
         backbone (str): What its backbone is called.
-        path (Path): The pipeline.
+        path (Union[str, Path]): The pipeline: a folder or an installed package.
         component (Optional[str]): The component; None if there is only one.
         """
         self.title, self.backbone, self.path = title, backbone, path
@@ -73,10 +73,10 @@ class Measured:
         """RETURNS (bool): Whether one label is true of a text."""
         return self.component.task.exclusive
 
-    def measure(self, examples: Dict[str, Sequence[Example]], texts: Dict[str, LabelledTexts], steps: int = 16) -> None:
+    def measure(self, examples: Mapping[str, Sequence[Example]], texts: Dict[str, LabelledTexts], steps: int = 16) -> None:
         """Run the full depth on dev and test, and try rules on dev where there are exits.
 
-        examples (Dict[str, Sequence[Example]]): The documents of "dev" and "test".
+        examples (Mapping[str, Sequence[Example]]): The documents of "dev" and "test".
         texts (Dict[str, LabelledTexts]): The same.
         steps (int): How many values of each threshold are tried.
         """

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
 from spacy.training import Example
@@ -92,10 +92,10 @@ class Front:
     skipped (Dict[str, str]): Who could not take part, and why.
     """
 
-    def __init__(self, pipelines: Sequence[Measured], examples: Dict[str, Sequence[Example]], plan: Plan, folder: Path):
+    def __init__(self, pipelines: Sequence[Measured], examples: Mapping[str, Sequence[Example]], plan: Plan, folder: Path):
         """
         pipelines (Sequence[Measured]): Pipelines of ours with the same labels.
-        examples (Dict[str, Sequence[Example]]): The documents of "train", "dev" and "test".
+        examples (Mapping[str, Sequence[Example]]): The documents of "train", "dev" and "test".
         plan (Plan): How to measure.
         folder (Path): Where to write.
         """
@@ -113,9 +113,18 @@ class Front:
         self.skipped: Dict[str, str] = {}
         self.timed: Dict[str, Answering] = {}
 
-    def add(self, name: str, kind: str, title: str, answering: Answering, figures: Dict[str, Any], note: str = "") -> None:
+    def add(
+        self,
+        name: str,
+        kind: str,
+        title: str,
+        answering: Answering,
+        figures: Dict[str, Any],
+        note: str = "",
+        group: Optional[str] = None,
+    ) -> None:
         """Add a row whose answers are known."""
-        self.rows.append({"name": name, "kind": kind, "title": title, "note": note, **figures, "ms": {}})
+        self.rows.append({"name": name, "kind": kind, "group": group or title, "title": title, "note": note, **figures, "ms": {}})
         self.timed[name] = answering
 
     def measure(self) -> Dict[str, Any]:
@@ -140,16 +149,19 @@ class Front:
         if not self.rows:
             raise ValueError("None of the contestants can take part: " + "; ".join(self.skipped.values()))
         documents = self._time()
+        fixed = f"{best[0].title}@{best[1]}"
+        chosen = [row for row in self.rows if row["kind"] != "fixed" or row["name"] == fixed]
         return {
             "documents": {name: len(part) for name, part in self.texts.items()},
             "labels": len(self.labels),
             "exclusive": self.exclusive,
             "timed_documents": documents,
             "rounds": self.plan.rounds,
-            "fixed_depth": {"title": best[0].title, "layer": best[1], "name": f"{best[0].title}@{best[1]}"},
+            "fixed_depth": {"title": best[0].title, "layer": best[1], "name": fixed},
             "rows": self.rows,
             "skipped": self.skipped,
             "verdict": {str(size): judge(self.rows, str(size)) for size in self.plan.batch_sizes},
+            "verdict_chosen": {str(size): judge(chosen, str(size)) for size in self.plan.batch_sizes},
             "machine": describe_machine(),
         }
 
@@ -184,14 +196,21 @@ class Front:
         """Add every fixed depth, if these are asked for. RETURNS (Tuple[Measured, int]): The pipeline and the layer with the best
         score on dev, of pipelines without an exit before the first layer, if there are any."""
         plain = [own for own in self.pipelines if own.layers[0] > 0] or self.pipelines
-        scored = []
+        scored: List[Tuple[float, int, int, Measured]] = []
         for pipeline in plain:
             for layer, rule in pipeline.fixed():
                 figures = pipeline.score(rule)
                 scored.append((figures["dev"], -layer, len(scored), pipeline))
                 if "fixed" in self.plan.contestants:
                     own = WithRule(pipeline.nlp, pipeline.component, rule)
-                    self.add(f"{pipeline.title}@{layer}", "fixed", f"{pipeline.title}, depth {layer}", own, figures)
+                    self.add(
+                        f"{pipeline.title}@{layer}",
+                        "fixed",
+                        f"{pipeline.title}, depth {layer}",
+                        own,
+                        figures,
+                        group=f"{pipeline.title}, depths",
+                    )
         _, layer, _, best = max(scored)
         return best, -layer
 
@@ -246,7 +265,7 @@ class Front:
             own = WithRule(pipeline.nlp, pipeline.component, rule)
             figures = {**pipeline.score(rule), "rule": describe(rule)}
             title = f"ours, {pipeline.title}: {', '.join(wishes)}"
-            self.add(f"{kind} {pipeline.title}: {wishes[0]}", OURS, title, own, figures)
+            self.add(f"{kind} {pipeline.title}: {wishes[0]}", OURS, title, own, figures, group=f"ours, {pipeline.title}")
 
     def _add_int8(self, pipeline: Measured) -> None:
         if pipeline.tuner is None:
@@ -285,16 +304,17 @@ class Front:
         return len(texts)
 
 
-def measure_front(pipelines: Sequence[Measured], examples: Dict[str, Sequence[Example]], plan: Plan) -> Dict[str, Any]:
+def measure_front(pipelines: Sequence[Measured], examples: Mapping[str, Sequence[Example]], plan: Plan) -> Dict[str, Any]:
     """Measure a front.
 
     pipelines (Sequence[Measured]): Pipelines of ours with the same labels, for text classification alone.
-    examples (Dict[str, Sequence[Example]]): The documents of "train", "dev" and "test". Everything is chosen on dev.
+    examples (Mapping[str, Sequence[Example]]): The documents of "train", "dev" and "test". Everything is chosen on dev.
     plan (Plan): How to measure.
     RETURNS (Dict[str, Any]): The "rows": of each contestant its "name", "kind" ("simple", "spacy", "fixed", "cut", "standard" or
-        "ours"), "title", "note", "score" on test and on "dev" in points, milliseconds a document ("ms") by batch size, and where
-        there are layers the mean of those that run and the share that is saved. Beside them who was "skipped" and why, and for
-        each batch size a "verdict", see `judge`.
+        "ours"), "title", the "group" that it is shown with, "note", "score" on test and on "dev" in points, milliseconds a
+        document ("ms") by batch size, and where there are layers the mean of those that run and the share that is saved. Beside
+        them who was "skipped" and why, and for each batch size a "verdict", see `judge`, and
+        "verdict_chosen", the same with the fixed depth that is best on dev and no other.
     RAISES ValueError: A component is for something else, labels differ, or nobody can take part.
     """
     for pipeline in pipelines:

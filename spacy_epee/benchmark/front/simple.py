@@ -114,5 +114,5 @@ class StaticEmbeddings(Linear):
                 f"it needs the package '{error.name}'; install it with `pip install \"spacy_epee[front]\"`"
             ) from error
         # What is in the package is found as if it had been downloaded: it looks for its tokenizer in a folder of another name.
-        model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+        model = wordllama.WordLlama.load(cache_dir=Path(str(wordllama.__file__)).parent, disable_download=True)
         return lambda texts: numpy.asarray(model.embed(list(texts), norm=True), dtype="float32")

@@ -4,7 +4,7 @@ import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import numpy
 import spacy
@@ -47,10 +47,12 @@ class SpacyTextcat:
     note (str): How long it was trained.
     """
 
-    def __init__(self, bag: bool, examples: Dict[str, Sequence[Example]], labels: Sequence[str], exclusive: bool, plan: Training):
+    def __init__(
+        self, bag: bool, examples: Mapping[str, Sequence[Example]], labels: Sequence[str], exclusive: bool, plan: Training
+    ):
         """
         bag (bool): Whether to take the bag of words, not the ensemble that is the default.
-        examples (Dict[str, Sequence[Example]]): The documents of "train" and "dev".
+        examples (Mapping[str, Sequence[Example]]): The documents of "train" and "dev".
         labels (Sequence[str]): The labels.
         exclusive (bool): Whether one of them is true.
         plan (Training): How long to train.

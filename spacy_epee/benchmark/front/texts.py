@@ -1,7 +1,7 @@
 """Labelled texts, and how right answers to them are."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy
 from sklearn.metrics import f1_score
@@ -33,10 +33,10 @@ class LabelledTexts:
         return len(self.texts)
 
 
-def label_texts(examples: Dict[str, Sequence[Example]], known: Sequence[str], exclusive: bool) -> Dict[str, LabelledTexts]:
+def label_texts(examples: Mapping[str, Sequence[Example]], known: Sequence[str], exclusive: bool) -> Dict[str, LabelledTexts]:
     """Put the labels of several splits into one order.
 
-    examples (Dict[str, Sequence[Example]]): Annotated documents of each split.
+    examples (Mapping[str, Sequence[Example]]): Annotated documents of each split.
     known (Sequence[str]): The labels that a component knows.
     exclusive (bool): Whether one of them is true.
     RETURNS (Dict[str, LabelledTexts]): The same.

@@ -53,12 +53,15 @@ def judge(rows: Sequence[Row], size: str) -> Dict[str, Any]:
 def mean_times(reports: Sequence[Dict[str, Any]], title: str, size: str) -> Optional[float]:
     """RETURNS (Optional[float]): How many times our seconds a contestant takes with its fastest backbone, the mean over corpora;
     None if one lacks it."""
-    found = []
+    found: List[float] = []
     for report in reports:
-        names = {row["name"] for row in report["rows"] if row["title"] == title}
+        names = {row["name"] for row in report["rows"] if title in row["title"] and row["kind"] != OURS}
         contestants = report["verdict"].get(size, {}).get("contestants", {})
-        found += [min((own["times"] for name, own in contestants.items() if name in names and own["times"]), default=None)]
-    return float(numpy.mean(found)) if found and None not in found else None
+        times = [own["times"] for name, own in contestants.items() if name in names and own["times"]]
+        if not times:
+            return None
+        found.append(min(times))
+    return float(numpy.mean(found)) if found else None
 
 
 def _fastest(rows: Sequence[Row], floor: float, size: str) -> Optional[Row]:

@@ -1,6 +1,8 @@
 """The same text classifier in our pipeline, spacy-transformers, PyTorch, ONNX Runtime and OpenVINO."""
 
+import io
 import logging
+from contextlib import redirect_stdout
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -220,14 +222,15 @@ class OpenVinoInt8(OpenVino):
         batches = [windows.batch(numpy.array([row]), self.place.plan.padding) for row in range(len(windows))]
         names = ("input_ids", "attention_mask")
         before = logging.root.manager.disable
-        logging.disable(logging.WARNING)  # advice that is not for users
+        logging.disable(logging.WARNING)  # advice that is not for users, as what it prints is not
         try:
-            model = nncf.quantize(
-                openvino.convert_model(self.place.onnx),
-                nncf.Dataset([dict(zip(names, batch)) for batch in batches]),
-                model_type=nncf.ModelType.TRANSFORMER,
-                subset_size=len(batches),
-            )
+            with redirect_stdout(io.StringIO()):
+                model = nncf.quantize(
+                    openvino.convert_model(self.place.onnx),
+                    nncf.Dataset([dict(zip(names, batch)) for batch in batches]),
+                    model_type=nncf.ModelType.TRANSFORMER,
+                    subset_size=len(batches),
+                )
         finally:
             logging.disable(before)
         openvino.save_model(model, self.path, compress_to_fp16=False)

@@ -188,6 +188,15 @@ def test_a_front_has_all_that_is_asked_for(pipeline):
         assert set(report["verdict"][size]["contestants"]) == {name for name, row in rows.items() if row["kind"] != "ours"}
 
 
+def test_a_pipeline_without_exits_has_its_full_depth_alone(backbone, tmp_path):
+    nlp = make_nlp(backbone, LABELS, model={"exit_layers": [4]}, loss={"weighting": "last"})
+    nlp.to_disk(tmp_path / "model")
+    own = Measured("plain", "tiny", tmp_path / "model")
+    report = measure_front([own], splits(own.nlp), Plan(("fixed", "ours"), (1,), 1, 4, steps=4))
+    assert [row["name"] for row in report["rows"]] == ["plain@4"]
+    assert report["skipped"] == {"ours": "plain has no exits"}
+
+
 def test_a_front_goes_on_without_who_fails(pipeline, monkeypatch):
     text = pipeline.nlp.make_doc("x").text
 

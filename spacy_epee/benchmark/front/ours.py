@@ -83,16 +83,22 @@ class Measured:
         self.texts = texts
         self.tuner: Optional[Tuner] = None
         stored = {}
-        try:
-            check_component(self.component, None)
+        if self._has_exits():
             self.tuner = Tuner(self.nlp, self.component, list(examples["dev"]), missing_labels=True, steps=steps)
             stored["dev"] = self.tuner.stored
-        except ValueError:  # trained without exits, or documents that say nothing
+        else:
             stored["dev"] = self._store(examples["dev"])
         stored["test"] = self._store(examples["test"])
         self.stored: Dict[str, StoredOutputs] = stored
         self.replays: Dict[str, Replay] = {name: part.replay() for name, part in stored.items()}
         self.layers: List[int] = self.replays["test"].layers.tolist()
+
+    def _has_exits(self) -> bool:
+        try:
+            check_component(self.component, None)
+        except ValueError:
+            return False
+        return True
 
     def _store(self, examples: Sequence[Example]) -> StoredOutputs:
         return StoredOutputs(self.component, prepare(self.nlp, self.component, list(examples)), nlp=self.nlp)

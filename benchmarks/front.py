@@ -69,7 +69,8 @@ def page(reports: Dict[str, Dict[str, Any]]) -> str:
     lines += [*_verdicts(reports, "verdict_chosen"), "", *_means(reports)]
     for name, report in reports.items():
         lines += [f"## {name}", "", f"Made by `{report['command']}`", f"on {report['machine_line']}."]
-        lines += [f"Timed on {report['timed_documents']} of {report['documents']['test']} test documents.", ""]
+        timed, tested = report["timed_documents"], report["documents"]["test"]
+        lines += [f"Timed on {timed} of {tested} test documents, in {report['rounds']} rounds.", ""]
         lines += [*_rows(report), ""]
         notes = [f"{row['title']}: {row['note']}." for row in report["rows"] if row["note"]]
         lines += [f"- {note}" for note in notes]

@@ -9,7 +9,7 @@ from util import make_examples, make_nlp, make_texts
 
 from spacy_epee.benchmark.front import texts as front_texts
 from spacy_epee.benchmark.front.ours import Measured, WithRule
-from spacy_epee.benchmark.front.run import CONTESTANTS, Front, Plan, choose_contestants, measure_front
+from spacy_epee.benchmark.front.run import CONTESTANTS, Front, Plan, choose_contestants, fit_time, measure_front
 from spacy_epee.benchmark.front.simple import StaticEmbeddings, TfIdf
 from spacy_epee.benchmark.front.spacy_textcat import SpacyTextcat, Training
 from spacy_epee.benchmark.front.texts import LabelledTexts, label_texts
@@ -236,6 +236,14 @@ def test_pipelines_of_other_labels_do_not_compare(backbone, pipeline, tmp_path):
     other = Measured("other", "tiny", tmp_path / "other")
     with pytest.raises(ValueError, match="'tiny' and 'other' have other labels"):
         Front([pipeline, other], splits(pipeline.nlp, not pipeline.exclusive), Plan(), tmp_path)
+
+
+def test_timing_fits_into_its_time():
+    plan = Plan(rounds=3, timed=100, seconds=40.0)
+    assert fit_time(0.01, plan, 32) == (100, 3)
+    assert fit_time(0.2, plan, 32) == (50, 3)
+    assert fit_time(0.4, plan, 32) == (32, 2)  # 38 seconds with the round that warms up
+    assert fit_time(9.0, plan, 32) == (32, 1)
 
 
 def test_contestants_are_chosen_by_name():

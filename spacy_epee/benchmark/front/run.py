@@ -59,7 +59,7 @@ class Plan:
     rounds (int): How often each is timed, in turns.
     timed (int): The most documents to time on, of test, evenly from short to long.
     seconds (float): About how long timing may take: if it would be more, fewer documents are timed, but not under the largest
-        batch size.
+        batch size, and then fewer rounds.
     steps (int): How many values of each threshold are tried on dev.
     training (Training): How long spaCy's own classifiers are trained.
     tell (Callable[[str], Any]): Told what is done.
@@ -148,7 +148,7 @@ class Front:
             self._try("ours-int8", partial(self._add_int8, pipeline))
         if not self.rows:
             raise ValueError("None of the contestants can take part: " + "; ".join(self.skipped.values()))
-        documents = self._time()
+        documents, rounds = self._time()
         fixed = f"{best[0].title}@{best[1]}"
         chosen = [row for row in self.rows if row["kind"] != "fixed" or row["name"] == fixed]
         return {
@@ -156,7 +156,7 @@ class Front:
             "labels": len(self.labels),
             "exclusive": self.exclusive,
             "timed_documents": documents,
-            "rounds": self.plan.rounds,
+            "rounds": rounds,
             "fixed_depth": {"title": best[0].title, "layer": best[1], "name": fixed},
             "rows": self.rows,
             "skipped": self.skipped,
@@ -286,22 +286,34 @@ class Front:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _time(self) -> int:
-        """Time all, in turns. RETURNS (int): On how many documents."""
+    def _time(self) -> Tuple[int, int]:
+        """Time all, in turns. RETURNS (Tuple[int, int]): On how many documents, and how often."""
         largest = max(self.plan.batch_sizes)
         some = evenly(self.texts["test"], WARM_UP)
         began = time.perf_counter()
         for contestant in self.timed.values():
             contestant.run(some, 1)
-        each = (time.perf_counter() - began) / len(some) * len(self.plan.batch_sizes) * (self.plan.rounds + 1)
-        count = min(self.plan.timed, max(int(self.plan.seconds / each), largest))
+        once = (time.perf_counter() - began) / len(some) * len(self.plan.batch_sizes)  # one document, one round
+        count, rounds = fit_time(once, self.plan, largest)
         texts = evenly(self.texts["test"], count)
         for size in self.plan.batch_sizes:
             self.plan.tell(f"timing {len(self.timed)} contestants on {len(texts)} documents, batch {size}")
-            seconds = seconds_in_turns(self.timed, texts, size, self.plan.rounds)
+            seconds = seconds_in_turns(self.timed, texts, size, rounds)
             for row in self.rows:
                 row["ms"][str(size)] = float(1000 * numpy.median(seconds[row["name"]]) / len(texts))
-        return len(texts)
+        return len(texts), rounds
+
+
+def fit_time(once: float, plan: Plan, fewest: int) -> Tuple[int, int]:
+    """Fit timing into its time: first with fewer documents, then with fewer rounds.
+
+    once (float): The seconds of a round for a document.
+    plan (Plan): How to measure.
+    fewest (int): The fewest documents.
+    RETURNS (Tuple[int, int]): How many documents, and how many rounds behind the one that warms up; one at the least.
+    """
+    count = min(plan.timed, max(int(plan.seconds / once / (plan.rounds + 1)), fewest))
+    return count, max(1, min(plan.rounds, int(plan.seconds / once / count + 1e-9) - 1))
 
 
 def measure_front(pipelines: Sequence[Measured], examples: Mapping[str, Sequence[Example]], plan: Plan) -> Dict[str, Any]:

@@ -1,9 +1,11 @@
-"""The full depth of a text classifier as one network, for runtimes that know nothing of exits."""
+"""A text classifier up to one of its exits as one network, for runtimes that know nothing of exits."""
 
+import copy
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Sequence, Tuple, cast
+from tempfile import TemporaryDirectory
+from typing import Any, List, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -16,7 +18,7 @@ from ..heads.base import ExitHeads
 from ..heads.pooled import PooledHeads
 from ..inputs.packing import pack
 from ..inputs.windows import Windower
-from ..model import get_heads, get_settings, get_stepper, get_trunk_shim
+from ..model import get_exit_layers, get_heads, get_settings, get_stepper, get_trunk_shim
 from ..runtimes.onnx.writing import write
 from ..trunk.batch import CALL, CALL_GPU
 from ..trunk.saved import ALONE
@@ -90,8 +92,13 @@ class Text:
     text: str
 
 
-def plan_of(component: EarlyExitTransformer) -> NetworkSettings:
-    """RETURNS (NetworkSettings): How a component cuts texts, puts them together and reads logits."""
+def plan_of(component: EarlyExitTransformer, layer: Optional[int] = None) -> NetworkSettings:
+    """Find out how a component cuts texts, puts them together and reads logits.
+
+    component (EarlyExitTransformer): The component.
+    layer (Optional[int]): The last layer that is run; None for all.
+    RETURNS (NetworkSettings): The settings.
+    """
     stepper, settings = get_stepper(component.model), get_settings(component.model)
     windower = windower_of(component)
     heads = pooled_heads(component)
@@ -103,7 +110,7 @@ def plan_of(component: EarlyExitTransformer) -> NetworkSettings:
         padding=getattr(stepper.model.config, "pad_token_id", None) or 0,
         pooling=heads.pooling,
         labels=heads.n_labels,
-        depth=stepper.depth,
+        depth=stepper.depth if layer is None else layer,
         reading=cast(EvidenceBuilder, component.reading()),
         device=stepper.device,
     )
@@ -130,17 +137,18 @@ def pooled_heads(component: EarlyExitTransformer) -> PooledHeads:
 
 
 @torch.no_grad()
-def fold(heads: PooledHeads) -> nn.Linear:
-    """Make one layer of what a component does with pooled states at full depth.
+def fold(heads: PooledHeads, exit: int = -1) -> nn.Linear:
+    """Make one layer of what a component does with pooled states at an exit.
 
     heads (PooledHeads): The classifiers.
+    exit (int): The exit; the last one is the full depth.
     RETURNS (nn.Linear): From pooled states to logits.
     """
-    last = heads.classifier(-1)
+    last = heads.classifier(exit)
     weight: Tensor = last.weight
     bias: Tensor = last.bias
     if heads.standardize is not None:
-        weight, bias = heads.standardize.fold(-1, weight, bias)
+        weight, bias = heads.standardize.fold(exit, weight, bias)
     folded = nn.Linear(weight.shape[1], weight.shape[0])
     folded.weight.copy_(weight)
     folded.bias.copy_(bias)
@@ -155,21 +163,36 @@ def with_temperature(classifier: nn.Linear, reading: EvidenceBuilder, depth: int
     return weight / temperature, numpy.asarray(bias, dtype="float32")
 
 
-def save_trunk(component: EarlyExitTransformer, folder: Path) -> None:
+def exit_at(component: EarlyExitTransformer, layer: Optional[int]) -> int:
+    """RETURNS (int): The place of the exit after a layer among all exits; None for the last one."""
+    return -1 if layer is None else get_exit_layers(component.model).index(layer)
+
+
+def save_trunk(component: EarlyExitTransformer, folder: Path, layer: Optional[int] = None) -> None:
     """Save the trunk and its tokenizer as an ordinary Hugging Face folder.
 
     component (EarlyExitTransformer): The component.
     folder (Path): Where.
+    layer (Optional[int]): The last layer to keep; None keeps all.
     """
-    get_stepper(component.model).model.save_pretrained(folder)
+    model = get_stepper(component.model).model
+    if layer is None:
+        model.save_pretrained(folder)
+    else:
+        with TemporaryDirectory() as whole:
+            model.save_pretrained(whole)
+            config = copy.deepcopy(model.config)
+            config.num_hidden_layers = layer
+            type(model).from_pretrained(whole, config=config, **ALONE).save_pretrained(folder)
     windower_of(component).tokenizer.save_pretrained(folder)
 
 
-def load_network(component: EarlyExitTransformer, folder: Path, **settings: Any) -> Network:
+def load_network(component: EarlyExitTransformer, folder: Path, layer: Optional[int] = None, **settings: Any) -> Network:
     """Load the network of a component.
 
     component (EarlyExitTransformer): The component.
     folder (Path): What `save_trunk` wrote.
+    layer (Optional[int]): The last layer that was kept; None for all.
     settings (Any): Settings of the trunk, such as `attn_implementation`.
     RETURNS (Network): The network, where the component's trunk is.
     """
@@ -178,7 +201,7 @@ def load_network(component: EarlyExitTransformer, folder: Path, **settings: Any)
     loaded = type(trunk).from_pretrained(folder, **ALONE, **settings)
     if getattr(loaded.config, "use_cache", False):
         loaded.config.use_cache = False
-    return Network(loaded, fold(heads), heads.pooling).to(trunk.device).eval()
+    return Network(loaded, fold(heads, exit_at(component, layer)), heads.pooling).to(trunk.device).eval()
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from ..trunk.spacy_pipelines import first_line
 from .memory import watch_memory
 from .networks import pooled_heads
 from .targets import CONTESTANTS
+from .turns import seconds_in_turns
 from .workspace import Target, Unavailable, Workspace
 
 PACKAGES = ("spacy_epee", "spacy", "spacy-transformers", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "openvino")
@@ -102,17 +103,7 @@ def benchmark(
             own["spread"] = scoring.spread(answered[base], answered[name])
         with tqdm.tqdm(total=len(batch_sizes) * (rounds + 1), desc="Timing", disable=not progress, leave=False) as bar:
             for size in batch_sizes:
-                seconds_of: Dict[str, List[float]] = {name: [] for name in found}
-                for target in found.values():  # pays for what is made only once for a batch size
-                    target.run(texts, size)
-                bar.update()
-                for number in range(rounds):
-                    for name in _turned(list(found), number):
-                        began = time.perf_counter()
-                        answers = found[name].run(texts, size)
-                        seconds_of[name].append(time.perf_counter() - began)
-                        del answers  # not in anybody's time
-                    bar.update()
+                seconds_of = seconds_in_turns(found, texts, size, rounds, bar.update)
                 for name, own in seconds_of.items():
                     timed = _times(own, seconds_of[base], len(texts))
                     twin = seconds_of.get(found[name].twin)
@@ -206,12 +197,6 @@ def _fewer(layers: numpy.ndarray, expected: Predictions) -> float:
     """How many times fewer layers are run than at full depth, by wordpieces."""
     lengths = expected.items.lengths
     return float(expected.depth * lengths.sum() / max((layers * lengths).sum(), 1))
-
-
-def _turned(names: List[str], number: int) -> List[str]:
-    """The names from another one on in each round, so that nobody always runs after the same state of the machine."""
-    start = number % len(names)
-    return names[start:] + names[:start]
 
 
 def _times(own: Sequence[float], base: Sequence[float], documents: int) -> Dict[str, Any]:

@@ -1,5 +1,8 @@
 """The same text classifier in our pipeline, spacy-transformers, PyTorch, ONNX Runtime and OpenVINO."""
 
+import io
+import logging
+from contextlib import redirect_stdout
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +17,7 @@ from ..inputs.windows import Windower
 from ..model import get_stepper
 from ..runtimes.onnx.writing import quantize
 from ..trunk.pretrained import longest_window
-from .networks import classify, fold, pooled_heads, with_temperature
+from .networks import Text, classify, exit_at, fold, pooled_heads, with_temperature
 from .pipelines import Exits, Pipeline
 from .workspace import Target, Unavailable, Workspace
 
@@ -28,7 +31,8 @@ class SpacyTransformers(Pipeline):
 
     def prepare(self) -> None:
         place = self.place
-        weight, bias = with_temperature(fold(pooled_heads(place.component)), place.plan.reading, place.plan.depth)
+        classifier = fold(pooled_heads(place.component), exit_at(place.component, place.layer))
+        weight, bias = with_temperature(classifier, place.plan.reading, place.plan.depth)
         exclusive = place.plan.reading.exclusive
         name = "textcat" if exclusive else "textcat_multilabel"
         nlp = spacy.blank(place.component.vocab.lang or "xx")
@@ -170,7 +174,7 @@ class OnnxInt8(Onnx):
 
 class OpenVino(WholeNetwork):
     title = "OpenVINO"
-    needs = ("onnx", "openvino")
+    needs: Sequence[str] = ("onnx", "openvino")
     extra = "bench"
 
     @property
@@ -194,6 +198,42 @@ class OpenVino(WholeNetwork):
         }
         request = openvino.Core().compile_model(str(self.path), "CPU", settings).create_infer_request()
         return lambda ids, mask: request.infer({"input_ids": ids, "attention_mask": mask})[0]
+
+
+class OpenVinoInt8(OpenVino):
+    """With weights and what they are multiplied with as int8, of which the size is found once, on the workspace's texts (NNCF,
+    static)."""
+
+    title = "OpenVINO, int8"
+    needs = (*OpenVino.needs, "nncf")
+    extra = "front"
+
+    @property
+    def path(self) -> Path:
+        return self.place.folder / "openvino-int8.xml"
+
+    def write(self) -> None:
+        import nncf
+        import openvino
+
+        if not self.place.calibration:
+            raise Unavailable("there are no texts by which the size of what it rounds could be found")
+        windows = self.place.windower()([Text(text) for text in self.place.calibration])  # type: ignore[misc]
+        batches = [windows.batch(numpy.array([row]), self.place.plan.padding) for row in range(len(windows))]
+        names = ("input_ids", "attention_mask")
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)  # advice that is not for users, as what it prints is not
+        try:
+            with redirect_stdout(io.StringIO()):
+                model = nncf.quantize(
+                    openvino.convert_model(self.place.onnx),
+                    nncf.Dataset([dict(zip(names, batch)) for batch in batches]),
+                    model_type=nncf.ModelType.TRANSFORMER,
+                    subset_size=len(batches),
+                )
+        finally:
+            logging.disable(before)
+        openvino.save_model(model, self.path, compress_to_fp16=False)
 
 
 CONTESTANTS: Dict[str, Callable[[Workspace], Target]] = {

@@ -26,27 +26,31 @@ class Workspace:
     model (str): The pipeline: a folder or an installed package.
     component (EarlyExitTransformer): Its component.
     folder (Path): Where to write.
+    layer (Optional[int]): The last layer of networks, at which there is an exit; None for all.
+    calibration (Sequence[str]): Texts by which a runtime may find out the size of what it rounds.
     """
 
     model: str
     component: EarlyExitTransformer
     folder: Path
+    layer: Optional[int] = None
+    calibration: Sequence[str] = ()
     _failed: Dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def plan(self) -> NetworkSettings:
         """RETURNS (NetworkSettings): How texts are cut and logits read."""
-        return plan_of(self.component)
+        return plan_of(self.component, self.layer)
 
     @cached_property
     def trunk(self) -> Path:
         """RETURNS (Path): The folder with the trunk and its tokenizer, as Hugging Face has them."""
-        save_trunk(self.component, self.folder / "trunk")
+        save_trunk(self.component, self.folder / "trunk", self.layer)
         return self.folder / "trunk"
 
     def network(self, **settings: Any) -> Network:
-        """RETURNS (Network): The full depth, loaded from files."""
-        return load_network(self.component, self.trunk, **settings)
+        """RETURNS (Network): The network, loaded from files."""
+        return load_network(self.component, self.trunk, self.layer, **settings)
 
     def windower(self) -> Windower:
         """RETURNS (Windower): What cuts texts, loaded from files."""

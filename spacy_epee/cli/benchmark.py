@@ -8,12 +8,15 @@ from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
+from ..benchmark.front.run import CONTESTANTS as FRONT
+from ..benchmark.front.run import Plan, choose_contestants
 from ..benchmark.networks import pooled_heads
 from ..benchmark.run import benchmark
 from ..benchmark.targets import CONTESTANTS, choose
 from ..evaluation.compare import find_component
 from . import epee
 from .data import read_data, read_sizes
+from .front import load_picture, run_front, save_picture, show_front
 from .options import BatchSizesOpt, CodeOpt, ComponentOpt, GpuOpt, LimitOpt, OutputOpt, RuleOpt, SeedOpt, ThresholdOpt
 from .outputs import check_file, write_figures
 from .rules import set_rules
@@ -24,7 +27,9 @@ from .tables import SPREAD, change, percent, print_table, share, tell, tell_slow
 def benchmark_cli(
     model: str = Argument(..., help="Pipeline with an early-exiting text classifier: a folder or an installed package"),
     data: Path = Argument(..., help="Annotated documents: .spacy, .jsonl or .jsonl.gz"),
-    contestants: Optional[str] = Option(None, "--contestants", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}"),
+    contestants: Optional[str] = Option(
+        None, "--contestants", help=f"Who takes part, with commas: {', '.join(CONTESTANTS)}; with --front: {', '.join(FRONT)}"
+    ),
     compiled: bool = Option(False, "--compiled", help="Add torch.compile, which needs a C++ compiler and minutes"),
     base: Optional[str] = Option(None, "--base", help="The contestant that speed-ups are relative to; if not named, the first"),
     cats: Optional[str] = Option(None, "--cats", help="Field with labels of documents in a JSONL file: 'cats'"),
@@ -36,6 +41,10 @@ def benchmark_cli(
     threshold: ThresholdOpt = None,
     limit: LimitOpt = 0,
     seed: SeedOpt = 0,
+    front: bool = Option(False, "--front", help="Compare with all simpler models instead: score against seconds"),
+    train: Optional[Path] = Option(None, "--train", help="With --front: documents that simpler models learn from"),
+    dev: Optional[Path] = Option(None, "--dev", help="With --front: documents that depths, rules and thresholds are chosen on"),
+    picture: Optional[Path] = Option(None, "--picture", help="With --front: PNG file for the picture"),
     output: OutputOpt = None,
     code: CodeOpt = None,
     gpu_id: GpuOpt = -1,
@@ -44,10 +53,25 @@ def benchmark_cli(
     msg = Printer()
     try:
         sizes = read_sizes(batch_sizes)
-        names = choose(contestants, compiled)
+        given = {"--train": train, "--dev": dev, "--picture": picture}
+        check_front(
+            front, given, {"--compiled": compiled, "--base": base, "--memory": memory, "--rule": rule, "--threshold": threshold}
+        )
+        names = choose_contestants(contestants) if front else choose(contestants, compiled)
         check_file("--output", output)
+        check_file("--picture", picture)
+        draw = None if picture is None else load_picture()
         import_code(code)
         setup_gpu(gpu_id)
+        if train is not None and dev is not None:
+            tell_slowdown(gpu_id, msg)
+            plan = Plan(names, sizes, rounds, tell=msg.info)
+            found = run_front(model, component, {"train": train, "dev": dev, "test": data}, cats, plan, limit, seed)
+            show_front(found, msg)
+            write_figures(output, found, msg)
+            if picture is not None:
+                save_picture(draw, picture, data.stem, found, msg)
+            return
         nlp = load_model(model)
         pipe = find_component(nlp, component)
         pooled_heads(pipe)
@@ -59,6 +83,26 @@ def benchmark_cli(
         write_figures(output, report, msg)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
+
+
+def check_front(front: bool, given: Dict[str, Any], others: Dict[str, Any]) -> None:
+    """Refuse options that mean nothing together.
+
+    front (bool): Whether the front is asked for.
+    given (Dict[str, Any]): The options that only it has.
+    others (Dict[str, Any]): Those that it has not.
+    RAISES ValueError: There are some.
+    """
+    if not front and any(given.values()):
+        raise ValueError(f"{next(name for name, value in given.items() if value)} is for --front; add that")
+    if front and any(others.values()):
+        raise ValueError(f"{next(name for name, value in others.items() if value)} is not for --front; leave it out")
+    missing = [name for name in ("--train", "--dev") if given[name] is None]
+    if front and missing:
+        raise ValueError(
+            f"--front needs {' and '.join(missing)}: simpler models learn from the documents of --train, and depths, rules and "
+            "thresholds are chosen on those of --dev"
+        )
 
 
 def show(report: Dict[str, Any], msg: Printer) -> None:

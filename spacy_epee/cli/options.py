@@ -16,6 +16,9 @@ RoundsOpt = Annotated[int, Option("--rounds", "-r", min=1, help="How often each 
 TimeOpt = Annotated[bool, Option("--time/--no-time", help="Time the settings on the Pareto front")]
 TimedOpt = Annotated[int, Option("--timed", min=1, help="How many documents to time on")]
 StepsOpt = Annotated[int, Option("--steps", min=2, help="How many values of each threshold are tried")]
+TrainOpt = Annotated[
+    Optional[Path], Option("--train", help="Labelled documents from which a linear model learns, to be seen in the same table")
+]
 RuleOpt = Annotated[
     Optional[List[str]],
     Option(

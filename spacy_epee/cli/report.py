@@ -16,6 +16,7 @@ from ..report.build import make_report
 from ..tuning.tuner import Tuner, check_component, describe_rule
 from . import epee
 from .data import read_data, read_sizes
+from .linear import add_linear, learn_linear
 from .options import (
     BatchSizesOpt,
     CatsOpt,
@@ -34,6 +35,7 @@ from .options import (
     ThresholdOpt,
     TimedOpt,
     TimeOpt,
+    TrainOpt,
 )
 from .outputs import check_place
 from .rules import set_rules
@@ -57,6 +59,7 @@ def report_cli(
     batch_sizes: BatchSizesOpt = "1,32",
     rounds: RoundsOpt = 3,
     steps: StepsOpt = 16,
+    train: TrainOpt = None,
     rule: RuleOpt = None,
     threshold: ThresholdOpt = None,
     limit: LimitOpt = 0,
@@ -77,6 +80,7 @@ def report_cli(
         check_component(pipe, task)
         set_rules(pipe, rule, threshold, task)
         found, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
+        linear = None if train is None else learn_linear(nlp, pipe, train, cats)
         tell_slowdown(gpu_id, msg)
         tuning = Tuner(
             nlp,
@@ -91,6 +95,8 @@ def report_cli(
             fewest=fewest,
         )
         report = make_report(tuning, examples, timing)
+        if linear is not None:
+            report["linear"] = add_linear(tuning, linear, timing["batch_sizes"] if timing else [], timed, rounds)
         tell(report, msg)
         pictures = draw(report)
         with whole_folder(folder) as part:
@@ -128,6 +134,7 @@ def render(template: Any, report: Dict[str, Any], pictures: Dict[str, bytes]) ->
     RETURNS (str): HTML that refers to nothing outside itself.
     """
     images = {name: "data:image/png;base64," + b64encode(picture).decode() for name, picture in pictures.items()}
-    rows = [report["chosen"], report["full"], *(row for row in report["front"] if row["rule"] is not None)]
+    simpler = [report[name] for name in ("linear", "fixed") if name in report]
+    rows = [report["chosen"], *simpler, report["full"], *(row for row in report["front"] if row["rule"] is not None)]
     rows = [{**row, "settings": describe_rule(row["rule"])} for row in rows]
     return template.render(**{**report, "rows": rows, "images": images})

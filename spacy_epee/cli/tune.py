@@ -14,6 +14,7 @@ from ..evaluation.compare import find_component
 from ..tuning.tuner import Tuner, TuningGoal, check_component, describe_rule
 from . import epee
 from .data import read_data, read_sizes
+from .linear import add_linear, learn_linear
 from .options import (
     BatchSizesOpt,
     CatsOpt,
@@ -30,6 +31,7 @@ from .options import (
     TaskOpt,
     TimedOpt,
     TimeOpt,
+    TrainOpt,
 )
 from .outputs import check_file, check_place, write_figures
 from .tables import SPREAD, change, percent, print_table, share, tell, tell_slowdown, times
@@ -72,6 +74,7 @@ def tune_cli(
     batch_sizes: BatchSizesOpt = "1,32",
     rounds: RoundsOpt = 3,
     steps: StepsOpt = 16,
+    train: TrainOpt = None,
     seed: int = Option(0, "--seed", help="Seed of the split of the documents and of the draw with --limit"),
     limit: LimitOpt = 0,
     code: CodeOpt = None,
@@ -90,6 +93,7 @@ def tune_cli(
         pipe = find_component(nlp, component)
         check_component(pipe, task)
         examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
+        linear = None if train is None else learn_linear(nlp, pipe, train, cats)
         tell_slowdown(gpu_id, msg)
         tuning = Tuner(
             nlp,
@@ -112,6 +116,8 @@ def tune_cli(
             tuning.flag(coverage)
         if time:
             tuning.time(sizes, timed, rounds)
+        if linear is not None:
+            add_linear(tuning, linear, sizes if time else [], timed, rounds)
         show(tuning.report, msg)
         target = Path(model) if in_place else output_model
         if target is not None:
@@ -176,8 +182,9 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
     chosen = report.get("chosen", {}).get("rule", "none")
     rows = []
     others = [row for row in report["front"] if row["rule"] is not None]
-    for row in [report["full"], *others]:
-        mark = "> " if row["rule"] == chosen else ""
+    simpler = [report[name] for name in ("linear", "fixed") if name in report]
+    for row in [*simpler, report["full"], *others]:
+        mark = "> " if row["rule"] == chosen and row not in simpler else ""
         cells = [mark + row["name"], describe_rule(row["rule"]), percent(row["score"]), change(-row["drop"], row["spread"])]
         cells += [share(row["disagreement"]), f"{row['wordpiece_layers']:.2f}", times(row["speedup"])]
         cells += [f"{row['ms'][size]:.2f}{'*' if row['on_time_front'][size] else ' '}" for size in sizes]

@@ -9,6 +9,7 @@ import tqdm
 from ..engine.replay import Replay, ReplayResult
 from ..exits.risk_control import Certificate, certify, documents_needed
 from ..exits.rules.base import ExitRule, complete
+from ..exits.rules.depth import FixedDepth
 from .grids import rule_grids
 
 NEAR = 0.05
@@ -70,6 +71,12 @@ class Candidates:
         everything = [*self.trials, self.full]
         places = pareto_front([trial.wordpiece_layers for trial in everything], [-trial.score for trial in everything])
         return [everything[place] for place in places]
+
+    def fixed_depth(self) -> Candidate:
+        """RETURNS (Candidate): What a user can have without any rule: of all fixed depths, the full one among them, that with the
+        best score; of equals the one with the fewest layers."""
+        fixed = [trial for trial in self.trials if isinstance(trial.rule, FixedDepth)]
+        return max([*fixed, self.full], key=lambda trial: (trial.score, -trial.wordpiece_layers))
 
     def within_drop(self, max_drop: float) -> Candidate:
         """A fast setting that loses little.

@@ -23,6 +23,10 @@ SHOWN = 8
 """The most settings of the Pareto front that are shown and timed."""
 
 
+FIXED = "fixed depth, chosen here"
+"""What the best fixed depth on the documents is called."""
+
+
 @dataclass(frozen=True)
 class TuningGoal:
     """What a user asks for: one of three, or nothing, to see what there is.
@@ -144,6 +148,7 @@ class Tuner:
         self.report["settings"] = len(self.trials.trials)
         self.report["front_settings"] = len(front)
         self.report["full"] = self.row(self.trials.full)
+        self.report["fixed"] = {**self.row(self.trials.fixed_depth()), "name": FIXED}
         self.report["front"] = [self.row(trial) for trial in self.shown]
         self.report["curves"] = self._curves()
 
@@ -273,10 +278,10 @@ class Tuner:
         step = max(len(self.examples) // max(documents, 1), 1)
         some = self.examples[::step][: max(documents, 1)]
         others = self.component.exits
-        contestants = [None, *(trial.rule for trial in self.shown)]
+        contestants = [None, self.trials.fixed_depth().rule, *(trial.rule for trial in self.shown)]
         rules = [{**others, self.name: rule} for rule in contestants]
         self.report["timed_documents"] = len(some)
-        rows = [self.report["full"], *self.report["front"]]
+        rows = [self.report["full"], self.report["fixed"], *self.report["front"]]
         for size in batch_sizes:
             durations = milliseconds(self.nlp, some, self.component, rules, size, rounds, self.progress)
             front = set(pareto_front(durations, [-row["score"] for row in rows]))

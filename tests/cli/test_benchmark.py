@@ -252,3 +252,42 @@ def test_benchmark_compares_scores_with_the_base(saved, tmp_path):
     assert exits["difference"] == pytest.approx(exits["score"] - full["score"]) and exits["spread"] >= 0
     assert f"{100 * exits['difference']:+.2f} ± {100 * exits['spread']:.2f}" in found.output
     assert f"{100 - 100 * exits['same_answers']:.2f} %" in found.output
+
+
+FRONT = ["--front", "--contestants", "tfidf,fixed,ours", "--batch-sizes", "1,4"]
+
+
+def with_splits(saved):
+    return [*FRONT, "--train", saved / "data.jsonl", "--dev", saved / "data.jsonl"]
+
+
+def test_front_prints_saves_and_draws(saved, tmp_path):
+    pytest.importorskip("matplotlib", reason="the extra `front` is not installed")
+    output, picture = tmp_path / "front.json", tmp_path / "new" / "front.png"
+    found = run(saved, *with_splits(saved), "--output", output, "--picture", picture)
+    assert found.exit_code == 0, found.output
+    report = json.loads(output.read_text())
+    assert {row["kind"] for row in report["rows"]} == {"simple", "fixed", "ours"} and report["documents"]["test"] == 13
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    shown = " ".join(found.output.split())
+    for row in report["rows"]:
+        assert f"{row['score']:.2f}" in shown and f"{row['ms']['4']:.3g}" in shown
+    assert "the best score of the others has" in shown
+    texts = [json.loads(line)["text"] for line in (saved / "data.jsonl").read_text().splitlines()]
+    assert not any(text in found.output + output.read_text() for text in texts)
+
+
+@pytest.mark.parametrize(
+    "arguments,problem",
+    [
+        (["--front"], "--front needs --train and --dev"),
+        (["--front", "--train", "a.jsonl"], "--front needs --dev"),
+        (["--dev", "a.jsonl"], "--dev is for --front"),
+        (["--front", "--memory"], "--memory is not for --front"),
+        (["--front", "--train", "a.jsonl", "--dev", "a.jsonl", "--contestants", "torch"], "'torch'; give some of tfidf"),
+        (["--front", "--train", "no.jsonl", "--dev", "no.jsonl"], "no.jsonl"),
+    ],
+)
+def test_front_bad_input(saved, arguments, problem):
+    found = run(saved, *arguments)
+    assert found.exit_code == 1 and problem in " ".join(found.output.split())

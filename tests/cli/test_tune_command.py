@@ -368,3 +368,36 @@ def test_tune_refuses_thresholds_that_it_cannot_fit(folder, several, backbone, t
     output = run(several, "--thresholds", "--no-time", "--missing-labels", data=tmp_path / "few.spacy", code=1)
     assert "too few to fit thresholds to" in " ".join(output.split())
     assert run(several, "--no-time", "--missing-labels", data=tmp_path / "few.spacy")
+
+
+def test_tune_shows_what_is_simpler_than_a_rule(folder, tmp_path):
+    output = run(folder, "--max-drop", "2", "--train", folder / "dev.spacy", "--output", tmp_path / "figures.json")
+    report = json.loads((tmp_path / "figures.json").read_text())
+    linear, fixed = report["linear"], report["fixed"]
+    assert linear["score"] > 0.9 and linear["drop"] == pytest.approx(report["full"]["score"] - linear["score"])
+    assert fixed["score"] >= report["full"]["score"] and fixed["ms"]["4"] > 0 < linear["ms"]["4"]
+    shown = " ".join(output.split())
+    assert "TF-IDF," in shown and "fixed depth," in shown
+    for row in (linear, fixed):
+        assert f"{100 * row['score']:.2f}" in shown and f"{row['ms']['4']:.2f}" in shown
+
+
+def test_tune_shows_the_fixed_depth_without_training_data(folder, tmp_path):
+    output = run(folder, "--no-time", "--output", tmp_path / "figures.json")
+    report = json.loads((tmp_path / "figures.json").read_text())
+    depths = [report["full"]["score"]] + [score for _, score in report["curves"]["fixed depth"]]
+    assert report["fixed"]["score"] == max(depths) and "linear" not in report and "TF-IDF" not in output
+
+
+def test_tune_refuses_what_no_linear_model_learns_from(folder, tmp_path):
+    empty = tmp_path / "train.jsonl"
+    empty.write_text('{"text": "pain", "cats": {"ACUTE": 1, "STABLE": 0, "HISTORY": 0}}\n')
+    assert "--train have too few of the labels" in " ".join(run(folder, "--train", empty, code=1).split())
+    assert "no.jsonl" in run(folder, "--train", tmp_path / "no.jsonl", code=1)
+
+
+def test_tune_shows_a_linear_model_of_labels_that_are_not_exclusive(backbone, tmp_path):
+    nlp = make_nlp(backbone, LABELS, True, spread=4.0)
+    save(nlp, tmp_path)
+    run(tmp_path, "--train", tmp_path / "dev.spacy", "--no-time", "--output", tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text())["linear"]["score"] > 0.9  # macro AUC

@@ -1,0 +1,1 @@
+"""A pipeline's exits against everything simpler: score against seconds a document."""

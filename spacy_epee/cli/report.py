@@ -96,7 +96,7 @@ def report_cli(
         )
         report = make_report(tuning, examples, timing)
         if linear is not None:
-            report["linear"] = add_linear(tuning, linear, timing["batch_sizes"] if timing else [], timed, rounds)
+            report["linear"] = add_linear(tuning, linear, read_sizes(batch_sizes) if timing else [], timed, rounds)
         tell(report, msg)
         pictures = draw(report)
         with whole_folder(folder) as part:

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..engine.replay import Replay, Score
-from ..exits.calibration import calibration_report, confidences_and_hits, fit_mix, fit_temperatures, reliability
+from ..exits.calibration import calibration_report, confidences_and_hits, fit_mix, fit_temperatures, item_losses, reliability
 from ..exits.label_thresholds import FEWEST, can_fit, fit_label_thresholds, macro_f
 from ..inputs.instances import Instances
 from .scoring import Scoring, describe_main
@@ -308,6 +308,14 @@ class StoredOutputs:
             reduce="mean" if self.task.reading(0.5).reduce == "mean" else "max",
             **self._kind(),
         )
+
+    def doc_losses(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The negative log-likelihood of what is annotated on each document at each exit, by the temperatures
+        if there are any, (E, D)."""
+        temperatures = self.cfg.get("temperatures") or [1.0] * len(self.layers)
+        settings = {"threshold": self.slot.thresholds, **self._kind()}
+        items = item_losses(self.logits, self.targets, self.label_mask, temperatures, **settings)
+        return numpy.array([numpy.bincount(self.items_docs, exit, minlength=self.n_docs) for exit in items])
 
     def reliability(self, temperatures: Sequence[float], bins: int = 10) -> List[List[Tuple[float, float, int]]]:
         """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit."""

@@ -97,6 +97,39 @@ def negative_log_likelihood(
     return float(-log_softmax(choices / temperature, axis=1)[numpy.arange(len(right)), right].mean())
 
 
+def item_losses(
+    logits: numpy.ndarray,
+    targets: numpy.ndarray,
+    label_mask: numpy.ndarray,
+    temperatures: Sequence[float],
+    *,
+    exclusive: bool,
+    group: Optional[int] = None,
+    threshold: Threshold = 0.5,
+) -> numpy.ndarray:
+    """The negative log-likelihood of each item at each exit, summed over its choices.
+
+    logits (ndarray): The logits of all exits, (E, N, K).
+    targets (ndarray): 1 for the labels that are true, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
+    temperatures (Sequence[float]): What the logits of each exit are divided by, (E,).
+    exclusive (bool): One label of K is true, or any number.
+    group (Optional[int]): One label of each so many in a row is true. None if that is not so.
+    threshold (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,), if not
+        exclusive.
+    RETURNS (ndarray): The losses in nats, 0 where nothing is known, (E, N).
+    """
+    size = _size(logits.shape[2], exclusive, group)
+    items = numpy.nonzero(_known(targets, label_mask, size))[0]
+    losses = numpy.zeros(logits.shape[:2])
+    for exit, (of_exit, temperature) in enumerate(zip(logits, temperatures)):
+        scaled = scale(of_exit, temperature, exclusive=size is not None, threshold=threshold)
+        choices, right = _choices(scaled, targets, label_mask, size)
+        each = -log_softmax(choices, axis=1)[numpy.arange(len(right)), right]
+        losses[exit] = numpy.bincount(items, each, minlength=logits.shape[1])
+    return losses
+
+
 def expected_calibration_error(
     probabilities: numpy.ndarray, hits: numpy.ndarray, bins: int = 15, binning: Literal["mass", "width"] = "mass"
 ) -> float:

@@ -219,6 +219,24 @@ def search(
     return Candidates(trials[0], trials[1:], differs[1:], first, first_layers[1:])
 
 
+def try_setting(
+    replay: Replay,
+    score: Callable[[ReplayResult], float],
+    name: str,
+    rule: Optional[ExitRule],
+    *,
+    docs: numpy.ndarray,
+    n_docs: int,
+    wordpieces: numpy.ndarray,
+) -> Candidate:
+    """RETURNS (Candidate): What one setting does; the arguments are those of `search`."""
+    simulation = replay.run(rule)
+    differs = numpy.zeros(n_docs, dtype=bool)
+    differs[docs[replay.differs[simulation.exits, numpy.arange(replay.n_units)]]] = True
+    layers, weighted = float(simulation.layers.mean()), _mean(simulation.layers, wordpieces)
+    return Candidate(name, rule, layers, weighted, score(simulation), float(differs.mean()))
+
+
 def first_half(n_docs: int, seed: int = 0) -> numpy.ndarray:
     """RETURNS (ndarray): The documents that settings are made from; on the others promises are tested, (D,) bool."""
     first = numpy.zeros(n_docs, dtype=bool)

@@ -17,7 +17,8 @@ from ..evaluation.timing import milliseconds, prepare
 from ..exits.coverage import flag, flag_threshold
 from ..exits.rules.base import ExitRule, complete
 from ..model import get_exit_layers, is_initialized
-from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search
+from .careful import CarefulChooser
+from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search, try_setting
 
 SHOWN = 8
 """The most settings of the Pareto front that are shown and timed."""
@@ -110,6 +111,7 @@ class Tuner:
         if wish.max_disagreement is not None:
             require_documents(len(examples), wish.max_disagreement, wish.confidence)
         self.nlp, self.component, self.wish, self.progress = nlp, component, wish, progress
+        self.steps, self.seed = steps, seed
         self.examples = list(examples)
         self.stored = StoredOutputs(component, prepare(nlp, component, self.examples), task, fewest, nlp)
         self.name = self.stored.name
@@ -231,7 +233,7 @@ class Tuner:
                 "kept": place is not None,
             }
         elif wish.max_drop is not None:
-            chosen = trials.within_drop(wish.max_drop / 100)
+            chosen = self._careful(wish.max_drop / 100)
         else:
             chosen = trials.pick(min_speedup=wish.min_speedup)
         self.rule = chosen.rule
@@ -245,6 +247,17 @@ class Tuner:
             self.shown.sort(key=lambda trial: trial.wordpiece_layers)
             self.report["front"] = [self.row(trial) for trial in self.shown]
         return chosen.rule
+
+    def _careful(self, max_drop: float) -> Candidate:
+        """Choose by what may be lost on documents that the choice was not made on."""
+        stored = self.stored
+        settings: Any = {"docs": stored.docs, "n_docs": stored.n_docs, "wordpieces": stored.wordpieces}
+        chooser = CarefulChooser(self.replay, self.score, stored.doc_losses(), **settings, steps=self.steps, seed=self.seed)
+        choice = chooser.choose(max_drop)
+        self.report["held_out"] = {name: value for name, value in vars(choice).items() if name not in ("rule", "name")}
+        if choice.rule is None:
+            return self.trials.full
+        return try_setting(self.replay, self.score, choice.name, choice.rule, **settings)
 
     def simulation(self) -> ReplayResult:
         """RETURNS (ReplayResult): What the rule does, the chosen one or else that of the component."""

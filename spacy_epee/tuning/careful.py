@@ -1,0 +1,217 @@
+"""A choice that holds on documents that it was not made on.
+
+The fastest of a thousand settings that lose nothing on some hundred documents is partly luck. Three things are done against it:
+exits above the first one that is as good as any are left out, few kinds of rules take part, and how many answers a setting may
+change is decided on documents that settings were not made on (cross-fitting, in folds)."""
+
+from dataclasses import dataclass, replace
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy
+
+from ..engine.replay import Replay, ReplayResult, Score
+from ..exits.rules.base import ExitRule
+from ..exits.rules.composite import AnyOf
+from ..exits.rules.depth import FixedDepth
+from .grids import ORDER, rule_grids
+
+SIMPLE = ("entropy", "confidence", "margin", "energy", "entropy or patience (EPEE)")
+"""The kinds of rules that take part, beside those of other packages. With thresholds by exit, more leave early and more is lost
+on other documents."""
+
+LIMITS = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2)
+"""Shares of documents whose answers may change among those that a setting is made on."""
+
+TOLERANCE = 0.005
+"""By how much more than is allowed the score may fall if all answers that change were right before."""
+
+Setting = Tuple[str, Optional[ExitRule]]
+"""A rule, None for the full depth, and what it is called."""
+
+FOLDS, NEAR = 5, 0.05
+"""In how many parts documents are put, and by what share of the fewest layers a setting may run more and is still as fast."""
+
+
+@dataclass
+class CarefulChoice:
+    """A setting, and what it does to documents that it was not made on.
+
+    rule (Optional[ExitRule]): The setting; None for the full depth.
+    name (str): What it is called.
+    deepest (int): The layer of the first exit that is as good as any, above which none is used.
+    limit (float): The share of documents whose answers may change, among those that it was made on; -1 if none may.
+    drop (float): By how much the score falls in the folds against the full depth.
+    changed (float): The share of documents whose answer there is not that of the deepest exit.
+    worst (float): By how much the score would fall if all of those were right at the deepest exit.
+    """
+
+    rule: Optional[ExitRule]
+    name: str
+    deepest: int
+    limit: float
+    drop: float
+    changed: float
+    worst: float
+
+
+class CarefulChooser:
+    """The search for a rule by what may be lost."""
+
+    def __init__(
+        self,
+        replay: Replay,
+        score: Score,
+        losses: numpy.ndarray,
+        *,
+        docs: numpy.ndarray,
+        n_docs: int,
+        wordpieces: numpy.ndarray,
+        wanted: Optional[numpy.ndarray] = None,
+        steps: int = 16,
+        seed: int = 0,
+    ):
+        """
+        replay (Replay): The evidence.
+        score (Score): The figure of the answers that a rule gives.
+        losses (ndarray): The negative log-likelihood of each document at each exit, (E, D).
+        docs (ndarray): The document of each unit, (U,).
+        n_docs (int): The number of documents, D.
+        wordpieces (ndarray): What a layer costs each unit, (U,).
+        wanted (Optional[ndarray]): The documents to choose on, (D,) bool; None for all.
+        steps (int): How many values of each threshold.
+        seed (int): The seed of the folds.
+        """
+        self.replay, self.score, self.docs, self.n_docs, self.steps = replay, score, docs, n_docs, steps
+        self.wordpieces = wordpieces.astype("float64")
+        self.wanted = numpy.ones(n_docs, dtype=bool) if wanted is None else wanted
+        self.as_good = first_as_good(losses[:, self.wanted])
+        self.folds = self._folds(seed)
+
+    def choose(self, max_drop: float) -> CarefulChoice:
+        """Choose a fast setting that loses little, on documents that it was not made on.
+
+        max_drop (float): By how much the score may fall, in its own unit.
+        RETURNS (CarefulChoice): Of the settings that change as few answers as must be, one of the fastest. That is the deepest
+            exit for all if any loses too much, or if there are too few documents to put apart.
+        """
+        last = len(self.replay.layers) - 1
+        places = (numpy.full(self.replay.n_units, exit) for exit in range(self.as_good, last + 1))
+        deepest = next(int(exits[0]) for exits in places if exits[0] == last or self.drop(exits) <= max_drop + 1e-9)
+        limits = _Limits(self, deepest)
+        name, rule = limits.all_deepest
+        layer = int(self.replay.layers[deepest])
+        best = CarefulChoice(rule, name, layer, -1.0, self.drop(limits.deepest_exits), 0.0, 0.0)
+        for limit, exits in zip(LIMITS, limits.held_out()):
+            drop, worst = self.drop(exits), self.worst(exits, deepest)
+            if drop <= max_drop + 1e-9 and worst <= max_drop + TOLERANCE + 1e-9:
+                changed = float(limits.changed(exits[None], self.wanted)[0])
+                best = replace(best, limit=limit, drop=drop, changed=changed, worst=worst)
+        if best.limit >= 0:
+            best.name, best.rule = limits.fastest(self.wanted, [best.limit])[0]
+        return best
+
+    def drop(self, exits: numpy.ndarray) -> float:
+        """RETURNS (float): By how much the score of the wanted documents falls if units leave at some exits, (U,)."""
+        codes = numpy.zeros(len(exits), dtype=int)
+        full = numpy.full(len(exits), len(self.replay.layers) - 1)
+        mask = None if self.wanted.all() else self.wanted
+        before, now = (self.score(ReplayResult(self.replay, places, codes), mask) for places in (full, exits))
+        return before - now
+
+    def worst(self, exits: numpy.ndarray, deepest: int) -> float:
+        """RETURNS (float): How far the answers at some exits are from those of the deepest one, as one less macro F with these as
+        the truth."""
+        counts = self.replay.counts
+        rows = self.wanted[self.docs if counts is None else numpy.repeat(self.docs, counts)]
+        right = self.replay.evidence[deepest].decision[rows]
+        given = ReplayResult(self.replay, exits, exits).decision[rows]
+        there = right.any(axis=0)
+        if not there.any():
+            return float(given.any())
+        f_scores = 2 * (right & given).sum(axis=0) / numpy.maximum(right.sum(axis=0) + given.sum(axis=0), 1)
+        return float(1 - f_scores[there].mean())
+
+    def _folds(self, seed: int) -> List[numpy.ndarray]:
+        """The documents of each fold, (D,) bool; none if there are too few to put apart."""
+        places = numpy.random.default_rng(seed).permutation(numpy.flatnonzero(self.wanted))
+        parts = [part for part in numpy.array_split(places, FOLDS) if len(part)]
+        folds = [numpy.isin(numpy.arange(self.n_docs), part) for part in parts]
+        return folds if len(folds) > 1 else []
+
+
+class _Limits:
+    """The fastest settings that change so many answers, none of which goes above an exit."""
+
+    def __init__(self, chooser: CarefulChooser, deepest: int):
+        self.chooser, self.replay, self.deepest = chooser, chooser.replay, deepest
+        self.deepest_exits = numpy.full(self.replay.n_units, deepest)
+        self.differs = numpy.zeros((deepest + 1, self.replay.n_units), dtype=bool)
+        for exit in range(deepest):
+            self.differs[exit] = ~self.replay.evidence[exit].same_answer(self.replay.evidence[deepest])
+        is_last = deepest == len(self.replay.layers) - 1
+        self.last = None if is_last else FixedDepth(int(self.replay.layers[deepest]))
+        self.all_deepest: Setting = ("full depth" if is_last else "fixed depth", self.last)
+
+    def held_out(self) -> Iterator[numpy.ndarray]:
+        """YIELDS (ndarray): For each limit the exits that units take by settings that were made on the other folds, (U,)."""
+        chooser = self.chooser
+        by_fold = [self.fastest(chooser.wanted & ~fold, LIMITS) for fold in chooser.folds]
+        for place in range(len(LIMITS) if by_fold else 0):
+            exits = self.deepest_exits.copy()
+            for fold, settings in zip(chooser.folds, by_fold):
+                mine = fold[chooser.docs]
+                exits[mine] = self._exits(settings[place][1])[mine]
+            yield exits
+
+    def fastest(self, chosen: numpy.ndarray, limits: Sequence[float]) -> List[Setting]:
+        """Make settings on some documents.
+
+        chosen (ndarray): The documents, (D,) bool.
+        limits (Sequence[float]): The shares of their answers that may change.
+        RETURNS (List[Tuple[str, Optional[ExitRule]]]): For each limit, of the settings that are about as fast as the fastest, the
+            one that changes the fewest answers.
+        """
+        chooser = self.chooser
+        units = chosen[chooser.docs]
+        if not units.any():
+            return [self.all_deepest] * len(limits)
+        settings: Dict[bytes, Setting] = {self.deepest_exits.astype("uint16").tobytes(): self.all_deepest}
+        for name, grid in rule_grids(self.replay, units, chooser.steps, chooser.wordpieces).items():
+            for rule in grid if name in SIMPLE or name not in ORDER else ():
+                whole = rule if self.last is None else AnyOf({"settled": rule, "deepest": self.last})
+                settings.setdefault(self._exits(rule).astype("uint16").tobytes(), (name, whole))
+        exits = numpy.array([numpy.frombuffer(key, dtype="uint16") for key in settings]).astype(int)
+        costs = chooser.wordpieces[units] / max(chooser.wordpieces[units].sum(), 1e-9)
+        layers = self.replay.layers[exits[:, units]] @ costs
+        changed = self.changed(exits, chosen)
+        named, fastest = list(settings.values()), []
+        for limit in limits:
+            allowed = numpy.flatnonzero(changed <= limit + 1e-9)
+            near = allowed[layers[allowed] <= (1 + NEAR) * layers[allowed].min() + 1e-9]
+            fastest.append(named[near[numpy.lexsort((layers[near], changed[near]))[0]]])
+        return fastest
+
+    def changed(self, exits: numpy.ndarray, chosen: numpy.ndarray) -> numpy.ndarray:
+        """RETURNS (ndarray): The share of some documents whose answers at some exits (S, U) are not those of the deepest one,
+        (S,)."""
+        docs = numpy.zeros((len(exits), self.chooser.n_docs), dtype=bool)
+        settings, units = numpy.nonzero(self.differs[exits, numpy.arange(exits.shape[1])])
+        docs[settings, self.chooser.docs[units]] = True
+        return docs[:, chosen].mean(axis=1)
+
+    def _exits(self, rule: Optional[ExitRule]) -> numpy.ndarray:
+        """The exits that units take by a rule, none above the deepest one."""
+        return numpy.minimum(self.replay.run(rule).exits, self.deepest)
+
+
+def first_as_good(losses: numpy.ndarray) -> int:
+    """Find the first exit that is as good as any: whose mean loss is within one standard error of the least (Breiman et al. 1984,
+    "Classification and Regression Trees", section 3.4.3, of the difference to it).
+
+    losses (ndarray): The loss of each document at each exit, (E, D).
+    RETURNS (int): The exit, from 0.
+    """
+    best = losses[losses.mean(axis=1).argmin()]
+    more = losses - best
+    errors = more.std(axis=1) / max(numpy.sqrt(losses.shape[1]), 1.0)
+    return int((more.mean(axis=1) <= errors + 1e-12).argmax())

@@ -5,6 +5,9 @@ import json
 import numpy
 import pytest
 import spacy
+from relations_util import TEXTS as RELATION_TEXTS
+from relations_util import make_example as make_relation_example
+from relations_util import make_relations_nlp
 from spacy.cli.find_threshold import find_threshold
 from spacy.scorer import Scorer
 from spacy.tokens import DocBin
@@ -170,3 +173,20 @@ def test_labels_that_only_some_documents_have_count_as_missed(nlp, pipe):
 
 def test_thresholds_are_plain_in_the_cfg(pipe):
     assert json.loads(json.dumps(pipe.cfg))["label_thresholds"] == OWN
+
+
+def test_relations_that_do_not_exclude_each_other_go_by_thresholds(backbone):
+    nlp = make_relations_nlp(backbone, exclusive=False)
+    pipe = nlp.get_pipe("epee_relations")
+    docs = [make_relation_example(nlp, text).predicted for text in RELATION_TEXTS]
+
+    def found():
+        copies = [doc.copy() for doc in docs]
+        pipe.set_annotations(copies, pipe.predict(copies))
+        return [(entry["label"], entry["score"]) for doc in copies for entry in doc._.relations]
+
+    pipe.set_label_thresholds(dict.fromkeys(pipe.labels, 0.01))
+    every, label = found(), pipe.labels[0]
+    pipe.set_label_thresholds({**dict.fromkeys(pipe.labels, 0.01), label: 0.5})
+    assert found() == [(name, score) for name, score in every if name != label or score >= 0.5]
+    assert any(name == label and score < 0.5 for name, score in every)

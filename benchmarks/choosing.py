@@ -114,8 +114,8 @@ def main(
             )
             msg.info("  ".join(rows[-1]))
     header = ["Model", "Choice, points that may be lost", "Exceeded by over 0.5", "Mean loss on test", "Most", "Fewer layers"]
-    text = f"{made_by(command(__file__))}\n\n{table(header, rows)}\n"
-    write_results(folder / "choosing", {"machine": machine(), "command": command(__file__), "runs": results}, text)
+    page = "\n".join([*made_by(command(), machine()), *table(header, rows)])
+    write_results("choosing", {"machine": machine(), "command": command(), "runs": results}, page, folder)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def report_cli(
     msg = Printer()
     try:
         check_place("the folder", folder)
-        timing = {"batch_sizes": read_sizes(batch_sizes), "documents": timed, "rounds": rounds} if time else None
+        sizes = read_sizes(batch_sizes)
+        timing = {"batch_sizes": sizes, "documents": timed, "rounds": rounds} if time else None
         draw, template = load_drawing()
         import_code(code)
         setup_gpu(gpu_id)
@@ -88,7 +89,6 @@ def report_cli(
             found,
             task,
             calibrate=False,
-            thresholds=False,
             missing_labels=missing_labels,
             steps=steps,
             progress=True,
@@ -96,7 +96,7 @@ def report_cli(
         )
         report = make_report(tuning, examples, timing)
         if linear is not None:
-            report["linear"] = add_linear(tuning, linear, read_sizes(batch_sizes) if timing else [], timed, rounds)
+            report["linear"] = add_linear(tuning, linear, sizes if time else [], timed, rounds)
         tell(report, msg)
         pictures = draw(report)
         with whole_folder(folder) as part:

@@ -109,3 +109,14 @@ def test_report_opens_in_a_browser(folder, tmp_path):
     subprocess.run([*command, *size, page.as_uri()], check=True, capture_output=True, timeout=120)
     dom = subprocess.run([*command, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True, timeout=120).stdout
     assert picture.stat().st_size > 20_000 and "Score against layers" in dom
+
+
+def test_report_shows_what_is_simpler_than_the_rule(folder):
+    found = run(folder, "simpler", "--train", folder / "dev.spacy", "--rounds", "1", "--timed", "4", "--batch-sizes", "2")
+    assert found.exit_code == 0, found.output
+    report = json.loads((folder / "simpler" / "report.json").read_text())
+    words = " ".join(Page((folder / "simpler" / "report.html").read_text()).words)
+    for name in ("linear", "fixed"):
+        assert report[name]["name"] in words and f"{100 * report[name]['score']:.2f}" in words
+        assert f"{report[name]['ms']['2']:.2f}" in words
+    assert "a linear model of the words" in words

@@ -2,8 +2,9 @@
 
     python benchmarks/choosing.py minilm-l6/health_advice/exits --corpora ../shared/corpora --models MODELS
 
-Each of the resampled dev sets is 80 % of the dev set, drawn without replacement. Temperatures and how much words count are fitted to
-the whole dev set. Compared are the choice that the package makes and the fastest of all settings that lose nothing on dev ("lucky").
+Each of the resampled dev sets is 80 % of the dev set, drawn without replacement. Temperatures and how much words count are
+fitted to the whole dev set. Compared are the choice that the package makes and the fastest of all settings that lose nothing on
+the documents themselves ("lucky").
 Writes benchmarks/results/choosing.json and .md.
 """
 

@@ -89,6 +89,7 @@ def report_cli(
             found,
             task,
             calibrate=False,
+            thresholds=False,
             missing_labels=missing_labels,
             steps=steps,
             progress=True,

@@ -17,6 +17,7 @@ from ..evaluation.timing import milliseconds, prepare
 from ..exits.coverage import flag, flag_threshold
 from ..exits.rules.base import ExitRule, complete
 from ..model import get_exit_layers, is_initialized
+from ..threads import cached_property
 from .careful import CarefulChooser
 from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search, try_setting
 
@@ -248,16 +249,25 @@ class Tuner:
             self.report["front"] = [self.row(trial) for trial in self.shown]
         return chosen.rule
 
+    @cached_property
+    def chooser(self) -> CarefulChooser:
+        """RETURNS (CarefulChooser): The search by what may be lost on documents that a choice was not made on."""
+        return CarefulChooser(
+            self.replay, self.score, self.stored.doc_losses(), **self._documents, steps=self.steps, seed=self.seed
+        )
+
+    @property
+    def _documents(self) -> Dict[str, Any]:
+        """Whose the units are, and what they cost."""
+        return {"docs": self.stored.docs, "n_docs": self.stored.n_docs, "wordpieces": self.stored.wordpieces}
+
     def _careful(self, max_drop: float) -> Candidate:
-        """Choose by what may be lost on documents that the choice was not made on."""
-        stored = self.stored
-        settings: Any = {"docs": stored.docs, "n_docs": stored.n_docs, "wordpieces": stored.wordpieces}
-        chooser = CarefulChooser(self.replay, self.score, stored.doc_losses(), **settings, steps=self.steps, seed=self.seed)
-        choice = chooser.choose(max_drop)
+        """Choose by what may be lost."""
+        choice = self.chooser.choose(max_drop)
         self.report["held_out"] = {name: value for name, value in vars(choice).items() if name not in ("rule", "name")}
         if choice.rule is None:
             return self.trials.full
-        return try_setting(self.replay, self.score, choice.name, choice.rule, **settings)
+        return try_setting(self.replay, self.score, choice.name, choice.rule, **self._documents)
 
     def simulation(self) -> ReplayResult:
         """RETURNS (ReplayResult): What the rule does, the chosen one or else that of the component."""

@@ -4,14 +4,16 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import log_loss
 
 from spacy_epee.exits.calibration import (
     calibration_report,
     expected_calibration_error,
     failure_auroc,
+    fit_mix,
     fit_temperatures,
+    item_losses,
     negative_log_likelihood,
 )
 
@@ -229,3 +231,46 @@ def test_report_refuses_another_number_of_temperatures():
     logits, targets, known = draw(12, 5, 3, KINDS["exclusive"])
     with pytest.raises(ValueError, match="3 temperatures for 2 exits"):
         calibration_report(logits, targets, known, [1.0] * 3, exclusive=True)
+
+
+def test_how_much_words_count_is_found():
+    chance = numpy.random.default_rng(0)
+    gold = chance.integers(0, 3, 2000)
+    targets = numpy.eye(3)[gold]
+    states, words = (1.5 * targets + chance.normal(size=targets.shape) for _ in range(2))
+    [mix] = fit_mix(states[None], words, targets, numpy.ones_like(targets), exclusive=True)
+    assert mix == pytest.approx(1.0, abs=0.15)  # as much as the states
+
+
+def test_words_that_say_nothing_do_not_count():
+    chance = numpy.random.default_rng(0)
+    targets = numpy.eye(3)[chance.integers(0, 3, 2000)]
+    [mix] = fit_mix(
+        (2 * targets)[None] + chance.normal(size=targets.shape),
+        chance.normal(size=targets.shape),
+        targets,
+        numpy.ones_like(targets),
+        exclusive=True,
+    )
+    assert mix < 0.1
+
+
+def test_without_annotation_words_do_not_count():
+    zeros = numpy.zeros((4, 3))
+    assert fit_mix(numpy.ones((2, 4, 3)), zeros, zeros, zeros, exclusive=True).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_losses_of_items_are_those_of_their_choices(exclusive):
+    chance = numpy.random.default_rng(0)
+    logits, gold = chance.normal(size=(2, 50, 3)), chance.integers(0, 3, 50)
+    targets, label_mask = numpy.eye(3)[gold], numpy.ones((50, 3))
+    label_mask[:5] = 0
+    losses = item_losses(logits, targets, label_mask, [1.0, 2.0], exclusive=exclusive)
+    assert (losses[:, :5] == 0).all() and (losses[:, 5:] > 0).all()
+    scaled = logits[1] / 2
+    if exclusive:
+        expected = -log_softmax(scaled, axis=1)[numpy.arange(50), gold]
+    else:
+        expected = (numpy.logaddexp(0, scaled) - targets * scaled).sum(axis=1)
+    assert numpy.allclose(losses[1, 5:], expected[5:])

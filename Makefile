@@ -15,7 +15,7 @@ demo: $(VENV)/ready
 
 # The model of the demo, where it is there
 bench: $(VENV)/bench
-	test -d training/notes/model-best || $(RUN) -m spacy project run all
+	test -d training/notes/tuned || $(RUN) -m spacy project run all
 	$(RUN) -m spacy project run benchmark
 
 # A process for each core, with a thread each

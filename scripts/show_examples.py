@@ -1,6 +1,6 @@
 """Print a few documents with their answer, and where and why each of them left.
 
-python scripts/show_examples.py training/notes/model-best assets/notes/test.jsonl --cats specialty
+python scripts/show_examples.py training/notes/tuned assets/specialties/test.jsonl --cats specialty
 """
 
 import textwrap

@@ -53,6 +53,7 @@ def tune_cli(
         None, "--coverage", help="Share of documents without the flag `uncertain`: 0.9. The others are to be reviewed"
     ),
     output_model: Optional[Path] = Option(None, "--output-model", help="Folder for a copy of the pipeline with the rule"),
+    force: bool = Option(False, "--force", "-F", help="Replace what is at --output-model"),
     in_place: bool = Option(False, "--in-place", help="Write the rule into the given pipeline"),
     output: OutputOpt = None,
     task: TaskOpt = None,
@@ -85,7 +86,7 @@ def tune_cli(
     try:
         wish = TuningGoal(max_drop, min_speedup, max_disagreement, confidence)
         sizes = read_sizes(batch_sizes)
-        check_paths(model, wish, coverage, output_model, in_place, output)
+        check_paths(model, wish, coverage, output_model, in_place, output, force)
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)
@@ -131,7 +132,13 @@ def tune_cli(
 
 
 def check_paths(
-    model: str, wish: TuningGoal, coverage: Optional[float], output_model: Optional[Path], in_place: bool, output: Optional[Path]
+    model: str,
+    wish: TuningGoal,
+    coverage: Optional[float],
+    output_model: Optional[Path],
+    in_place: bool,
+    output: Optional[Path],
+    force: bool,
 ) -> None:
     """Refuse places to write to before anything is run.
 
@@ -148,7 +155,7 @@ def check_paths(
         )
     if in_place and not Path(model).is_dir():
         raise ValueError(f"--in-place needs a folder, and '{model}' is none; give --output-model FOLDER")
-    check_place("--output-model", output_model)
+    check_place("--output-model", output_model, replace=force and output_model is not None and output_model.is_dir())
     check_file("--output", output, replace=False)
     if output is not None and output_model is not None and output.absolute() == output_model.absolute():
         raise ValueError(f"--output and --output-model are both '{output}'; give each a place of its own")

@@ -128,7 +128,8 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
             msg.warn(f"{name}nothing is annotated in these documents, so that there is no score")
         tell({**part, "score_desc": part["full"]["score_desc"]}, msg)
         msg.text(f"{name}exit rule: {name_rule(part['rule'])}")
-        counts = ", ".join(f"{layer}: {count}" for layer, count in enumerate(part["exits"]["histogram"]) if count)
+        left = [part["exits"]["before_first_layer"], *part["exits"]["histogram"]]
+        counts = ", ".join(f"{layer}: {count}" for layer, count in enumerate(left) if count)
         msg.text(f"{name}{part['unit']}s by exit layer: {counts}")
 
 

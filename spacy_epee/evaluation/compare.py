@@ -122,11 +122,13 @@ def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Di
 
 
 def _layers(layers: numpy.ndarray, wordpieces: numpy.ndarray, depth: int) -> Dict[str, Any]:
-    """The layers of units that ran, and of their wordpieces. The histogram begins with what left before the first layer."""
+    """The layers of units that ran, and of their wordpieces."""
+    counts = numpy.bincount(layers, minlength=depth + 1).tolist()
     return {
         "layers": float(layers.mean()) if len(layers) else 0.0,
         "wordpiece_layers": float(wordpieces @ layers / max(wordpieces.sum(), 1)),
-        "histogram": numpy.bincount(layers, minlength=depth + 1).tolist(),
+        "before_first_layer": counts[0],
+        "histogram": counts[1:],
     }
 
 

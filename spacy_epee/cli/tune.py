@@ -243,6 +243,13 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
             f"{share(chosen['disagreement'])} of the documents with other answers, {chosen['speedup']:.2f} times "
             "fewer layers. Of settings about as good or as fast it has the fewest other answers."
         )
+    held_out = report.get("held_out")
+    if held_out:
+        lines.append(
+            f"On documents that its thresholds were not made on (5 folds): {change(-held_out['drop'], None)} points against the "
+            f"full depth, and {share(held_out['changed'])} of the answers other than those of layer {held_out['deepest']}, the "
+            "first that is as good as any."
+        )
     if promise and promise["kept"]:
         lines.append(
             f"Promised: at most {100 * promise['max_disagreement']:g} % of documents get another answer than at full depth, "

@@ -189,7 +189,7 @@ class StoredOutputs:
         """
         rows = slice(None) if docs is None else docs[self.items_docs]
         plain = self.logits[1:, rows] - self.mix[:, None, None] * self.logits[:1, rows]
-        return fit_mix(plain, self.logits[0, rows], *self._annotation(docs), exclusive=self.task.exclusive)
+        return fit_mix(plain, self.logits[0, rows], *self._annotation(docs), self.mix, exclusive=self.task.exclusive)
 
     def mix_helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
         """Whether to fit how much words count makes documents more likely that it was not fitted to, see `helps`.

@@ -47,35 +47,46 @@ def fit_temperatures(
 
 
 def fit_mix(
-    logits: numpy.ndarray, words: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, *, exclusive: bool
+    logits: numpy.ndarray,
+    words: numpy.ndarray,
+    targets: numpy.ndarray,
+    label_mask: numpy.ndarray,
+    before: numpy.ndarray,
+    *,
+    exclusive: bool,
 ) -> numpy.ndarray:
     """Fit how many times the logits of the words are added to those of each exit: what gives the truth the largest likelihood,
-    together with a temperature, which is not kept. Fit it on documents that were not trained on.
+    together with a temperature, which is not kept. Few documents hardly move it: its logarithm is taken to be normal around
+    what training has found, which had many (the maximum a posteriori). Fit it on documents that were not trained on.
 
     logits (ndarray): The logits of the exits behind layers, without the words, (E, N, K).
     words (ndarray): The logits of the words, (N, K).
     targets (ndarray): 1 for the labels that are true, (N, K).
     label_mask (ndarray): 0 where nothing is known, (N, K).
+    before (ndarray): The factors so far, (E,).
     exclusive (bool): One label of K is true, or any number.
-    RETURNS (ndarray): The factors, from 0 to `MOST_WORDS`, (E,).
+    RETURNS (ndarray): The factors, (E,).
     """
     size = _size(logits.shape[2], exclusive, None)
     of_words, right = _choices(words, targets, label_mask, size)
+    docs = max(int(_known(targets, label_mask, size).any(axis=1).sum()), 1)
 
-    def fit(choices: numpy.ndarray) -> float:
+    def fit(choices: numpy.ndarray, start: float) -> float:
         def loss(parameters: numpy.ndarray) -> float:
-            mix = min(max(parameters[0], 0.0), MOST_WORDS)
-            return negative_log_likelihood(choices + mix * of_words, right, math.exp(min(max(parameters[1], -5.0), 5.0)))
+            moved, heat = numpy.clip(parameters, -5.0, 5.0)
+            likelihood = negative_log_likelihood(choices + start * math.exp(moved) * of_words, right, math.exp(heat))
+            return likelihood * len(right) / docs + (moved / SPREAD) ** 2 / (2 * docs)
 
-        return min(max(float(minimize(loss, (0.5, 0.0), method="Nelder-Mead").x[0]), 0.0), MOST_WORDS)
+        return start * math.exp(float(numpy.clip(minimize(loss, (0.0, 0.0), method="Nelder-Mead").x[0], -5.0, 5.0)))
 
     if not len(right):
-        return numpy.zeros(len(logits))
-    return numpy.array([fit(_choices(exit, targets, label_mask, size)[0]) for exit in logits])
+        return numpy.array(before)
+    starts = numpy.maximum(before, LEAST)
+    return numpy.array([fit(_choices(exit, targets, label_mask, size)[0], start) for exit, start in zip(logits, starts)])
 
 
-MOST_WORDS = 10.0
-"""The most that words count: beyond it an exit says nothing of its own."""
+SPREAD, LEAST = 0.5, 0.05
+"""How far the logarithm of how much words count may be from what training found, and what it is taken to be at the least."""
 
 
 def negative_log_likelihood(

@@ -64,3 +64,33 @@ def test_assets_notes_share_no_sentence():
         for line in row["text"].replace("\n", ". ").split(". "):
             if len(line.split()) > 6:
                 assert seen.setdefault(line, row["id"]) == row["id"]
+
+
+SPECIALTIES = {
+    split: [
+        json.loads(line) for line in (NOTES.parent / "specialties" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    for split in ("train", "dev", "test")
+}
+OTHERS = [row for rows in SPECIALTIES.values() for row in rows]
+
+
+def test_assets_notes_about_specialties_are_a_thousand_in_equal_shares():
+    assert len(OTHERS) == 1000
+    for rows in SPECIALTIES.values():
+        assert len(set(Counter(row["specialty"] for row in rows).values())) == 1
+
+
+def test_assets_notes_about_specialties_do_not_overlap():
+    assert len({row["id"] for row in OTHERS}) == len({row["text"] for row in (*OTHERS, *ROWS)}) - len(ROWS) == len(OTHERS)
+    groups = [{row["group"] for row in rows} for rows in SPECIALTIES.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+def test_assets_notes_about_specialties_share_no_run_of_words():
+    """They are no templates."""
+    seen = {}
+    for row in (*OTHERS, *ROWS):
+        words = row["text"].lower().split()
+        for run in zip(*(words[start:] for start in range(9))):
+            assert seen.setdefault(run, row["id"]) == row["id"]

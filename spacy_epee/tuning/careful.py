@@ -10,6 +10,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy
 
 from ..engine.replay import Replay, ReplayResult, Score
+from ..evaluation.spread import spread
 from ..exits.rules.base import ExitRule
 from ..exits.rules.composite import AnyOf
 from ..exits.rules.depth import FixedDepth
@@ -27,6 +28,9 @@ TOLERANCE = 0.005
 
 Setting = Tuple[str, Optional[ExitRule]]
 """A rule, None for the full depth, and what it is called."""
+
+NORMAL, UNSURE = 1.96, 0.005
+"""Standard errors in half a 95 % interval, and how large one may be of what is lost by an exit in place of the last one."""
 
 FOLDS, NEAR = 5, 0.05
 """In how many parts documents are put, and by what share of the fewest layers a setting may run more and is still as fast."""
@@ -95,8 +99,7 @@ class CarefulChooser:
             exit for all if any loses too much, or if there are too few documents to put apart.
         """
         last = len(self.replay.layers) - 1
-        places = (numpy.full(self.replay.n_units, exit) for exit in range(self.as_good, last + 1))
-        deepest = next(int(exits[0]) for exits in places if exits[0] == last or self.drop(exits) <= max_drop + 1e-9)
+        deepest = next(exit for exit in range(self.as_good, last + 1) if exit == last or self._is_safe(exit, max_drop))
         limits = _Limits(self, deepest)
         name, rule = limits.all_deepest
         layer = int(self.replay.layers[deepest])
@@ -110,13 +113,21 @@ class CarefulChooser:
             best.name, best.rule = limits.fastest(self.wanted, [best.limit])[0]
         return best
 
-    def drop(self, exits: numpy.ndarray) -> float:
-        """RETURNS (float): By how much the score of the wanted documents falls if units leave at some exits, (U,)."""
+    def drop(self, exits: numpy.ndarray, docs: Optional[numpy.ndarray] = None) -> float:
+        """RETURNS (float): By how much the score of the wanted documents, or some of them, falls if units leave at some exits,
+        (U,)."""
         codes = numpy.zeros(len(exits), dtype=int)
         full = numpy.full(len(exits), len(self.replay.layers) - 1)
-        mask = None if self.wanted.all() else self.wanted
+        mask = self.wanted if docs is None else self.wanted & docs
         before, now = (self.score(ReplayResult(self.replay, places, codes), mask) for places in (full, exits))
         return before - now
+
+    def _is_safe(self, exit: int, max_drop: float) -> bool:
+        """Whether an exit in place of the last one loses no more than allowed, and surely: to be better than the last one counts
+        for nothing."""
+        exits = numpy.full(self.replay.n_units, exit)
+        error = (spread(lambda docs: self.drop(exits, docs), self.n_docs) or 0.0) / NORMAL
+        return self.drop(exits) <= max_drop + 1e-9 and error <= max_drop + UNSURE
 
     def worst(self, exits: numpy.ndarray, deepest: int) -> float:
         """RETURNS (float): How far the answers at some exits are from those of the deepest one, as one less macro F with these as

@@ -29,7 +29,7 @@ TOLERANCE = 0.005
 Setting = Tuple[str, Optional[ExitRule]]
 """A rule, None for the full depth, and what it is called."""
 
-NORMAL, UNSURE = 1.96, 0.005
+NORMAL, UNSURE = 1.96, 0.01
 """Standard errors in half a 95 % interval, and how large one may be of what is lost by an exit in place of the last one."""
 
 FOLDS, NEAR = 5, 0.05

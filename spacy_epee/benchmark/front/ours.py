@@ -1,8 +1,9 @@
 """A pipeline of ours: every fixed depth, and rules that are chosen on dev."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy
 import spacy
@@ -92,6 +93,19 @@ class Measured:
         self.stored: Dict[str, StoredOutputs] = stored
         self.replays: Dict[str, Replay] = {name: part.replay() for name, part in stored.items()}
         self.layers: List[int] = self.replays["test"].layers.tolist()
+
+    @contextmanager
+    def without_words(self) -> Iterator[None]:
+        """Let exits speak of the states alone, as a network that is cut there does."""
+        slot, model = self.component.slot(), self.component.model
+        mix = slot.mix(model)
+        if len(mix):
+            slot.set_mix([0.0] * len(mix), model)
+        try:
+            yield
+        finally:
+            if len(mix):
+                slot.set_mix(mix.tolist(), model)
 
     def _has_exits(self) -> bool:
         try:

@@ -79,6 +79,7 @@ RUNTIMES = runtimes()
 NAMES_RUNTIMES = {
     "trunk.base",  # that of the trunk itself
     "benchmark.targets",
+    "benchmark.front.run",
     "benchmark.networks",
     "benchmark.workspace",
     "benchmark.run",

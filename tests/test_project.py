@@ -95,8 +95,8 @@ def test_project_trains_with_settings_that_there_are(name, backbone):
 def test_project_evaluates_what_it_trains(name):
     command = typer.main.get_command(epee).get_command(None, "evaluate")
     model, data = command.make_context("evaluate", words(name)[2:]).params["model"], words(name)[3]
-    train = COMMANDS[name.replace("evaluate", "train")]
-    assert model in train["outputs"] and model in COMMANDS[name]["deps"]
+    train, tune = COMMANDS[name.replace("evaluate", "train")], COMMANDS.get(name.replace("evaluate", "tune"), {"outputs": []})
+    assert model in [*train["outputs"], *tune["outputs"]] and model in COMMANDS[name]["deps"]
     assert data.replace("test.jsonl", "train.jsonl") in words(train["name"])
 
 

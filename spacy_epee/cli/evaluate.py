@@ -9,7 +9,7 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import compare, find_component
-from ..tuning.tuner import name_rule
+from ..tuning.names import name_rule
 from . import epee
 from .data import read_data, read_sizes
 from .options import (

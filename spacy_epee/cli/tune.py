@@ -11,7 +11,8 @@ from wasabi import Printer
 
 from ..component.saving import save_pipeline
 from ..evaluation.compare import find_component
-from ..tuning.tuner import Tuner, TuningGoal, check_component, describe_rule
+from ..tuning.names import describe_rule
+from ..tuning.tuner import Tuner, TuningGoal, check_component
 from . import epee
 from .data import read_data, read_sizes
 from .linear import add_linear, learn_linear
@@ -96,15 +97,16 @@ def tune_cli(
         examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
         linear = None if train is None else learn_linear(nlp, pipe, train, cats)
         tell_slowdown(gpu_id, msg)
+        stays = wish.empty and coverage is not None
         tuning = Tuner(
             nlp,
             pipe,
             examples,
             task,
             wish=wish,
-            # The rule that stays leaves by temperatures, so that they stay, too.
-            calibrate=False if calibrate is None and wish.empty and coverage is not None else calibrate,
-            thresholds=thresholds,
+            # The rule that stays leaves by temperatures and thresholds of labels, so that they stay, too.
+            calibrate=False if calibrate is None and stays else calibrate,
+            thresholds=False if thresholds is None and stays else thresholds,
             missing_labels=missing_labels,
             steps=steps,
             seed=seed,

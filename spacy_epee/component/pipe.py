@@ -167,7 +167,7 @@ class EarlyExitTransformer(TaskComponent):
             if not numpy.isfinite(loss):
                 stop_training(self.model, self.name, "loss")
             backprop(gradients)
-            learn_mix(self.model, self.slots, lesson.examples, scores)
+            learn_mix(self.model, self.slots, lesson, scores, self.stage)
             losses[self.name] += loss
             self.wordpieces += lesson.wordpieces
         if sgd is not None and self.wordpieces > before:

@@ -38,7 +38,7 @@ def learn_words(slots: Slots, model: Model, get_examples: Callable[[], Iterable[
         for name, (targets, label_mask) in zip(asking, read.labels):
             exclusive = slots[name].task.exclusive
             linear = LinearModel(ngrams, *fit_linear(read.rows, targets, label_mask, exclusive=exclusive))
-            learned[name] = linear, read.texts, held_out_logits(read.rows, targets, label_mask, exclusive=exclusive)
+            learned[name] = linear, read.texts, held_out_logits(read.rows, targets, label_mask, read.texts, exclusive=exclusive)
             sizes[name]["ngrams"] = len(ngrams.keys)
     model.attrs["sizes"] = list(sizes.values())
 
@@ -79,8 +79,7 @@ def read_examples(ngrams: NGrams, slots: Sequence[TaskSlot], get_examples: Calla
     rows, texts = [], []
     labels: List[List[Tuple[numpy.ndarray, numpy.ndarray]]] = [[] for _ in slots]
     for batch in minibatch(get_examples(), TOGETHER):
-        counted = ngrams.count([eg.predicted for eg in batch])
-        rows.append(csr_matrix((counted.values, (counted.docs, counted.places)), shape=(len(batch), len(ngrams.keys))))
+        rows.append(ngrams.count([eg.predicted for eg in batch]))
         texts += [eg.predicted.text for eg in batch]
         for slot, own in zip(slots, labels):
             own.append(slot.task.targets(batch, slot.labels, None, strict=False))

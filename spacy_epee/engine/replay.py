@@ -40,6 +40,10 @@ class Replay:
         links (Optional[Sequence[LinkLogits]]): The stored links of each exit, E of them.
         blind (Optional[ndarray]): Of which units nothing is known before the first layer, (U,) bool.
         """
+        if len(logits) != len(exit_layers):
+            raise ValueError(
+                f"There are logits of {len(logits)} exits and {len(exit_layers)} layers; give those of `TaskSlot.exit_layers`."
+            )
         self.logits = logits
         self.layers = numpy.array(exit_layers)
         self.counts = counts

@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterable, List, Optional
 from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
+from .mixing import best_mix, has_words
 from .stored_outputs import StoredOutputs
 
 
@@ -21,8 +22,8 @@ def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task
     RAISES ValueError: Nothing is annotated.
     """
     stored = StoredOutputs(component, list(examples), task)
-    if stored.has_words:
-        stored.set_mix(stored.fit_mix())
+    if has_words(stored):
+        stored.set_mix(best_mix(stored))
         stored.slot.set_mix(stored.mix.tolist(), component.model)
     component.set_temperatures(stored.fit(), task)
     return stored.calibration(stored.slot.cfg["temperatures"])

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..engine.replay import Replay, Score
-from ..exits.calibration import calibration_report, confidences_and_hits, fit_mix, fit_temperatures, item_losses, reliability
+from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, item_losses, reliability
 from ..exits.label_thresholds import FEWEST, can_fit, fit_label_thresholds, macro_f
 from ..inputs.instances import Instances
 from .scoring import Scoring, describe_main
@@ -176,38 +176,6 @@ class StoredOutputs:
         )
         return [float(f"{temperature:.6g}") for temperature in temperatures]
 
-    @property
-    def has_words(self) -> bool:
-        """RETURNS (bool): Whether there is an exit before the first layer, and words count at the others."""
-        return self.layers[0] == 0 and len(self.layers) > 1
-
-    def fit_mix(self, docs: Optional[numpy.ndarray] = None) -> numpy.ndarray:
-        """Fit how much words count.
-
-        docs (Optional[ndarray]): Which documents to fit it to, (D,) bool; None for all.
-        RETURNS (ndarray): A factor for each exit behind a layer, see `exits.calibration.fit_mix`.
-        """
-        rows = slice(None) if docs is None else docs[self.items_docs]
-        plain = self.logits[1:, rows] - self.mix[:, None, None] * self.logits[:1, rows]
-        return fit_mix(plain, self.logits[0, rows], *self._annotation(docs), self.mix, exclusive=self.task.exclusive)
-
-    def mix_helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
-        """Whether to fit how much words count makes documents more likely that it was not fitted to, see `helps`.
-
-        docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
-        seed (int): The seed of the split.
-        RETURNS (bool): Whether the mean negative log-likelihood falls.
-        """
-        before, gain = self.mix, 0.0
-        for fitted, tried in self._halves(docs, seed) if self.has_words else ():
-            if not self._annotation(fitted)[1].any() or not self._annotation(tried)[1].any():
-                return False
-            for sign, mix in ((1, before), (-1, self.fit_mix(fitted))):
-                self.set_mix(mix)
-                gain += sign * sum(exit["nll"][1] for exit in self.calibration(self.fit(fitted), tried))
-            self.set_mix(before)
-        return gain > 0
-
     def set_mix(self, mix: numpy.ndarray) -> None:
         """Have words count so much, in what is stored alone.
 
@@ -225,7 +193,7 @@ class StoredOutputs:
         RETURNS (bool): Whether the mean negative log-likelihood over the exits falls.
         """
         gain = 0.0
-        for fitted, tried in self._halves(docs, seed):
+        for fitted, tried in self.halves(docs, seed):
             if not self.label_mask[fitted[self.items_docs]].any() or not self.label_mask[tried[self.items_docs]].any():
                 return False
             figures = self.calibration(self.fit(fitted), tried)
@@ -249,12 +217,12 @@ class StoredOutputs:
                 f"Labels of the task '{self.name}' have no thresholds of their own: they exclude each other, or there is one for "
                 "links. Leave thresholds out with `--no-thresholds`."
             )
-        if not can_fit(*self._annotation(docs)):
+        if not can_fit(*self.annotation(docs)):
             raise ValueError(
                 f"None of the labels of the task '{self.name}' is true {FEWEST} times and false {FEWEST} times in these "
                 "documents, too few to fit thresholds to. Give more documents, or leave thresholds out with `--no-thresholds`."
             )
-        thresholds = fit_label_thresholds(self._full(docs), *self._annotation(docs), threshold=self.cfg["threshold"])
+        thresholds = fit_label_thresholds(self._full(docs), *self.annotation(docs), threshold=self.cfg["threshold"])
         return dict(zip(self.labels, thresholds.tolist()))
 
     def thresholds_help(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
@@ -265,8 +233,8 @@ class StoredOutputs:
         RETURNS (bool): Whether it rises, over both halves, from that at the threshold of the setting.
         """
         gain = 0.0
-        for fitted, tried in self._halves(docs, seed) if self.can_have_thresholds else ():
-            if not can_fit(*self._annotation(fitted)) or not can_fit(*self._annotation(tried)):
+        for fitted, tried in self.halves(docs, seed) if self.can_have_thresholds else ():
+            if not can_fit(*self.annotation(fitted)) or not can_fit(*self.annotation(tried)):
                 return False
             own = numpy.array(list(self.fit_thresholds(fitted).values()))
             gain += self.macro_f(own, tried) - self.macro_f(self.cfg["threshold"], tried)
@@ -274,18 +242,18 @@ class StoredOutputs:
 
     def macro_f(self, thresholds: Any, docs: Optional[numpy.ndarray] = None) -> float:
         """RETURNS (float): Macro F of what the full depth says at thresholds, (K,) or one for all, of items."""
-        return macro_f(self._full(docs), *self._annotation(docs), thresholds)
+        return macro_f(self._full(docs), *self.annotation(docs), thresholds)
 
     def _full(self, docs: Optional[numpy.ndarray]) -> numpy.ndarray:
         """The logits of the last exit, of some documents."""
         return self.logits[-1] if docs is None else self.logits[-1][docs[self.items_docs]]
 
-    def _annotation(self, docs: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    def annotation(self, docs: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation of some documents says, and where it does."""
         rows = slice(None) if docs is None else docs[self.items_docs]
         return self.targets[rows], self.label_mask[rows]
 
-    def _halves(self, docs: Optional[numpy.ndarray], seed: int) -> List[Tuple[numpy.ndarray, numpy.ndarray]]:
+    def halves(self, docs: Optional[numpy.ndarray], seed: int) -> List[Tuple[numpy.ndarray, numpy.ndarray]]:
         """Two halves of some documents, each to fit to and to try on."""
         one = numpy.random.default_rng(seed).permutation(self.n_docs) % 2 == 0
         wanted = numpy.ones(self.n_docs, dtype=bool) if docs is None else docs

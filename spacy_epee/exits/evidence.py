@@ -106,6 +106,7 @@ class Evidence:
             doubt=None if self.item_doubt is None else self.item_doubt[rows],
             items=None if self.counts is None else self.items[rows],
             counts=None if self.counts is None else self.counts[units],
+            blind=None if self.blind is None else self.blind[units],
         )
 
     def rows(self, units: numpy.ndarray) -> numpy.ndarray:
@@ -241,7 +242,8 @@ class Evidence:
             same = self.best == self.previous.best
         else:
             same = (self.decision == self.previous.decision).all(axis=1)
-        return same if self.counts is None else numpy.logical_and.reduceat(same, self._starts)
+        same = same if self.counts is None else numpy.logical_and.reduceat(same, self._starts)
+        return same if self.previous.blind is None else same & ~self.previous.blind
 
     @cached_property
     def doubt(self) -> Optional[numpy.ndarray]:
@@ -258,9 +260,12 @@ class Evidence:
         if self.previous is None:
             return numpy.full(len(self), numpy.inf)
         if self.exclusive and self.logits.shape[1] > 1:
-            return self._over_items(divergence_of(self.previous.log_probabilities, self.log_probabilities, kind))
-        before, now = (-numpy.logaddexp(0.0, numpy.stack((-exit.scaled, exit.scaled), axis=-1)) for exit in (self.previous, self))
-        return self._over_items(self._join(divergence_of(before, now, kind)))
+            moved = self._over_items(divergence_of(self.previous.log_probabilities, self.log_probabilities, kind))
+        else:
+            pair = (self.previous, self)
+            before, now = (-numpy.logaddexp(0.0, numpy.stack((-exit.scaled, exit.scaled), axis=-1)) for exit in pair)
+            moved = self._over_items(self._join(divergence_of(before, now, kind)))
+        return moved if self.previous.blind is None else numpy.where(self.previous.blind, numpy.inf, moved)
 
     def entropy_below(self, threshold: Union[float, numpy.ndarray]) -> numpy.ndarray:
         """Which units have an entropy below a threshold. Where a part of it is dear, that is looked at only if it matters.

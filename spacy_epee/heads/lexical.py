@@ -19,7 +19,7 @@ class LinearModel:
 
     ngrams (NGrams): The n-grams that it knows.
     weights (ndarray): What each adds to each logit, (V, K) float32.
-    bias (ndarray): What a document without any has, (K,) float32.
+    bias (ndarray): What is added to it in a document that has any, (K,) float32. One without any has zeros.
     """
 
     ngrams: NGrams
@@ -28,15 +28,9 @@ class LinearModel:
 
     def __call__(self, docs: Sequence[Doc]) -> Lexical:
         """RETURNS (Lexical): What it says about some Docs."""
-        counted = self.ngrams.count(docs)
-        logits = numpy.repeat(self.bias[None], len(docs), axis=0)
-        known = numpy.zeros(len(docs), dtype=bool)
-        if len(counted.docs):
-            starts = numpy.flatnonzero(numpy.diff(counted.docs, prepend=-1))
-            found = counted.docs[starts]
-            known[found] = True
-            logits[found] += numpy.add.reduceat(counted.values[:, None] * self.weights[counted.places], starts)
-        return Lexical(logits, known)
+        rows = self.ngrams.count(docs)
+        known = numpy.diff(rows.indptr) > 0
+        return Lexical(numpy.where(known[:, None], rows @ self.weights + self.bias, 0).astype("float32"), known)
 
 
 class LexicalHead(nn.Module):
@@ -59,7 +53,7 @@ class LexicalHead(nn.Module):
         self.register_buffer("rarity", torch.zeros(ngrams, dtype=torch.float16))
         self.register_buffer("weights", torch.zeros(ngrams, labels, dtype=torch.float16))
         self.register_buffer("bias", torch.zeros(labels))
-        self.mix = nn.Parameter(torch.ones(exits))
+        self.mix = nn.Parameter(torch.zeros(exits))  # until it is learned from documents that were held out
         self.held_out: Dict[int, int] = {}
         self.held_out_logits = numpy.zeros((0, labels), dtype="float32")
         self._model: Optional[Tuple[Any, LinearModel]] = None
@@ -108,7 +102,8 @@ class LexicalHead(nn.Module):
         return Lexical(logits, known)
 
     def __getstate__(self) -> Dict[str, Any]:
-        return {**self.__dict__, "_model": None}
+        # What it was learned from is of use where it is trained, and copies answer.
+        return {**self.__dict__, "_model": None, "held_out": {}, "held_out_logits": self.held_out_logits[:0]}
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._model = None

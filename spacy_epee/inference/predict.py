@@ -135,7 +135,8 @@ def predict(
     stepper = get_runner(model)
     set_training(model, False)
     runs: Dict[str, TaskRun] = {}
-    words = read_words(model, slots, docs)
+    asked = {name: slots[name] for name in rules}
+    words: Dict[str, Optional[Lexical]] = {**dict.fromkeys(slots), **read_words(model, asked, docs)}
     looks = look_first(model, slots, docs, rules, joint, words, began)
     climbing = needed(list(looks.values()))
     for name, instances in make_instances(model, slots, docs, words, climbing).items():

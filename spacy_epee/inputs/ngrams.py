@@ -1,9 +1,10 @@
 """N-grams of whole documents as numbers: of words by spaCy's hashes, and of characters. No text is kept of either."""
 
 from dataclasses import dataclass
-from typing import Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Iterable, Iterator, List, Sequence, Tuple
 
 import numpy
+from scipy.sparse import csr_matrix, vstack
 from spacy.attrs import IS_SPACE, LOWER
 from spacy.tokens import Doc
 
@@ -17,6 +18,9 @@ CHARACTERS = (3, 5)
 
 BITS = 20
 """The first bits of an n-gram say where it is looked up. Known ones differ in them, so that a look is enough."""
+
+CHUNK = 1_000_000
+"""About how many characters are looked at together. Each takes some 100 bytes meanwhile."""
 
 _FACTOR = numpy.uint64(0x9E3779B97F4A7C15)
 _MIXER = numpy.uint64(0xFF51AFD7ED558CCD)
@@ -36,23 +40,11 @@ def hash_ngrams(docs: Sequence[Doc]) -> Tuple[numpy.ndarray, numpy.ndarray]:
         words.append(tokens[:, 0] if not tokens[:, 1].any() else tokens[tokens[:, 1] == 0, 0])
         texts.append(f" {' '.join(doc.text.lower().split())} ")
     characters = numpy.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype("uint64")
-    parts = [*_runs(numpy.concatenate([*words, _NOTHING]), [*map(len, words)], 1, WORDS)]
+    # Numbers of frequent words of spaCy's own are small: their first bits are all 0.
+    parts = [*_runs(_mix(numpy.concatenate([*words, _NOTHING])), [*map(len, words)], 1, WORDS)]
     parts += _runs(_mix(characters), [*map(len, texts)], *CHARACTERS)
     keys, owners = zip(*parts)
     return numpy.concatenate(keys), numpy.concatenate(owners)
-
-
-class Counted(NamedTuple):
-    """Known n-grams of documents, each once a document, documents in order.
-
-    docs (ndarray): The document, (M,).
-    places (ndarray): The place of the n-gram among those known, (M,).
-    values (ndarray): What it counts in the document, (M,) float32.
-    """
-
-    docs: numpy.ndarray
-    places: numpy.ndarray
-    values: numpy.ndarray
 
 
 @dataclass(frozen=True)
@@ -73,35 +65,43 @@ class NGrams:
         table[_first_bits(self.keys)] = numpy.arange(len(self.keys))
         return table
 
-    def count(self, docs: Sequence[Doc]) -> Counted:
+    def count(self, docs: Sequence[Doc]) -> csr_matrix:
         """Weigh the n-grams of documents by the logarithm of their counts and their rarity, to rows of length 1 (tf-idf).
 
         docs (Sequence[Doc]): The Docs.
-        RETURNS (Counted): What they have of what is known.
+        RETURNS (csr_matrix): What they have of what is known, (N, V) float32. One without any has an empty row.
         """
-        if not len(self.keys):
-            return Counted(*(numpy.zeros(0, dtype=kind) for kind in ("int64", "int64", "float32")))
+        if not len(self.keys) or not len(docs):
+            return csr_matrix((len(docs), len(self.keys)), dtype="float32")
+        lengths = numpy.cumsum([len(doc.text) for doc in docs])
+        bounds = [0, *(numpy.flatnonzero(numpy.diff(lengths // CHUNK)) + 1).tolist(), len(docs)]
+        parts = [self._count(docs[begin:end]) for begin, end in zip(bounds, bounds[1:]) if begin < end]
+        return parts[0] if len(parts) == 1 else vstack(parts, format="csr")
+
+    def _count(self, docs: Sequence[Doc]) -> csr_matrix:
+        """As `count`, of documents that fit into memory together."""
         keys, owners = hash_ngrams(docs)
         places = self.table[_first_bits(keys)]
         known = self.keys[places] == keys
-        rows, counts = numpy.unique(owners[known] * len(self.keys) + places[known], return_counts=True)
-        docs_of, places = numpy.divmod(rows, len(self.keys))
-        values = (1 + numpy.log(counts)) * self.rarity[places]
-        lengths = numpy.sqrt(numpy.bincount(docs_of, values * values, minlength=len(docs)))
-        return Counted(docs_of, places, (values / lengths[docs_of]).astype("float32"))
+        cells, counts = numpy.unique(owners[known] * len(self.keys) + places[known], return_counts=True)
+        rows, columns = numpy.divmod(cells, len(self.keys))
+        values = (1 + numpy.log(counts)) * self.rarity[columns]
+        lengths = numpy.sqrt(numpy.bincount(rows, values * values, minlength=len(docs)))
+        starts = numpy.searchsorted(rows, numpy.arange(len(docs) + 1))
+        shape = (len(docs), len(self.keys))
+        return csr_matrix(((values / lengths[rows]).astype("float32"), columns, starts), shape=shape)
 
 
 def _first_bits(keys: numpy.ndarray) -> numpy.ndarray:
     return (keys >> _TO_PLACE).astype("int64")
 
 
-def choose_ngrams(batches: Iterator[Sequence[Doc]], most: int, fewest_docs: int = 2) -> NGrams:
+def choose_ngrams(batches: Iterable[Sequence[Doc]], most: int) -> NGrams:
     """Take the n-grams that are in most documents. Memory does not grow with the documents: of very many those are forgotten
     that were in the fewest so far.
 
     batches (Iterator[Sequence[Doc]]): The Docs, some at a time.
-    most (int): How many n-grams to take.
-    fewest_docs (int): In how many documents an n-gram must be.
+    most (int): How many n-grams to take. Of 500 documents or more they must be in five, of few in two.
     RETURNS (NGrams): The n-grams.
     """
     keys, docs, seen = _NOTHING, numpy.zeros(0, dtype="int64"), 0
@@ -113,7 +113,7 @@ def choose_ngrams(batches: Iterator[Sequence[Doc]], most: int, fewest_docs: int 
         if sum(map(len, waiting)) > TOGETHER:
             keys, docs, waiting = *_forget(*_merge(keys, docs, waiting)), []
     keys, docs = _merge(keys, docs, waiting)
-    enough = numpy.flatnonzero(docs >= fewest_docs)
+    enough = numpy.flatnonzero(docs >= min(max(seen // 100, 2), 5))
     order = enough[numpy.argsort(-docs[enough], kind="stable")]
     _, firsts = numpy.unique(_first_bits(keys[order]), return_index=True)
     kept = numpy.sort(order[numpy.sort(firsts)[:most]])

@@ -18,7 +18,7 @@ def balanced_weights(
     """Find weights by which rare labels count as much as others.
 
     Exclusive labels count the same in all, and documents 1 in the mean (as `compute_class_weight("balanced")` of scikit-learn).
-    The positives of one that is not exclusive count as much as its negatives in all, within `MOST`.
+    The positives of one that is not exclusive count as much as its negatives in all. Both within `MOST`.
 
     labels (Sequence[str]): The labels.
     positives (ndarray): Of how many documents each is true, (K,).
@@ -31,5 +31,6 @@ def balanced_weights(
     if exclusive:
         weights[known] = positives.sum() / (known.sum() * positives[known])
     else:
-        weights[known] = numpy.clip(negatives[known] / positives[known], 1 / MOST, MOST)
+        weights[known] = negatives[known] / positives[known]
+    weights = numpy.clip(weights, 1 / MOST, MOST)
     return {label: float(f"{weight:.6g}") for label, weight in zip(labels, weights)}

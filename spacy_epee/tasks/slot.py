@@ -147,6 +147,8 @@ class TaskSlot:
                 f"There are {len(mix)} factors for words in {self.called}, which has "
                 f"{0 if lexical is None else len(lexical.mix)} exits that add words to what they say."
             )
+        for factor in mix:
+            check_number("mix", factor, 0)
         put(lexical.mix, torch.tensor(mix, dtype=torch.float32, device=lexical.mix.device))
 
     def reading(self, model: Model) -> EvidenceMaker:

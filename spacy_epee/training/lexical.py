@@ -1,10 +1,9 @@
 """Learning the linear model over n-grams, in seconds, before the network is trained."""
 
-from typing import Any, Iterator, Tuple
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 import numpy
 from scipy.sparse import csr_matrix
-from scipy.special import logit
 
 STRENGTH = 10.0
 """How little the weights are held back (the inverse of the penalty, `C` of scikit-learn)."""
@@ -37,28 +36,32 @@ def fit_linear(rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarr
 
 
 def held_out_logits(
-    rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarray, *, seed: int = 0, **settings: Any
+    rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarray, texts: Sequence[Any], *, seed: int = 0, **settings: Any
 ) -> numpy.ndarray:
     """Logits of documents by models that have not learned from them, as new documents will have them.
 
     rows (csr_matrix): The n-grams of documents, (N, V).
     targets (ndarray): 1 for true labels, (N, K).
     label_mask (ndarray): 0 where nothing is known, (N, K).
+    texts (Sequence[Any]): What is the same for those that are held out together, as texts that are there more than once.
     seed (int): Of the parts.
     settings (Any): Those of `fit_linear`.
     RETURNS (ndarray): The logits, (N, K) float32.
     """
     logits = numpy.zeros(targets.shape, dtype="float32")
-    for rest, part in _folds(len(targets), seed):
+    for rest, part in _folds(texts, seed):
         weights, bias = fit_linear(rows[rest], targets[rest], label_mask[rest], **settings)
         logits[part] = rows[part] @ weights + bias
     return logits
 
 
-def _folds(count: int, seed: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
-    order = numpy.random.default_rng(seed).permutation(count)
-    for part in numpy.array_split(order, max(min(FOLDS, count), 1)):
-        yield numpy.setdiff1d(order, part), part
+def _folds(texts: Sequence[Any], seed: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
+    numbers: Dict[Any, int] = {}
+    groups = numpy.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype="int64")
+    fold = numpy.random.default_rng(seed).permutation(len(numbers)) % FOLDS
+    for number in range(min(FOLDS, len(numbers))):
+        held_out = fold[groups] == number
+        yield numpy.flatnonzero(~held_out), numpy.flatnonzero(held_out)
 
 
 def _regress(rows: csr_matrix, classes: numpy.ndarray, outputs: int) -> Linear:
@@ -69,7 +72,7 @@ def _regress(rows: csr_matrix, classes: numpy.ndarray, outputs: int) -> Linear:
     every = max(outputs, 2)
     # As if each class had half a document more: what a class without any can be.
     prior = (numpy.bincount(classes, minlength=every) + 0.5) / (len(classes) + every / 2)
-    weights, bias = numpy.zeros((rows.shape[1], every), dtype="float32"), logit(prior).astype("float32")
+    weights, bias = numpy.zeros((rows.shape[1], every), dtype="float32"), numpy.log(prior).astype("float32")
     if len(there) > 1 and rows.shape[1]:
         model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=300).fit(rows, classes)
         if len(there) == 2:  # scikit-learn has one row of weights then

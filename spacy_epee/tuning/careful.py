@@ -38,7 +38,7 @@ FOLDS, NEAR = 5, 0.05
 
 @dataclass
 class CarefulChoice:
-    """A setting, and what it does to documents that it was not made on.
+    """A setting, and what it does to documents that its thresholds were not made on.
 
     rule (Optional[ExitRule]): The setting; None for the full depth.
     name (str): What it is called.

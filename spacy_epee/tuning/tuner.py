@@ -1,7 +1,7 @@
 """From what a user asks for to an exit rule in the pipeline."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy
 from spacy.language import Language
@@ -10,6 +10,7 @@ from spacy.training import Example
 from ..component.pipe import EarlyExitTransformer
 from ..engine.replay import Replay, ReplayResult
 from ..evaluation.compare import times_fewer
+from ..evaluation.mixing import best_mix, has_words, mix_helps
 from ..evaluation.sample import FEWEST
 from ..evaluation.spread import spread
 from ..evaluation.stored_outputs import StoredOutputs
@@ -166,8 +167,8 @@ class Tuner:
     def _fit_mix(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> List[float]:
         """Fit how much words count at each exit, to some of the documents."""
         stored = self.stored
-        if stored.has_words and wanted is not False and (wanted or stored.mix_helps(half, seed)):
-            stored.set_mix(stored.fit_mix(half))
+        if has_words(stored) and wanted is not False and (wanted or mix_helps(stored, half, seed)):
+            stored.set_mix(best_mix(stored, half))
             stored.slot.set_mix(stored.mix.tolist(), self.component.model)
         return stored.mix.tolist()
 
@@ -321,32 +322,6 @@ class Tuner:
         block = config if slot.alone else config["tasks"][self.name]
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
-
-
-def describe_rule(rule: Optional[Dict[str, Any]]) -> str:
-    """RETURNS (str): The settings of a rule, on a line."""
-    if rule is None:
-        return ""
-    parts = []
-    for name, value in rule.items():
-        if name == "rules":
-            parts += [f"{key}: {describe_rule(part)}" for key, part in value.items()]
-        elif name == "rule":
-            parts.append(name_rule(value))
-        elif isinstance(value, (list, tuple)):
-            parts.append(f"{name} {' '.join(f'{number:.3g}' for number in value)}")
-        elif not name.startswith("@"):
-            parts.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
-    return ", ".join(parts)
-
-
-def name_rule(rule: Union[Dict[str, Any], str, None]) -> str:
-    """RETURNS (str): A rule with its settings, on a line."""
-    if rule is None:
-        return "none, the full depth"
-    if isinstance(rule, str):  # it does not tell its settings
-        return rule
-    return f"{rule['@misc'].split('.')[-2]} ({describe_rule(rule)})"
 
 
 def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:

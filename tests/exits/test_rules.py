@@ -651,7 +651,7 @@ class Spy:
 
 def test_rules_of_other_packages_get_defaults_for_what_they_lack():
     spy, joined = complete(Spy()), AnyOf(rules={"a": FromLayer(2, Spy()), "b": FixedDepth(3)})
-    assert (spy.first_layer, spy.timed, spy.learned, spy.to_config(), spy.reasons) == (1, False, False, None, ("spy",))
+    assert (spy.first_layer, spy.timed, spy.learned, spy.to_config(), spy.reasons) == (0, False, False, None, ("spy",))
     assert (joined.first_layer, joined.timed, joined.learned, joined.to_config()) == (2, False, False, None)
     rule = Spy()
     rule.first_layer, rule.timed = 3, True
@@ -898,7 +898,7 @@ def test_rules_flexible_patience_refuses_an_unknown_measure():
         FlexiblePatience(measure="JSD")
 
 
-@pytest.mark.parametrize("value", [0, -3])
+@pytest.mark.parametrize("value", [-1, -3])
 def test_rules_fixed_depth_refuses_a_layer_below_the_first(value):
     with pytest.raises(ValueError, match=f"FixedDepth.v1 has layer = {value}"):
         FixedDepth(layer=value)

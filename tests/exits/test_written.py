@@ -62,7 +62,7 @@ BAD = [
     ("{", "not JSON"),
     ("{}", "without the name of a rule"),
     ('{"@misc": "nothing.v1"}', "no exit rule 'nothing.v1'"),
-    ('{"@misc": "spacy-epee.FixedDepth.v1", "layer": 0}', "from 1 on"),
+    ('{"@misc": "spacy-epee.FixedDepth.v1", "layer": -1}', "from 0 on"),
     ('{"@misc": "spacy-epee.AnyOf.v1", "rules": {"a": {"@readers": "spacy.Corpus.v1", "path": "x"}}}', "without the name"),
 ]
 

@@ -46,7 +46,9 @@ def pipe_of(nlp):
 
 @pytest.fixture(scope="module", params=[False, True], ids=["exclusive", "multilabel"])
 def nlp(request, backbone):
-    return make_nlp(backbone, multilabel=request.param, lexical=500, model={"head": {"learned_exit": True}})
+    nlp = make_nlp(backbone, multilabel=request.param, lexical=500, model={"head": {"learned_exit": True}})
+    pipe_of(nlp).slot().set_mix([1.0, 0.8, 0.5, 0.3], pipe_of(nlp).model)
+    return nlp
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +135,7 @@ def test_words_count_at_each_exit(nlp, stored):
     pipe, (docs, outputs) = pipe_of(nlp), stored
     heads = get_heads(pipe.model)[0]
     before = heads.lexical.mix.detach().clone()
+    assert before.all()
     with_words = outputs.logits[1:]
     try:
         heads.lexical.mix.data.zero_()
@@ -277,3 +280,37 @@ def test_scores_count_the_layer_before_the_first(nlp):
     figures = nlp.evaluate(make_examples(nlp, pipe.labels, multilabel="multilabel" in pipe.name))
     pipe.exit = None
     assert figures["exit_layer"] == 0.0 and 0 <= figures["cats_score"] <= 1
+
+
+@pytest.mark.parametrize("text", ["日本語", "§§§§", "病 病"])
+@pytest.mark.parametrize("rule", [rules.Patience(1), rules.ConfidentPatience(0.99, 2), rules.FlexiblePatience(1000.0, 1, "KD")])
+def test_no_patience_is_had_from_an_exit_that_knows_nothing(nlp, text, rule):
+    assert pipe_of(nlp).answer([nlp.make_doc(text)], rule).layers[0] >= 2
+
+
+def test_words_do_not_count_where_training_meets_none_of_the_documents(backbone):
+    nlp = make_nlp(backbone, lexical=300, spread=None)
+    cats = [eg.reference.cats for eg in make_examples(nlp, pipe_of(nlp).labels)]
+    others = [Example.from_dict(nlp.make_doc(text), {"cats": own}) for text, own in zip(make_texts(12, seed=3), cats)]
+    optimizer = Adam(0.001)
+    for _ in range(3):
+        nlp.update(others, sgd=optimizer)
+    assert not pipe_of(nlp).slot().mix(pipe_of(nlp).model).any()
+    for _ in range(3):
+        nlp.update(make_examples(nlp, pipe_of(nlp).labels), sgd=optimizer)
+    assert pipe_of(nlp).slot().mix(pipe_of(nlp).model).any()
+
+
+def test_how_much_words_count_is_learned_alike_from_a_batch_in_parts(backbone):
+    gradients = []
+    for wordpieces in (4096, 64):
+        nlp = make_nlp(backbone, lexical=300, model={"head": {"dropout": 0.0}, "trunk": {"max_wordpieces": wordpieces}})
+        pipe_of(nlp).update(make_examples(nlp, pipe_of(nlp).labels))
+        gradients.append(get_heads(pipe_of(nlp).model)[0].lexical.mix.grad.numpy())
+    assert gradients[0] == pytest.approx(gradients[1], rel=0.05, abs=1e-3)
+
+
+@pytest.mark.parametrize("mix", [[1.0], [1.0, 1.0, 1.0, float("nan")], [-1.0] * 4])
+def test_factors_that_mean_nothing_are_refused(nlp, mix):
+    with pytest.raises(ValueError, match="factors|mix"):
+        pipe_of(nlp).slot().set_mix(mix, pipe_of(nlp).model)

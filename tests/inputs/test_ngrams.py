@@ -80,15 +80,36 @@ def test_known_ngrams_are_found_by_their_first_bits():
     assert len(numpy.unique(known.keys >> numpy.uint64(64 - BITS))) == len(known.keys)
     for doc, row in zip(docs, range(len(docs))):
         counted = known.count([doc])
-        assert set(known.keys[counted.places].tolist()) == set(hash_ngrams([doc])[0].tolist()) & set(known.keys.tolist())
-        assert numpy.linalg.norm(counted.values) == pytest.approx(1, abs=1e-5)
+        assert set(known.keys[counted.indices].tolist()) == set(hash_ngrams([doc])[0].tolist()) & set(known.keys.tolist())
+        assert numpy.linalg.norm(counted.data) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_text_without_known_ngrams_has_none():
     known = choose_ngrams([[nlp.make_doc(text) for text in SENTENCES]], 300)
-    assert not len(known.count([nlp.make_doc("日本"), nlp.make_doc(""), nlp.make_doc(" \n")]).docs)
+    assert known.count([nlp.make_doc("日本"), nlp.make_doc(""), nlp.make_doc(" \n")]).nnz == 0
+
+
+def test_documents_are_counted_alike_in_parts_and_together(monkeypatch):
+    docs = [nlp.make_doc(text) for text in [*SENTENCES, "", "日本"]]
+    known = choose_ngrams([docs], 300)
+    whole = known.count(docs)
+    for size in (1, 100, 10**9):
+        monkeypatch.setattr(module, "CHUNK", size)
+        assert (known.count(docs) != whole).nnz == 0
+
+
+def test_of_many_documents_ngrams_must_be_in_five():
+    docs = [nlp.make_doc(f"note {number % 7} " + ("Kowalczyk" if number < 4 else "fever")) for number in range(600)]
+    known = set(choose_ngrams([docs], 10_000).keys.tolist())
+    assert set(of("fever")) & known
+    assert not known & (set(of("Kowalczyk")) - set(of("note 1 fever")))
+
+
+def test_frequent_words_of_spacy_are_told_apart():
+    text = "neg agent mark root dep det aux meta poss"
+    assert len(choose_ngrams([[nlp.make_doc(text)] * 2], 300).keys) == len(set(of(text)))
 
 
 def test_nothing_can_be_known():
     known = choose_ngrams([[nlp.make_doc("fever")]], 300)  # in one document alone
-    assert not len(known.keys) and not len(known.count([nlp.make_doc("fever")]).docs)
+    assert not len(known.keys) and known.count([nlp.make_doc("fever")]).shape == (1, 0)

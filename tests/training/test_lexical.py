@@ -53,7 +53,7 @@ def test_few_documents_give_numbers(exclusive, count):
     rows, targets = make_rows(numpy.arange(count) % 3), one_hot(numpy.arange(count) % 3, 3)
     weights, bias = fit_linear(rows, targets, numpy.ones_like(targets), exclusive=exclusive)
     assert weights.shape == (6, 3) and numpy.isfinite(weights).all() and numpy.isfinite(bias).all()
-    assert held_out_logits(rows, targets, numpy.ones_like(targets), exclusive=exclusive).shape == (count, 3)
+    assert held_out_logits(rows, targets, numpy.ones_like(targets), range(count), exclusive=exclusive).shape == (count, 3)
 
 
 def test_a_label_without_examples_is_the_least_likely():
@@ -68,5 +68,18 @@ def test_documents_are_answered_by_models_that_have_not_seen_them():
     rows, targets = csr_matrix(numpy.eye(60, dtype="float32")), one_hot(classes, 2)
     weights, bias = fit_linear(rows, targets, numpy.ones_like(targets), exclusive=True)
     assert ((rows @ weights + bias).argmax(axis=1) == classes).mean() > 0.95
-    unseen = held_out_logits(rows, targets, numpy.ones_like(targets), exclusive=True)
+    unseen = held_out_logits(rows, targets, numpy.ones_like(targets), range(60), exclusive=True)
     assert (unseen.argmax(axis=1) == classes).mean() < 0.8
+
+
+def test_documents_that_are_there_twice_are_held_out_together():
+    classes = numpy.repeat(rng.integers(0, 2, 60), 3)
+    rows, targets = csr_matrix(numpy.repeat(numpy.eye(60, dtype="float32"), 3, axis=0)), one_hot(classes, 2)
+    unseen = held_out_logits(rows, targets, numpy.ones_like(targets), numpy.repeat(range(60), 3).tolist(), exclusive=True)
+    assert (unseen.argmax(axis=1) == classes).mean() < 0.8
+
+
+def test_a_label_that_is_never_true_has_its_prior():
+    targets = numpy.zeros((100, 1), dtype="float32")
+    _, bias = fit_linear(make_rows(numpy.zeros(100, dtype=int)), targets, numpy.ones_like(targets), exclusive=False)
+    assert bias[0] == pytest.approx(numpy.log(0.5 / 100.5), abs=1e-3)

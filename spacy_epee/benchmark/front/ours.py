@@ -17,7 +17,8 @@ from ...evaluation.stored_outputs import StoredOutputs
 from ...evaluation.timing import prepare
 from ...exits.rules.base import ExitRule, complete
 from ...exits.rules.depth import FixedDepth
-from ...tuning.tuner import Tuner, TuningGoal, check_component, name_rule
+from ...tuning.names import name_rule
+from ...tuning.tuner import Tuner, TuningGoal, check_component
 from .texts import LabelledTexts, score_both
 
 DROPS, SPEEDUPS = (0.0, 0.3, 1.0, 2.0), (2.0, 4.0, 8.0)

@@ -36,8 +36,9 @@ class TextCat(FlatTask):
         reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
         """
         self.balanced = label_weights == BALANCED
-        self.label_weights = {} if self.balanced else label_weights  # type: ignore[assignment]
-        check_settings(reduce, self.label_weights)
+        given: Any = {} if self.balanced else label_weights
+        check_settings(reduce, given)
+        self.label_weights = dict(given)
         self.exclusive = exclusive
         self.reduce = reduce  # type: ignore[assignment]
 

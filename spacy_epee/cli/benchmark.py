@@ -75,6 +75,8 @@ def benchmark_cli(
         nlp = load_model(model)
         pipe = find_component(nlp, component)
         pooled_heads(pipe)
+        if pipe.slot().heads(pipe.model).lexical is not None:
+            msg.info("What words say counts in this pipeline alone: the networks of other libraries answer by states")
         set_rules(pipe, rule, threshold)
         examples, fewest = read_data(nlp, pipe, data, cats, limit=limit, seed=seed)
         tell_slowdown(gpu_id, msg)

@@ -21,18 +21,19 @@ from wasabi import msg
 from written import write_results
 
 from spacy_epee.engine.replay import ReplayResult
+from spacy_epee.evaluation.compare import times_fewer
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.evaluation.timing import prepare
-from spacy_epee.tuning.careful import NEAR, CarefulChooser
+from spacy_epee.tuning.careful import CarefulChooser
 from spacy_epee.tuning.grids import rule_grids
+from spacy_epee.tuning.search import calmest
 from spacy_epee.tuning.tuner import Tuner
 
 SHARE, EXCEEDS = 0.8, 0.005
 
 
 def speedup(stored: StoredOutputs, layers: numpy.ndarray) -> float:
-    weighted = float(stored.wordpieces @ layers) / stored.wordpieces.sum()
-    return stored.layers[-1] / max(weighted, stored.layers[-1] / 100)
+    return times_fewer(stored.layers[-1], float(stored.wordpieces @ layers) / stored.wordpieces.sum())
 
 
 def lucky(replay: Any, score: Any, stored: StoredOutputs, wanted: numpy.ndarray, max_drop: float) -> Any:
@@ -51,8 +52,8 @@ def lucky(replay: Any, score: Any, stored: StoredOutputs, wanted: numpy.ndarray,
                 if seen[key]:
                     changed = replay.differs[simulation.exits, numpy.arange(replay.n_units)][units].mean()
                     found.append((float(simulation.layers[units] @ costs), float(changed), rule))
-    most = (1 + NEAR) * min(layers for layers, _, _ in found) + 1e-9
-    return min((one for one in found if one[0] <= most), key=lambda one: (one[1], one[0]))[2]
+    layers, changed, rules = zip(*found)
+    return rules[calmest(numpy.array(layers), numpy.array(changed))]
 
 
 def measure(model: Path, corpus: str, corpora: Path, rounds: int, drops: List[float]) -> Dict[str, Any]:

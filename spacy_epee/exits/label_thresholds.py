@@ -53,7 +53,7 @@ def can_fit(targets: numpy.ndarray, label_mask: numpy.ndarray) -> bool:
 def macro_f(logits: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, thresholds: numpy.ndarray) -> float:
     """RETURNS (float): The mean F1 over labels of the logits of one exit, (N, K), at thresholds, (K,) or one for all."""
     logits, true, known = _checked(logits, targets, label_mask)
-    return float(_f_scores(expit(logits) >= thresholds, true, known).mean())
+    return float(f_scores((expit(logits) >= thresholds) & known, true & known).mean())
 
 
 def _checked(
@@ -62,17 +62,16 @@ def _checked(
     return numpy.asarray(logits, dtype="float64"), numpy.asarray(targets) > 0, numpy.asarray(label_mask) > 0
 
 
-def _f_scores(given: numpy.ndarray, true: numpy.ndarray, known: numpy.ndarray) -> numpy.ndarray:
-    """The F1 of each label, 0 without examples and answers, (K,)."""
-    hits = (given & true & known).sum(axis=0)
-    return 2 * hits / numpy.maximum((given & known).sum(axis=0) + (true & known).sum(axis=0), 1)
+def f_scores(given: numpy.ndarray, true: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): The F1 of each label, by what is given and what is true, (N, K) bool; 0 without either, (K,)."""
+    return 2 * (given & true).sum(axis=0) / numpy.maximum(given.sum(axis=0) + true.sum(axis=0), 1)
 
 
 def _common(logits: numpy.ndarray, true: numpy.ndarray, known: numpy.ndarray, threshold: float) -> float:
     """The logit of the threshold that suits all labels best: of equals the one that is there, or the lowest."""
     now = [float(logit(threshold))] if 0 < threshold < 1 else []
     tried = numpy.array([*now, *numpy.quantile(logits[known], numpy.linspace(0.5, 0.99, 60))])
-    return float(tried[int(numpy.argmax([_f_scores(logits >= value, true, known).mean() for value in tried]))])
+    return float(tried[int(numpy.argmax([f_scores((logits >= value) & known, true & known).mean() for value in tried]))])
 
 
 def _largest_f(logits: numpy.ndarray, true: numpy.ndarray) -> float:

@@ -5,16 +5,19 @@ exits above the first one that is as good as any are left out, few kinds of rule
 change is decided on documents that settings were not made on (cross-fitting, in folds)."""
 
 from dataclasses import dataclass, replace
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy
 
 from ..engine.replay import Replay, ReplayResult, Score
 from ..evaluation.spread import spread
+from ..exits.label_thresholds import f_scores
 from ..exits.rules.base import ExitRule
 from ..exits.rules.composite import AnyOf
 from ..exits.rules.depth import FixedDepth
+from ..threads import cached_property
 from .grids import ORDER, rule_grids
+from .search import calmest
 
 SIMPLE = ("entropy", "confidence", "margin", "energy", "entropy or patience (EPEE)")
 """The kinds of rules that take part, beside those of other packages. With thresholds by exit, more leave early and more is lost
@@ -27,14 +30,14 @@ NOISE, TOLERANCE = 0.0025, 0.005
 """By how much more than is allowed the score may fall in the folds, and if all answers that change were right before. Without the
 first, settings that lose nothing would be refused half of the time."""
 
-Setting = Tuple[str, Optional[ExitRule]]
-"""A rule, None for the full depth, and what it is called."""
+Setting = Tuple[str, Optional[ExitRule], numpy.ndarray]
+"""What a rule is called, the rule, None for the full depth, and the exits that units take by it, (U,)."""
 
 NORMAL, UNSURE = 1.96, 0.01
 """Standard errors in half a 95 % interval, and how large one may be of what is lost by an exit in place of the last one."""
 
-FOLDS, NEAR = 5, 0.05
-"""In how many parts documents are put, and by what share of the fewest layers a setting may run more and is still as fast."""
+FOLDS = 5
+"""In how many parts documents are put."""
 
 
 @dataclass
@@ -91,6 +94,7 @@ class CarefulChooser:
         self.wanted = numpy.ones(n_docs, dtype=bool) if wanted is None else wanted
         self.as_good = first_as_good(losses[:, self.wanted])
         self.folds = self._folds(seed)
+        self._limits: Dict[int, _Limits] = {}
 
     def choose(self, max_drop: float) -> CarefulChoice:
         """Choose a fast setting that loses little, on documents that it was not made on.
@@ -101,17 +105,17 @@ class CarefulChooser:
         """
         last = len(self.replay.layers) - 1
         deepest = next(exit for exit in range(self.as_good, last + 1) if exit == last or self._is_safe(exit, max_drop))
-        limits = _Limits(self, deepest)
-        name, rule = limits.all_deepest
+        limits = self._limits[deepest] = self._limits.get(deepest) or _Limits(self, deepest)
+        name, rule, exits = limits.all_deepest
         layer = int(self.replay.layers[deepest])
-        best = CarefulChoice(rule, name, layer, -1.0, self.drop(limits.deepest_exits), 0.0, 0.0)
-        for limit, exits in zip(LIMITS, limits.held_out()):
+        best = CarefulChoice(rule, name, layer, -1.0, self.drop(exits), 0.0, 0.0)
+        for limit, exits in zip(LIMITS, limits.held_out):
             drop, worst = self.drop(exits), self.worst(exits, deepest)
             if drop <= max_drop + NOISE and worst <= max_drop + TOLERANCE + 1e-9:
                 changed = float(limits.changed(exits[None], self.wanted)[0])
                 best = replace(best, limit=limit, drop=drop, changed=changed, worst=worst)
         if best.limit >= 0:
-            best.name, best.rule = limits.fastest(self.wanted, [best.limit])[0]
+            best.name, best.rule, _ = limits.chosen[LIMITS.index(best.limit)]
         return best
 
     def drop(self, exits: numpy.ndarray, docs: Optional[numpy.ndarray] = None) -> float:
@@ -140,8 +144,7 @@ class CarefulChooser:
         there = right.any(axis=0)
         if not there.any():
             return float(given.any())
-        f_scores = 2 * (right & given).sum(axis=0) / numpy.maximum(right.sum(axis=0) + given.sum(axis=0), 1)
-        return float(1 - f_scores[there].mean())
+        return float(1 - f_scores(given, right)[there].mean())
 
     def _folds(self, seed: int) -> List[numpy.ndarray]:
         """The documents of each fold, (D,) bool; none if there are too few to put apart."""
@@ -156,52 +159,57 @@ class _Limits:
 
     def __init__(self, chooser: CarefulChooser, deepest: int):
         self.chooser, self.replay, self.deepest = chooser, chooser.replay, deepest
-        self.deepest_exits = numpy.full(self.replay.n_units, deepest)
         self.differs = numpy.zeros((deepest + 1, self.replay.n_units), dtype=bool)
         for exit in range(deepest):
             self.differs[exit] = ~self.replay.evidence[exit].same_answer(self.replay.evidence[deepest])
         is_last = deepest == len(self.replay.layers) - 1
         self.last = None if is_last else FixedDepth(int(self.replay.layers[deepest]))
-        self.all_deepest: Setting = ("full depth" if is_last else "fixed depth", self.last)
+        deepest_exits = numpy.full(self.replay.n_units, deepest)
+        self.all_deepest: Setting = ("full depth" if is_last else "fixed depth", self.last, deepest_exits)
 
-    def held_out(self) -> Iterator[numpy.ndarray]:
-        """YIELDS (ndarray): For each limit the exits that units take by settings that were made on the other folds, (U,)."""
+    @cached_property
+    def chosen(self) -> List[Setting]:
+        """RETURNS (List[Tuple[str, Optional[ExitRule], ndarray]]): For each limit the setting that is made on all documents."""
+        return self.fastest(self.chooser.wanted)
+
+    @cached_property
+    def held_out(self) -> List[numpy.ndarray]:
+        """RETURNS (List[ndarray]): For each limit the exits that units take by settings that were made on the other folds, (U,);
+        none without folds."""
         chooser = self.chooser
-        by_fold = [self.fastest(chooser.wanted & ~fold, LIMITS) for fold in chooser.folds]
+        by_fold = [self.fastest(chooser.wanted & ~fold) for fold in chooser.folds]
+        held_out = []
         for place in range(len(LIMITS) if by_fold else 0):
-            exits = self.deepest_exits.copy()
+            exits = self.all_deepest[2].copy()
             for fold, settings in zip(chooser.folds, by_fold):
                 mine = fold[chooser.docs]
-                exits[mine] = self._exits(settings[place][1])[mine]
-            yield exits
+                exits[mine] = settings[place][2][mine]
+            held_out.append(exits)
+        return held_out
 
-    def fastest(self, chosen: numpy.ndarray, limits: Sequence[float]) -> List[Setting]:
+    def fastest(self, chosen: numpy.ndarray) -> List[Setting]:
         """Make settings on some documents.
 
         chosen (ndarray): The documents, (D,) bool.
-        limits (Sequence[float]): The shares of their answers that may change.
-        RETURNS (List[Tuple[str, Optional[ExitRule]]]): For each limit, of the settings that are about as fast as the fastest, the
-            one that changes the fewest answers.
+        RETURNS (List[Tuple[str, Optional[ExitRule], ndarray]]): For each limit on the share of their answers that may change, of
+            the settings that are about as fast as the fastest, the one that changes the fewest.
         """
         chooser = self.chooser
         units = chosen[chooser.docs]
         if not units.any():
-            return [self.all_deepest] * len(limits)
-        settings: Dict[bytes, Setting] = {self.deepest_exits.astype("uint16").tobytes(): self.all_deepest}
+            return [self.all_deepest] * len(LIMITS)
+        settings: Dict[bytes, Setting] = {self.all_deepest[2].tobytes(): self.all_deepest}  # many come to the same
         for name, grid in rule_grids(self.replay, units, chooser.steps, chooser.wordpieces).items():
             for rule in grid if name in SIMPLE or name not in ORDER else ():
                 whole = rule if self.last is None else AnyOf({"settled": rule, "deepest": self.last})
-                settings.setdefault(self._exits(rule).astype("uint16").tobytes(), (name, whole))
-        exits = numpy.array([numpy.frombuffer(key, dtype="uint16") for key in settings]).astype(int)
+                exits = numpy.minimum(self.replay.run(rule).exits, self.deepest)
+                settings.setdefault(exits.tobytes(), (name, whole, exits))
+        named = list(settings.values())
+        every = numpy.array([exits for _, _, exits in named])
         costs = chooser.wordpieces[units] / max(chooser.wordpieces[units].sum(), 1e-9)
-        layers = self.replay.layers[exits[:, units]] @ costs
-        changed = self.changed(exits, chosen)
-        named, fastest = list(settings.values()), []
-        for limit in limits:
-            allowed = numpy.flatnonzero(changed <= limit + 1e-9)
-            near = allowed[layers[allowed] <= (1 + NEAR) * layers[allowed].min() + 1e-9]
-            fastest.append(named[near[numpy.lexsort((layers[near], changed[near]))[0]]])
-        return fastest
+        layers, changed = self.replay.layers[every[:, units]] @ costs, self.changed(every, chosen)
+        allowed = (numpy.flatnonzero(changed <= limit + 1e-9) for limit in LIMITS)
+        return [named[places[calmest(layers[places], changed[places])]] for places in allowed]
 
     def changed(self, exits: numpy.ndarray, chosen: numpy.ndarray) -> numpy.ndarray:
         """RETURNS (ndarray): The share of some documents whose answers at some exits (S, U) are not those of the deepest one,
@@ -210,10 +218,6 @@ class _Limits:
         settings, units = numpy.nonzero(self.differs[exits, numpy.arange(exits.shape[1])])
         docs[settings, self.chooser.docs[units]] = True
         return docs[:, chosen].mean(axis=1)
-
-    def _exits(self, rule: Optional[ExitRule]) -> numpy.ndarray:
-        """The exits that units take by a rule, none above the deepest one."""
-        return numpy.minimum(self.replay.run(rule).exits, self.deepest)
 
 
 def first_as_good(losses: numpy.ndarray) -> int:

@@ -202,7 +202,6 @@ def search(
     tried = rule_grids(replay, chosen if chosen.any() else None, steps, wordpieces) if grids is None else grids
     settings: List[Tuple[str, Optional[ExitRule]]] = [("full depth", None)]
     settings += [(name, rule) for name, grid in tried.items() for rule in grid]
-    units = numpy.arange(replay.n_units)
     scores: Dict[bytes, float] = {}
     trials: List[Candidate] = []
     differs = numpy.zeros((len(settings), n_docs), dtype=bool)
@@ -212,10 +211,9 @@ def search(
         key = simulation.exits.astype("uint16").tobytes()  # many settings come to the same
         if key not in scores:
             scores[key] = score(simulation)
-        differs[place, docs[replay.differs[simulation.exits, units]]] = True
+        differs[place] = _changed_docs(simulation, docs, n_docs)
         first_layers[place] = _mean(simulation.layers[chosen], wordpieces[chosen])
-        layers, weighted = float(simulation.layers.mean()), _mean(simulation.layers, wordpieces)
-        trials.append(Candidate(name, rule, layers, weighted, scores[key], float(differs[place].mean())))
+        trials.append(_candidate(name, rule, simulation, scores[key], differs[place], wordpieces))
     return Candidates(trials[0], trials[1:], differs[1:], first, first_layers[1:])
 
 
@@ -231,10 +229,27 @@ def try_setting(
 ) -> Candidate:
     """RETURNS (Candidate): What one setting does; the arguments are those of `search`."""
     simulation = replay.run(rule)
-    differs = numpy.zeros(n_docs, dtype=bool)
-    differs[docs[replay.differs[simulation.exits, numpy.arange(replay.n_units)]]] = True
+    return _candidate(name, rule, simulation, score(simulation), _changed_docs(simulation, docs, n_docs), wordpieces)
+
+
+def _candidate(
+    name: str,
+    rule: Optional[ExitRule],
+    simulation: ReplayResult,
+    score: float,
+    differs: numpy.ndarray,
+    wordpieces: numpy.ndarray,
+) -> Candidate:
+    """What a setting does, by what came of it."""
     layers, weighted = float(simulation.layers.mean()), _mean(simulation.layers, wordpieces)
-    return Candidate(name, rule, layers, weighted, score(simulation), float(differs.mean()))
+    return Candidate(name, rule, layers, weighted, score, float(differs.mean()))
+
+
+def _changed_docs(simulation: ReplayResult, docs: numpy.ndarray, n_docs: int) -> numpy.ndarray:
+    """Which documents have an answer that is not that of the full depth, (D,) bool."""
+    changed = numpy.zeros(n_docs, dtype=bool)
+    changed[docs[simulation.replay.differs[simulation.exits, numpy.arange(len(simulation.exits))]]] = True
+    return changed
 
 
 def first_half(n_docs: int, seed: int = 0) -> numpy.ndarray:
@@ -277,11 +292,25 @@ def pareto_front(first: Sequence[float], second: Sequence[float]) -> List[int]:
 
 
 def _calmest(trials: Sequence[Candidate]) -> Candidate:
-    """Of the settings that are about as fast as the fastest the one with the fewest other answers. A score can be kept by luck,
-    as much being lost as gained; other answers cannot."""
-    most = (1 + NEAR) * min(trial.wordpiece_layers for trial in trials) + 1e-9
-    near = [trial for trial in trials if trial.wordpiece_layers <= most]
-    return min(near, key=lambda trial: (trial.disagreement, trial.wordpiece_layers, -trial.score))
+    """The calmest of some settings, of equals the one with the best score."""
+    layers, changed, scores = (
+        numpy.array([getattr(trial, name) for trial in trials]) for name in ("wordpiece_layers", "disagreement", "score")
+    )
+    return trials[calmest(layers, changed, scores)]
+
+
+def calmest(layers: numpy.ndarray, changed: numpy.ndarray, scores: Optional[numpy.ndarray] = None) -> int:
+    """Of the settings that are about as fast as the fastest (see `NEAR`) find the one with the fewest other answers. A score can
+    be kept by luck, as much being lost as gained; other answers cannot.
+
+    layers (ndarray): The mean layer of each, (S,).
+    changed (ndarray): The share of documents with another answer, (S,).
+    scores (Optional[ndarray]): The scores, which settle what is equal in both, (S,).
+    RETURNS (int): Its place; of equals the first.
+    """
+    near = numpy.flatnonzero(layers <= (1 + NEAR) * layers.min() + 1e-9)
+    better = numpy.zeros(len(near)) if scores is None else -scores[near]
+    return int(near[numpy.lexsort((better, layers[near], changed[near]))[0]])
 
 
 def _mean(layers: numpy.ndarray, wordpieces: numpy.ndarray) -> float:

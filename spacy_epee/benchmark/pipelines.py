@@ -1,15 +1,21 @@
 """Our own pipelines as targets of a benchmark."""
 
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy
 import spacy
 from spacy.language import Language
+from spacy.tokens import Doc
 
 from ..model import get_trunk_shim
 from ..trunk.base import TORCH
 from .workspace import Target, Unavailable, Workspace
+
+
+def answer_texts(nlp: Language, texts: Sequence[str], size: int) -> List[Doc]:
+    """RETURNS (List[Doc]): What a pipeline makes of texts in batches of this size; 1 calls it on each."""
+    return [nlp(text) for text in texts] if size == 1 else list(nlp.pipe(texts, batch_size=size))
 
 
 class Pipeline(Target):
@@ -18,9 +24,7 @@ class Pipeline(Target):
     nlp: Language
 
     def run(self, texts: Sequence[str], size: int) -> Any:
-        if size == 1:
-            return [self.nlp(text) for text in texts]
-        return list(self.nlp.pipe(texts, batch_size=size))
+        return answer_texts(self.nlp, texts, size)
 
     def read(self, found: Any) -> numpy.ndarray:
         labels = self.place.component.labels

@@ -1,6 +1,5 @@
 """A linear model of the words beside the exits of a pipeline."""
 
-import time
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
@@ -10,6 +9,7 @@ from spacy.language import Language
 
 from ..benchmark.front.simple import TfIdf
 from ..benchmark.front.texts import label_texts
+from ..benchmark.turns import seconds_in_turns
 from ..benchmark.workspace import Unavailable
 from ..component.pipe import EarlyExitTransformer
 from ..engine.replay import Replay
@@ -70,11 +70,7 @@ def add_linear(tuning: Tuner, model: TfIdf, sizes: Sequence[int], timed: int, ro
     row.update(disagreement=float(differs.mean()), layers=0.0, wordpiece_layers=0.0, speedup=None)
     some = texts[:: max(len(texts) // timed, 1)][:timed]
     for size in sizes:
-        seconds = []
-        for _ in range(rounds):
-            began = time.perf_counter()
-            model.run(some, size)
-            seconds.append(time.perf_counter() - began)
+        seconds = seconds_in_turns({NAME: model}, some, size, rounds)[NAME]
         row.setdefault("ms", {})[str(size)] = 1000 * float(numpy.median(seconds)) / len(some)
         row.setdefault("on_time_front", {})[str(size)] = False
     tuning.report["linear"] = row

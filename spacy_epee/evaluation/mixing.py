@@ -20,7 +20,7 @@ def best_mix(stored: StoredOutputs, docs: Optional[numpy.ndarray] = None) -> num
     docs (Optional[ndarray]): Which documents to fit it to, (D,) bool; None for all.
     RETURNS (ndarray): A factor for each exit behind a layer, see `exits.calibration.fit_mix`.
     """
-    rows = slice(None) if docs is None else docs[stored.items_docs]
+    rows = stored.rows(docs)
     words = stored.logits[0, rows]
     plain = stored.logits[1:, rows] - stored.mix[:, None, None] * words
     return fit_mix(plain, words, *stored.annotation(docs), stored.mix, exclusive=stored.task.exclusive)

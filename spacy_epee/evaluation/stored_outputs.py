@@ -164,16 +164,15 @@ class StoredOutputs:
         RETURNS (List[float]): A temperature for each exit.
         RAISES ValueError: Nothing is annotated.
         """
-        rows = numpy.ones(len(self.targets), dtype=bool) if docs is None else docs[self.items_docs]
-        if not self.label_mask[rows].any():
+        targets, label_mask = self.annotation(docs)
+        if not label_mask.any():
             raise ValueError(
                 f"Nothing is annotated for the task '{self.name}' in these documents, so there is nothing to calibrate by. Give "
                 "annotated documents, or leave calibration out with `--no-calibrate`."
             )
         threshold = self.slot.thresholds
-        temperatures = fit_temperatures(
-            self.logits[:, rows], self.targets[rows], self.label_mask[rows], threshold=threshold, **self._kind()
-        )
+        logits = self.logits[:, self.rows(docs)]
+        temperatures = fit_temperatures(logits, targets, label_mask, threshold=threshold, **self._kind())
         return [float(f"{temperature:.6g}") for temperature in temperatures]
 
     def set_mix(self, mix: numpy.ndarray) -> None:
@@ -194,7 +193,7 @@ class StoredOutputs:
         """
         gain = 0.0
         for fitted, tried in self.halves(docs, seed):
-            if not self.label_mask[fitted[self.items_docs]].any() or not self.label_mask[tried[self.items_docs]].any():
+            if not self.annotation(fitted)[1].any() or not self.annotation(tried)[1].any():
                 return False
             figures = self.calibration(self.fit(fitted), tried)
             gain += sum(exit["nll"][0] - exit["nll"][1] for exit in figures)
@@ -246,12 +245,15 @@ class StoredOutputs:
 
     def _full(self, docs: Optional[numpy.ndarray]) -> numpy.ndarray:
         """The logits of the last exit, of some documents."""
-        return self.logits[-1] if docs is None else self.logits[-1][docs[self.items_docs]]
+        return self.logits[-1][self.rows(docs)]
+
+    def rows(self, docs: Optional[numpy.ndarray]) -> Any:
+        """RETURNS (Union[slice, ndarray]): Which rows of logits are those of some documents, (D,) bool; None for all."""
+        return slice(None) if docs is None else docs[self.items_docs]
 
     def annotation(self, docs: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation of some documents says, and where it does."""
-        rows = slice(None) if docs is None else docs[self.items_docs]
-        return self.targets[rows], self.label_mask[rows]
+        return self.targets[self.rows(docs)], self.label_mask[self.rows(docs)]
 
     def halves(self, docs: Optional[numpy.ndarray], seed: int) -> List[Tuple[numpy.ndarray, numpy.ndarray]]:
         """Two halves of some documents, each to fit to and to try on."""
@@ -266,11 +268,9 @@ class StoredOutputs:
         docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
         RETURNS (List[Dict[str, Any]]): See `exits.calibration.calibration_report`.
         """
-        rows = numpy.ones(len(self.targets), dtype=bool) if docs is None else docs[self.items_docs]
         return calibration_report(
-            self.logits[:, rows],
-            self.targets[rows],
-            self.label_mask[rows],
+            self.logits[:, self.rows(docs)],
+            *self.annotation(docs),
             temperatures,
             threshold=self.slot.thresholds,
             reduce="mean" if self.task.reading(0.5).reduce == "mean" else "max",

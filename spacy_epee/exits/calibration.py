@@ -105,7 +105,7 @@ def negative_log_likelihood(
         return math.nan
     if numpy.any(around):
         choices = numpy.column_stack((choices[:, 0], around * temperature + choices[:, 1] - around))
-    return float(-log_softmax(choices / temperature, axis=1)[numpy.arange(len(right)), right].mean())
+    return float(_surprise(choices / temperature, right).mean())
 
 
 def item_losses(
@@ -136,8 +136,7 @@ def item_losses(
     for exit, (of_exit, temperature) in enumerate(zip(logits, temperatures)):
         scaled = scale(of_exit, temperature, exclusive=size is not None, threshold=threshold)
         choices, right = _choices(scaled, targets, label_mask, size)
-        each = -log_softmax(choices, axis=1)[numpy.arange(len(right)), right]
-        losses[exit] = numpy.bincount(items, each, minlength=logits.shape[1])
+        losses[exit] = numpy.bincount(items, _surprise(choices, right), minlength=logits.shape[1])
     return losses
 
 
@@ -277,6 +276,11 @@ def calibration_report(
             figures["depth_auroc"].append(failure_auroc(uncertainty, moved))
         report.append({"temperature": float(temperature), **figures})
     return report
+
+
+def _surprise(choices: numpy.ndarray, right: numpy.ndarray) -> numpy.ndarray:
+    """The negative log-likelihood of each choice, (M,)."""
+    return -log_softmax(choices, axis=1)[numpy.arange(len(right)), right]
 
 
 def _fit(choices: numpy.ndarray, right: numpy.ndarray, around: Threshold = 0.0) -> float:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy
@@ -24,7 +23,6 @@ from ..threads import no_fork
 
 Slots = Mapping[str, TaskSlot]
 """The tasks of a component, by name."""
-
 
 Words = Mapping[str, Optional[Lexical]]
 """What the words of documents say for each task; None for those that do not ask."""
@@ -144,8 +142,9 @@ def predict(
             slot = slots[name]
             heads = slot.heads(model)
             answers = Predictions.empty(instances, heads.n_labels, stepper.depth, slot.reading(model))
-            start = partial(TaskRun, device=stepper.device, priority=slot.priority, look=looks[name])
-            runs[name] = start(heads, answers, rules[name], began)
+            runs[name] = TaskRun(
+                heads, answers, rules[name], began, device=stepper.device, priority=slot.priority, look=looks[name]
+            )
     wordpieces = get_settings(model).max_wordpieces
     layers = get_exit_layers(model)
     with single_torch_thread(stepper):

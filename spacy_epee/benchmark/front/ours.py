@@ -19,6 +19,7 @@ from ...exits.rules.base import ExitRule, complete
 from ...exits.rules.depth import FixedDepth
 from ...tuning.names import name_rule
 from ...tuning.tuner import Tuner, TuningGoal, check_component
+from ..pipelines import answer_texts
 from .texts import LabelledTexts, score_both
 
 DROPS, SPEEDUPS = (0.0, 0.3, 1.0, 2.0), (2.0, 4.0, 8.0)
@@ -41,7 +42,7 @@ class WithRule:
     def run(self, texts: Sequence[str], size: int) -> Any:
         """Answer texts in batches. RETURNS (Any): What `read` reads."""
         self.component.set_exit(self.rule)
-        return [self.nlp(text) for text in texts] if size == 1 else list(self.nlp.pipe(texts, batch_size=size))
+        return answer_texts(self.nlp, texts, size)
 
     def read(self, found: Any) -> numpy.ndarray:
         """RETURNS (ndarray): The probabilities, (N, K)."""

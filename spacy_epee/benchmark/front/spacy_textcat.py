@@ -17,6 +17,7 @@ from spacy.util import make_tempdir
 
 from ...errors import raise_alone
 from ...files import whole_folder
+from ..pipelines import answer_texts
 from ..workspace import Unavailable
 
 FIRST, GROWTH = 100, 1.001
@@ -107,7 +108,7 @@ class SpacyTextcat:
 
     def run(self, texts: Sequence[str], size: int) -> Any:
         """Answer texts in batches. RETURNS (Any): What `read` reads."""
-        return [self.nlp(text) for text in texts] if size == 1 else list(self.nlp.pipe(texts, batch_size=size))
+        return answer_texts(self.nlp, texts, size)
 
     def read(self, found: Any) -> numpy.ndarray:
         """RETURNS (ndarray): The probabilities, (N, K). None for labels that it has not seen."""

@@ -5,6 +5,7 @@ from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 import numpy
 from scipy.sparse import csr_matrix, vstack
+from spacy.strings import get_string_id
 from spacy.training import Example
 from spacy.util import minibatch
 from thinc.api import Model
@@ -18,6 +19,10 @@ from ..training.lexical import fit_linear, held_out_logits
 
 TOGETHER = 100
 """How many documents are read together."""
+
+MOST_COUNTS, MOST_WORK = 100_000_000, 1_000_000_000
+"""How many counts of n-grams are held (of 8 bytes), and how many times labels are learned from: some minutes. Of more documents a
+part is learned from."""
 
 
 def learn_words(slots: Slots, model: Model, get_examples: Callable[[], Iterable[Example]]) -> Callable[[], None]:
@@ -69,19 +74,40 @@ class ReadExamples:
 
 
 def read_examples(ngrams: NGrams, slots: Sequence[TaskSlot], get_examples: Callable[[], Iterable[Example]]) -> ReadExamples:
-    """Read examples, some at a time.
+    """Read examples, some at a time. Of more than fit into memory each time half are left out, by the hash of the text.
 
     ngrams (NGrams): The n-grams to look at.
     slots (Sequence[TaskSlot]): The tasks.
     get_examples (Callable[[], Iterable[Example]]): Returns the examples.
     RETURNS (ReadExamples): What is needed of them.
     """
-    rows, texts = [], []
-    labels: List[List[Tuple[numpy.ndarray, numpy.ndarray]]] = [[] for _ in slots]
+    most = min(MOST_COUNTS, MOST_WORK // max((len(slot.labels) for slot in slots), default=1))
+    kept: List[ReadExamples] = []
+    share = 1
     for batch in minibatch(get_examples(), TOGETHER):
-        rows.append(ngrams.count([eg.predicted for eg in batch]))
-        texts += [eg.predicted.text for eg in batch]
-        for slot, own in zip(slots, labels):
-            own.append(slot.task.targets(batch, slot.labels, None, strict=False))
-    joined = [tuple(map(numpy.concatenate, zip(*own))) for own in labels]
-    return ReadExamples(vstack(rows, format="csr"), texts, joined)  # type: ignore[arg-type]
+        kept.append(_read([eg for eg in batch if _is_in(eg.predicted.text, share)], ngrams, slots))
+        while sum(part.rows.nnz for part in kept) > most and sum(len(part.texts) for part in kept) > 1:
+            share *= 2
+            kept = [_thin(part, share) for part in kept]
+    labels = [tuple(map(numpy.concatenate, zip(*own))) for own in zip(*(part.labels for part in kept))]
+    rows = vstack([part.rows for part in kept], format="csr")
+    return ReadExamples(rows, [text for part in kept for text in part.texts], labels)  # type: ignore[arg-type]
+
+
+def _read(examples: Sequence[Example], ngrams: NGrams, slots: Sequence[TaskSlot]) -> ReadExamples:
+    """Read some examples."""
+    docs = [eg.predicted for eg in examples]
+    labels = [slot.task.targets(examples, slot.labels, None, strict=False) for slot in slots]
+    return ReadExamples(ngrams.count(docs), [doc.text for doc in docs], labels)
+
+
+def _thin(part: ReadExamples, share: int) -> ReadExamples:
+    """Leave out all but one of so many."""
+    rows = [row for row, text in enumerate(part.texts) if _is_in(text, share)]
+    labels = [(targets[rows], label_mask[rows]) for targets, label_mask in part.labels]
+    return ReadExamples(part.rows[rows], [part.texts[row] for row in rows], labels)
+
+
+def _is_in(text: str, share: int) -> bool:
+    """Whether a text is one of so many. Those that are there twice are in together, or not."""
+    return get_string_id(text) % share == 0

@@ -106,7 +106,6 @@ def forward(model: Model, asked: Union[Asked, Sequence[Doc]], is_train: bool) ->
             instances,
             exit_layers=get_exit_layers(model),
             wordpieces=get_settings(model).max_wordpieces,
-            gradient_share=get_settings(model).gradient_share if is_train else 1.0,
         )
 
     def backprop(gradients: List[ExitOutputs]) -> Asked:

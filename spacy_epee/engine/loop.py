@@ -227,13 +227,7 @@ def _to_numpy(link: Callable[..., Tensor], *pairs: numpy.ndarray) -> numpy.ndarr
 
 
 def all_exits(
-    stepper: Runner,
-    heads: Sequence[ExitHeads],
-    asked: Sequence[Instances],
-    *,
-    exit_layers: Sequence[int],
-    wordpieces: int,
-    gradient_share: float = 1.0,
+    stepper: Runner, heads: Sequence[ExitHeads], asked: Sequence[Instances], *, exit_layers: Sequence[int], wordpieces: int
 ) -> List[ExitOutputs]:
     """Run the full depth and look through every exit, for training and for stored logits.
 
@@ -242,7 +236,6 @@ def all_exits(
     asked (Sequence[Instances]): What each asks, about the same windows.
     exit_layers (Sequence[int]): The layers with an exit.
     wordpieces (int): The most wordpieces that run through a layer in one call.
-    gradient_share (float): Which share of the gradient from above goes through each layer with an exit, in training.
     RETURNS (List[ExitOutputs]): What the exits say, for each task.
     """
     outputs = []
@@ -271,8 +264,6 @@ def all_exits(
                 latest = looks[-1][0].detach().float().cpu().numpy()
                 parents, children = items.taught_pairs(latest, rows)  # type: ignore[attr-defined]  # of a task with links
                 output.links.append(LinkLogits(parents, children, link(parents, children).float()))
-        if gradient_share < 1 and layer < stepper.depth:
-            climb.share_gradient(gradient_share)
     for classifiers, _, _, rows, output, looks in tasks:
         index = torch.from_numpy(rows).to(stepper.device)
         output.logits = output.logits.index_copy(1, index, torch.stack([logits.float() for logits, _ in looks]))

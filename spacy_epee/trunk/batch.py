@@ -1,6 +1,6 @@
 """Padded batches of windows on their way up, and how they are made anew when windows leave."""
 
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, cast
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -10,7 +10,6 @@ from ..inputs.instances import ranges
 from ..inputs.packing import pack
 from ..inputs.windows import Windows
 from .base import Runner, State
-from .stepper import LayerState
 
 CALL, CALL_GPU = 32, 4096
 """What a call of a layer costs beside its wordpieces, in wordpieces (measured on 12 x 384 on a CPU: 20 to 40)."""
@@ -105,11 +104,6 @@ class ActiveBatches:
         """Run the next layer on all that still climb."""
         for members in self.packs:
             self.stepper.step(members.state)
-
-    def share_gradient(self, share: float) -> None:
-        """Let a share of the gradient from above through, from 0 to 1. Only the trunk itself is trained."""
-        for members in self.packs:
-            cast(LayerState, members.state).share_gradient(share)
 
     def states(self) -> List[Tensor]:
         """RETURNS (List[Tensor]): The states of each pack as heads should see them, (W', T, H)."""

@@ -53,10 +53,6 @@ class LayerState:
                     arguments[name] = keep_of(value)
         self.hidden = self.hidden[rows]
 
-    def share_gradient(self, share: float) -> None:
-        """Let a share of the gradient from above through to the layers below, from 0 to 1. The states stay as they are."""
-        self.hidden = self.hidden.detach().lerp(self.hidden, share)
-
 
 @dataclass(frozen=True)
 class LayerPlan:

@@ -43,7 +43,6 @@ class TrunkSettings:
     frozen: bool = False
     runtime: str = "auto"
     precision: Precision = "fp32"
-    gradient_share: float = 1.0
 
 
 class TrunkShim(HFShim, ScaledShim):
@@ -239,7 +238,6 @@ def TransformerTrunk(
     frozen: bool = False,
     runtime: str = "auto",
     precision: Precision = "fp32",
-    gradient_share: float = 1.0,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
@@ -262,16 +260,12 @@ def TransformerTrunk(
         the pipeline; or "auto", that runtime if it can be used here, and torch otherwise. Training is always done by torch.
     precision (str): What torch answers in: "fp32"; "bf16", where the CPU or GPU computes in it; "int8", on a CPU; or "auto", bf16
         if possible. Other runtimes have the precision in which the pipeline was exported.
-    gradient_share (float): Which share of the gradient from above goes through each layer with an exit to the layers below. 1 is
-        all of it; with less the lower exits are better and the upper ones may be worse; with 0 each layer learns for the next
-        exit alone (SWEET, Rotem et al. 2023, "Finding the SWEET Spot", section 4).
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
     check_number("model.trunk.window", window, 1, whole=True)
     check_number("model.trunk.overlap", overlap, 0, whole=True)
     check_number("model.trunk.lr_decay", lr_decay, 0, 1)
-    check_number("model.trunk.gradient_share", gradient_share, 0, 1)
     check_number("model.trunk.max_wordpieces", max_wordpieces, 1, whole=True)
     blank = HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config))
     shim = TrunkShim(blank)
@@ -295,7 +289,6 @@ def TransformerTrunk(
         frozen=frozen,
         runtime=runtime,
         precision=precision,
-        gradient_share=gradient_share,
     )
     return Model("epee-trunk", forward, shims=[shim])
 

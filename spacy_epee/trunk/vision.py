@@ -39,7 +39,6 @@ class ImageTrunkSettings:
     mixed_precision: bool
     max_patches: int
     frozen: bool
-    gradient_share: float = 1.0
 
     @property
     def max_wordpieces(self) -> int:
@@ -206,7 +205,6 @@ def ImageTrunk(
     max_patches: int = 4096,
     transformer_config: Dict[str, Any] = {},  # noqa: B006 - copied
     frozen: bool = False,
-    gradient_share: float = 1.0,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder of images. It is loaded when the component is initialized, or with the
     pipeline.
@@ -222,21 +220,16 @@ def ImageTrunk(
         the memory.
     transformer_config (Dict[str, Any]): Passed to the model's configuration.
     frozen (bool): Whether to leave all of it as it is and to train classifiers alone.
-    gradient_share (float): Which share of the gradient from above goes through each layer with an exit to the layers below, see
-        `TransformerTrunk`.
     RETURNS (Model): The trunk.
     """
     need_pillow()
     refuse_code(transformer_config)
     check_number("model.trunk.lr_decay", lr_decay, 0, 1)
-    check_number("model.trunk.gradient_share", gradient_share, 0, 1)
     check_number("model.trunk.max_patches", max_patches, 1, whole=True)
     if image_size is not None and image_size < 1:
         raise ValueError(f"The setting `model.trunk.image_size` is {image_size}; give a number of pixels, or null.")
     shim = ImageTrunkShim(None)
-    shim.settings = ImageTrunkSettings(
-        name or "", image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen, gradient_share
-    )
+    shim.settings = ImageTrunkSettings(name or "", image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen)
     shim.transformer_config = dict(transformer_config)
     return Model("epee-image-trunk", forward, shims=[shim])
 

@@ -34,7 +34,6 @@ BAD = [math.nan, math.inf, -math.inf, -1]
     "make,setting",
     [
         (lambda value: TransformerTrunk("b", lr_decay=value), "model.trunk.lr_decay"),
-        (lambda value: TransformerTrunk("b", gradient_share=value), "model.trunk.gradient_share"),
         (lambda value: TransformerTrunk("b", window=value), "model.trunk.window"),
         (lambda value: TransformerTrunk("b", overlap=value), "model.trunk.overlap"),
         (lambda value: TransformerTrunk("b", max_wordpieces=value), "model.trunk.max_wordpieces"),
@@ -58,7 +57,7 @@ def test_image_settings_refuse_what_is_out_of_range():
     pytest.importorskip("PIL")
     from spacy_epee.trunk.vision import ImageTrunk
 
-    for setting in ("lr_decay", "gradient_share", "max_patches"):
+    for setting in ("lr_decay", "max_patches"):
         for value in BAD:
             with pytest.raises(ValueError, match=f"model.trunk.{setting}.*give"):
                 ImageTrunk("b", **{setting: value})

@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from torch import Tensor, nn
 
 from ..inputs.instances import Lexical
-from ..inputs.ngrams import NGrams
+from ..inputs.ngrams import NGrams, chunks
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,17 @@ class LinearModel:
 
     def __call__(self, docs: Sequence[Doc]) -> Lexical:
         """RETURNS (Lexical): What it says about some Docs."""
-        rows = self.ngrams.count(docs)
-        known = numpy.diff(rows.indptr) > 0
-        return Lexical(numpy.where(known[:, None], rows @ self.weights + self.bias, 0).astype("float32"), known)
+        known = numpy.zeros(len(docs), dtype=bool)
+        logits = numpy.zeros((len(docs), len(self.bias)), dtype="float32")
+        if not len(self.weights):
+            return Lexical(logits, known)
+        row = 0
+        for values, columns, starts in map(self.ngrams.weigh, chunks(docs)):
+            for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist()):
+                if begin < end:
+                    known[row], logits[row] = True, values[begin:end] @ self.weights[columns[begin:end]] + self.bias
+                row += 1
+        return Lexical(logits, known)
 
 
 class LexicalHead(nn.Module):

@@ -1,7 +1,7 @@
 """N-grams of whole documents as numbers: of words by spaCy's hashes, and of characters. No text is kept of either."""
 
 from dataclasses import dataclass
-from typing import Iterable, Iterator, List, Sequence, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy
 from scipy.sparse import csr_matrix, vstack
@@ -73,23 +73,49 @@ class NGrams:
         """
         if not len(self.keys) or not len(docs):
             return csr_matrix((len(docs), len(self.keys)), dtype="float32")
-        lengths = numpy.cumsum([len(doc.text) for doc in docs])
-        bounds = [0, *(numpy.flatnonzero(numpy.diff(lengths // CHUNK)) + 1).tolist(), len(docs)]
-        parts = [self._count(docs[begin:end]) for begin, end in zip(bounds, bounds[1:]) if begin < end]
+        found = [self.weigh(part) for part in chunks(docs)]
+        parts = [csr_matrix((own.values, own.columns, own.starts), (len(own.starts) - 1, len(self.keys))) for own in found]
         return parts[0] if len(parts) == 1 else vstack(parts, format="csr")
 
-    def _count(self, docs: Sequence[Doc]) -> csr_matrix:
-        """As `count`, of documents that fit into memory together."""
+    def weigh(self, docs: Sequence[Doc]) -> "Weighed":
+        """As `count`, of documents that fit into memory together, at least one, and of at least one n-gram."""
         keys, owners = hash_ngrams(docs)
         places = self.table[_first_bits(keys)]
         known = self.keys[places] == keys
-        cells, counts = numpy.unique(owners[known] * len(self.keys) + places[known], return_counts=True)
-        rows, columns = numpy.divmod(cells, len(self.keys))
+        cells = numpy.sort(owners[known] * len(self.keys) + places[known])
+        ends = numpy.concatenate((cells[1:] != cells[:-1], ONE[: len(cells)])).nonzero()[0] + 1  # of runs of the same
+        counts = ends.copy()
+        counts[1:] -= ends[:-1]
+        rows, columns = numpy.divmod(cells[ends - 1], len(self.keys))
         values = (1 + numpy.log(counts)) * self.rarity[columns]
         lengths = numpy.sqrt(numpy.bincount(rows, values * values, minlength=len(docs)))
         starts = numpy.searchsorted(rows, numpy.arange(len(docs) + 1))
-        shape = (len(docs), len(self.keys))
-        return csr_matrix(((values / lengths[rows]).astype("float32"), columns, starts), shape=shape)
+        return Weighed((values / lengths[rows]).astype("float32"), columns, starts)
+
+
+class Weighed(NamedTuple):
+    """N-grams of documents, one document behind the other.
+
+    values (ndarray): Their weights, (M,) float32.
+    columns (ndarray): Which they are, of those that are known, (M,).
+    starts (ndarray): Where each document begins, and where the last one ends, (N + 1,).
+    """
+
+    values: numpy.ndarray
+    columns: numpy.ndarray
+    starts: numpy.ndarray
+
+
+def chunks(docs: Sequence[Doc]) -> Iterator[Sequence[Doc]]:
+    """YIELDS (Sequence[Doc]): Some documents that fit into memory together, in order."""
+    if len(docs) == 1:
+        yield docs
+        return
+    lengths = numpy.cumsum([doc[-1].idx + len(doc[-1]) if len(doc) else 0 for doc in docs])
+    bounds = [0, *(numpy.flatnonzero(numpy.diff(lengths // CHUNK)) + 1).tolist(), len(docs)]
+    for begin, end in zip(bounds, bounds[1:]):
+        if begin < end:
+            yield docs[begin:end]
 
 
 def _first_bits(keys: numpy.ndarray) -> numpy.ndarray:
@@ -163,3 +189,4 @@ def _mix(values: numpy.ndarray) -> numpy.ndarray:
 
 
 _NOTHING = numpy.zeros(0, dtype="uint64")
+ONE = numpy.ones(1, dtype=bool)

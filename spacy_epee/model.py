@@ -48,12 +48,11 @@ def JointModel(
     """Build an early-exiting model for several tasks over one trunk.
 
     trunk (Model): The transformer.
-    heads (Dict[str, Model]): The classifiers of each task, by its name.
+    heads (Dict[str, Model]): The classifiers of each task, by its name. None until they are known, as in a config that is only
+        filled.
     exit_layers (Optional[List[int]]): The layers with an exit, from 1; null for all. The last layer always has one.
     RETURNS (Model): The model.
     """
-    if not heads:
-        raise ValueError("The setting `model.heads` is empty; give classifiers for each task, such as `[model.heads.note_type]`.")
     names = sorted(heads)  # a saved config may have them in another order
     return _build(trunk, [heads[name] for name in names], names, exit_layers)
 

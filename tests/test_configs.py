@@ -12,7 +12,7 @@ from PIL import Image
 from spacy.cli.debug_config import debug_config
 from spacy.cli.debug_data import debug_data
 from spacy.cli.debug_model import debug_model_cli
-from spacy.cli.init_config import fill_config
+from spacy.cli.init_config import fill_config, init_config
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, resolve_dot_names
 
@@ -117,3 +117,10 @@ def test_config_links_the_steps_and_the_rate(path):
     check_steps(config["training"])
     with pytest.warns(UserWarning, match="0 from step 70 on, and training goes on to step 100"):
         check_steps({**config["training"], "max_steps": 100})
+
+
+@pytest.mark.parametrize("pipes", [["epee"], ["epee_textcat"], ["epee_textcat_multilabel"], ["epee_relations"], ["epee_events"]])
+def test_config_is_made_by_spacy_for_each_component(pipes):
+    config = init_config(lang="en", pipeline=pipes, silent=True)
+    assert config["nlp"]["pipeline"] == pipes
+    assert [config["components"][name]["factory"] for name in pipes] == pipes

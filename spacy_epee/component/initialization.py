@@ -58,6 +58,15 @@ def check_slots(slots: Mapping[str, Any], model: Model, name: str) -> None:
         check_trunk(slot.task, get_trunk_shim(model).reads, name)
 
 
+def check_named(slots: Slots, name: str) -> None:
+    """RAISES ValueError: A component that is to be trained has no task."""
+    if not slots:
+        raise ValueError(
+            f"The component '{name}' has no task. Give it some, such as `[components.{name}.tasks.note_type]`, and classifiers "
+            f"under the same names in `components.{name}.model.heads`."
+        )
+
+
 def check_joint(joint: str, name: str) -> None:
     """Refuse a value of the setting `joint` that means nothing.
 

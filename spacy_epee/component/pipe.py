@@ -30,6 +30,7 @@ from ..training.losses import JointLoss
 from .initialization import (
     SAMPLE,
     check_heads,
+    check_named,
     check_owners,
     check_sample,
     forget,
@@ -211,6 +212,7 @@ class EarlyExitTransformer(TaskComponent):
             tasks that of some of them by name.
         """
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
+        check_named(self.slots, self.name)
         trained = is_initialized(self.model)
         with restored(self.model, self.slots):
             if trained:

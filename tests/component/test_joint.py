@@ -319,9 +319,13 @@ def test_joint_tasks_and_heads_must_have_the_same_names(backbone):
         spacy.blank("en").add_pipe("epee", config=config)
 
 
-def test_joint_without_tasks_is_refused():
-    with pytest.raises(ValueError, match="model.heads"):
-        spacy.blank("en").add_pipe("epee")
+def test_joint_without_tasks_can_be_configured_and_not_trained(tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("epee")
+    nlp.to_disk(tmp_path)
+    nlp = spacy.load(tmp_path)
+    with pytest.raises(ValueError, match="components.epee.tasks.*components.epee.model.heads"):
+        nlp.initialize(lambda: [make_example(nlp, text) for text in TEXTS])
 
 
 def test_joint_classifiers_of_another_task_are_refused(backbone):

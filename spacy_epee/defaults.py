@@ -88,6 +88,7 @@ symmetric = false
 max_distance = null
 same_sentence = false
 max_pairs = 20000
+leave_out = null
 """
 
 TAGS = """

@@ -136,6 +136,24 @@ def spans_of(doc: Doc, key: Optional[str]) -> List[Span]:
     return [_anchor(doc, span) for span in doc.spans.get(key, ())]
 
 
+def without(spans: Sequence[Span], attributes: Sequence[str], setting: str) -> List[Span]:
+    """Leave out spans of which an attribute is true, such as those that a component found to be negated.
+
+    spans (Sequence[Span]): The spans.
+    attributes (Sequence[str]): The names of extension attributes.
+    setting (str): The setting that names them.
+    RETURNS (List[Span]): The others.
+    RAISES ValueError: Spans have no attribute of that name.
+    """
+    for name in attributes:
+        if not Span.has_extension(name):
+            raise ValueError(
+                f"The setting `{setting}` names '{name}', and spans have no such attribute (`span._.{name}`). Add the component "
+                "that sets it before this one, import the package that registers it, or take the name out."
+            )
+    return [span for span in spans if not any(span._.get(name) for name in attributes)]
+
+
 def _anchor(doc: Doc, span: Span) -> Span:
     last = span.end - 1
     if span.end <= len(doc) and doc[span.start].idx == span.start_char and doc[last].idx + len(doc[last]) == span.end_char:

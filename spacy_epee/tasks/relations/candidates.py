@@ -6,7 +6,7 @@ from typing import Iterator, List, Optional, Tuple
 import numpy
 from spacy.tokens import Doc, Span
 
-from ...doc_attributes import spans_of
+from ...doc_attributes import spans_of, without
 from ...inputs.instances import ranges
 
 BLOCK = 1_000_000
@@ -23,6 +23,8 @@ class EntityPairs:
     max_distance (Optional[int]): The most tokens between the two; null for no limit.
     same_sentence (bool): Whether both must be in one sentence. Needs a component that sets sentence boundaries.
     max_pairs (int): The most pairs in a Doc. More are an error, for they would take minutes or all memory.
+    leave_out (Optional[List[str]]): Attributes, such as "is_negated" of medSpaCy, "negex", or "negation" of EDS-NLP. Entities of
+        which one is true, as `span._.is_negated`, are not looked at. null leaves out none.
     """
 
     spans_key: Optional[str] = None
@@ -31,6 +33,7 @@ class EntityPairs:
     max_distance: Optional[int] = None
     same_sentence: bool = False
     max_pairs: int = 20_000
+    leave_out: Optional[List[str]] = None
 
     def __post_init__(self) -> None:
         for pair in self.labels or []:
@@ -47,7 +50,7 @@ class EntityPairs:
 
     def spans(self, doc: Doc) -> List[Span]:
         """RETURNS (List[Span]): The entities of a Doc, in order. Two with the same bounds and label are one."""
-        found = spans_of(doc, self.spans_key)
+        found = without(spans_of(doc, self.spans_key), self.leave_out or (), "candidates.leave_out")
         return list({(span.start, span.end, span.label): span for span in sorted(found, key=_order)}.values())
 
     def pairs(

@@ -58,6 +58,7 @@ class Relations(FlatTask):
         self.reduce = reduce  # type: ignore[assignment]
         self.hide_entities = hide_entities
         self._without_entities: Optional[int] = 0
+        self._without_pairs: Optional[int] = 0
         install_extensions()
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
@@ -230,8 +231,9 @@ class Relations(FlatTask):
         labels (Sequence[str]): The labels.
         """
         install_extensions()
-        self._expect_entities(docs)
         items: PairInstances = answers.items  # type: ignore[assignment]
+        self._expect_entities(docs)
+        self._expect_pairs(docs, items)
         reading = answers.reading
         decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
         # By place and label: a place can have entities of several labels, of which the surest pair counts.
@@ -267,6 +269,23 @@ class Relations(FlatTask):
                 f"The first documents have nothing in {where}, so there are no relations to find. Put a component that sets "
                 "entities before this one (and in training list it in `training.annotating_components`, or read the "
                 "entities of the annotation with the reader 'spacy-epee.EntityReader.v1'), or set `candidates.spans_key`."
+            )
+
+    def _expect_pairs(self, docs: Sequence[Doc], items: PairInstances) -> None:
+        """Warn once if no pair of the entities of the first documents may be related."""
+        so_far = self._without_pairs
+        if so_far is None:
+            return
+        if len(items):
+            self._without_pairs = None
+            return
+        so_far += sum(self.has_instances(docs))
+        self._without_pairs = so_far if so_far < EXPECTED else None
+        if so_far >= EXPECTED:
+            warnings.warn(
+                "The first documents have entities, and no two of them may be related, so there are no relations to find. "
+                "Look at `candidates.labels`, which must be labels of these entities, at `candidates.leave_out`, "
+                "`candidates.max_distance` and `candidates.same_sentence`."
             )
 
     def describe(self, scores: Dict[str, Any]) -> str:

@@ -188,6 +188,16 @@ def test_a_front_has_all_that_is_asked_for(pipeline):
         assert set(report["verdict"][size]["contestants"]) == {name for name, row in rows.items() if row["kind"] != "ours"}
 
 
+def test_what_is_cut_has_a_layer_though_words_may_be_better(backbone, tmp_path, monkeypatch):
+    nlp = make_nlp(backbone, LABELS, lexical=500)
+    nlp.to_disk(tmp_path / "model")
+    own = Measured("wide", "tiny", tmp_path / "model")
+    score = own.score
+    monkeypatch.setattr(own, "score", lambda rule: {**score(rule), "dev": 100.0 if rule == FixedDepth(0) else 50.0})
+    report = measure_front([own], splits(own.nlp), Plan(("fixed", "cut-torch"), (1,), 1, 4, steps=4))
+    assert not report["skipped"] and report["fixed_depth"]["layer"] == 1
+
+
 def test_a_pipeline_without_exits_has_its_full_depth_alone(backbone, tmp_path):
     nlp = make_nlp(backbone, LABELS, model={"exit_layers": [4]}, loss={"weighting": "last"})
     nlp.to_disk(tmp_path / "model")

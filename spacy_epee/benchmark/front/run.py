@@ -194,13 +194,14 @@ class Front:
 
     def _add_fixed(self) -> Tuple[Measured, int]:
         """Add every fixed depth, if these are asked for. RETURNS (Tuple[Measured, int]): The pipeline and the layer with the best
-        score on dev, of pipelines without an exit before the first layer, if there are any."""
+        score on dev, of pipelines without an exit before the first layer, if there are any. That exit itself has no layer."""
         plain = [own for own in self.pipelines if own.layers[0] > 0] or self.pipelines
         scored: List[Tuple[float, int, int, Measured]] = []
         for pipeline in plain:
             for layer, rule in pipeline.fixed():
                 figures = pipeline.score(rule)
-                scored.append((figures["dev"], -layer, len(scored), pipeline))
+                if layer > 0:
+                    scored.append((figures["dev"], -layer, len(scored), pipeline))
                 if "fixed" in self.plan.contestants:
                     own = WithRule(pipeline.nlp, pipeline.component, rule)
                     self.add(

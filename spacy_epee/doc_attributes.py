@@ -205,11 +205,11 @@ def install_teacher() -> None:
     install("teacher")
 
 
-def set_soft_labels(doc: Doc, soft: Dict[str, float]) -> None:
+def set_soft_labels(doc: Doc, soft: Optional[Dict[str, float]]) -> None:
     """Set `doc._.teacher`.
 
     doc (Doc): The annotated Doc.
-    soft (Dict[str, float]): The probability of each label.
+    soft (Optional[Dict[str, float]]): The probability of each label; None if no teacher has said anything.
     """
     doc.user_data[TEACHER] = soft
 

@@ -297,7 +297,7 @@ def read_cats(rows: List[Dict[str, Any]], field: str) -> List[Dict[str, float]]:
     RETURNS (List[Dict[str, float]]): {label: value} for each row, in which every label of the file has a value unless the row
         says which labels have one. Empty for a row without the field.
     """
-    annotated = [_to_cats(row[field]) if field in row else ({}, True) for row in rows]
+    annotated = [to_cats(row[field]) if field in row else ({}, True) for row in rows]
     labels = sorted({label for found, _ in annotated for label in found})
     return [found if complete else {label: found.get(label, 0.0) for label in labels} for found, complete in annotated]
 
@@ -352,7 +352,7 @@ def _are_cats(value: Any) -> bool:
     return all(may_be_label(name) for name in names)
 
 
-def _to_cats(value: Any) -> Tuple[Dict[str, float], bool]:
+def to_cats(value: Any) -> Tuple[Dict[str, float], bool]:
     """The labels as {label: value}, and whether labels that are not named are unknown rather than false."""
     if isinstance(value, dict):
         return {label: float(number) for label, number in value.items()}, True

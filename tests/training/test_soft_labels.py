@@ -350,6 +350,16 @@ def test_soft_labels_are_kept_in_spacy_files(tmp_path):
         assert [eg.reference._.teacher for eg in corpus(nlp)] == [SOFT, SOFT, None]
 
 
+def test_soft_labels_are_kept_of_documents_that_are_changed():
+    nlp = spacy.blank("en")
+    plain = registry.get("augmenters", "spacy.lower_case.v1")(level=1.0)
+    kept = registry.get("augmenters", "spacy-epee.keep_soft_labels.v1")(plain)
+    eg = example({"A": 1.0}, SOFT, "Fever and RASH")
+    assert [made.reference._.teacher for made in plain(nlp, eg)] == [None]
+    assert [(made.text, made.reference._.teacher) for made in kept(nlp, eg)] == [("fever and rash", SOFT)]
+    assert [made.reference._.teacher for made in kept(nlp, example({"A": 1.0}))] == [None]
+
+
 def test_attribute_is_there_for_all():
     task()
     assert Doc.get_extension("teacher") == (None, None, None, None)

@@ -51,10 +51,15 @@ class PipelineTeacher:
         """
         name (str): What to call it.
         nlp (Language): The pipeline. Exit rules are taken from it.
+        RAISES ValueError: It reads images.
         """
         self.name, self.nlp = name, nlp
         for _, pipe in nlp.pipeline:
             if isinstance(pipe, EarlyExitTransformer):
+                if any(slot.task.reads != "text" for slot in pipe.slots.values()):
+                    raise ValueError(
+                        f"The component '{pipe.name}' of the pipeline '{name}' does not read text, so that it cannot answer"
+                    )
                 pipe.exit = None
 
     def labels(self, documents: Sequence[Document]) -> List[str]:

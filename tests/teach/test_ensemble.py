@@ -210,6 +210,14 @@ def test_teach_keeps_no_words_of_documents(folder, tmp_path):
     assert (len(nlp.vocab.strings), len([*nlp.vocab])) == before
 
 
+def test_teach_refuses_pipelines_of_images(data, tmp_path):
+    pytest.importorskip("PIL")
+    from images_util import make_image_backbone, make_image_nlp
+
+    with pytest.raises(ValueError, match="'epee_imagecat' of the pipeline 'films' does not read text"):
+        gather(["films"], [make_image_nlp(make_image_backbone(tmp_path / "vit"))], data, "cats", False)
+
+
 # The linear model
 
 

@@ -225,7 +225,7 @@ class EarlyExitTransformer(TaskComponent):
             sample = list(islice(get_examples(), SAMPLE))
             if not sample:
                 raise ValueError(Errors.E923.format(name=self.name))
-            hand_over_words = learn_words(self.slots, self.model, get_examples)
+            hand_over_words = learn_words(self.slots, self.model, get_examples, bool(self.loss.teacher_share))
             self.model.initialize()
             hand_over_words()
             for slot in self.slots.values():

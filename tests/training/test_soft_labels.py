@@ -291,6 +291,24 @@ def test_exits_come_to_say_what_teachers_say(backbone):
     assert numpy.abs(softmax(outputs.logits[-1], axis=-1) - expected).max() < 0.1
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_first_exit_is_learned_from_teachers_where_nothing_is_annotated(multilabel, backbone):
+    words = {"A": "fever chills", "B": "fracture cast"}
+    examples = [example(None, {"A": 0.9, "B": 0.1}, words["A"]), example(None, {"A": 0.2, "B": 0.8}, words["B"])] * 6
+    examples += [example({"A": 0.0, "B": 1.0}, {"A": 0.9, "B": 0.1}, words["B"])] * 2  # what is annotated holds
+
+    def say(**loss):
+        nlp = make_nlp(backbone, ["A", "B"], multilabel, lexical=100, spread=None, loss=loss)
+        nlp.initialize(lambda: examples)
+        pipe = nlp.get_pipe(nlp.pipe_names[0])
+        return pipe.slot().heads(pipe.model).lexical.look([nlp.make_doc(text) for text in words.values()]).logits
+
+    found = say()
+    assert found.argmax(axis=1).tolist() == [0, 1]
+    weaker = say(teacher_share=0.0)
+    assert (numpy.abs(found[:, 1] - found[:, 0]) > numpy.abs(weaker[:, 1] - weaker[:, 0])).all()
+
+
 def test_labels_that_teachers_do_not_know_are_refused_before_training(backbone):
     nlp = spacy.blank("en")
     nlp.add_pipe("epee_textcat", config={"model": {"trunk": {"name": str(backbone)}}})

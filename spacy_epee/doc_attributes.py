@@ -211,7 +211,10 @@ def set_soft_labels(doc: Doc, soft: Optional[Dict[str, float]]) -> None:
     doc (Doc): The annotated Doc.
     soft (Optional[Dict[str, float]]): The probability of each label; None if no teacher has said anything.
     """
-    doc.user_data[TEACHER] = soft
+    if soft is None:
+        doc.user_data.pop(TEACHER, None)
+    else:
+        doc.user_data[TEACHER] = soft
 
 
 def soft_labels(doc: Doc) -> Dict[str, float]:

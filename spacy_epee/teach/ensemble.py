@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 
 import numpy
 import tqdm
@@ -41,7 +41,8 @@ class Ensemble:
 
     def answer(self, documents: Sequence[Document]) -> numpy.ndarray:
         """RETURNS (ndarray): The probabilities of labels by all together, (N, K)."""
-        return numpy.tensordot(self.weights, self.answers(documents), axes=1)
+        asked = [(teacher, weight) for teacher, weight in zip(self.teachers, self.weights) if weight]
+        return sum(weight * teacher.answer(documents, self.labels) for teacher, weight in asked)
 
     def fit(self, path: Path, cats: str) -> None:
         """Fit the weights.
@@ -83,7 +84,7 @@ def gather(names: Sequence[str], pipelines: Sequence[Language], path: Path, cats
         own = teacher.labels(some)
         labels = own if labels is None else labels
         if set(own) != set(labels):
-            missing, more = sorted(set(labels) - set(own)), sorted(set(own) - set(labels))
+            missing, more = (_shown(part, pipelines) for part in (set(labels) - set(own), set(own) - set(labels)))
             raise ValueError(
                 f"The pipeline '{name}' has other labels than '{names[0]}': it lacks {missing}, and has {more} beside. Teachers "
                 "that answer together need the same"
@@ -125,6 +126,13 @@ def teach(ensemble: Ensemble, source: Path, target: Path, cats: str, field: str,
             counts["documents"] += len(batch)
             bar.update(len(batch))
     return counts
+
+
+def _shown(labels: Set[str], pipelines: Sequence[Language]) -> str:
+    """Labels as a message shows them. Those that no component says it has may be text, and are counted."""
+    known = {label for nlp in pipelines for _, pipe in nlp.pipeline for label in getattr(pipe, "labels", ())}
+    others = len(labels - known)
+    return f"{sorted(labels & known)}" + (f" and {others} more" if others else "")
 
 
 def _short(probability: float) -> float:

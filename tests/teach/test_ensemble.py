@@ -5,6 +5,7 @@ import json
 import numpy
 import pytest
 import spacy
+import typer
 from canary import CANARY, assert_silent
 from spacy.language import Language
 from spacy.tokens import DocBin
@@ -40,6 +41,12 @@ def changes(doc):
     return doc
 
 
+@Language.component("test_words")
+def words(doc):
+    doc.cats = {token.text: 1.0 for token in doc}
+    return doc
+
+
 @pytest.fixture(scope="module")
 def folder(backbone, tmp_path_factory):
     """Two pipelines of ours with exits, one of spaCy, one for several labels, one with other labels, and broken ones."""
@@ -53,7 +60,7 @@ def folder(backbone, tmp_path_factory):
     cats = [{label: float(label == true) for label in LABELS} for true in LABELS]
     nlp.initialize(lambda: [Example.from_dict(nlp.make_doc(text), {"cats": own}) for text, own in zip(SENTENCES, cats)])
     nlp.to_disk(folder / "spacy")
-    for name in ("breaks", "scores", "changes", "nothing"):
+    for name in ("breaks", "scores", "changes", "words", "nothing"):
         nlp = spacy.blank("en")
         if name != "nothing":
             nlp.add_pipe(f"test_{name}")
@@ -185,8 +192,12 @@ def test_teach_refuses_another_format(folder, data, tmp_path, name):
 
 def test_teach_shows_no_text(folder, tmp_path):
     data = write(tmp_path / "data.jsonl", [{"text": f"{CANARY} fever", "cats": CANARY}, {"text": CANARY}])
-    for model in ("breaks", "changes", "ours0"):
-        assert_silent(lambda model=model: run(folder / model, data, tmp_path / "out.jsonl"))
+    command, codes = typer.main.get_command(epee), []
+    for models in (["breaks"], ["changes"], ["ours0"], ["ours0", "words"]):
+        arguments = ["teach", *(str(folder / name) for name in models), str(data), str(tmp_path / "out.jsonl")]
+        error = assert_silent(lambda arguments=arguments: command(arguments, standalone_mode=True))
+        codes.append(getattr(error, "code", None))
+    assert codes == [1, 1, 0, 1]
 
 
 def test_teach_on_a_bad_line_leaves_nothing(folder, tmp_path):

@@ -24,6 +24,8 @@ LOSS = """
 weighting = "depth"
 self_distillation = 0.0
 temperature = 3.0
+teacher_share = 0.5
+teacher_temperature = 2.0
 """
 
 SINGLE = """

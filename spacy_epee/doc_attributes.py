@@ -215,6 +215,47 @@ def install_annotation(name: str) -> None:
     install(name, getter=_Get(name), setter=_Set(name))
 
 
+TEACHER = _key("teacher")
+
+
+def install_teacher() -> None:
+    """Register `doc._.teacher`: what teachers say of a document, {label: probability}."""
+    install("teacher")
+
+
+def set_soft_labels(doc: Doc, soft: Optional[Dict[str, float]]) -> None:
+    """Set `doc._.teacher`.
+
+    doc (Doc): The annotated Doc.
+    soft (Optional[Dict[str, float]]): The probability of each label; None if no teacher has said anything.
+    """
+    if soft is None:
+        doc.user_data.pop(TEACHER, None)
+    else:
+        doc.user_data[TEACHER] = soft
+
+
+def soft_labels(doc: Doc) -> Dict[str, float]:
+    """RETURNS (Dict[str, float]): `doc._.teacher`; empty if no teacher has said anything.
+    RAISES ValueError: Something else is there."""
+    found = doc.user_data.get(TEACHER)
+    if found is None:
+        return {}
+    if not are_soft_labels(found):
+        raise ValueError(
+            f"`doc._.teacher`{in_place(doc)} is not {{label: probability}} with numbers from 0 to 1. Correct it, or rename the "
+            "attribute if another package sets it."
+        )
+    return found
+
+
+def are_soft_labels(value: Any) -> bool:
+    """RETURNS (bool): Whether a value gives labels probabilities."""
+    if not isinstance(value, dict) or not all(isinstance(label, str) for label in value):
+        return False
+    return all(isinstance(number, (int, float)) and 0 <= number <= 1 for number in value.values())
+
+
 def set_place(doc: Doc, where: str) -> None:
     """Remember where annotation comes from, for errors that are found later.
 

@@ -31,7 +31,7 @@ LAYERS = [
     ["evaluation"],
     ["training.callbacks", "training.passes"],  # what spaCy's training calls with a whole pipeline
     ["training.logger"],
-    ["tuning", "compress"],
+    ["tuning", "compress", "teach"],
     ["report", "benchmark"],
     ["displacy"],
     ["defaults"],

@@ -22,6 +22,7 @@ def test_registry_has_entry_points():
         "spacy_misc",
         "spacy_scorers",
         "spacy_readers",
+        "spacy_augmenters",
         "spacy_callbacks",
         "spacy_loggers",
         "spacy_cli",

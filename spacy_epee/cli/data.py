@@ -73,7 +73,7 @@ def read_data(
             raise ValueError(f"{option} is '{value}'; give 'gold' or 'predicted' (default: '{default}')")
     tasks = [slot.task for slot in component.slots.values()]
     if any(task.reads == "images" for task in tasks):
-        examples = list(ImageReader(path, cats or "cats")(nlp))
+        examples = list(ImageReader(path, cats or "cats", teacher=None)(nlp))
     elif all(task.reads_cats for task in tasks) and "," not in (cats or ""):
         examples = read_examples(nlp, path, cats or "cats")
     else:
@@ -93,7 +93,7 @@ def read_examples(nlp, path: Path, cats: str) -> List[Example]:
     RETURNS (List[Example]): The documents.
     """
     if is_jsonl(path):
-        return list(JsonlReader(path, cats)(nlp))
+        return list(JsonlReader(path, cats, teacher=None)(nlp))
     return [eg for _, eg in read_docs(nlp, path)]
 
 
@@ -139,4 +139,4 @@ def read_structures(
         key = UNREAD_ENTITIES  # a span group holds any
     fields = (cats or "cats").split(",") if any(task.reads_cats for task in tasks) else None
     gold = entities == "gold" and bool(readers)
-    return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=fields)(nlp))
+    return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=fields, teacher=None)(nlp))

@@ -208,6 +208,7 @@ def check_sample(model: Model, slots: Slots, docs: Sequence[Doc], sample: Sequen
     instances = make_instances(model, slots, docs)
     for name, slot in slots.items():
         slot.targets(sample, instances[name])
+        slot.soft_targets(sample, instances[name])
         slot.task.check_data(sample, instances[name], slot.title)
     return all(len(items) for items in instances.values())
 

@@ -149,7 +149,7 @@ class EarlyExitTransformer(TaskComponent):
     ) -> Dict[str, float]:
         """Learn from a batch of examples. Long batches are run in parts whose gradients are summed up.
 
-        examples (Iterable[Example]): The examples. Those without an annotation for this component are left out.
+        examples (Iterable[Example]): The examples. Those without an annotation or soft labels for this component are left out.
         drop (float): Not used; dropout is a setting of the model's parts (`model.head.dropout`, and the backbone's own).
         sgd (Optional[Optimizer]): The optimizer.
         losses (Optional[Dict[str, float]]): Where to add the loss, under the component's name.
@@ -162,7 +162,7 @@ class EarlyExitTransformer(TaskComponent):
         self.require_model()
         self.model.attrs["stage"] = self.stage
         before = self.wordpieces
-        for lesson in plan_lessons(self.model, self.slots, examples):
+        for lesson in plan_lessons(self.model, self.slots, self.loss, examples):
             scores, backprop = self.model.begin_update(lesson.instances)
             loss, gradients = self.get_loss(lesson.examples, scores, lesson.shares.tolist())
             if not numpy.isfinite(loss):
@@ -227,7 +227,7 @@ class EarlyExitTransformer(TaskComponent):
             sample = list(islice(get_examples(), SAMPLE))
             if not sample:
                 raise ValueError(Errors.E923.format(name=self.name))
-            hand_over_words = learn_words(self.slots, self.model, get_examples)
+            hand_over_words = learn_words(self.slots, self.model, get_examples, bool(self.loss.teacher_share))
             self.model.initialize()
             hand_over_words()
             for slot in self.slots.values():

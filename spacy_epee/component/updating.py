@@ -13,6 +13,7 @@ from ..inference.predict import Slots, cut_windows, read_words
 from ..inputs.instances import Instances
 from ..inputs.packing import pack
 from ..model import get_heads, get_settings, get_stepper
+from ..tasks.base import Targets
 from ..tasks.slot import TaskSlot
 from ..training.losses import JointLoss, exit_weights, link_gradient
 from .initialization import tell_others
@@ -37,11 +38,12 @@ class Lesson:
     wordpieces: int
 
 
-def plan_lessons(model: Model, slots: Slots, examples: Sequence[Example]) -> Iterator[Lesson]:
-    """Cut a batch into parts that fit into memory. Examples without an annotation are left out.
+def plan_lessons(model: Model, slots: Slots, loss: JointLoss, examples: Sequence[Example]) -> Iterator[Lesson]:
+    """Cut a batch into parts that fit into memory. Examples without an annotation, or soft labels, are left out.
 
     model (Model): The model.
     slots (Mapping[str, TaskSlot]): The tasks.
+    loss (JointLoss): How the exits are trained.
     examples (Sequence[Example]): The batch.
     YIELDS (Lesson): The parts.
     """
@@ -51,7 +53,7 @@ def plan_lessons(model: Model, slots: Slots, examples: Sequence[Example]) -> Ite
     windows = cut_windows(model, slots, docs).sample(wordpieces)
     words = list(read_words(model, slots, docs, unseen=True).values())
     instances = [slot.make_instances(docs, windows, lexical) for slot, lexical in zip(slots.values(), words)]
-    known = numpy.stack([_count_known(slot, examples, items) for slot, items in zip(slots.values(), instances)])
+    known = numpy.stack([_count_known(slot, loss, examples, items) for slot, items in zip(slots.values(), instances)])
     _leave_out(instances, known)
     climbing = numpy.logical_or.reduce([items.windows_of(items.live) for items in instances])
     lengths = numpy.bincount(windows.docs, windows.lengths * climbing, minlength=len(docs))
@@ -73,9 +75,17 @@ def plan_lessons(model: Model, slots: Slots, examples: Sequence[Example]) -> Ite
         yield Lesson(taught, asked, known[:, part].sum(axis=1) / totals, int(lengths[part].sum()))
 
 
-def _count_known(slot: TaskSlot, examples: Sequence[Example], items: Instances) -> numpy.ndarray:
-    """How many items of a task have an annotation in each example."""
+def _soft_labels(slot: TaskSlot, loss: JointLoss, examples: Sequence[Example], items: Instances) -> Optional[Targets]:
+    """What teachers say, see `Task.soft_targets`. None if that is not learned from."""
+    return slot.soft_targets(examples, items) if loss.teacher_share else None
+
+
+def _count_known(slot: TaskSlot, loss: JointLoss, examples: Sequence[Example], items: Instances) -> numpy.ndarray:
+    """How many items of a task have an annotation, or soft labels, in each example."""
     _, label_mask = slot.targets(examples, items)
+    taught = _soft_labels(slot, loss, examples, items)
+    if taught is not None:
+        label_mask = numpy.maximum(label_mask, taught[1])
     return numpy.bincount(items.unit_docs[items.units[label_mask.any(axis=1)]], minlength=len(examples))
 
 
@@ -124,6 +134,8 @@ def _task_loss(
     targets, label_mask = slot.targets(examples, scores.items)
     logits, doubt = xp2torch(scores.logits), xp2torch(scores.doubt)
     weights = slot.task.weights(slot.cfg["labels"], slot.cfg)
+    taught = _soft_labels(slot, loss, examples, scores.items)
+    soft, soft_mask = (None, None) if taught is None else (torch.from_numpy(part).to(logits.device) for part in taught)
     value, d_logits, d_doubt = loss.gradient(
         logits,
         doubt,
@@ -134,6 +146,8 @@ def _task_loss(
         group=slot.task.group,
         threshold=slot.cfg["threshold"],
         weighting=weighting,
+        soft=soft,
+        soft_mask=soft_mask,
     )
     gradient = ExitOutputs(torch2xp(d_logits), torch2xp(d_doubt), scores.items)
     shares = exit_weights(len(logits), weighting or loss.weighting).tolist()

@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Corpus, Example
 
-from ..doc_attributes import annotate, annotation, set_place
+from ..doc_attributes import annotate, annotation, are_soft_labels, install_teacher, set_place, set_soft_labels
 from ..errors import raise_alone
 from .checks import LONGEST_LABEL, Align, make_doc, may_be_label
 from .docs import annotate_doc, check_relations, copy_entities, install_extensions, warn_expanded, warn_joined
@@ -33,18 +33,22 @@ class Line(NamedTuple):
     file: Path
 
 
-def JsonlReader(path: Optional[Union[str, Path]], cats: str = "cats", limit: int = 0) -> Callable[[Language], Iterable[Example]]:
+def JsonlReader(
+    path: Optional[Union[str, Path]], cats: str = "cats", limit: int = 0, teacher: Optional[str] = "teacher"
+) -> Callable[[Language], Iterable[Example]]:
     """Read documents from a JSONL file, which may be compressed: one object a line with "text" and labels.
 
     path (Optional[Union[str, Path]]): The file, ending in .jsonl or .jsonl.gz, or a folder of such files, which are read in
         the order of their names. null in a config that is only checked or filled.
     cats (str): The field with the labels: an object {label: 0 or 1}; a list of the labels that are true; or one label.
     limit (int): The most documents to read; 0 for all.
+    teacher (Optional[str]): The field with what teachers say, an object {label: probability}, as `python -m spacy epee teach`
+        writes it; null reads none. A document that has it needs no labels.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
     """
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        for doc in make_docs(nlp, read_rows(need_path(path), cats, limit), cats):
+        for doc in make_docs(nlp, read_rows(need_path(path), cats, limit, teacher=teacher), cats, teacher):
             yield Example(nlp.make_doc(doc.text), doc)
 
     return corpus
@@ -58,6 +62,7 @@ def EntityReader(
     limit: int = 0,
     triggers_key: Optional[str] = None,
     cats: Optional[Union[str, List[str]]] = None,
+    teacher: Optional[str] = "teacher",
 ) -> Callable[[Language], Iterable[Example]]:
     """Read documents with entities, relations and events, from JSONL or from .spacy files.
 
@@ -73,6 +78,7 @@ def EntityReader(
         labels of their events; null for none.
     cats (Optional[Union[str, List[str]]]): Fields of a JSONL file with labels of documents, as of `JsonlReader`; null reads
         none. A document without a field has no annotation there.
+    teacher (Optional[str]): As of `JsonlReader`, where `cats` are read.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus, read anew each time it is called.
     """
     if align not in ("expand", "strict"):
@@ -81,9 +87,10 @@ def EntityReader(
         raise ValueError(f"The reader's `spans_key` and `triggers_key` are both '{spans_key}'. Give triggers their own group.")
 
     fields = [cats] if isinstance(cats, str) else list(cats or ())
+    taught = teacher if fields else None
 
     def corpus(nlp: Language) -> Iterator[Example]:
-        for reference in _references(nlp, need_path(path), spans_key, cast(Align, align), limit, fields):
+        for reference in _references(nlp, need_path(path), spans_key, cast(Align, align), limit, fields, taught):
             words = [token.text for token in reference]
             predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
             if gold_entities:
@@ -109,13 +116,19 @@ def need_path(path: Optional[Union[str, Path]]) -> Path:
 
 
 def _references(
-    nlp: Language, path: Path, spans_key: Optional[str], align: Align, limit: int, fields: List[str]
+    nlp: Language,
+    path: Path,
+    spans_key: Optional[str],
+    align: Align,
+    limit: int,
+    fields: List[str],
+    teacher: Optional[str],
 ) -> Iterator[Doc]:
     doubles: Counter = Counter()
     if is_jsonl(path):
         expanded: Counter = Counter()
         joined: Counter = Counter()
-        rows = read_rows(path, limit=limit)
+        rows = read_rows(path, limit=limit, teacher=teacher)
         for line in rows:
             for field in fields:
                 check_cats(line.row, field, line.where)
@@ -132,6 +145,7 @@ def _references(
             set_place(doc, line.where)
             for found in every:
                 doc.cats.update(found[place])
+            take_soft_labels(doc, line, teacher)
             count_doubles(doc, line.where, doubles)
             yield doc
         warn_expanded(expanded)
@@ -206,16 +220,24 @@ def read_jsonl(path: Union[str, Path], cats: Optional[str] = None, limit: int = 
     return [line.row for line in read_rows(path, cats, limit)]
 
 
-def read_rows(path: Union[str, Path], cats: Optional[str] = None, limit: int = 0, needs: Sequence[str] = ("text",)) -> List[Line]:
+def read_rows(
+    path: Union[str, Path],
+    cats: Optional[str] = None,
+    limit: int = 0,
+    needs: Sequence[str] = ("text",),
+    teacher: Optional[str] = None,
+) -> List[Line]:
     """As `read_jsonl`.
 
     needs (Sequence[str]): The fields that every row must have beside the labels.
+    teacher (Optional[str]): The field with what teachers say, if any is to be read. A row that has it needs no labels.
     RETURNS (List[Line]): The rows, each with its place.
     """
-    required = [*needs] if cats is None else [*needs, cats]
     rows: List[Line] = []
     for line in islice(iterate_rows(path), limit or None):
-        for field in required:
+        check_soft_labels(line, teacher)
+        taught = teacher is not None and line.row.get(teacher) is not None
+        for field in needs if cats is None or taught else [*needs, cats]:
             if field not in line.row:
                 raise ValueError(f"{line.where}: the field '{field}' is missing.")
         if not isinstance(line.row.get("text", ""), str):
@@ -250,18 +272,20 @@ def iterate_rows(path: Union[str, Path]) -> Iterator[Line]:
             yield Line(where, row, file)
 
 
-def make_docs(nlp: Language, rows: Sequence[Line], cats: str = "cats") -> Iterator[Doc]:
+def make_docs(nlp: Language, rows: Sequence[Line], cats: str = "cats", teacher: Optional[str] = None) -> Iterator[Doc]:
     """Make annotated Docs.
 
     nlp (Language): The pipeline, for its tokenizer.
     rows (Sequence[Line]): Rows of a JSONL file.
     cats (str): The field with the labels.
+    teacher (Optional[str]): The field with what teachers say, if any is to be read.
     YIELDS (Doc): Docs with `cats`, in which every label of the file has a value.
     """
     for line, found in zip(rows, read_cats([line.row for line in rows], cats)):
         doc = make_doc(nlp, line.row.get("text", ""), line.where)
         doc.cats = found
         set_place(doc, line.where)
+        take_soft_labels(doc, line, teacher)
         yield doc
 
 
@@ -273,7 +297,7 @@ def read_cats(rows: List[Dict[str, Any]], field: str) -> List[Dict[str, float]]:
     RETURNS (List[Dict[str, float]]): {label: value} for each row, in which every label of the file has a value unless the row
         says which labels have one. Empty for a row without the field.
     """
-    annotated = [_to_cats(row[field]) if field in row else ({}, True) for row in rows]
+    annotated = [to_cats(row[field]) if field in row else ({}, True) for row in rows]
     labels = sorted({label for found, _ in annotated for label in found})
     return [found if complete else {label: found.get(label, 0.0) for label in labels} for found, complete in annotated]
 
@@ -292,6 +316,32 @@ def check_cats(row: Dict[str, Any], field: str, where: str) -> None:
         )
 
 
+def check_soft_labels(line: Line, field: Optional[str]) -> None:
+    """Refuse a field that holds nothing of teachers.
+
+    line (Line): A row of a JSONL file.
+    field (Optional[str]): The field. It may be missing, or null.
+    """
+    value = None if field is None else line.row.get(field)
+    if value is not None and not (are_soft_labels(value) and all(may_be_label(name) for name in value)):
+        raise ValueError(
+            f"{line.where}: the field '{field}' holds no soft labels. Give an object with a probability from 0 to 1 for each "
+            "label, or another field, or null, as the reader's setting `teacher`."
+        )
+
+
+def take_soft_labels(doc: Doc, line: Line, field: Optional[str]) -> None:
+    """Set `doc._.teacher`, if the row has anything for it.
+
+    doc (Doc): The annotated Doc.
+    line (Line): Its row.
+    field (Optional[str]): The field.
+    """
+    if field is not None and line.row.get(field) is not None:
+        install_teacher()
+        set_soft_labels(doc, {label: float(number) for label, number in line.row[field].items()})
+
+
 def _are_cats(value: Any) -> bool:
     """Whether a value can be labels. Labels are shown in errors, so a text that is taken for one by mistake must not pass."""
     if isinstance(value, dict) and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in value.values()):
@@ -302,7 +352,7 @@ def _are_cats(value: Any) -> bool:
     return all(may_be_label(name) for name in names)
 
 
-def _to_cats(value: Any) -> Tuple[Dict[str, float], bool]:
+def to_cats(value: Any) -> Tuple[Dict[str, float], bool]:
     """The labels as {label: value}, and whether labels that are not named are unknown rather than false."""
     if isinstance(value, dict):
         return {label: float(number) for label, number in value.items()}, True

@@ -17,6 +17,9 @@ from ..inputs.windows import Windows
 from ..settings import check_number
 from .replay_score import StoredAnnotation, micro_score
 
+Targets = Tuple[numpy.ndarray, numpy.ndarray]
+"""What logits should be, and where that is known."""
+
 
 def check_settings(reduce: str, label_weights: Mapping[str, float]) -> None:
     """Refuse settings that every task has.
@@ -117,6 +120,10 @@ class TaskDefaults:
 
     def check_data(self, examples: Sequence[Example], items: Any, name: str) -> None:
         """Nothing that `targets` does not refuse."""
+
+    def soft_targets(self, examples: Sequence[Example], labels: Sequence[str], items: Any) -> Optional[Targets]:
+        """RETURNS (Optional[Targets]): None: no teacher says anything."""
+        return None
 
     def true_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
@@ -315,17 +322,18 @@ class Task(Protocol):
         RETURNS (str): The span group.
         """
 
-    def targets(
-        self, examples: Sequence[Example], labels: Sequence[str], items: Any, strict: bool = True
-    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    def targets(self, examples: Sequence[Example], labels: Sequence[str], items: Any, strict: bool = True) -> Targets:
         """What the annotation says.
 
         examples (Sequence[Example]): The examples.
         labels (Sequence[str]): The labels.
         items (Instances): What was asked.
         strict (bool): Whether to refuse what is not known. Otherwise it says nothing.
-        RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known (N, K), both float32.
+        RETURNS (Targets): 1 for true logits (N, K), and 0 where nothing is known (N, K), both float32.
         """
+
+    def soft_targets(self, examples: Sequence[Example], labels: Sequence[str], items: Any) -> Optional[Targets]:
+        """RETURNS (Optional[Targets]): As `targets`, the probabilities that teachers give; None if they say nothing at all."""
 
     def add_gold(self, examples: Sequence[Example], items: Any) -> None:
         """Note in what is asked what must be seen of the annotation in training.

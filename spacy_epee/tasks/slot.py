@@ -23,7 +23,7 @@ from ..inputs.windows import Windows
 from ..model import get_exit_layers, get_heads, is_initialized
 from ..settings import check_number
 from ..trunk.shims import put
-from .base import Task
+from .base import Targets, Task
 
 FITTED_LATER = ("temperatures", "label_thresholds", "uncertain")
 """What of a task's `cfg` is fitted to a trained component."""
@@ -169,6 +169,10 @@ class TaskSlot:
     def targets(self, examples: Sequence[Example], items: Instances) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """RETURNS (Tuple[ndarray, ndarray]): What the annotation says about what is asked, see `Task.targets`."""
         return self.task.targets(examples, self.cfg["labels"], items)
+
+    def soft_targets(self, examples: Sequence[Example], items: Instances) -> Optional[Targets]:
+        """RETURNS (Optional[Targets]): What teachers say about what is asked, see `Task.soft_targets`."""
+        return self.task.soft_targets(examples, self.cfg["labels"], items)
 
     def set_exit(self, rule: Optional[ExitRule], model: Model) -> None:
         """Set the rule.

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from ..settings import check_number
 
+SMALLEST = 1e-6
+"""What probabilities of 0 count as, those of teachers: their logits have no bounds otherwise."""
+
 
 @dataclass(frozen=True)
 class JointLoss:
@@ -19,18 +22,26 @@ class JointLoss:
         as much as all the others, which count by depth; "equal"; or "last", the last exit alone, which is a plain classifier.
     self_distillation (float): The share g of (1 - g) * CE + g * T^2 * KL(last exit || exit) in the loss of every exit but
         the last (RomeBERT, Geng et al. 2021). 0 is the labels alone.
-    temperature (float): T of the distillation.
+    temperature (float): T of that.
+    teacher_share (float): The share g of (1 - g) * CE + g * T^2 * KL(teachers || exit) in the loss of every exit, for what
+        has labels and soft labels of teachers (Hinton et al. 2015). What has only one of both is learned from that alone. 0
+        leaves teachers out.
+    teacher_temperature (float): T of that.
     """
 
     weighting: Literal["depth", "half", "equal", "last"] = "depth"
     self_distillation: float = 0.0
     temperature: float = 3.0
+    teacher_share: float = 0.5
+    teacher_temperature: float = 2.0
 
     def __post_init__(self) -> None:
         if self.weighting not in ("depth", "half", "equal", "last"):
             raise ValueError(f"The setting `loss.weighting` is '{self.weighting}'; give 'depth', 'half', 'equal' or 'last'.")
         check_number("loss.self_distillation", self.self_distillation, 0, 1, below=True)
         check_number("loss.temperature", self.temperature, 0, above=True)
+        check_number("loss.teacher_share", self.teacher_share, 0, 1)
+        check_number("loss.teacher_temperature", self.teacher_temperature, 0, above=True)
 
     def __call__(
         self,
@@ -44,6 +55,8 @@ class JointLoss:
         doubt: Optional[Tensor] = None,
         threshold: float = 0.5,
         weighting: Optional[str] = None,
+        soft: Optional[Tensor] = None,
+        soft_mask: Optional[Tensor] = None,
     ) -> Tensor:
         """Compute the loss.
 
@@ -52,20 +65,29 @@ class JointLoss:
         label_mask (Tensor): 0 where the annotation is missing, (U, K).
         exclusive (bool): One label of K, or any number.
         group (Optional[int]): One label of each so many in a row is true. None if that is not so.
-        label_weights (Optional[Tensor]): How much each label counts, (K,).
+        label_weights (Optional[Tensor]): How much each label counts, (K,). Soft labels have no weights: those that their
+            teachers were trained with are in them.
         doubt (Optional[Tensor]): The logits of being wrong, (E, U); their loss is the squared error of BERxiT.
         threshold (float): From which probability a label counts as given, for `doubt`.
         weighting (Optional[str]): In place of the setting, for training in stages.
-        RETURNS (Tensor): The loss, averaged over the units that have an annotation.
+        soft (Optional[Tensor]): The probabilities that teachers give the labels, (U, K).
+        soft_mask (Optional[Tensor]): 0 where they give none, (U, K).
+        RETURNS (Tensor): The loss, averaged over the units that have an annotation or soft labels.
         """
         if label_weights is None:
             label_weights = torch.ones(logits.shape[-1], device=logits.device)
-        annotated = label_mask.any(dim=1)
+        terms, known = _supervised(logits, targets, label_mask, exclusive, group, label_weights), label_mask
+        if soft is not None and soft_mask is not None and self.teacher_share:
+            t = self.teacher_temperature
+            taught = t * t * _divergence(logits / t, _logits_of(soft, exclusive) / t, exclusive, group)
+            shares = soft_mask * (self.teacher_share * label_mask + (1 - label_mask))
+            terms, known = (1 - shares) * terms + shares * taught, torch.maximum(label_mask, soft_mask)
+        losses = _joined(terms, known, exclusive, group)
+        annotated = known.any(dim=1)
         units = annotated.sum().clamp(min=1)
-        losses = _supervised(logits, targets, label_mask, exclusive, group, label_weights)
         if self.self_distillation and (weighting or self.weighting) != "last":
             g, t = self.self_distillation, self.temperature
-            taught = t * t * _distilled(logits / t, label_mask, exclusive, group)
+            taught = t * t * _distilled(logits / t, known, exclusive, group)
             shares = torch.full_like(losses, g)
             shares[-1] = 0
             losses = (1 - shares) * losses + shares * taught
@@ -75,7 +97,7 @@ class JointLoss:
             with torch.no_grad():
                 wrong = _wrong(logits, targets, label_mask, exclusive, group, threshold)
             errors = (torch.sigmoid(doubt) - wrong).square()
-            loss = loss + (errors * annotated).sum() / (units * len(logits))
+            loss = loss + (errors * label_mask.any(dim=1)).sum() / (units * len(logits))
         return loss
 
     def gradient(self, logits: Tensor, doubt: Tensor, **given) -> Tuple[float, Tensor, Tensor]:
@@ -142,27 +164,43 @@ def _log_softmax(logits: Tensor, group: Optional[int]) -> Tensor:
 def _supervised(
     logits: Tensor, targets: Tensor, label_mask: Tensor, exclusive: bool, group: Optional[int], weights: Tensor
 ) -> Tensor:
-    """Cross entropy with the labels, (E, U): that of groups is summed, that of labels that are not exclusive is the mean over
-    those whose annotation is there."""
+    """Cross entropy with the labels, what each adds to it, (E, U, K)."""
     if exclusive or group:
-        return -(_log_softmax(logits, group) * targets * weights).sum(dim=-1)
+        return -(_log_softmax(logits, group) * targets * weights)
     raw = F.binary_cross_entropy_with_logits(logits, targets.expand_as(logits), reduction="none")
     # A label's weight is that of its positives, as for the exclusive case.
-    raw = raw * (1 + (weights - 1) * targets) * label_mask
-    return raw.sum(dim=-1) / label_mask.sum(dim=-1).clamp(min=1)
+    return raw * (1 + (weights - 1) * targets) * label_mask
+
+
+def _joined(terms: Tensor, known: Tensor, exclusive: bool, group: Optional[int]) -> Tensor:
+    """What labels add to a loss in one, (E, U): that of groups is summed, that of labels that are not exclusive is the mean over
+    those of which something is known."""
+    if exclusive or group:
+        return terms.sum(dim=-1)
+    return (terms * known).sum(dim=-1) / known.sum(dim=-1).clamp(min=1)
 
 
 def _distilled(logits: Tensor, label_mask: Tensor, exclusive: bool, group: Optional[int]) -> Tensor:
     """KL divergence of each exit from the last one, which is the teacher and gets no gradient, (E, U)."""
-    teacher = logits[-1:].detach().expand_as(logits)
+    return _joined(_divergence(logits, logits[-1:].detach(), exclusive, group), label_mask, exclusive, group)
+
+
+def _divergence(logits: Tensor, teacher: Tensor, exclusive: bool, group: Optional[int]) -> Tensor:
+    """KL divergence of each exit from a teacher, by their logits: what each label adds to it, (E, U, K)."""
+    teacher = teacher.expand_as(logits)
     if exclusive or group:
         student = _log_softmax(logits, group)
-        return F.kl_div(student, _log_softmax(teacher, group), log_target=True, reduction="none").sum(dim=-1)
+        return F.kl_div(student, _log_softmax(teacher, group), log_target=True, reduction="none")
     divergence = torch.zeros_like(logits)
     for sign in (1, -1):
         student, taught = F.logsigmoid(sign * logits), F.logsigmoid(sign * teacher)
         divergence = divergence + F.kl_div(student, taught, log_target=True, reduction="none")
-    return (divergence * label_mask).sum(dim=-1) / label_mask.sum(dim=-1).clamp(min=1)
+    return divergence
+
+
+def _logits_of(probabilities: Tensor, exclusive: bool) -> Tensor:
+    """Logits that have these probabilities."""
+    return probabilities.clamp(min=SMALLEST).log() if exclusive else probabilities.logit(eps=SMALLEST)
 
 
 def _wrong(

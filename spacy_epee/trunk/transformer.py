@@ -19,12 +19,13 @@ from ..registry import names, runtimes
 from ..settings import check_number
 from ..threads import LOADING, kept
 from .base import TORCH, Exported, Precision, Runner, Unread, find_runtime, is_installed
+from .layers import Layers, check_layers, keep_layers
 from .pretrained import find_backbone, longest_window, not_loaded, refuse_code
 from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
 from .shims import ScaledShim
 from .spacy_pipelines import find_pipeline, take_trunk
 from .stepper import LayerStepper
-from .verification import as_answering, check_runner, make_stepper
+from .verification import as_answering, check_runner, make_stepper, probe_text
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class TrunkSettings:
     frozen: bool = False
     runtime: str = "auto"
     precision: Precision = "fp32"
+    layers: Layers = None
 
 
 class TrunkShim(HFShim, ScaledShim):
@@ -178,6 +180,9 @@ class TrunkShim(HFShim, ScaledShim):
             loaded = _from_folder(found, *settings) if source is None else _from_saved(source, *settings)
         except Exception as error:  # transformers, its hub client and safetensors raise a dozen kinds here
             raise not_loaded(name, error, "encoder", "and a tokenizer, a spaCy pipeline with a transformer") from error
+        if self.settings.layers is not None:
+            ids, mask = probe_text(loaded.transformer)
+            loaded.transformer = keep_layers(loaded.transformer, self.settings.layers, make_stepper, (ids, mask), mask.bool())
         self._model = loaded.transformer
         self._hfmodel = loaded
 
@@ -238,6 +243,7 @@ def TransformerTrunk(
     frozen: bool = False,
     runtime: str = "auto",
     precision: Precision = "fp32",
+    layers: Layers = None,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
@@ -260,6 +266,8 @@ def TransformerTrunk(
         the pipeline; or "auto", that runtime if it can be used here, and torch otherwise. Training is always done by torch.
     precision (str): What torch answers in: "fp32"; "bf16", where the CPU or GPU computes in it; "int8", on a CPU; or "auto", bf16
         if possible. Other runtimes have the precision in which the pipeline was exported.
+    layers (Union[str, List[int], None]): Which layers of the encoder to start from, if not all, as a student of a larger model:
+        "first 6", "every 2" (the 2nd, 4th, ...) or their numbers from 1. The pipeline has no others.
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
@@ -277,6 +285,7 @@ def TransformerTrunk(
         )
     if precision not in get_args(Precision):
         raise ValueError(f"The setting `model.trunk.precision` is '{precision}'; give 'fp32', 'bf16', 'int8' or 'auto'.")
+    check_layers(layers)
     shim.settings = TrunkSettings(
         name=name or "",
         window=window,
@@ -289,6 +298,7 @@ def TransformerTrunk(
         frozen=frozen,
         runtime=runtime,
         precision=precision,
+        layers=layers,
     )
     return Model("epee-trunk", forward, shims=[shim])
 

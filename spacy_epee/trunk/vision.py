@@ -4,6 +4,7 @@ import inspect
 import json
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
@@ -15,6 +16,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, ViTImageProc
 from ..inputs.images import Imager, Preparation, need_pillow
 from ..settings import check_number
 from ..threads import LOADING, kept
+from .layers import Layers, check_layers, keep_layers
 from .pretrained import find_backbone, not_loaded, refuse_code
 from .saved import build_config, plain_config
 from .shims import ScaledShim, dump_module, load_module
@@ -39,6 +41,7 @@ class ImageTrunkSettings:
     mixed_precision: bool
     max_patches: int
     frozen: bool
+    layers: Layers = None
 
     @property
     def max_wordpieces(self) -> int:
@@ -76,13 +79,18 @@ def make_image_stepper(model: "PreTrainedModel", shape: Tuple[int, int]) -> Imag
     RETURNS (ImageStepper): The stepper.
     RAISES ValueError: The model cannot be stepped.
     """
-    pixels = torch.randn(3, 3, *shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-    real = torch.ones(3, 1, dtype=torch.bool, device=model.device)
+    pixels, real = probe_images(model, shape)
     plan = find_plan(model, lambda _: ({"pixel_values": pixels, **image_options(model)}, real), "a ViT, DeiT or DINOv2")
     stepper = ImageStepper(model, plan)
     with torch.no_grad():
         stepper.length = stepper.embed(pixels).hidden.shape[1]
     return stepper
+
+
+def probe_images(model: "PreTrainedModel", shape: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
+    """RETURNS (Tuple[Tensor, Tensor]): A few images for a model, and where they are not padding: everywhere."""
+    pixels = torch.randn(3, 3, *shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+    return pixels, torch.ones(3, 1, dtype=torch.bool, device=model.device)
 
 
 def image_options(model: "PreTrainedModel") -> Dict[str, Any]:
@@ -156,6 +164,13 @@ class ImageTrunkShim(ScaledShim):
         # transformers wraps `to`, by which its type loses the model.
         self._model = _without_pooler(model).to(get_torch_default_device())  # type: ignore[arg-type]
         self.processor = processor
+        if self.settings.layers is not None:
+            self._check_size()
+            shape = self.preparation.shape
+            pixels, real = probe_images(self._model, shape)
+            self._model = keep_layers(
+                self._model, self.settings.layers, partial(make_image_stepper, shape=shape), (pixels,), real
+            )
 
     def _check_size(self) -> None:
         """Refuse images that are smaller than a patch."""
@@ -205,6 +220,7 @@ def ImageTrunk(
     max_patches: int = 4096,
     transformer_config: Dict[str, Any] = {},  # noqa: B006 - copied
     frozen: bool = False,
+    layers: Layers = None,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder of images. It is loaded when the component is initialized, or with the
     pipeline.
@@ -220,6 +236,7 @@ def ImageTrunk(
         the memory.
     transformer_config (Dict[str, Any]): Passed to the model's configuration.
     frozen (bool): Whether to leave all of it as it is and to train classifiers alone.
+    layers (Union[str, List[int], None]): Which layers of the encoder to start from, as of `TransformerTrunk`.
     RETURNS (Model): The trunk.
     """
     need_pillow()
@@ -229,7 +246,10 @@ def ImageTrunk(
     if image_size is not None and image_size < 1:
         raise ValueError(f"The setting `model.trunk.image_size` is {image_size}; give a number of pixels, or null.")
     shim = ImageTrunkShim(None)
-    shim.settings = ImageTrunkSettings(name or "", image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen)
+    check_layers(layers)
+    shim.settings = ImageTrunkSettings(
+        name or "", image_size, freeze_embeddings, lr_decay, mixed_precision, max_patches, frozen, layers
+    )
     shim.transformer_config = dict(transformer_config)
     return Model("epee-image-trunk", forward, shims=[shim])
 

@@ -7,12 +7,12 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from ...doc_attributes import in_place
+from ...doc_attributes import in_place, install_teacher, soft_labels
 from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
 from ...exits.scaling import Threshold
 from ...inputs.instances import Instances
-from ..base import FlatTask, check_settings
+from ..base import FlatTask, Targets, check_settings
 from ..label_weights import BALANCED, balanced_weights
 from ..replay_score import StoredAnnotation
 from .replay_score import label_score
@@ -41,10 +41,17 @@ class TextCat(FlatTask):
         self.label_weights = dict(given)
         self.exclusive = exclusive
         self.reduce = reduce  # type: ignore[assignment]
+        install_teacher()
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
-        """RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of some examples, in order of appearance; no more is needed."""
-        return list(dict.fromkeys(label for eg in examples for label in eg.reference.cats)), {}
+        """RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of some examples, in order of appearance, or those of teachers
+        where nothing else is annotated; no more is needed."""
+        labels: Dict[str, None] = {}
+        taught: Dict[str, None] = {}
+        for eg in examples:
+            labels.update(dict.fromkeys(eg.reference.cats))
+            taught.update(dict.fromkeys(soft_labels(eg.reference)))
+        return list(labels or taught), {}
 
     def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
         """Work out how much labels count in the loss, if that is to be balanced.
@@ -135,6 +142,36 @@ class TextCat(FlatTask):
                 # With one label true the others are false, named or not; with none, nothing is known.
                 label_mask[row] = known
         return targets, label_mask
+
+    def soft_targets(
+        self, examples: Sequence[Example], labels: Sequence[str], items: Optional[Instances] = None
+    ) -> Optional[Targets]:
+        """What teachers say.
+
+        examples (Sequence[Example]): The examples.
+        labels (Sequence[str]): The labels.
+        items (Optional[Instances]): What was asked; the examples themselves in any case.
+        RETURNS (Optional[Targets]): Probabilities (N, K), and 0 where teachers say nothing (N, K), both float32; None if they
+            say nothing at all.
+        RAISES ValueError: They know only some of exclusive labels.
+        """
+        soft = numpy.zeros((len(examples), len(labels)), dtype="float32")
+        soft_mask = numpy.zeros_like(soft)
+        for row, eg in enumerate(examples):
+            said = soft_labels(eg.reference)
+            for column, label in enumerate(labels) if said else ():
+                if label in said:
+                    soft[row, column] = said[label]
+                    soft_mask[row, column] = 1
+            if self.exclusive and soft_mask[row].any():
+                if not soft_mask[row].all():
+                    raise ValueError(
+                        f"The teachers of an example{in_place(eg.reference)} know {int(soft_mask[row].sum())} of the "
+                        f"{len(labels)} labels {list(labels)}, which are exclusive: what they say of some depends on the others. "
+                        "Ask teachers with the same labels, or initialize with those of the teachers."
+                    )
+                soft_mask[row] = soft[row].any()  # all zeros say nothing
+        return (soft, soft_mask) if soft_mask.any() else None
 
     def annotate(self, docs: Sequence[Doc], answers: Predictions, labels: Sequence[str]) -> None:
         """Write the answers to the Docs.

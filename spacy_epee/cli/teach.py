@@ -1,0 +1,85 @@
+"""`python -m spacy epee teach`"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from spacy.cli._util import import_code, setup_gpu
+from spacy.util import load_model
+from typer import Argument, Option
+from wasabi import Printer
+
+from ..teach.documents import check_target
+from ..teach.ensemble import Ensemble, gather, teach
+from . import epee
+from .options import CodeOpt, GpuOpt
+from .outputs import check_file
+from .tables import print_table
+
+
+@epee.command("teach")
+def teach_cli(
+    models: List[str] = Argument(..., help="Pipelines that write doc.cats: folders or installed packages"),
+    data: Path = Argument(..., help="Documents to answer: .spacy, .jsonl or .jsonl.gz. They need no labels"),
+    output: Path = Argument(..., help="File for the same documents with what the teachers say"),
+    dev: Optional[Path] = Option(None, "--dev", help="Labelled documents that weights of the teachers are fitted to"),
+    linear: bool = Option(False, "--linear", help="Add a linear model of words that learns from the labels in DATA"),
+    cats: str = Option("cats", "--cats", help="Field with labels of documents in a JSONL file"),
+    field: str = Option("teacher", "--field", help="Field for what the teachers say in a JSONL file"),
+    code: CodeOpt = None,
+    gpu_id: GpuOpt = -1,
+):
+    """Answer documents with one or more pipelines, for a student to learn from: the mean of their probabilities."""
+    msg = Printer()
+    try:
+        check_file("OUTPUT", output)
+        check_target(data, output)
+        if field in ("text", cats):
+            raise ValueError(f"--field is '{field}', which has something else in it; give another name")
+        import_code(code)
+        setup_gpu(gpu_id)
+        ensemble = gather(models, [load_model(model) for model in models], data, cats, linear)
+        if dev is not None:
+            ensemble.fit(dev, cats)
+        show(ensemble, msg)
+        counts = teach(ensemble, data, output, cats, field, progress=True)
+    except (ValueError, OSError) as error:
+        msg.fail(str(error), exits=1)
+    tell(counts, output, msg)
+
+
+def show(ensemble: Ensemble, msg: Printer) -> None:
+    """Print the teachers.
+
+    ensemble (Ensemble): The teachers.
+    msg (Printer): Where to.
+    """
+    names = [teacher.name for teacher in ensemble.teachers]
+    rows = [[name, f"{weight:.3f}"] for name, weight in zip(names, ensemble.weights)]
+    header = ["Teacher", "Weight"]
+    if ensemble.losses:
+        rows = [
+            [*row, f"{loss:.4f}"] for row, loss in zip([*rows, ["Equal weights", ""], ["These weights", ""]], ensemble.losses)
+        ]
+        header.append("Log loss on dev")
+    print_table(msg, rows, header)
+    kind = "exclusive" if ensemble.exclusive else "not exclusive"
+    msg.info(f"{len(ensemble.labels)} labels, {kind}; pipelines of spacy_epee answer at full depth")
+
+
+def tell(counts: Dict[str, Any], output: Path, msg: Printer) -> None:
+    """Say what was written.
+
+    counts (Dict[str, Any]): What `teach` returned.
+    output (Path): Where to.
+    msg (Printer): Where to say so.
+    """
+    documents, labelled = counts["documents"], counts["labels"]
+    if counts["empty"]:
+        msg.warn(f"{counts['empty']} of {documents} documents have no text, and the teachers say nothing about them")
+    if counts["unknown"]:
+        msg.warn(
+            f"{counts['unknown']} of {documents} documents have labels that the teachers do not know. A student with such labels "
+            "refuses these soft labels if they exclude each other, and otherwise learns those labels from the annotation alone"
+        )
+    answered = documents - counts["empty"]
+    msg.good(f"Saved {documents} documents to {output}: {answered} with soft labels, {labelled} with labels that are true")

@@ -1,0 +1,1 @@
+"""What teachers say of documents, for students to learn from."""

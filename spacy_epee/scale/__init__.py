@@ -1,0 +1,1 @@
+"""More notes than one process reads."""

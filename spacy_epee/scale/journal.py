@@ -16,6 +16,9 @@ UNFINISHED = ".unfinished"
 WAIT = 5.0
 """Seconds to wait for a process that has just been killed to let go of it."""
 
+PAGE = 1000
+"""How many rows are read at once."""
+
 TABLES = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE rows (number INTEGER PRIMARY KEY, id TEXT UNIQUE, failed INTEGER NOT NULL, row TEXT NOT NULL)",
@@ -95,8 +98,13 @@ class Journal:
 
     def rows(self) -> Iterator[Row]:
         """YIELDS (Dict[str, Any]): All rows, in order."""
-        with self._told():
-            for (row,) in self._base.execute("SELECT row FROM rows ORDER BY number"):
+        for begin in range(0, len(self), PAGE):
+            # Nothing is left open, which would keep the file locked after it is closed.
+            with self._told():
+                page = self._base.execute(
+                    "SELECT row FROM rows WHERE number > ? ORDER BY number LIMIT ?", (begin, PAGE)
+                ).fetchall()
+            for (row,) in page:
                 yield json.loads(row)
 
     def close(self) -> None:

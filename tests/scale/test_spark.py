@@ -7,9 +7,6 @@ import pytest
 from annotate_util import done, read_rows, refused, write_rows
 from util import make_texts
 
-from spacy_epee.scale import annotate
-from spacy_epee.scale.frames import SCHEMA
-
 JAVA = shutil.which("java")
 
 
@@ -68,21 +65,6 @@ def test_spark_refuses_what_is_wrong_with_the_notes(spark, model, source, tmp_pa
     source.write_text(source.read_text() + '{"id": "n3", "text": "Again."}\n')
     said = refused(model, source, tmp_path / "out.parquet", "--spark", "local[1]")
     assert "1 ids are there more than once" in said and not (tmp_path / "out.parquet").exists()
-
-
-@pytest.mark.slow
-def test_spark_takes_the_function(spark, model, source):
-    from functools import partial
-
-    from pyspark.sql import SparkSession
-
-    session = SparkSession.builder.master("local[2]").getOrCreate()
-    try:
-        notes = session.read.json(str(source)).repartition(2)
-        rows = notes.mapInPandas(partial(annotate, path=str(model)), SCHEMA).collect()
-    finally:
-        session.stop()
-    assert len(rows) == 40 and all(row.error is None and row.layer >= 1 for row in rows)
 
 
 def test_spark_needs_java(model, source, tmp_path, monkeypatch):

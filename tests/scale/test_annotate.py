@@ -152,6 +152,13 @@ def test_annotate_killed_again_and_again_loses_and_doubles_nothing(loaded, whole
     assert kill_until_done(loaded, whole, tmp_path, kills=10) == 10
 
 
+@forks
+@pytest.mark.hard
+@pytest.mark.parametrize("n_process", [1, 2])
+def test_annotate_killed_a_hundred_times_loses_and_doubles_nothing(n_process, loaded, whole, tmp_path, small_chunks):
+    assert kill_until_done(loaded, whole, tmp_path, 100, n_process, seed=n_process) == 100
+
+
 def kill_until_done(loaded, whole, folder, kills, n_process=1, seed=0):
     """Kill runs at random moments, anew when one is through, and compare every output with that of one run.
 

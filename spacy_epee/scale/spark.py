@@ -1,11 +1,12 @@
 """Notes in the files of a cluster, answered by Apache Spark."""
 
 import os
+import re
 import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple
 
 from ..errors import raise_alone
 from .frames import SCHEMA, annotate
@@ -85,50 +86,53 @@ def _session(master: str) -> Any:
 
 def _run(session: Any, path: str, version: str, source: str, target: str, columns: Columns, batch_size: int) -> Counts:
     functions = require("pyspark.sql.functions", "Spark", "spark")
-    table = _read(session, source, columns)
+    kind = _suffix(target)
+    table = READERS[_suffix(source)](session.read, source, columns.delimiter)
     for use, name in columns.needed().items():
         if name not in table.columns:
             raise ValueError(f"'{source}' has no column '{name}'; name the one with the {use} by {WORDS[use]}.")
-    table = table.select(*columns.needed().values())
-    twice = table.groupBy(columns.id).count().where(f"count > 1 AND `{columns.id}` IS NOT NULL").count()
+    # Numbers that may be missing would be fractions in pandas.
+    table = table.select(functions.col(f"`{columns.id}`").cast("string").alias("id"), table[f"`{columns.text}`"].alias("text"))
+    twice = table.groupBy("id").count().where("count > 1 AND id IS NOT NULL").count()
     if twice:
         raise ValueError(f"In '{source}' {twice} ids are there more than once. Give every note an id of its own.")
     parts = max(session.sparkContext.defaultParallelism, -(-table.count() // PARTITION))
-    work = partial(annotate, path=path, id_column=columns.id, text_column=columns.text, batch_size=batch_size, version=version)
+    work = partial(annotate, path=path, batch_size=batch_size, version=version)
     rows = table.repartition(parts).mapInPandas(work, SCHEMA)
-    WRITERS[_suffix(target)](rows.write.mode("errorifexists"), target)
-    written = READERS[_suffix(target)](session, target, Columns())
-    return Counts(written.count(), written.where(functions.col("error").isNotNull()).count())
+    WRITERS[kind](rows.write.mode("errorifexists"), target)
+    written = READERS[kind](session.read.schema(SCHEMA), target, ",")
+    return Counts(written.count(), written.where("error IS NOT NULL").count())
 
 
-def _read(session: Any, source: str, columns: Columns) -> Any:
-    """RETURNS (DataFrame): The notes."""
-    return READERS[_suffix(source)](session, source, columns)
+def _read_jsonl(reader: Any, path: str, delimiter: str) -> Any:
+    return reader.json(path)
 
 
-def _read_jsonl(session: Any, path: str, columns: Columns) -> Any:
-    return session.read.json(path)
+def _read_csv(reader: Any, path: str, delimiter: str) -> Any:
+    return reader.csv(path, header=True, multiLine=True, quote='"', escape='"', sep=delimiter)
 
 
-def _read_csv(session: Any, path: str, columns: Columns) -> Any:
-    return session.read.csv(path, header=True, multiLine=True, quote='"', escape='"', sep=columns.delimiter)
+def _read_parquet(reader: Any, path: str, delimiter: str) -> Any:
+    return reader.parquet(path)
 
 
-def _read_parquet(session: Any, path: str, columns: Columns) -> Any:
-    return session.read.parquet(path)
+def _write_jsonl(writer: Any, path: str) -> None:
+    writer.json(path, ignoreNullFields=False)
 
 
-READERS: Dict[str, Callable[[Any, str, Columns], Any]] = {
-    ".jsonl": _read_jsonl,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
+def _write_csv(writer: Any, path: str) -> None:
+    writer.csv(path, header=True, quote='"', escape='"')
 
-WRITERS: Dict[str, Callable[[Any, str], None]] = {
-    ".jsonl": lambda writer, path: writer.json(path),
-    ".csv": lambda writer, path: writer.csv(path, header=True, quote='"', escape='"'),
-    ".parquet": lambda writer, path: writer.parquet(path),
-}
+
+def _write_parquet(writer: Any, path: str) -> None:
+    writer.parquet(path)
+
+
+READERS: Dict[str, Callable[[Any, str, str], Any]] = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+"""What reads files, by the ending of their names, with what is between the values of CSV."""
+
+WRITERS: Dict[str, Callable[[Any, str], None]] = {".jsonl": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet}
+"""What writes a folder of files."""
 
 
 def _suffix(path: str) -> str:
@@ -143,9 +147,10 @@ def _suffix(path: str) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """RETURNS (str): The kind of an error, and what our code in a worker said."""
-    said: Optional[str] = None
-    for line in str(error).splitlines():
-        if line.startswith("ValueError: ") and ("column" in line or "pipeline" in line):
-            said = line.removeprefix("ValueError: ")
-    return said or type(error).__name__
+    """RETURNS (str): What our code in a worker said, or what Spark calls an error. It shows values, too, which may be text."""
+    text = str(error)
+    for line in text.splitlines():
+        if line.startswith("ValueError: The pipeline '"):
+            return line.removeprefix("ValueError: ").rstrip(".")
+    condition = re.match(r"\[([A-Z_.]+)\]", text)
+    return f"{type(error).__name__} {condition[1] if condition else ''}".rstrip()

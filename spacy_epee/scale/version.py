@@ -27,7 +27,10 @@ class Loaded(NamedTuple):
 
     def is_replaced(self) -> bool:
         """RETURNS (bool): Whether there are other files now."""
-        return not self.version.endswith(digest_of(self.folder))
+        try:
+            return not self.version.endswith(digest_of(self.folder))
+        except OSError:  # some are gone
+            return True
 
 
 def load_pipeline(model: str) -> Loaded:

@@ -46,8 +46,8 @@ def refused(*arguments: Any) -> str:
 def read_rows(path: Path) -> List[Dict[str, Any]]:
     """RETURNS (List[Dict[str, Any]]): The rows of an output, as in JSONL."""
     if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    if path.suffix == ".csv":
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    elif path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
             rows = [{name: value or None for name, value in row.items()} for row in csv.DictReader(file)]
         kinds = {"double": float, "boolean": "true".__eq__, "string": str}
@@ -60,6 +60,6 @@ def read_rows(path: Path) -> List[Dict[str, Any]]:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     for row in rows:
         for name in ("answers", "exits"):
-            row[name] = row[name] and json.loads(row[name])
-        row["reason"] = row["reason"] or None
+            row[name] = json.loads(row[name]) if isinstance(row[name], str) else row[name]
+        row["reason"] = row["reason"] or None  # CSV does not tell
     return rows

@@ -30,13 +30,13 @@ def parts(path):
     files = [file for file in sorted(path.iterdir()) if file.name.startswith("part-")]
     renamed = []
     for number, file in enumerate(files):
-        suffix = ".parquet" if file.name.endswith(".parquet") else ".csv"
+        suffix = next(suffix for suffix in (".parquet", ".csv", ".json") if file.name.endswith(suffix)).replace("json", "jsonl")
         renamed.append(file.with_name(f"{number}{suffix}"))
         shutil.copy(file, renamed[-1])
     return sorted((row for file in renamed for row in read_rows(file)), key=lambda row: row["id"] or "")
 
 
-@pytest.mark.parametrize("suffix", [".csv", pytest.param(".parquet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("suffix", [".csv", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in (".jsonl", ".parquet"))])
 def test_spark_gives_the_rows_of_one_process(suffix, spark, model, source, tmp_path):
     if suffix == ".csv":
         with source.open("a") as file:
@@ -65,6 +65,8 @@ def test_spark_refuses_what_is_wrong_with_the_notes(spark, model, source, tmp_pa
     source.write_text(source.read_text() + '{"id": "n3", "text": "Again."}\n')
     said = refused(model, source, tmp_path / "out.parquet", "--spark", "local[1]")
     assert "1 ids are there more than once" in said and not (tmp_path / "out.parquet").exists()
+    said = refused(model, tmp_path / "none.jsonl", tmp_path / "out.parquet", "--spark", "local[1]")
+    assert "Spark failed: AnalysisException PATH_NOT_FOUND" in said
 
 
 def test_spark_needs_java(model, source, tmp_path, monkeypatch):

@@ -228,13 +228,16 @@ class Digest:
     """What notes are told by: whether they are those of another time."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.readable = 0
+        self.first_error = ""
         self._hash = blake2b(digest_size=16)
 
     def watch(self, notes: Iterable[Note]) -> Iterator[Note]:
         """YIELDS (Note): The notes, which are taken down."""
         for note in notes:
             self.count += 1
+            self.readable += note.text is not None
+            self.first_error = self.first_error or note.error
             for value in (note.id, note.text):
                 data = b"" if value is None else value.encode("utf-8", "surrogatepass")
                 self._hash.update(f"{-1 if value is None else len(data)} ".encode() + data)

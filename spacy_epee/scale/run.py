@@ -82,6 +82,8 @@ def annotate_file(
     RAISES OSError: Something cannot be written. What is done so far is kept.
     """
     before = scan(read_notes(source, columns))
+    if before.count and not before.readable:
+        raise ValueError(f"None of the {before.count} notes in '{source}' can be read. The first error is: {before.first_error}")
     settings = {
         "the pipeline": loaded.version,
         "the notes": str(before),

@@ -408,6 +408,12 @@ def test_annotate_no_notes_are_no_rows(loaded, tmp_path):
     assert go(loaded, tmp_path).notes == 0 and (tmp_path / "out.jsonl").read_text() == ""
 
 
+def test_annotate_notes_of_which_none_can_be_read_are_refused(model, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"id": "1", "text": "Fever."}\n' * 3, encoding="utf-16")
+    said = refused(model, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert "None of the" in said and "not UTF-8, but UTF-16" in said and not list(tmp_path.glob("out*"))
+
+
 def test_annotate_help_names_in_and_out():
     found = annotate("--help")
     assert "IN" in found.output and "OUT" in found.output

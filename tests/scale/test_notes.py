@@ -1,6 +1,7 @@
 """Rows of notes, whatever is wrong with some of them."""
 
 import dataclasses
+import pickle
 import threading
 
 import pytest
@@ -206,6 +207,12 @@ def test_chunks_are_bounded_by_notes_and_characters(monkeypatch):
     assert all(len(chunk) <= 5 and sum(len(note.text) for note in chunk[:-1]) < 100 for chunk in found)
     behind = len(found[0]) + len(found[1])
     assert list(chunks(given[behind:])) == found[2:]
+
+
+def test_pipelines_can_be_sent_to_processes_that_are_not_forked(nlp):
+    other = pickle.loads(pickle.dumps(nlp))
+    notes = as_notes(SENTENCES)
+    assert annotate_notes(other, notes) == annotate_notes(nlp, notes)
 
 
 def test_pipelines_of_images_are_refused(tmp_path):

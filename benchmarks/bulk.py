@@ -12,13 +12,13 @@ import random
 import string
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import numpy
 import typer
 from machine import machine
-from spacy.cli import apply
 from wasabi import msg
 
 from spacy_epee.scale.journal import Journal
@@ -37,6 +37,7 @@ def script(loaded: Loaded, source: Path, target: Path) -> None:
 
 def spacy_apply(loaded: Loaded, source: Path, target: Path, batch_size: int = 1) -> None:
     """The command of spaCy, with the pipeline that is there."""
+    apply: Any = import_module("spacy.cli.apply")  # spaCy gives its function the name of the module
     load, apply.load_model = apply.load_model, lambda name: loaded.nlp
     try:
         apply.apply(source, target.with_suffix(".spacy"), "", "text", batch_size, 1)
@@ -57,10 +58,11 @@ CONTESTANTS: Dict[str, Callable[[Loaded, Path, Path], None]] = {
 }
 
 
-def compare(loaded: Loaded, files: List[Path], folder: Path, rounds: int) -> None:
+def compare(loaded: Loaded, files: List[Path], folder: Path, rounds: int, limit: int) -> None:
     """Time all in turns, and print it."""
     texts = [json.loads(line)["text"] for file in files for line in file.open(encoding="utf-8")]
     random.Random(0).shuffle(texts)
+    texts = texts[: limit or None]
     source = folder / "notes.jsonl"
     source.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)), encoding="utf-8")
     spent: Dict[str, List[Any]] = {name: [] for name in CONTESTANTS}
@@ -114,6 +116,7 @@ def main(
     model: str,
     files: List[Path] = typer.Argument(None),
     rounds: int = 5,
+    limit: int = typer.Option(0, help="The most notes, drawn by chance; 0 for all"),
     memory: int = typer.Option(0, help="How many invented notes to annotate, in place of a comparison"),
     n_process: int = 1,
 ):
@@ -122,7 +125,7 @@ def main(
         if memory:
             watch(loaded, memory, Path(folder), n_process)
         else:
-            compare(loaded, files, Path(folder), rounds)
+            compare(loaded, files, Path(folder), rounds, limit)
 
 
 if __name__ == "__main__":

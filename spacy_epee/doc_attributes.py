@@ -99,6 +99,20 @@ def characters(doc: Doc, name: str) -> Callable[[Sequence[int]], Place]:
     return where
 
 
+def in_characters(doc: Doc, name: str) -> Any:
+    """Read an attribute for those who do not have the tokens.
+
+    doc (Doc): The Doc.
+    name (str): The attribute.
+    RETURNS (Any): The value of `doc._.relations` or `doc._.events` with offsets in characters; that of another as it is.
+    """
+    if name not in _MOVES:
+        return doc._.get(name)
+    where = characters(doc, name)
+    entries = entries_of(doc, name)
+    return None if entries is None else [_MOVES[name](entry, lambda span: [*where(span)]) for entry in entries]
+
+
 def annotate(doc: Doc, name: str, value: Any) -> None:
     """Set `doc._.relations` or `doc._.events`, and note which characters the tokens are that it counts.
 

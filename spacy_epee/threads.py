@@ -114,8 +114,8 @@ def kept(owner: Any, name: str, fits: Callable[[Any], bool], make: Callable[[], 
     return found
 
 
-def _one_thread() -> None:
-    """Keep this process to one thread."""
+def one_thread() -> None:
+    """Keep this process to one thread: there are others beside it."""
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
@@ -124,6 +124,6 @@ def _one_thread() -> None:
 # that is started anew keeps to one thread as well: there are others beside it.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=no_fork.begin_fork, after_in_parent=no_fork.end_fork, after_in_child=no_fork.end_fork)
-    os.register_at_fork(after_in_child=_one_thread)
+    os.register_at_fork(after_in_child=one_thread)
 if multiprocessing.parent_process() is not None or getattr(multiprocessing.current_process(), "_inheriting", False):
-    _one_thread()  # the latter while the new process still reads what it was given, a pipeline for example
+    one_thread()  # the latter while the new process still reads what it was given, a pipeline for example

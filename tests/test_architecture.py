@@ -33,6 +33,7 @@ LAYERS = [
     ["training.logger"],
     ["tuning", "compress", "teach"],
     ["report", "benchmark"],
+    ["scale"],
     ["displacy"],
     ["defaults"],
     ["factories"],

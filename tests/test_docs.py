@@ -41,6 +41,7 @@ from spacy_epee.report.build import make_report
 
 GITHUB = "https://github.com/spacy-epee/spacy_epee/blob/main/"
 PRINTED = {
+    "docs/bulk.md": ["17 \\['", "18 None None the scan is blank"],
     "README.md": ["'cardiology'", "'reason'"],
     "docs/get-started.md": ["'cardiology'", "'reason'"],
     "docs/textcat.md": ["cardiology|psychiatry|surgery"],
@@ -208,6 +209,7 @@ def test_docs_inline_commands_exist(name):
         ("export", "docs/runtimes.md", "Export"),
         ("benchmark", "docs/runtimes.md", "Compare with other libraries"),
         ("convert", "docs/data-formats.md", "Convert"),
+        ("annotate", "docs/bulk.md", "One machine"),
     ],
 )
 def test_docs_options_exist(command, name, title):

@@ -29,10 +29,11 @@ def find_files(path: Path, suffixes: Sequence[str]) -> List[Path]:
     return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
 
 
-def read_lines(path: Path) -> Iterator[Tuple[int, str]]:
+def read_lines(path: Path, check: bool = True) -> Iterator[Tuple[int, str]]:
     """Read a file line by line.
 
     path (Path): The file, which is compressed if its name ends in .gz. A byte order mark is left out.
+    check (bool): Whether to refuse it at a line that is not UTF-8. If not, `check_encoding` tells of each.
     YIELDS (Tuple[int, str]): The numbers of lines, from 1, and the lines.
     RAISES ValueError: It is not UTF-8, or damaged.
     """
@@ -42,7 +43,8 @@ def read_lines(path: Path) -> Iterator[Tuple[int, str]]:
             path, "rt", encoding="utf-8-sig", errors="surrogateescape"
         ) as lines:
             for number, line in enumerate(lines, 1):
-                check_encoding(line, f"{path}, line {number}")
+                if check:
+                    check_encoding(line, f"{path}, line {number}")
                 yield number, line
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise_alone(

@@ -1,0 +1,5 @@
+"""More notes than one process reads."""
+
+from .frames import annotate
+
+__all__ = ["annotate"]

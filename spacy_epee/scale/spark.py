@@ -1,0 +1,156 @@
+"""Notes in the files of a cluster, answered by Apache Spark."""
+
+import os
+import re
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Dict, NamedTuple
+
+from ..errors import raise_alone
+from .frames import SCHEMA, annotate
+from .notes import CHUNK_NOTES
+from .reading import WORDS, Columns
+from .tables import require
+
+PARTITION = 10_000
+"""How many notes are answered between two points at which another machine can take over."""
+
+JAVA = "Spark needs Java 17 or newer: `apt-get install openjdk-17-jre-headless`, or let JAVA_HOME name the folder of one"
+
+
+class Counts(NamedTuple):
+    """What came of it.
+
+    notes (int): How many notes there are.
+    failed (int): How many have an error in place of an answer.
+    """
+
+    notes: int
+    failed: int
+
+
+def check_spark(columns: Columns) -> None:
+    """Refuse what Spark cannot do, before anything is loaded.
+
+    columns (Columns): Where the notes are.
+    RAISES ValueError: A library or Java is missing, or notes are to be numbered.
+    """
+    for library in ("pyspark", "pandas", "pyarrow"):
+        require(library, "Spark", "spark")
+    home = os.environ.get("JAVA_HOME")
+    if shutil.which("java", path=f"{home}/bin" if home else None) is None:
+        raise ValueError(f"There is no Java. {JAVA}.")
+    if columns.numbered:
+        raise ValueError("--number is for one process: with --spark the notes must have ids.")
+
+
+def run_spark(master: str, path: str, version: str, source: str, target: str, columns: Columns, batch_size: int) -> Counts:
+    """Answer all notes of some files.
+
+    master (str): The master of Spark, such as "local[2]" or "yarn".
+    path (str): The pipeline, which is there on every machine.
+    version (str): Its version. A worker that finds another one fails.
+    source (str): A file or folder with notes, as Spark reads it.
+    target (str): The folder to write to.
+    columns (Columns): Where the notes are.
+    batch_size (int): How many notes are answered together.
+    RETURNS (Counts): What came of it.
+    RAISES ValueError: The notes cannot be read, an id is there twice, or a part failed again and again.
+    """
+    session = _session(master)
+    try:
+        return _run(session, path, version, source, target, columns, batch_size)
+    except ValueError:
+        raise
+    except Exception as error:  # what Java and workers say has traces of hundreds of lines
+        raise_alone(ValueError(f"Spark failed: {_cause(error)}. Its log, above, says more."))
+    finally:
+        session.stop()
+
+
+def _session(master: str) -> Any:
+    """Begin a session. On this machine workers are of this Python; on others that is what PYSPARK_PYTHON says."""
+    if master.startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = require("pyspark.sql", "Spark", "spark").SparkSession.builder.master(master).appName("spacy_epee annotate")
+    # Tables as large as what is answered at once. Python processes go on to the next part with the pipeline that they have.
+    builder = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", str(CHUNK_NOTES))
+    builder = builder.config("spark.python.worker.reuse", "true")
+    try:
+        return builder.getOrCreate()
+    except Exception as error:
+        raise_alone(ValueError(f"Spark cannot be started at '{master}' ({type(error).__name__}). {JAVA}."))
+
+
+def _run(session: Any, path: str, version: str, source: str, target: str, columns: Columns, batch_size: int) -> Counts:
+    functions = require("pyspark.sql.functions", "Spark", "spark")
+    kind = _suffix(target)
+    table = READERS[_suffix(source)](session.read, source, columns.delimiter)
+    for use, name in columns.needed().items():
+        if name not in table.columns:
+            raise ValueError(f"'{source}' has no column '{name}'; name the one with the {use} by {WORDS[use]}.")
+    # Numbers that may be missing would be fractions in pandas.
+    table = table.select(functions.col(f"`{columns.id}`").cast("string").alias("id"), table[f"`{columns.text}`"].alias("text"))
+    twice = table.groupBy("id").count().where("count > 1 AND id IS NOT NULL").count()
+    if twice:
+        raise ValueError(f"In '{source}' {twice} ids are there more than once. Give every note an id of its own.")
+    parts = max(session.sparkContext.defaultParallelism, -(-table.count() // PARTITION))
+    work = partial(annotate, path=path, batch_size=batch_size, version=version)
+    rows = table.repartition(parts).mapInPandas(work, SCHEMA)
+    WRITERS[kind](rows.write.mode("errorifexists"), target)
+    written = READERS[kind](session.read.schema(SCHEMA), target, ",")
+    return Counts(written.count(), written.where("error IS NOT NULL").count())
+
+
+def _read_jsonl(reader: Any, path: str, delimiter: str) -> Any:
+    return reader.json(path)
+
+
+def _read_csv(reader: Any, path: str, delimiter: str) -> Any:
+    return reader.csv(path, header=True, multiLine=True, quote='"', escape='"', sep=delimiter)
+
+
+def _read_parquet(reader: Any, path: str, delimiter: str) -> Any:
+    return reader.parquet(path)
+
+
+def _write_jsonl(writer: Any, path: str) -> None:
+    writer.json(path, ignoreNullFields=False)
+
+
+def _write_csv(writer: Any, path: str) -> None:
+    writer.csv(path, header=True, quote='"', escape='"')
+
+
+def _write_parquet(writer: Any, path: str) -> None:
+    writer.parquet(path)
+
+
+READERS: Dict[str, Callable[[Any, str, str], Any]] = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+"""What reads files, by the ending of their names, with what is between the values of CSV."""
+
+WRITERS: Dict[str, Callable[[Any, str], None]] = {".jsonl": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet}
+"""What writes a folder of files."""
+
+
+def _suffix(path: str) -> str:
+    """RETURNS (str): The ending of a file or folder, or of what is in the folder.
+    RAISES ValueError: It is another one."""
+    names = [path.rstrip("/"), *(file.name for file in Path(path).glob("*"))]
+    for name in names:
+        for suffix in READERS:
+            if name.lower().endswith((suffix, f"{suffix}.gz")):
+                return suffix
+    raise ValueError(f"With --spark '{path}' must end in, or be a folder of files that end in, {', '.join(READERS)}.")
+
+
+def _cause(error: Exception) -> str:
+    """RETURNS (str): What our code in a worker said, or what Spark calls an error. It shows values, too, which may be text."""
+    text = str(error)
+    for line in text.splitlines():
+        if line.startswith("ValueError: The pipeline '"):
+            return line.removeprefix("ValueError: ").rstrip(".")
+    condition = re.match(r"\[([A-Z_.]+)\]", text)
+    return f"{type(error).__name__} {condition[1] if condition else ''}".rstrip()

@@ -1,0 +1,89 @@
+"""Notes in files, answered by Spark on this machine."""
+
+import shutil
+import sys
+
+import pytest
+from annotate_util import done, read_rows, refused, write_rows
+from util import make_texts
+
+JAVA = shutil.which("java")
+
+
+@pytest.fixture
+def source(tmp_path):
+    rows = [{"id": f"n{number}", "text": text} for number, text in enumerate(make_texts(40, seed=4, longest=40))]
+    return write_rows(tmp_path / "in.jsonl", rows)
+
+
+@pytest.fixture
+def spark(monkeypatch):
+    """Spark, whose workers are of this Python."""
+    pytest.importorskip("pyspark")
+    if JAVA is None:
+        pytest.skip("Java is not installed")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+
+
+def parts(path):
+    """The rows that Spark wrote to a folder."""
+    files = [file for file in sorted(path.iterdir()) if file.name.startswith("part-")]
+    renamed = []
+    for number, file in enumerate(files):
+        suffix = next(suffix for suffix in (".parquet", ".csv", ".json") if file.name.endswith(suffix)).replace("json", "jsonl")
+        renamed.append(file.with_name(f"{number}{suffix}"))
+        shutil.copy(file, renamed[-1])
+    return sorted((row for file in renamed for row in read_rows(file)), key=lambda row: row["id"] or "")
+
+
+@pytest.mark.parametrize("suffix", [".csv", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in (".jsonl", ".parquet"))])
+def test_spark_gives_the_rows_of_one_process(suffix, spark, model, source, tmp_path):
+    if suffix == ".csv":
+        with source.open("a") as file:
+            file.write('{"id": "z1", "text": null}\nno note\n')
+    found = done(model, source, tmp_path / f"out{suffix}", "--spark", "local[2]")
+    done(model, source, tmp_path / "one.jsonl")
+    rows = parts(tmp_path / f"out{suffix}")
+    expected = sorted(read_rows(tmp_path / "one.jsonl"), key=lambda row: row["id"] or "")
+    assert f"{len(expected)} notes in" in found.output
+    assert [row["id"] for row in rows] == [row["id"] for row in expected]
+    for row, other in zip(rows, expected):
+        assert bool(row["error"]) == bool(other["error"])
+        if not row["error"]:
+            assert row["answers"]["labels"] == other["answers"]["labels"]
+            assert row["answers"]["cats"] == pytest.approx(other["answers"]["cats"], abs=1e-5)
+            assert (row["layer"], row["reason"], row["uncertain"], row["version"]) == (
+                *(other[name] for name in ("layer", "reason", "uncertain", "version")),
+            )
+    if suffix == ".csv":
+        assert [row["id"] for row in rows if row["error"]] == [None, "z1"]
+
+
+def test_spark_refuses_what_is_wrong_with_the_notes(spark, model, source, tmp_path):
+    said = refused(model, source, tmp_path / "out.parquet", "--spark", "local[1]", "--text-column", "note")
+    assert "has no column 'note'; name the one with the text by --text-column" in said
+    source.write_text(source.read_text() + '{"id": "n3", "text": "Again."}\n')
+    said = refused(model, source, tmp_path / "out.parquet", "--spark", "local[1]")
+    assert "1 ids are there more than once" in said and not (tmp_path / "out.parquet").exists()
+    said = refused(model, tmp_path / "none.jsonl", tmp_path / "out.parquet", "--spark", "local[1]")
+    assert "Spark failed: AnalysisException PATH_NOT_FOUND" in said
+
+
+def test_spark_needs_java(model, source, tmp_path, monkeypatch):
+    for library in ("pyspark", "pandas", "pyarrow"):
+        pytest.importorskip(library)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    said = refused(model, source, tmp_path / "out.parquet", "--spark", "local[1]")
+    assert "There is no Java. Spark needs Java 17 or newer" in said and "JAVA_HOME" in said
+
+
+def test_spark_needs_its_extra(model, source, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    said = refused(model, source, tmp_path / "out.parquet", "--spark", "local[1]")
+    assert 'Spark needs the library pyspark: `pip install "spacy_epee[spark]"`' in said
+
+
+def test_spark_goes_without_what_it_cannot_do(spark, model, source, tmp_path):
+    for option in ("--text", "--n-process=2", "--gpu-id=0"):
+        assert "--spark goes without" in refused(model, source, tmp_path / "out.parquet", "--spark", "local[1]", option)
+    assert "--number is for one process" in refused(model, source, tmp_path / "o.parquet", "--spark", "local[1]", "--number")

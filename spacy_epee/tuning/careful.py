@@ -26,7 +26,7 @@ on other documents."""
 LIMITS = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2)
 """Shares of documents whose answers may change among those that a setting is made on."""
 
-NOISE, TOLERANCE = 0.0025, 0.0025
+NOISE, TOLERANCE = 0.0025, 0.004
 """By how much more than is allowed the score may fall in the folds, and if all answers that change were right before. Without the
 first, settings that lose nothing would be refused half of the time."""
 

@@ -39,6 +39,11 @@ def test_there_is_no_speed_up_without_the_score():
     assert not found["contestants"]["deep"]["beaten"] and found["contestants"]["deep"]["times"] is None
 
 
+def test_the_exit_before_the_first_layer_is_no_contestant():
+    first = {**row("tiny@0", "fixed", 95.0, 0.5), "layers": 0.0}
+    assert judge([first, *ROWS], "1") == judge(ROWS, "1")
+
+
 def test_nothing_is_judged_without_both_sides():
     assert judge(ROWS[:3], "1")["best"] is None and judge(ROWS[3:], "1")["speedup"] is None and judge(ROWS, "32")["ours"] is None
 

@@ -23,16 +23,17 @@ def front_of(rows: Sequence[Row], size: str) -> List[Row]:
 
 
 def judge(rows: Sequence[Row], size: str) -> Dict[str, Any]:
-    """Compare the rows of ours with all others at a batch size.
+    """Compare the rows of ours with all others at a batch size. The exit before the first layer for all documents is neither: it
+    is ours, and nobody has chosen it.
 
-    rows (Sequence[Row]): All rows, with "name", "kind", "score" and "ms".
+    rows (Sequence[Row]): All rows, with "name", "kind", "score" and "ms", and "layers" where there are any.
     size (str): The batch size.
     RETURNS (Dict[str, Any]): The "best" of the others and its score; the "fastest" of those within 0.3 points of it; the fastest
         of "ours" within 0.3 points of the best and the "speedup" over that, None if there is none; and of each "contestant"
         the "gain" of our best that needs no more time, in points, whether that is within 0.3 points, and how many times its
         seconds are those of our row above ("times").
     """
-    timed = [row for row in rows if size in row["ms"]]
+    timed = [row for row in rows if size in row["ms"] and not (row["kind"] == "fixed" and row.get("layers") == 0)]
     ours, others = ([row for row in timed if (row["kind"] == OURS) == own] for own in (True, False))
     found: Dict[str, Any] = {"best": None, "fastest": None, "ours": None, "speedup": None, "contestants": {}}
     if not ours or not others:

@@ -21,6 +21,7 @@ import typer
 from machine import machine
 from wasabi import msg
 
+from spacy_epee.files import whole_file
 from spacy_epee.scale.journal import Journal
 from spacy_epee.scale.reading import Columns
 from spacy_epee.scale.run import annotate_file
@@ -64,7 +65,8 @@ def compare(loaded: Loaded, files: List[Path], folder: Path, rounds: int, limit:
     random.Random(0).shuffle(texts)
     texts = texts[: limit or None]
     source = folder / "notes.jsonl"
-    source.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)), encoding="utf-8")
+    with whole_file(source) as part:
+        part.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)), encoding="utf-8")
     spent: Dict[str, List[Any]] = {name: [] for name in CONTESTANTS}
     for number in range(rounds + 1):  # the first round pays for things that are made only once
         for name, work in CONTESTANTS.items():

@@ -65,8 +65,9 @@ def compare(loaded: Loaded, files: List[Path], folder: Path, rounds: int, limit:
     random.Random(0).shuffle(texts)
     texts = texts[: limit or None]
     source = folder / "notes.jsonl"
+    lines = [json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts)]
     with whole_file(source) as part:
-        part.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)), encoding="utf-8")
+        part.write_text("".join(lines), encoding="utf-8")
     spent: Dict[str, List[Any]] = {name: [] for name in CONTESTANTS}
     for number in range(rounds + 1):  # the first round pays for things that are made only once
         for name, work in CONTESTANTS.items():

@@ -83,7 +83,7 @@ class NGrams:
         places = self.table[_first_bits(keys)]
         known = self.keys[places] == keys
         cells = numpy.sort(owners[known] * len(self.keys) + places[known])
-        ends = numpy.concatenate((cells[1:] != cells[:-1], ONE[: len(cells)])).nonzero()[0] + 1  # of runs of the same
+        ends = numpy.concatenate((cells[1:] != cells[:-1], _LAST[: len(cells)])).nonzero()[0] + 1  # of runs of the same
         counts = ends.copy()
         counts[1:] -= ends[:-1]
         rows, columns = numpy.divmod(cells[ends - 1], len(self.keys))
@@ -189,4 +189,4 @@ def _mix(values: numpy.ndarray) -> numpy.ndarray:
 
 
 _NOTHING = numpy.zeros(0, dtype="uint64")
-ONE = numpy.ones(1, dtype=bool)
+_LAST = numpy.ones(1, dtype=bool)

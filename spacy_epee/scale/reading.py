@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Tuple
 from ..data.texts import HALF, check_encoding, parse_json, read_lines, read_text
 from ..errors import raise_alone
 from .notes import Note, make_note
-from .tables import parquet
+from .tables import ending_of, parquet
 
 WORDS = {"id": "--id-column", "text": "--text-column"}
 """What names the columns on the command line."""
@@ -67,10 +67,10 @@ def read_notes(path: Path, columns: Columns) -> Iterator[Note]:
 def kind_of(path: Path) -> str:
     """RETURNS (str): The ending of a file that can be read.
     RAISES ValueError: It has another one."""
-    for suffix in READERS:
-        if path.name.lower().endswith(suffix):
-            return suffix
-    raise ValueError(f"The file '{path}' does not end in any of {', '.join(READERS)}.")
+    ending = ending_of(path.name, READERS)
+    if ending is None:
+        raise ValueError(f"The file '{path}' does not end in any of {', '.join(READERS)}.")
+    return ending
 
 
 def find_files(path: Path) -> Iterator[Path]:
@@ -88,7 +88,7 @@ def find_files(path: Path) -> Iterator[Path]:
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "_")))
         for name in sorted(names):
-            if name.lower().endswith(tuple(READERS)) and not name.startswith((".", "_")):
+            if ending_of(name, READERS) is not None and not name.startswith((".", "_")):
                 yield Path(folder, name)
 
 

@@ -1,7 +1,12 @@
-"""Libraries of tables, which extras install."""
+"""What files of tables end in, and the libraries for them, which extras install."""
 
 from importlib import import_module
-from typing import Any
+from typing import Any, Iterable, Optional
+
+
+def ending_of(name: str, endings: Iterable[str]) -> Optional[str]:
+    """RETURNS (Optional[str]): The ending of a name among some, whatever its case; None if it has another one."""
+    return next((ending for ending in endings if name.lower().endswith(ending)), None)
 
 
 def parquet() -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence
 
 from ..files import whole_file
 from .notes import COLUMNS, Row
-from .tables import parquet, require
+from .tables import ending_of, parquet, require
 
 ROW_GROUP = 4096
 """How many rows are written to Parquet at once."""
@@ -28,10 +28,10 @@ def check_target(path: Path) -> None:
 def suffix_of(path: Path) -> str:
     """RETURNS (str): The ending of a file that rows can be written to.
     RAISES ValueError: It has another one."""
-    for suffix in WRITERS:
-        if path.name.lower().endswith(suffix):
-            return suffix
-    raise ValueError(f"The file '{path}' is to be written, and does not end in any of {', '.join(WRITERS)}.")
+    ending = ending_of(path.name, WRITERS)
+    if ending is None:
+        raise ValueError(f"The file '{path}' is to be written, and does not end in any of {', '.join(WRITERS)}.")
+    return ending
 
 
 def write_rows(path: Path, rows: Iterable[Row], more: Sequence[str] = ()) -> None:

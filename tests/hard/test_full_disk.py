@@ -3,11 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
 from itertools import count
 
 import pytest
 import spacy
+from disk_util import fill, small_disk
 from kills_util import Marks, contents, left_behind, make_trainable, mark
 from spacy.tokens import DocBin
 from spacy.training import loop
@@ -26,22 +26,8 @@ FAST = ("--rounds", "1", "--batch-sizes", "4")
 @pytest.fixture
 def small(tmp_path):
     """A file system of 4 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no file system can be mounted here: needs root on Linux")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def fill(place, left):
-    """Leave so many bytes of a file system."""
-    filler = place / "filler"
-    filler.unlink(missing_ok=True)
-    with filler.open("wb") as file:
-        file.write(bytes(max(0, shutil.disk_usage(place).free - left)))
+    with small_disk(tmp_path / "small", "4m") as place:
+        yield place
 
 
 def refused(*arguments):

@@ -8,6 +8,7 @@ import pytest
 import typer
 from annotate_util import read_rows, write_notes, write_rows
 from canary import CANARY, NUMBER, assert_silent, shows
+from disk_util import fill, small_disk
 from util import make_texts
 
 from spacy_epee.cli import epee
@@ -135,22 +136,12 @@ def test_annotate_goes_on_when_there_is_room_again(loaded, tmp_path, small_chunk
 
 @pytest.mark.hard
 def test_annotate_on_a_full_disk(loaded, tmp_path, small_chunks):
-    import shutil
-    import subprocess
-
-    small = tmp_path / "small"
-    small.mkdir()
-    try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no file system can be mounted here: needs root on Linux")
-    try:
+    with small_disk(tmp_path / "small", "1m") as small:
         write_notes(tmp_path / "in.jsonl", make_texts(400, longest=20))
         run.annotate_file(loaded, tmp_path / "in.jsonl", tmp_path / "expected.jsonl", Columns())
-        filler, said = small / "filler", []
+        said = []
         for left in range(0, 800_000, 60_000):
-            filler.unlink(missing_ok=True)
-            filler.write_bytes(bytes(max(0, shutil.disk_usage(small).free - left)))
+            fill(small, left)
             try:
                 run.annotate_file(loaded, tmp_path / "in.jsonl", small / "out.jsonl", Columns())
                 break
@@ -160,8 +151,6 @@ def test_annotate_on_a_full_disk(loaded, tmp_path, small_chunks):
         assert (small / "out.jsonl").read_bytes() == (tmp_path / "expected.jsonl").read_bytes()
         assert len(said) > 2 and all("for the disk is full" in one for one in said)
         assert sorted(os.listdir(small)) == ["filler", "out.jsonl"]
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_annotate_rows_are_plain_json(loaded, tmp_path):

@@ -1,7 +1,7 @@
 """Relations between entities. The unit that exits is the window: it leaves when all its pairs are settled."""
 
 import warnings
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc
@@ -22,6 +22,30 @@ from .scorer import Place, places
 
 EXPECTED = 10
 """After how many documents without any entity a component says so."""
+
+
+class FirstDocuments:
+    """How many of the first documents lack what relations are found by."""
+
+    def __init__(self) -> None:
+        self._lacking: Optional[int] = 0
+
+    def add(self, found: Callable[[], bool], lacking: Callable[[], int]) -> bool:
+        """Count some more, until it is found or there are enough.
+
+        found (Callable[[], bool]): Says whether these have it.
+        lacking (Callable[[], int]): Says how many of them should have it, and do not.
+        RETURNS (bool): Whether there are enough now, which is so once.
+        """
+        so_far = self._lacking  # other threads count, too
+        if so_far is None:
+            return False
+        if found():
+            self._lacking = None
+            return False
+        so_far += lacking()
+        self._lacking = so_far if so_far < EXPECTED else None
+        return so_far >= EXPECTED
 
 
 class Relations(FlatTask):
@@ -57,8 +81,7 @@ class Relations(FlatTask):
         self.label_weights = dict(label_weights)
         self.reduce = reduce  # type: ignore[assignment]
         self.hide_entities = hide_entities
-        self._without_entities: Optional[int] = 0
-        self._without_pairs: Optional[int] = 0
+        self._without_entities, self._without_pairs = FirstDocuments(), FirstDocuments()
         install_extensions()
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
@@ -254,15 +277,7 @@ class Relations(FlatTask):
 
     def _expect_entities(self, docs: Sequence[Doc]) -> None:
         """Warn once if the first documents have no entities: no answer on any document is not what anybody wants."""
-        so_far = self._without_entities  # other threads count, too
-        if so_far is None:
-            return
-        if any(self.candidates.spans(doc) for doc in docs):
-            self._without_entities = None
-            return
-        so_far += sum(len(doc) > 0 for doc in docs)
-        self._without_entities = so_far if so_far < EXPECTED else None
-        if so_far >= EXPECTED:
+        if self._without_entities.add(lambda: any(map(self.candidates.spans, docs)), lambda: sum(len(doc) > 0 for doc in docs)):
             key = self.candidates.spans_key
             where = "`doc.ents`" if key is None else f"`doc.spans['{key}']`"
             warnings.warn(
@@ -273,15 +288,7 @@ class Relations(FlatTask):
 
     def _expect_pairs(self, docs: Sequence[Doc], items: PairInstances) -> None:
         """Warn once if no pair of the entities of the first documents may be related."""
-        so_far = self._without_pairs
-        if so_far is None:
-            return
-        if len(items):
-            self._without_pairs = None
-            return
-        so_far += sum(self.has_instances(docs))
-        self._without_pairs = so_far if so_far < EXPECTED else None
-        if so_far >= EXPECTED:
+        if self._without_pairs.add(lambda: len(items) > 0, lambda: sum(self.has_instances(docs))):
             warnings.warn(
                 "The first documents have entities, and no two of them may be related, so there are no relations to find. "
                 "Look at `candidates.labels`, which must be labels of these entities, at `candidates.leave_out`, "

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, Optional
 import spacy
 import torch
 from spacy.training.initialize import init_nlp
-from util import DEPTH, SENTENCES
+from util import SENTENCES
 
 from spacy_epee.model import get_heads
 
@@ -158,7 +158,7 @@ def mark(nlp: Any, number: int) -> None:
     nlp.meta["description"] = str(number)
     nlp.config["nlp"]["batch_size"] = number
     nlp.vocab.strings.add(f"mark-{number}")
-    pipe.set_temperatures([float(number)] * DEPTH)
+    pipe.set_temperatures([float(number)] * len(pipe.slot().exit_layers(pipe.model)))
     with torch.no_grad():
         for heads in get_heads(pipe.model):
             for weights in heads.parameters():

@@ -21,6 +21,7 @@ from spacy_epee.evaluation.compare import find_component
 from spacy_epee.heads.base import ExitHeads
 from spacy_epee.inputs.windows import Windower
 from spacy_epee.model import get_heads, get_runner
+from spacy_epee.trunk.batch import ActiveBatches, PaddedBatch
 
 
 def watched(pipe: EarlyExitTransformer) -> List[Tuple[str, type, str]]:
@@ -29,13 +30,13 @@ def watched(pipe: EarlyExitTransformer) -> List[Tuple[str, type, str]]:
     parts = [
         ("predict", type(pipe), "predict"),
         ("  windows", Windower, "__call__"),
-        ("  packs", loop.PaddedBatch, "__init__"),
+        ("  packs", PaddedBatch, "__init__"),
         ("    below the layers", type(runner), "embed"),
         ("  layers", type(runner), "step"),
         ("  looks", loop.TaskRun, "evaluate_exit"),
         ("    classifiers", type(heads), "answer" if "answer" in vars(type(heads)) else "forward"),
         ("  leaving", loop.TaskRun, "release"),
-        ("  compaction", loop.ActiveBatches, "keep"),
+        ("  compaction", ActiveBatches, "keep"),
         ("annotations", type(pipe), "set_annotations"),
     ]
     assert isinstance(heads, ExitHeads)

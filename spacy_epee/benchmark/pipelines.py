@@ -71,8 +71,9 @@ class Exits(Pipeline):
             raise Unavailable("it is run on the CPU alone; leave out --gpu-id to compare with it")
         if not path.exists():
             nlp = spacy.load(self.place.model)
+            docs = [nlp.make_doc(text) for text in self.place.calibration]
             try:
-                get_trunk_shim(nlp.get_pipe(component.name).model).export(self.runtime, self.precision)  # type: ignore
+                get_trunk_shim(nlp.get_pipe(component.name).model).export(self.runtime, self.precision, docs)  # type: ignore
             except ValueError as error:
                 raise Unavailable(str(error)) from error
             nlp.to_disk(path)

@@ -79,7 +79,7 @@ def benchmark(
     report.update(depth=expected.depth, contestants={}, skipped={}, machine=describe_machine())
     report.update(left_out=scoring.left_out, absent=scoring.absent)
     with make_tempdir() as folder:
-        place = Workspace(model, component, Path(folder))
+        place = Workspace(model, component, Path(folder), calibration=texts)
         found: Dict[str, Target] = {}
         for name in tqdm.tqdm(names, desc="Loading", disable=not progress, leave=False):
             target = CONTESTANTS[name](place)

@@ -61,7 +61,8 @@ def export_cli(
         examples, fewest = None, 0
         if data is not None:
             examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
-        report = compress(nlp, pipe, "export", precision, examples, max_drop, fewest, runtime=runtime)
+        docs = [eg.reference for eg in examples or ()]
+        report = compress(nlp, pipe, "export", precision, examples, max_drop, fewest, runtime=runtime, docs=docs)
         show(report, msg)
         save_pipeline(nlp, output_model, strings)
         msg.good(f"Saved the pipeline, which runs in {chosen.title} in {report['choice']}, to {output_model}")

@@ -6,8 +6,9 @@ import os
 import warnings
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Sequence
 
+import numpy
 import torch
 from torch import nn
 
@@ -39,7 +40,7 @@ class TorchRuntime:
     title = "torch"
     precisions: Mapping[str, float] = MappingProxyType(dict.fromkeys(("int8", "bf16", "fp32"), math.inf))
 
-    def export(self, stepper: LayerStepper, precision: Precision) -> TorchPrecision:
+    def export(self, stepper: LayerStepper, precision: Precision, samples: Sequence[numpy.ndarray]) -> TorchPrecision:
         """As `Runtime.export`."""
         return TorchPrecision(precision)
 

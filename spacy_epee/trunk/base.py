@@ -1,7 +1,8 @@
 """What climbs, whoever computes it, and what a runtime must offer to be one."""
 
-from typing import Any, Callable, Dict, Literal, Mapping, Protocol
+from typing import Any, Callable, Dict, Literal, Mapping, Protocol, Sequence
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -98,11 +99,13 @@ class Runtime(Protocol):
     title: str
     precisions: Mapping[str, float]
 
-    def export(self, stepper: Any, precision: str) -> Exported:
+    def export(self, stepper: Any, precision: str, samples: Sequence[numpy.ndarray]) -> Exported:
         """Make what is saved.
 
         stepper (LayerStepper): The backbone.
         precision (str): One of the precisions.
+        samples (Sequence[ndarray]): The wordpieces of windows like those to come, special ones included, (T,) each, for what
+            wants to measure on them. There may be none.
         RETURNS (Exported): It.
         RAISES ValueError: A library is missing, or this backbone cannot be exported.
         """

@@ -5,9 +5,11 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple, Union, get_args
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union, get_args
 
+import numpy
 import srsly
+from spacy.tokens import Doc
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import Model, Optimizer, get_torch_default_device
@@ -26,6 +28,9 @@ from .shims import ScaledShim
 from .spacy_pipelines import find_pipeline, take_trunk
 from .stepper import LayerStepper
 from .verification import as_answering, check_runner, make_stepper, probe_text
+
+SAMPLED, MOST_SAMPLED, MOST_WINDOWS = 20_000, 512, 4
+"""Of how many wordpieces, Docs, and windows of a Doc samples are taken at most."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +127,33 @@ class TrunkShim(HFShim, ScaledShim):
             check_runner(self.stepper, runner, runtime.precisions.get(exported.precision, 0.0), name)
         return exported, runner
 
-    def export(self, runtime: str, precision: str) -> None:
+    def export(self, runtime: str, precision: str, docs: Sequence[Doc] = ()) -> None:
         """Make what a runtime runs, which is then saved with the backbone. Training that further drops it.
 
         runtime (str): The name of the runtime.
         precision (str): One of its precisions.
+        docs (Sequence[Doc]): Docs like those to come. The ranges of int8 are measured on some of them; without any they are
+            those of each batch.
         RAISES ValueError: There is no such runtime or precision, a library is missing, or the family cannot be exported.
         """
         chosen = find_runtime(runtime)
         if precision not in chosen.precisions:
             raise ValueError(f"The runtime '{runtime}' has no precision '{precision}'; it has {', '.join(chosen.precisions)}.")
         with as_answering(self._model):
-            self.exported, self.exported_for = chosen.export(self.stepper, precision), runtime
+            self.exported, self.exported_for = chosen.export(self.stepper, precision, self._sample(docs)), runtime
+
+    def _sample(self, docs: Sequence[Doc]) -> List[numpy.ndarray]:
+        """Some windows from all over some Docs."""
+        samples: List[numpy.ndarray] = []
+        room = SAMPLED
+        for doc in docs[:: max(1, len(docs) // MOST_SAMPLED)]:
+            windows = self.windower([doc]).ids
+            own = windows[:: -(-len(windows) // MOST_WINDOWS) or 1]
+            samples.extend(own)
+            room -= sum(map(len, own))
+            if room <= 0:
+                break
+        return samples
 
     def finish_update(self, optimizer: Optimizer) -> None:
         if self.exported is not None:

@@ -48,7 +48,7 @@ class CopiedRuntime:
     title = "a copy"
     precisions = {"coarse": 0.5, "fp64": 1e-3}
 
-    def export(self, stepper, precision):
+    def export(self, stepper, precision, samples):
         return Copied(precision)
 
     def read(self, message):
@@ -138,7 +138,7 @@ def test_runtimes_that_fail_keep_their_reason(plain, tmp_path):
         title = "a broken one"
         precisions = MappingProxyType({"fp32": 0.1})
 
-        def export(self, stepper, precision):
+        def export(self, stepper, precision, samples):
             return OnnxGraphs(precision)
 
         def open(self, exported, stepper):

@@ -273,8 +273,9 @@ class Front:
             raise Unavailable(f"{pipeline.title} has no exits")
         folder = self._folder(f"int8-{len(self.rows)}")
         nlp = load_model(pipeline.path)
+        docs = [eg.reference for eg in self.examples["train"]]
         try:
-            get_trunk_shim(nlp.get_pipe(pipeline.component.name).model).export("onnx", "int8")  # type: ignore[attr-defined]
+            get_trunk_shim(nlp.get_pipe(pipeline.component.name).model).export("onnx", "int8", docs)  # type: ignore[attr-defined]
         except ValueError as error:
             raise Unavailable(str(error)) from error
         nlp.to_disk(folder)

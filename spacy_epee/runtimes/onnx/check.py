@@ -2,11 +2,15 @@
 
 from typing import TYPE_CHECKING, Iterator
 
-from .attention import DOMAIN, OPERATION
+from . import attention, ranges
+from .attention import DOMAIN
 from .graphs import FORMAT, OnnxGraphs, require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
+
+_OPERATIONS = (attention.OPERATION, ranges.OPERATION)
+"""Those of ONNX Runtime's own that are written."""
 
 _REMEDY = "Make them anew with `python -m spacy epee export`, or set `model.trunk.runtime` to 'torch'."
 
@@ -36,7 +40,7 @@ def check_graphs(exported: OnnxGraphs) -> None:
 
 
 def _known(node: "NodeProto") -> bool:
-    return node.domain in ("", "ai.onnx") or (node.domain, node.op_type) == (DOMAIN, OPERATION)
+    return node.domain in ("", "ai.onnx") or (node.domain == DOMAIN and node.op_type in _OPERATIONS)
 
 
 def _external(tensor: "TensorProto") -> bool:

@@ -10,8 +10,9 @@ import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Tuple, cast
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, cast
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -21,6 +22,7 @@ from ...trunk.verification import make_stepper, probe_text, relative_error
 from .attention import DOMAIN, WatchedAttention, tidy, without_mask
 from .branches import join
 from .graphs import OnnxGraphs, require
+from .ranges import RangeMeter, quantize_static
 from .stepper import OnnxStepper
 from .writing import quantize_model, write
 
@@ -93,11 +95,13 @@ def _tensors(state: LayerState) -> List[Tensor]:
     return list(tensors.values())
 
 
-def export_trunk(stepper: LayerStepper, precision: str = "fp32") -> OnnxGraphs:
+def export_trunk(stepper: LayerStepper, precision: str = "fp32", samples: Sequence[numpy.ndarray] = ()) -> OnnxGraphs:
     """Write a backbone as ONNX graphs.
 
     stepper (LayerStepper): The backbone.
     precision (str): "fp32" or "int8".
+    samples (Sequence[ndarray]): The wordpieces of windows, (T,) each, on which the ranges of int8 are measured. Without any they
+        are those of each call, so that what a text gets depends a little on what is in its batch.
     RETURNS (OnnxGraphs): The graphs.
     RAISES ValueError: A library is missing, or the family cannot be traced.
     """
@@ -108,7 +112,7 @@ def export_trunk(stepper: LayerStepper, precision: str = "fp32") -> OnnxGraphs:
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")  # of tracing: what it gives is compared
-                return _trace(_with_attention(stepper, attention), precision, attention)
+                return _trace(_with_attention(stepper, attention), precision, attention, samples)
         except Exception as error:  # torch, transformers and onnxruntime raise dozens of kinds here
             first = first or error
     raise ValueError(
@@ -128,7 +132,7 @@ def _with_attention(stepper: LayerStepper, attention: str) -> LayerStepper:
     return make_stepper(model)
 
 
-def _trace(stepper: LayerStepper, precision: str, attention: str) -> OnnxGraphs:
+def _trace(stepper: LayerStepper, precision: str, attention: str, samples: Sequence[numpy.ndarray]) -> OnnxGraphs:
     """Write all parts.
 
     RAISES ValueError: Attention was to be one operation and is not, or the graphs do not give what torch gives. That is looked
@@ -176,10 +180,27 @@ def _trace(stepper: LayerStepper, precision: str, attention: str) -> OnnxGraphs:
         masks=masks,
         made_with=f"torch {version('torch')}, transformers {version('transformers')}",
     )
-    _compare(stepper, exported)
+    runner = OnnxStepper(exported, stepper.padding)
+    _compare(stepper, runner)
     if precision == "fp32":
         return exported
-    return replace(exported, precision=precision, layers=_join(map(quantize_model, models), clear)[0])
+    quantized = _quantize(models, runner, samples) if samples else map(quantize_model, models)
+    return replace(exported, precision=precision, layers=_join(quantized, clear)[0])
+
+
+def _quantize(models: Sequence["ModelProto"], runner: OnnxStepper, samples: Sequence[numpy.ndarray]) -> List["ModelProto"]:
+    """Layers in int8, whose ranges are measured on windows.
+
+    models (Sequence[ModelProto]): The layers in float32.
+    runner (OnnxStepper): What was exported in float32.
+    samples (Sequence[ndarray]): The windows.
+    RETURNS (List[ModelProto]): The layers in int8.
+    """
+    meter = RangeMeter(models)
+    for ids in samples:
+        inputs = torch.from_numpy(ids)[None]
+        meter.climb(runner.exported.order, *runner.below(inputs, torch.ones_like(inputs)))
+    return [quantize_static(model, ranges) for model, ranges in zip(models, meter.ranges)]
 
 
 def _join(models: Iterable["ModelProto"], clear: bool) -> Tuple[bytes, List[str]]:
@@ -200,9 +221,8 @@ def _is_clear(stepper: LayerStepper) -> bool:
     return attention.clear
 
 
-def _compare(stepper: LayerStepper, exported: OnnxGraphs) -> None:
+def _compare(stepper: LayerStepper, runner: OnnxStepper) -> None:
     """RAISES ValueError: The graphs do not give what torch gives, in a padded batch or in another one."""
-    runner = OnnxStepper(exported, stepper.padding)
     if not all(relative_error(stepper, runner, padded) <= NEAR for padded in (True, False)):  # not so if it is not a number
         raise ValueError("The graphs give something else than the layers.")
 

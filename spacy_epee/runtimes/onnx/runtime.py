@@ -1,7 +1,9 @@
 """ONNX Runtime as a runtime of pipelines."""
 
 from types import MappingProxyType
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Sequence
+
+import numpy
 
 from ...trunk.stepper import LayerStepper
 from .check import check_graphs
@@ -17,9 +19,9 @@ class OnnxRuntime:
     title = "ONNX Runtime"
     precisions: Mapping[str, float] = MappingProxyType({"int8": 0.5, "fp32": NEAR})
 
-    def export(self, stepper: LayerStepper, precision: str) -> OnnxGraphs:
+    def export(self, stepper: LayerStepper, precision: str, samples: Sequence[numpy.ndarray] = ()) -> OnnxGraphs:
         """As `Runtime.export`."""
-        return export_trunk(stepper, precision)
+        return export_trunk(stepper, precision, samples)
 
     def read(self, message: Dict[str, Any]) -> OnnxGraphs:
         """As `Runtime.read`."""

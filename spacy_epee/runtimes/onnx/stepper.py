@@ -1,7 +1,7 @@
 """A backbone in ONNX Runtime, one layer at a time."""
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional, Tuple
 
 import numpy
 import torch
@@ -123,6 +123,16 @@ class OnnxStepper:
         feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
         [hidden] = self._embedding.run(None, {name: feeds[name] for name in self._needed[0]})
         return OnnxState(hidden, self._beside(feeds), self._row_args)
+
+    def below(self, input_ids: Tensor, attention_mask: Tensor) -> Tuple[numpy.ndarray, Dict[str, numpy.ndarray]]:
+        """RETURNS (Tuple[ndarray, Dict[str, ndarray]]): The states below the first layer (W, T, H), and all that layers may be
+        given beside them."""
+        feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
+        [hidden] = self._embedding.run(None, {name: feeds[name] for name in self._needed[0]})
+        if self._layer_inputs is None:
+            return hidden, {}
+        values = self._layer_inputs.run(None, {name: feeds[name] for name in self._needed[1]})
+        return hidden, dict(zip(self.exported.names, values))
 
     def restart_at(self, hidden: Tensor, layer: int, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
         """As `LayerStepper.restart_at`."""

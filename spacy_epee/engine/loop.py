@@ -12,6 +12,7 @@ from ..exits.evidence import Evidence
 from ..exits.rules.base import ExitRule, complete, step
 from ..heads.base import ExitHeads
 from ..inputs.instances import Instances
+from ..threads import cached_property
 from ..trunk.base import Runner
 from ..trunk.batch import ActiveBatches
 from .before import FirstLook
@@ -56,11 +57,16 @@ class TaskRun:
             self.counters = None if self.rule is None else self.rule.start(answers.items.n_units, began)
         self.look = look
         self.priority = priority
-        self.inputs = heads.prepare(answers.items, device) if len(answers.items) else None
+        self.device = device
         self.live = answers.items.live[:0]
         self.previous: Optional[Evidence] = None
         if look is not None:
-            self._write(look.evidence, look.done, look.codes, JOINT)
+            self.write(look.evidence, look.done, look.codes, JOINT)
+
+    @cached_property
+    def inputs(self) -> Any:
+        """RETURNS (Any): What the classifiers want at every exit; None if nothing is asked."""
+        return self.heads.prepare(self.items, self.device) if len(self.items) else None
 
     def start_pass(self, climb: ActiveBatches) -> None:
         """Climb with some windows.
@@ -116,7 +122,7 @@ class TaskRun:
         codes (ndarray): The rule's reasons, from 1, (U,).
         other (str): The reason of those for which the rule has none.
         """
-        self._write(evidence, done, codes, other)
+        self.write(evidence, done, codes, other)
         if done.any():
             self.live = self.live[~done]
             self.previous = evidence.keep(~done) if len(self.live) else None
@@ -125,8 +131,8 @@ class TaskRun:
         if self.previous is not None:
             self.previous.previous = None  # only neighbouring exits are compared
 
-    def _write(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
-        """Write down the units that leave."""
+    def write(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
+        """Write down the units that leave; the arguments are those of `release`."""
         if done.any():
             reasons = [self.rule.reasons[code - 1] if code else other for code in codes[done]]  # type: ignore[union-attr]
             self.answers.write(evidence, done, reasons)
@@ -162,12 +168,13 @@ def run_exits(
         return
     forced = len(together) > 1 and (joint == "any" or len({run.priority for run in together}) > 1)
     groups = exit_groups([run.items for run in together]) if forced else None
-    for layer in range(1, stepper.depth + 1):
-        climb.step()
+    below = 0
+    for exit, layer in enumerate(exit_layers):
         last = layer == stepper.depth
-        if layer not in exit_layers or not (last or any(run.checks_layer(layer) for run in together)):
+        if not (last or any(run.checks_layer(layer) for run in together)):
             continue
-        exit, states = exit_layers.index(layer), climb.states()
+        climb.step(layer - below)
+        below, states = layer, climb.states()
         seen = {}
         for number, run in enumerate(together):
             if run.checks_layer(layer) or last or forced:
@@ -252,11 +259,9 @@ def all_exits(
         for classifiers, items, output in zip(heads, asked, outputs)
         if len(items.live)
     ]
-    for layer in range(1, stepper.depth + 1):
-        climb.step()
-        if layer not in exit_layers:
-            continue
-        exit, states = exit_layers.index(layer), climb.states()
+    for exit, (below, layer) in enumerate(zip([0, *exit_layers], exit_layers)):
+        climb.step(layer - below)
+        states = climb.states()
         for classifiers, items, inputs, rows, output, looks in tasks:
             looks.append(classifiers(exit, climb.packs, states, inputs, items.live))
             link = classifiers.link_scorer(exit, climb.packs, states, inputs)

@@ -145,6 +145,25 @@ class ExitHeads(nn.Module):
             return logits, logits.new_zeros(0)
         return logits, self.doubt(vectors.detach())[:, 0]
 
+    def weigh(self, lengths: numpy.ndarray) -> Optional[numpy.ndarray]:
+        """How much each state counts in a unit of some windows, if the vector of a unit is a sum of states.
+
+        lengths (ndarray): Wordpieces per window, (W,).
+        RETURNS (Optional[ndarray]): The weights of all states of the padded windows, (W * T,) float32. None if a unit is more than
+            such a sum; it then takes part in batches alone.
+        """
+        return None
+
+    def classify(self, exit: int, vectors: numpy.ndarray, words: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """Classify units by their sums of states, without training. Only asked if `weigh` gives weights.
+
+        exit (int): Which exit, from 0.
+        vectors (ndarray): The sums, (U, H) float32.
+        words (Optional[ndarray]): The logits of their words, (U, K).
+        RETURNS (Tuple[ndarray, ndarray]): As `answer`.
+        """
+        raise NotImplementedError
+
     def answer(
         self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: Any, units: numpy.ndarray
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:

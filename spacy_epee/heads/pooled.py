@@ -137,10 +137,23 @@ class PooledHeads(ExitHeads):
         if places.units is not None:
             windows, pooled = pooled, numpy.zeros((len(units), pooled.shape[1]), dtype="float32")
             numpy.add.at(pooled, places.units, windows)
+        return self.classify(exit, pooled, None if inputs.lexical is None else inputs.lexical[units])
+
+    def weigh(self, lengths: numpy.ndarray) -> numpy.ndarray:
+        weights = numpy.zeros((len(lengths), lengths.max()), dtype="float32")
+        if self.pooling == "cls":
+            weights[:, 0] = 1 / len(lengths)
+        elif self.pooling == "last":
+            weights[numpy.arange(len(lengths)), lengths - 1] = 1 / len(lengths)
+        else:
+            weights[numpy.arange(weights.shape[1]) < lengths[:, None]] = 1 / lengths.sum()
+        return weights.reshape(-1)
+
+    def classify(self, exit: int, vectors: numpy.ndarray, words: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
         weight, bias, mix = self._folded(exit)
-        found = pooled @ weight + bias
-        if inputs.lexical is not None:
-            found[:, : self.n_labels] += mix * inputs.lexical[units]
+        found = vectors @ weight + bias
+        if words is not None:
+            found[:, : self.n_labels] += mix * words
         return found[:, : self.n_labels], found[:, self.n_labels] if self.doubt is not None else found[:0, 0]
 
     def _folded(self, exit: int) -> Tuple[numpy.ndarray, numpy.ndarray, float]:

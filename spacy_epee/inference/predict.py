@@ -8,6 +8,7 @@ import numpy
 from spacy.tokens import Doc
 from thinc.api import Model, to_numpy
 
+from ..engine.alone import climb_alone, climbs_alone
 from ..engine.before import FirstLook, first_look, leave_jointly, needed, with_first_exit
 from ..engine.joint import Joint
 from ..engine.loop import CALLS_PER_PASS, TaskRun, plan_passes, run_exits
@@ -149,6 +150,9 @@ def predict(
     layers = get_exit_layers(model)
     with single_torch_thread(stepper):
         for rows in plan_passes([run.items for run in runs.values()], wordpieces * CALLS_PER_PASS):
+            if climbs_alone(stepper, list(runs.values()), rows, wordpieces):
+                climb_alone(stepper, *runs.values(), exit_layers=layers)
+                continue
             run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=wordpieces, joint=joint)
     for name, run in runs.items():
         refuse_nan(slots[name], run.items.unit_docs[run.answers.broken], len(docs))

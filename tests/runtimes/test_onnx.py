@@ -20,7 +20,7 @@ import onnx  # noqa: E402
 from spacy_epee.exits.rules.patience import EntropyPatience  # noqa: E402
 from spacy_epee.runtimes.onnx import stepper as onnx_stepper  # noqa: E402
 from spacy_epee.runtimes.onnx.export import export_trunk  # noqa: E402
-from spacy_epee.runtimes.onnx.graphs import FORMAT, OnnxGraphs, require  # noqa: E402
+from spacy_epee.runtimes.onnx.graphs import FORMAT, READABLE, OnnxGraphs, require  # noqa: E402
 from spacy_epee.runtimes.onnx.stepper import OnnxStepper  # noqa: E402
 from spacy_epee.trunk.stepper import LayerStepper  # noqa: E402
 from spacy_epee.trunk.transformer import TrunkShim  # noqa: E402
@@ -233,8 +233,8 @@ def test_another_format_is_refused_and_auto_goes_on_in_torch(exported):
 
 
 def test_graphs_saved_in_another_format_are_read_as_such():
-    found = OnnxGraphs.read({"format": FORMAT - 1, "precision": "int8", "graphs": [b"", b""]})
-    assert found.format == FORMAT - 1 and found.layers == b""
+    found = OnnxGraphs.read({"format": READABLE[0] - 1, "precision": "int8", "graphs": [b"", b""]})
+    assert found.format == READABLE[0] - 1 and found.layers == b""
 
 
 def test_graphs_that_the_runtime_does_not_know(exported):

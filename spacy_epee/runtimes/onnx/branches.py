@@ -1,6 +1,6 @@
-"""One ONNX graph that runs any one of several.
+"""One ONNX graph that runs any layers of several, one after the other.
 
-All layers in one session share its threads. With a session for each, the threads of one layer would have to be woken while
+All layers in one session share its threads, and what is run in one call costs less than in several. With a session for each, the threads of one layer would have to be woken while
 those of the layer below wait busily, and a layer of a short text takes less time than that.
 """
 
@@ -11,31 +11,59 @@ import numpy
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
+STATES = "states"
+"""The input with the states below the first of the layers that are run."""
+
+HIDDEN = "hidden"
+"""The same within a layer."""
+
+FIRST, COUNT = "first", "count"
+"""The inputs that say which layers are run: the number of the first, from 0, and how many, both () int64."""
+
 CHOICE = "layer"
-"""The input that says which graph is run."""
+"""The number of a graph, (1,) int64; before format 4 the input that said which one is run."""
 
 
-def join(models: Sequence["ModelProto"]) -> bytes:
-    """Put graphs into one.
+def join(models: Sequence["ModelProto"], order: Sequence[int]) -> bytes:
+    """Put layers into one graph.
 
-    models (Sequence[ModelProto]): The graphs, all with the same outputs.
-    RETURNS (bytes): A graph with all their inputs, and `CHOICE`, which of them to run, (1,) int64. The latter is not there if
-        there is but one.
+    models (Sequence[ModelProto]): The graphs of layers, from `HIDDEN` and others to the same outputs: the states behind the layer,
+        and perhaps what heads see of them.
+    order (Sequence[int]): The number of the graph of each layer.
+    RETURNS (bytes): A graph with all their inputs, with `STATES` for `HIDDEN`, and `FIRST` and `COUNT`.
     """
-    import onnx
-    from onnx import helper
+    from onnx import TensorProto, helper, numpy_helper
 
-    if len(models) == 1:
-        return models[0].SerializeToString()
-    inputs = {part.name: part for model in models for part in model.graph.input}
-    inputs[CHOICE] = helper.make_tensor_value_info(CHOICE, onnx.TensorProto.INT64, [1])
+    inputs = {part.name: part for model in models for part in model.graph.input if part.name != HIDDEN}
     outputs = list(models[0].graph.output)
+    carried = [HIDDEN, *(f"{part.name}/before" for part in outputs[1:])]
     nodes, constants, found = _choose(models, 0, len(models))
-    nodes += [helper.make_node("Identity", [name], [part.name]) for name, part in zip(found, outputs)]
-    whole = helper.make_graph(nodes, "layers", list(inputs.values()), outputs, constants)
+    find = [
+        helper.make_node("Add", ["turn", FIRST], ["place"]),
+        helper.make_node("Gather", ["order", "place"], ["number"]),
+        helper.make_node("Unsqueeze", ["number", "axis"], [CHOICE]),
+    ]
+    constants += [numpy_helper.from_array(numpy.array(order, dtype="int64"), "order")]
+    constants += [numpy_helper.from_array(numpy.array([0], dtype="int64"), "axis")]
+    results = [f"{part.name}/behind" for part in outputs]
+    nodes = [*(find if len(models) > 1 else []), *nodes, helper.make_node("Identity", ["go"], ["going"])]
+    nodes += [helper.make_node("Identity", [name], [result]) for name, result in zip(found, results)]
+    floats, whole, flag = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        nodes,
+        "turns",
+        [value("turn", whole, []), value("go", flag, []), *(value(name, floats, None) for name in carried)],
+        [value("going", flag, []), *(value(name, floats, None) for name in results)],
+        constants,
+    )
+    loop = helper.make_node("Loop", [COUNT, "", *[STATES] * len(carried)], [part.name for part in outputs], body=body)
+    asked = [value(STATES, floats, ["rows", "length", None]), *inputs.values()]
+    asked += [value(name, whole, []) for name in ((FIRST, COUNT) if len(models) > 1 else (COUNT,))]
+    graph = helper.make_graph([loop], "layers", asked, outputs)
     versions = {known.domain: known for model in models for known in model.opset_import}
     ir_version = max(model.ir_version for model in models)
-    return helper.make_model(whole, opset_imports=list(versions.values()), ir_version=ir_version).SerializeToString()
+    return helper.make_model(graph, opset_imports=list(versions.values()), ir_version=ir_version).SerializeToString()
 
 
 def _choose(models: Sequence["ModelProto"], first: int, stop: int) -> Tuple[List, List, List[str]]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Iterator
 
 from . import attention, ranges
 from .attention import DOMAIN
-from .graphs import FORMAT, OnnxGraphs, require
+from .graphs import READABLE, OnnxGraphs, require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
@@ -24,7 +24,7 @@ def check_graphs(exported: OnnxGraphs) -> None:
     require("onnx")
     import onnx
 
-    if exported.format != FORMAT:
+    if exported.format not in READABLE:
         return  # which is said where they are opened
     for content in (exported.embedding, exported.layer_inputs, exported.layers):
         if not content:

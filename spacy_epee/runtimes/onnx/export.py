@@ -168,7 +168,7 @@ def _trace(stepper: LayerStepper, precision: str, attention: str, samples: Seque
     if fused and not all(map(tidy, models)):
         raise ValueError("The family does not call attention as one operation.")
     clear = fused and _is_clear(stepper)
-    layers, masks = _join(models, clear)
+    layers, masks = _join(models, order, clear)
     exported = OnnxGraphs(
         precision="fp32",
         embedding=embedding,
@@ -185,7 +185,7 @@ def _trace(stepper: LayerStepper, precision: str, attention: str, samples: Seque
     if precision == "fp32":
         return exported
     quantized = _quantize(models, runner, samples) if samples else map(quantize_model, models)
-    return replace(exported, precision=precision, layers=_join(quantized, clear)[0])
+    return replace(exported, precision=precision, layers=_join(quantized, order, clear)[0])
 
 
 def _quantize(models: Sequence["ModelProto"], runner: OnnxStepper, samples: Sequence[numpy.ndarray]) -> List["ModelProto"]:
@@ -203,12 +203,12 @@ def _quantize(models: Sequence["ModelProto"], runner: OnnxStepper, samples: Sequ
     return [quantize_static(model, ranges) for model, ranges in zip(models, meter.ranges)]
 
 
-def _join(models: Iterable["ModelProto"], clear: bool) -> Tuple[bytes, List[str]]:
+def _join(models: Iterable["ModelProto"], order: Sequence[int], clear: bool) -> Tuple[bytes, List[str]]:
     """Put layers into one graph, and find the masks that only padded batches need. There are some if attention is clear of
     others."""
     models = [copy.deepcopy(model) for model in models] if clear else list(models)
     masks = [without_mask(model) if clear else set() for model in models]
-    return join(models), sorted(set.intersection(*masks))
+    return join(models, order), sorted(set.intersection(*masks))
 
 
 def _is_clear(stepper: LayerStepper) -> bool:

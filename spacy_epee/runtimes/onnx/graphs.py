@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any, Dict, List
 
-FORMAT = 3
-"""The layout of exported graphs. Raise it when an older version could not run newer ones."""
+FORMAT, READABLE = 4, (3, 4)
+"""The layout of exported graphs, and those that can be run. Raise it when an older version could not run newer ones."""
 
 SAVED_AS = {"embedding": "below", "layer_inputs": "given", "layers": "stack", "order": "layers"}
 """The names of fields in what is saved, where they are other ones."""
@@ -18,8 +18,8 @@ class OnnxGraphs:
     precision (str): "fp32", or "int8": weights of matrix products by channel, and what they are multiplied with by call.
     embedding (bytes): From `input_ids` and `attention_mask`, or one of them, to `hidden`.
     layer_inputs (bytes): From the same to what the layers are given beside it. Empty if that is nothing.
-    layers (bytes): From `hidden`, that, and which layer to run, to `hidden_out`, and to `read`, what heads see, if that is
-        something else.
+    layers (bytes): From states, that, and which layers to run, to `hidden_out`, and to `read`, what heads see, if that is
+        something else. In format 3 it runs one layer, in format 4 any number.
     order (List[int]): The number of each layer among the branches of `layers`; some families call one several times.
     names (List[str]): All that is given to layers, in the order in which `layer_inputs` returns it.
     row_args (List[str]): Those with an entry for each row of a batch.
@@ -46,7 +46,7 @@ class OnnxGraphs:
     @classmethod
     def read(cls, message: Dict[str, Any]) -> "OnnxGraphs":
         """RETURNS (OnnxGraphs): What was saved. Of another format nothing is known but its number."""
-        if message["format"] != FORMAT:
+        if message["format"] not in READABLE:
             return cls(format=message["format"])
         fields = {saved: name for name, saved in SAVED_AS.items()}
         return cls(**{fields.get(name, name): value for name, value in message.items()})

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ...threads import FIRST_USE
 from .attention import PADDED
-from .branches import CHOICE
-from .graphs import FORMAT, OnnxGraphs, require
+from .branches import CHOICE, COUNT, FIRST, HIDDEN, STATES
+from .graphs import READABLE, OnnxGraphs, require
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -72,10 +72,10 @@ class OnnxStepper:
         RAISES ValueError: ONNX Runtime is missing, or cannot run them.
         """
         require("onnxruntime")
-        if exported.format != FORMAT:
+        if exported.format not in READABLE:
             raise ValueError(
-                f"The ONNX graphs of this pipeline are of format {exported.format}, and this version of spacy_epee runs format "
-                f"{FORMAT}. Make them anew with `python -m spacy epee export`."
+                f"The ONNX graphs of this pipeline are of format {exported.format}, and this version of spacy_epee runs formats "
+                f"{READABLE[0]} to {READABLE[-1]}. Make them anew with `python -m spacy epee export`."
             )
         self.exported = exported
         self.padding = padding
@@ -112,6 +112,7 @@ class OnnxStepper:
         self._inputs = {part.name for part in layers.get_inputs()}
         self._outputs = [part.name for part in layers.get_outputs()]
         self._choices = [numpy.array([number]) for number in self.exported.order]
+        self._numbers = [numpy.array(number) for number in range(self.depth + 1)]
         self._process = os.getpid()
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
@@ -158,7 +159,28 @@ class OnnxStepper:
 
     def step(self, state: OnnxState) -> None:
         """As `LayerStepper.step`."""
-        feeds = {**state.feeds, "hidden": state.array}
+        self.climb(state, 1)
+
+    def climb(self, state: OnnxState, layers: int) -> None:
+        """Run the next layers on a batch, in one call.
+
+        state (OnnxState): The batch, moved up in place.
+        layers (int): How many layers.
+        """
+        if COUNT not in self._inputs:  # format 3
+            for _ in range(layers):
+                self._run_one(state)
+            return
+        feeds = {**state.feeds, STATES: state.array, COUNT: self._numbers[layers]}
+        if FIRST in self._inputs:
+            feeds[FIRST] = self._numbers[state.layer]
+        state.array, *seen = self._layers.run(self._outputs, feeds)
+        state.seen = seen[0] if seen else None
+        state.layer += layers
+
+    def _run_one(self, state: OnnxState) -> None:
+        """The next layer of graphs that run one."""
+        feeds = {**state.feeds, HIDDEN: state.array}
         if CHOICE in self._inputs:
             feeds[CHOICE] = self._choices[state.layer]
         state.array, *seen = self._layers.run(self._outputs, feeds)

@@ -1,5 +1,5 @@
-"""A unit that climbs alone, such as a note that is answered at once. It is looked at as in `run_exits`, by the same rules, without
-what only batches need."""
+"""A unit that climbs alone, such as a note that is answered at once. It is looked at as in `run_exits`, by the same rules,
+without what only batches need."""
 
 from typing import Sequence
 

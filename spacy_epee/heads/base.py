@@ -149,8 +149,8 @@ class ExitHeads(nn.Module):
         """How much each state counts in a unit of some windows, if the vector of a unit is a sum of states.
 
         lengths (ndarray): Wordpieces per window, (W,).
-        RETURNS (Optional[ndarray]): The weights of all states of the padded windows, (W * T,) float32. None if a unit is more than
-            such a sum; it then takes part in batches alone.
+        RETURNS (Optional[ndarray]): The weights of all states of the padded windows, (W * T,) float32. None if a unit is more
+            than such a sum; it then goes through the loop.
         """
         return None
 

@@ -1,7 +1,8 @@
 """One ONNX graph that runs any layers of several, one after the other.
 
-All layers in one session share its threads, and what is run in one call costs less than in several. With a session for each, the threads of one layer would have to be woken while
-those of the layer below wait busily, and a layer of a short text takes less time than that.
+All layers in one session share its threads, and what is run in one call costs less than in several. With a session for each,
+the threads of one layer would have to be woken while those of the layer below wait busily, and a layer of a short text takes
+less time than that.
 """
 
 from typing import TYPE_CHECKING, List, Sequence, Tuple
@@ -27,8 +28,8 @@ CHOICE = "layer"
 def join(models: Sequence["ModelProto"], order: Sequence[int]) -> bytes:
     """Put layers into one graph.
 
-    models (Sequence[ModelProto]): The graphs of layers, from `HIDDEN` and others to the same outputs: the states behind the layer,
-        and perhaps what heads see of them.
+    models (Sequence[ModelProto]): The graphs of layers, from `HIDDEN` and others to the same outputs: the states behind the
+        layer, and perhaps what heads see of them.
     order (Sequence[int]): The number of the graph of each layer.
     RETURNS (bytes): A graph with all their inputs, with `STATES` for `HIDDEN`, and `FIRST` and `COUNT`.
     """

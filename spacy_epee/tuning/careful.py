@@ -16,12 +16,8 @@ from ..exits.rules.base import ExitRule
 from ..exits.rules.composite import AnyOf
 from ..exits.rules.depth import FixedDepth
 from ..threads import cached_property
-from .grids import ORDER, rule_grids
+from .grids import is_simple, rule_grids
 from .search import calmest
-
-SIMPLE = ("entropy", "confidence", "margin", "energy", "entropy or patience (EPEE)")
-"""The kinds of rules that take part, beside those of other packages. With thresholds by exit, more leave early and more is lost
-on other documents."""
 
 LIMITS = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2)
 """Shares of documents whose answers may change among those that a setting is made on."""
@@ -200,7 +196,7 @@ class _Limits:
             return [self.all_deepest] * len(LIMITS)
         settings: Dict[bytes, Setting] = {self.all_deepest[2].tobytes(): self.all_deepest}  # many come to the same
         for name, grid in rule_grids(self.replay, units, chooser.steps, chooser.wordpieces).items():
-            for rule in grid if name in SIMPLE or name not in ORDER else ():
+            for rule in grid if is_simple(name) else ():
                 whole = rule if self.last is None else AnyOf({"settled": rule, "deepest": self.last})
                 exits = numpy.minimum(self.replay.run(rule).exits, self.deepest)
                 settings.setdefault(exits.tobytes(), (name, whole, exits))

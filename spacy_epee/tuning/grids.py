@@ -31,8 +31,16 @@ ORDER = (
 )
 """Which grids come first: of settings that do the same the first one is taken. Those of other packages come behind these."""
 
+SIMPLE = ("entropy", "confidence", "margin", "energy", "entropy or patience (EPEE)")
+"""The kinds from which a choice holds on other documents. With thresholds by exit, more leave early and more is lost there."""
+
 WAVER = 0.5
 """What a saving is weighed against if it costs no agreement, in units."""
+
+
+def is_simple(name: str) -> bool:
+    """RETURNS (bool): Whether a kind of rules is one of `SIMPLE`, or of another package."""
+    return name in SIMPLE or name not in ORDER
 
 
 class ReplayLevels:

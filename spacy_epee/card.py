@@ -167,8 +167,8 @@ def reference(pipe: EarlyExitTransformer, slot: TaskSlot) -> List[str]:
     if counts is None or not counts.documents:
         return [f"{UNKNOWN}: nothing was counted with this rule and these thresholds. `spacy epee tune` does so."]
     layers = sorted(counts.layers.items(), key=lambda one: -1 if one[0] == NOTHING else int(one[0]))
-    rows = [[f"layer {layer}" if layer != NOTHING else "nothing to answer", count] for layer, count in layers]
-    rows += [["uncertain", counts.uncertain], *([f"label {label}", count] for label, count in counts.given.items())]
+    rows = [(f"layer {layer}" if layer != NOTHING else "nothing to answer", count) for layer, count in layers]
+    rows += [("uncertain", counts.uncertain), *((f"label {label}", count) for label, count in counts.given.items())]
     shares = [[what, f"{100 * count / counts.documents:.2f} %"] for what, count in rows]
     return [f"Of {counts.documents} documents that it was tuned on:", "", *_table(["", ""], shares)]
 

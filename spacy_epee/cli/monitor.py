@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from spacy.cli._util import import_code
-from typer import Argument, Option
+from typer import Argument, Exit, Option
 from wasabi import Printer
 
 from ..monitor.counts import find_references
@@ -53,7 +53,8 @@ def monitor_cli(
             )
         changes = compare_counts(known.counts, found.counts, alpha, effect)
     except (ValueError, OSError) as error:
-        msg.fail(str(error), exits=UNKNOWN)
+        msg.fail(str(error))
+        raise Exit(UNKNOWN) from None
     rows = [
         [change.what, change.before, change.now, f"{change.effect:.3f}", f"{change.p:.2g}", "drift" if change.drifted else ""]
         for change in changes
@@ -65,5 +66,6 @@ def monitor_cli(
     figures = {"drifted": drifted, "documents": documents, "changes": [vars(change) for change in changes]}
     write_figures(output, figures, msg)
     if drifted:
-        msg.fail(f"Drift: {', '.join(drifted)}", exits=DRIFT)
+        msg.fail(f"Drift: {', '.join(drifted)}")
+        raise Exit(DRIFT)
     msg.good("No drift")

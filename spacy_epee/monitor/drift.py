@@ -126,8 +126,8 @@ def _changes(prefix: str, then: TaskCounts, now: TaskCounts) -> List[Change]:
 def _share(what: str, then: TaskCounts, now: TaskCounts, part: int, part_now: int, failed: bool = False) -> Change:
     """RETURNS (Change): That of a share of the documents."""
     sizes = [counts.documents + counts.failed * failed for counts in (then, now)]
-    shown = [f"{100 * share / size:.2f} %" for share, size in zip((part, part_now), sizes)]
-    return _change(what, *shown, [part, sizes[0] - part], [part_now, sizes[1] - part_now])
+    before, after = (f"{100 * share / size:.2f} %" for share, size in zip((part, part_now), sizes))
+    return _change(what, before, after, [part, sizes[0] - part], [part_now, sizes[1] - part_now])
 
 
 def _change(what: str, before: str, now: str, then_counts: List[int], now_counts: List[int]) -> Change:

@@ -4,10 +4,9 @@ import csv
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Tuple
 
-from ..data.texts import check_encoding, parse_json, read_lines
+from ..data.texts import check_encoding, find_files, parse_json, read_lines
 from ..errors import raise_alone
 from ..scale.notes import Row
-from ..scale.reading import find_files
 from ..scale.tables import ending_of, parquet
 
 NEEDED = ("answers", "exits", "error", "version")
@@ -19,19 +18,21 @@ Reader = Callable[[Path], Iterator[Tuple[str, Dict[str, Any]]]]
 def read_rows(path: Path) -> Iterator[Tuple[str, Row]]:
     """Read rows.
 
-    path (Path): A file ending in .jsonl, .jsonl.gz, .csv or .parquet, or a folder of such files.
+    path (Path): A file ending in .jsonl, .jsonl.gz, .csv or .parquet, or a folder of such files, as Spark writes.
     YIELDS (Tuple[str, Dict[str, Any]]): What to call the place in errors, and the row.
     RAISES ValueError: There are none, or they are others.
     """
-    files = 0
-    for files, file in enumerate((file for file in find_files(path) if ending_of(file.name, READERS)), 1):
-        for where, row in READERS[str(ending_of(file.name, READERS))](file):
+    files = [(file, ending_of(file.name, READERS)) for file in find_files(path, tuple(READERS))]
+    for file, ending in files:
+        if ending is None:
+            raise ValueError(f"'{file}' does not end in any of {', '.join(READERS)}.")
+        for where, row in READERS[ending](file):
             missing = [name for name in NEEDED if not isinstance(row, dict) or name not in row]
             if missing:
                 raise ValueError(f"{where}: there is no column '{missing[0]}'. Give what `spacy epee annotate` has written.")
             yield where, {name: _object(row[name], where) if name in ("answers", "exits") else row[name] for name in NEEDED}
     if not files:
-        raise ValueError(f"'{path}' does not end in, or has no file that ends in, any of {', '.join(READERS)}.")
+        raise ValueError(f"The folder '{path}' has no file that ends in {', '.join(READERS)}.")
 
 
 def _object(value: Any, where: str) -> Any:

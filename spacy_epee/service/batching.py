@@ -129,7 +129,7 @@ class Batcher:
                 self._changed.wait()
             first = self._waiting[0]
             while not self._closed and len(self._alike(first)) < self._limits.batch_size:
-                rest = first.rest(self._limits.wait_ms)
+                rest = first.rest(min(self._limits.wait_ms, math.inf if first.budget_ms is None else first.budget_ms))
                 if not rest:
                     break
                 self._changed.wait(rest / 1000)

@@ -42,13 +42,17 @@ class Guard:
         paths (Collection[str]): Those that there are. No other one is written anywhere.
         """
         self._app, self._limits, self._metrics, self._paths = app, limits, metrics, paths
+        self._inside = 0
 
     async def __call__(self, scope: Dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         start = time.perf_counter()
         answer = _Answer(send)
+        self._inside += 1
         try:
+            if self._inside > self._limits.queue and scope["method"] == "POST":
+                raise Refusal(503, "too many requests are here; try again in 1 s", 1)
             body = await self._read(scope, receive)
             await self._run(scope, body, receive, answer)
         except Refusal as refusal:
@@ -57,6 +61,7 @@ class Guard:
             logger.error("a request failed: %s", type(error).__name__)
             await answer.refuse(Refusal(500, f"it cannot be answered ({type(error).__name__})"))
         finally:
+            self._inside -= 1
             path = scope["path"] if scope["path"] in self._paths else "other"
             seconds = time.perf_counter() - start
             self._metrics.request(path, answer.status, seconds)
@@ -71,6 +76,7 @@ class Guard:
         if length.isdigit() and int(length) > most:
             raise too_large
         parts: List[bytes] = []
+        size = 0
         end = time.monotonic() + self._limits.max_seconds
         while True:
             try:
@@ -80,18 +86,20 @@ class Guard:
             if message["type"] == "http.disconnect":
                 raise Refusal(LEFT, "the client went away")
             parts.append(message.get("body", b""))
-            if sum(map(len, parts)) > most:
+            size += len(parts[-1])
+            if size > most:
                 raise too_large
             if not message.get("more_body"):
                 return b"".join(parts)
 
     async def _run(self, scope: Dict[str, Any], body: bytes, receive: Receive, answer: "_Answer") -> None:
         """Have a request answered, until it is or the client goes away."""
-        given = asyncio.get_running_loop().create_future()
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
-            return messages.pop() if messages else await asyncio.shield(given)
+            if not messages:
+                await asyncio.Event().wait()  # who leaves is seen below
+            return messages.pop()
 
         work = asyncio.ensure_future(self._app(scope, replay, answer.send))
         leaving = asyncio.ensure_future(receive())  # nothing else can come
@@ -102,8 +110,8 @@ class Guard:
                 return
             await work
         finally:
-            for task in (work, leaving, given):
-                task.cancel()
+            work.cancel()
+            leaving.cancel()
             await asyncio.gather(work, leaving, return_exceptions=True)
 
 
@@ -134,7 +142,7 @@ class _Answer:
         headers: List[Tuple[bytes, bytes]] = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if refusal.retry is not None:
             headers.append((b"retry-after", b"%d" % refusal.retry))
-        if refusal.status in (408, 413):
-            headers.append((b"connection", b"close"))  # what is left of it is not read
+        if refusal.status in (408, 413, 503):
+            headers.append((b"connection", b"close"))  # what is left of it may not be read
         await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})

@@ -87,7 +87,7 @@ def test_monitor_tells_of_another_version(folder, tmp_path):
         f'{{"{CANARY}": 1}}',
         f'{{"answers": {{}}, "exits": {{"{CANARY}": 1}}, "error": null, "version": "x"}}',
         f'{{"answers": null, "exits": "{CANARY}", "error": null, "version": "x"}}',
-        f'{{"answers": {{"labels": [["{CANARY}"]]}}, "exits": {{"epee_textcat": {{"textcat": {{}}}}}}, "error": null, "version": "x"}}',
+        f'{{"answers": {{"labels": ["{CANARY}"]}}, "exits": {{"epee_textcat": {{"textcat": 1}}}}, "error": null, "version": ""}}',
         CANARY,
         "[1]",
     ],

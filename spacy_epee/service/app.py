@@ -167,7 +167,7 @@ def make_app(service: Service) -> FastAPI:
 
     app = FastAPI(
         title="spacy_epee",
-        version=service.models.current.version,
+        version="1",  # of the requests, not of the pipeline
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -3,7 +3,7 @@
     python benchmarks/serving.py DATA/test.jsonl fp32=MODELS/minilm-l6/health_advice/exits/model-best int8=MODELS/health-int8
 
 Each client asks for one note after the other over a connection that is kept. Clients and service share the cores that the command
-is given. Milliseconds of the processor are those of the service, told since other programs may run. With --budget-ms the exits are
+is given. Milliseconds of the processor are those of the service, told since other programs may run. With --budget-ms exits are
 measured once more, with that budget in each request.
 """
 

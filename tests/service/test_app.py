@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from canary import CANARY, leaks_of, shows
+from typer.testing import CliRunner
 from util import SENTENCES
 
 pytest.importorskip("fastapi")
@@ -17,6 +19,7 @@ pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
 from fastapi.testclient import TestClient  # noqa: E402
 
+from spacy_epee.cli import epee  # noqa: E402
 from spacy_epee.scale.notes import COLUMNS, Note, annotate_notes  # noqa: E402
 from spacy_epee.service import batching, models  # noqa: E402
 from spacy_epee.service.app import Row, Service, make_app  # noqa: E402
@@ -273,3 +276,18 @@ def test_one_reload_runs_at_a_time(served, monkeypatch):
 
 def test_a_reload_is_asked_for_at_the_start_or_not_there(client):
     assert client.post("/reload").status_code == 404
+
+
+@pytest.mark.parametrize("library", ["fastapi", "uvicorn", "prometheus_client", "swagger_ui_bundle"])
+def test_serve_says_what_it_lacks(library, served, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    found = CliRunner().invoke(epee, ["serve", str(served)])
+    assert found.exit_code == 1
+    assert f'needs the library {library}: `pip install "spacy_epee[serve]"`' in " ".join(found.output.split())
+
+
+def test_serve_refuses_what_is_no_pipeline(tmp_path):
+    found = CliRunner().invoke(epee, ["serve", str(tmp_path / "none")])
+    assert found.exit_code == 1 and "Traceback" not in found.output and "none" in found.output
+    found = CliRunner().invoke(epee, ["serve", str(tmp_path), "--queue", "3", "--max-notes", "4"])
+    assert found.exit_code == 1 and "raise --queue" in found.output

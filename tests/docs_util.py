@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
+import pytest
 import spacy
 import typer.main
 import weasel.cli
@@ -247,6 +248,25 @@ def check_pytest(words: List[str]) -> None:
     assert paths and all((ROOT / path).exists() for path in paths)
 
 
+def check_curl(words: List[str]) -> None:
+    """Send what is sent to a service of the pipeline that is there."""
+    testclient = pytest.importorskip("fastapi.testclient")
+    pytest.importorskip("swagger_ui_bundle")
+    from spacy_epee.service.app import Service, make_app
+    from spacy_epee.service.models import Models
+
+    _, path = words[-1].removeprefix("http://").split("/", 1)
+    headers = dict([words[words.index("-H") + 1].split(": ")] if "-H" in words else [])
+    body = words[words.index("-d") + 1] if "-d" in words else ""
+    with testclient.TestClient(make_app(Service(Models("tuned"), reload=True))) as client:
+        answer = client.post(f"/{path}", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+def check_docker(words: List[str]) -> None:
+    assert "-f" not in words or (ROOT / words[words.index("-f") + 1]).exists()
+
+
 COMMANDS: Dict[Any, Callable[[List[str]], None]] = {
     ("python", "-m", "spacy", "epee"): check_epee,
     ("python", "-m", "spacy", "train"): check_train,
@@ -255,6 +275,9 @@ COMMANDS: Dict[Any, Callable[[List[str]], None]] = {
     ("python",): check_script,
     ("pip", "install"): check_pip,
     ("make",): check_make,
+    ("curl",): check_curl,
+    ("docker", "build"): check_docker,
+    ("docker", "run"): check_docker,
 }
 
 RUN: Dict[str, Callable[[str, Dict[str, Any]], None]] = {

@@ -34,6 +34,8 @@ LAYERS = [
     ["tuning", "compress", "teach"],
     ["report", "benchmark"],
     ["scale"],
+    ["monitor", "service"],
+    ["card"],
     ["displacy"],
     ["defaults"],
     ["factories"],

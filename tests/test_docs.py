@@ -210,6 +210,8 @@ def test_docs_inline_commands_exist(name):
         ("benchmark", "docs/runtimes.md", "Compare with other libraries"),
         ("convert", "docs/data-formats.md", "Convert"),
         ("annotate", "docs/bulk.md", "One machine"),
+        ("serve", "docs/service.md", "A budget of time"),
+        ("monitor", "docs/monitoring.md", "What is compared"),
     ],
 )
 def test_docs_options_exist(command, name, title):

@@ -1,12 +1,14 @@
 """The spaCy project is valid, and its parts are where it says."""
 
 import ast
+import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -158,3 +160,20 @@ def test_project_checks_the_style_first():
 def test_project_keeps_no_corpus():
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert not [name for name in files if name.startswith(("corpora/", "corpora_derived/", "backbones/", "training/"))]
+
+
+def test_project_image_takes_what_there_is_and_runs_without_rights():
+    text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    copied = [word for line in re.findall(r"^COPY (.+)$", text, flags=re.MULTILINE) for word in line.split()[:-1]]
+    assert copied and all((ROOT / name).exists() for name in copied)
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    [extras] = re.findall(r'"/source\[(.+)\]"', text)
+    assert set(extras.split(",")) <= set(setup["options.extras_require"])
+    assert {setup["metadata"]["license_files"], setup["metadata"]["long_description"].removeprefix("file: ")} <= set(copied)
+    assert re.findall(r"^USER (.+)$", text, flags=re.MULTILINE)[-1] not in ("root", "0")
+    [entry] = re.findall(r"^ENTRYPOINT (.+)$", text, flags=re.MULTILINE)
+    [given] = re.findall(r"^CMD (.+)$", text, flags=re.MULTILINE)
+    words = json.loads(entry) + json.loads(given)
+    assert words[:4] == ["python", "-m", "spacy", "epee"]
+    typer.main.get_command(epee).get_command(None, words[4]).make_context(words[4], words[5:])

@@ -11,6 +11,7 @@ from wasabi import Printer
 
 from ..component.saving import save_pipeline
 from ..evaluation.compare import find_component
+from ..monitor.counts import store_reference
 from ..tuning.names import describe_rule
 from ..tuning.tuner import Tuner, TuningGoal, check_component
 from . import epee
@@ -126,6 +127,7 @@ def tune_cli(
         if target is not None:
             if not wish.empty:
                 tuning.write()
+            store_reference(nlp, pipe, (eg.reference.text for eg in examples))
             save_pipeline(nlp, target, strings)
             msg.good(f"Saved the pipeline to {target}")
         write_figures(output, tuning.report, msg)

@@ -18,6 +18,7 @@ from ..doc_attributes import EXITS, exits_of, install
 from ..engine.joint import Joint
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.rules.base import complete
+from ..exits.rules.budget import within_budget
 from ..files import whole_folder
 from ..inference.failures import answer_all, check_docs, mark_unanswered
 from ..inference.predict import exit_entries
@@ -93,7 +94,7 @@ class EarlyExitTransformer(TaskComponent):
         batch_size (int): How many are answered together. With 1, or a rule that looks at the time, nothing is read ahead.
         YIELDS (Doc): The Docs in order, without those that the error handler was given.
         """
-        alone = batch_size == 1 or any(rule is not None and complete(rule).timed for rule in self.exits.values())
+        alone = batch_size == 1 or any(rule is not None and complete(rule).timed for rule in within_budget(self.exits).values())
         together = batch_size if alone else max(batch_size, min(PREFETCH_BATCHES * batch_size, PREFETCH_DOCS))
         for docs in minibatch(stream, size=together):
             yield from answer_all(docs, self._answer, self._hand_over)
@@ -123,7 +124,7 @@ class EarlyExitTransformer(TaskComponent):
         docs (Iterable[Doc]): The Docs.
         RETURNS (Dict[str, Predictions]): The answers of each task.
         """
-        return self.run(list(docs), self.exits)
+        return self.run(list(docs), within_budget(self.exits))
 
     def set_annotations(self, docs: Iterable[Doc], answers: Mapping[str, Predictions]) -> None:
         """Write answers to Docs: what the tasks write, and in `doc._.exits` where and why each left, and whether it reached the

@@ -25,8 +25,8 @@ from ..settings import check_number
 from ..trunk.shims import put
 from .base import Targets, Task
 
-FITTED_LATER = ("temperatures", "label_thresholds", "uncertain")
-"""What of a task's `cfg` is fitted to a trained component."""
+FITTED_LATER = ("temperatures", "label_thresholds", "uncertain", "reference", "tuned")
+"""What of a task's `cfg` is fitted to a trained component, or found out about it."""
 
 TEMPERATURES = (1e-3, 1e3)
 """What temperatures can be set to. Logits over others are all alike, or no numbers."""

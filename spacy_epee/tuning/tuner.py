@@ -1,5 +1,6 @@
 """From what a user asks for to an exit rule in the pipeline."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -317,11 +318,17 @@ class Tuner:
             self.report["chosen"] = mine[0] if mine else self.report["chosen"]
 
     def write(self) -> None:
-        """Put the rule into the pipeline's config, so that it is there to be seen once the pipeline is saved."""
+        """Put the rule into the pipeline's config, so that it is there to be seen once the pipeline is saved, and what it does on
+        the documents beside it."""
         slot, config = self.component.slots[self.name], self.nlp.get_pipe_config(self.component.name)
         block = config if slot.alone else config["tasks"][self.name]
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
+        kept = {name: self.report[name] for name in ("documents", "score_desc", "wish", "promise") if name in self.report}
+        figures = ("score", "drop", "spread", "disagreement", "wordpiece_layers", "speedup")
+        chosen = {name: self.report["chosen"][name] for name in figures}
+        chosen = {name: None if value is None or not numpy.isfinite(value) else float(value) for name, value in chosen.items()}
+        slot.cfg["tuned"] = {**kept, **chosen, "full": self.report["full"]["score"], "rule": json.dumps(block["exit"])}
 
 
 def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:

@@ -1,6 +1,7 @@
 """When to stop."""
 
 from .base import ExitRule, Rule
+from .budget import time_budget
 from .composite import AllOf, AnyOf
 from .config import check_kept, resolve_rule
 from .depth import Deadline, FixedDepth, FromLayer
@@ -27,4 +28,5 @@ __all__ = [
     "Voting",
     "check_kept",
     "resolve_rule",
+    "time_budget",
 ]

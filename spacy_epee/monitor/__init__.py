@@ -1,0 +1,1 @@
+"""Whether a pipeline still meets the notes that it was tuned on."""

@@ -111,6 +111,7 @@ tasks = {}
 
 TEXTCAT = """
 label_weights = {}
+unknown_threshold = 0.0
 compare_full_depth = true
 scorer = {"@scorers": "spacy.textcat_scorer.v2"}
 """
@@ -136,6 +137,7 @@ scorer = {"@scorers": "spacy-epee.relations_scorer.v1"}
 EVENTS = """
 arguments = "free"
 spans_key = null
+leave_out = null
 triggers_key = null
 max_pairs = 5000
 threshold = 0.5
@@ -150,6 +152,7 @@ exclusive = true
 threshold = 0.5
 reduce = "max"
 label_weights = {}
+unknown_threshold = 0.0
 compare_full_depth = true
 scorer = {"@scorers": "spacy-epee.imagecat_scorer.v1"}
 """

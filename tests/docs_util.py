@@ -278,7 +278,7 @@ def compare_with_defaults(block: Dict[str, Any], defaults: Dict[str, Any], where
     for name, value in block.items():
         if isinstance(value, dict):
             compare_with_defaults(value, defaults.get(name) or {}, f"{where}.{name}")
-        elif name not in ("factory", "name", "labels", kind):
+        elif name not in ("factory", "name", "names", "labels", kind):
             assert defaults[name] == value, f"{where}.{name}"
 
 

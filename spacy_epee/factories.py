@@ -273,6 +273,15 @@ def make_imagecat(
     return _make(nlp, name, model, task, loss, compare_full_depth)
 
 
+@Language.factory("epee_plain")
+def make_plain(nlp: Language, name: str):
+    """Make a component that takes off documents what cannot be saved, so that they can be written to files and come back from
+    other processes (`n_process`). Put it last, behind components that leave objects of Python in extension attributes."""
+    from .component.plain import keep_plain
+
+    return keep_plain
+
+
 def _make(nlp, name, model, task, loss, compare_full_depth):
     # torch is not imported before a component is made.
     from .component.pipe import EarlyExitTransformer

@@ -1,6 +1,7 @@
 """What is checked and learned before a component can be trained."""
 
 import copy
+import warnings
 from contextlib import ExitStack, contextmanager
 from itertools import combinations, takewhile
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -19,6 +20,9 @@ from ..tasks.base import check_trunk
 from ..tasks.slot import TaskSlot
 from ..trunk.shims import scaled_shim
 from .rivals import labels_at, slots_of
+
+HIGHEST_RATE = 5e-4
+"""The highest learning rate at which nothing is said."""
 
 SAMPLE, FITTED = 200, 64
 """How many examples are checked when the component is initialized, and how many are run to standardize by."""
@@ -125,6 +129,24 @@ def check_owners(slots: Slots, name: str, nlp: Optional[Language]) -> None:
                     f"write them to `{slot.task.assigns}`. Give each its own with `initialize.components.{name}.labels`, or "
                     "rename them in the data."
                 )
+
+
+def warn_of_rate(nlp: Optional[Language], model: Model, name: str) -> None:
+    """Warn if a pretrained transformer is to be trained at the rate that spaCy's own configs have: it would be spoilt.
+
+    nlp (Optional[Language]): The pipeline. One that is made in Python, whose config names no data, may have another optimizer.
+    model (Model): The model.
+    name (str): The component.
+    """
+    if nlp is None or not nlp.config.get("paths", {}).get("train") or get_settings(model).frozen:
+        return
+    rate = nlp.config["training"].get("optimizer", {}).get("learn_rate")
+    if isinstance(rate, float) and rate > HIGHEST_RATE:
+        warnings.warn(
+            f"The setting `training.optimizer.learn_rate` is {rate:g}, at which the transformer of '{name}' loses what it "
+            "has learned. Give 0.0001 or less, rising from 0 and falling again, as the configs of spacy_epee do, or "
+            "train classifiers alone with `model.trunk.frozen = true`."
+        )
 
 
 def given_labels(labels: Any, slots: Slots, name: str) -> Dict[str, List[str]]:

@@ -38,6 +38,7 @@ from .initialization import (
     learn_labels,
     restored,
     standardize,
+    warn_of_rate,
     with_sections,
     with_sentences,
 )
@@ -217,6 +218,7 @@ class EarlyExitTransformer(TaskComponent):
         """
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
         check_named(self.slots, self.name)
+        warn_of_rate(nlp, self.model, self.name)
         trained = is_initialized(self.model)
         with restored(self.model, self.slots):
             if trained:

@@ -58,7 +58,8 @@ class Sections:
                 "'medspacy_sectionizer' of medSpaCy before this component, or name the span group that has the sections."
             )
         for section in doc._.sections or ():
-            yield section.category or "", tuple(section.section_span)
+            start, end = section.section_span
+            yield section.category or "", (start, end)
 
     def parts(self, doc: Doc) -> List[Span]:
         """RETURNS (List[Span]): What is read of a Doc, in order."""

@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc, Span
@@ -254,12 +254,12 @@ class Windower:
         wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
         RETURNS (Windows): Their windows.
         """
-        wanted = wanted or repeat(True)
+        asked: Iterable[bool] = wanted or repeat(True)
         if self.sections is None:
-            encoded = self._encode([doc.text if want else "" for doc, want in zip(docs, wanted)])
+            encoded = self._encode([doc.text if want else "" for doc, want in zip(docs, asked)])
         else:
             self.sections.expect(docs)
-            encoded = self._encode_parts([self.sections.parts(doc) if want else [] for doc, want in zip(docs, wanted)])
+            encoded = self._encode_parts([self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)])
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []

@@ -266,7 +266,7 @@ class Relations(FlatTask):
             warnings.warn(
                 "The first documents have entities, and no two of them may be related, so there are no relations to find. "
                 "Look at `candidates.labels`, which must be labels of these entities, at `candidates.leave_out`, "
-                "`candidates.max_distance` and `candidates.same_sentence`."
+                "`candidates.max_distance` and `candidates.same_sentence`, and at `model.trunk.sections` if some alone are read."
             )
 
     def describe(self, scores: Dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Components beside those of other packages: each section of docs/pipelines.md, with the real package (`make test-medspacy`)."""
 
+import json
 import shutil
 from importlib.util import find_spec
 
@@ -60,8 +61,19 @@ def test_medspacy(run, capfd):
     again = list(nlp.pipe(found["notes"], n_process=2))
     for doc, *copies in zip(docs, read, again):
         for copy in copies:
-            assert copy.cats == pytest.approx(doc.cats) and copy._.relations == doc._.relations
+            assert copy.cats == pytest.approx(doc.cats) and json.dumps(copy._.relations) == json.dumps(doc._.relations)
             assert [ent._.is_negated for ent in copy.ents] == [ent._.is_negated for ent in doc.ents]
+
+
+def test_medspacy_without_pyrush_is_saved(run, tmp_path):
+    run("medSpaCy")
+    import medspacy
+
+    nlp = medspacy.load(medspacy_disable=["medspacy_pyrush"])
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.add_pipe("epee_plain")
+    nlp.to_disk(tmp_path / "saved")
+    assert spacy.load(tmp_path / "saved").pipe_names == nlp.pipe_names
 
 
 def test_entities_of_spacy(run, tmp_path):

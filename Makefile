@@ -3,12 +3,14 @@
 # make test: set up, then the checks of lint, then the fast tests
 # make docs: set up, then the documentation as a site in build/site
 # make test-newest: the same for the trunk alone, on the newest transformers
+# make test-medspacy: the tests beside medSpaCy, in an environment of their own
 PYTHON ?= python3
 VENV ?= .venv
 NEWEST ?= .venv-newest
+MEDSPACY ?= .venv-medspacy
 RUN = $(VENV)/bin/python
 
-.PHONY: demo bench test docs test-newest slow hard lint clean
+.PHONY: demo bench test docs test-newest test-medspacy slow hard lint clean
 
 demo: $(VENV)/ready
 	$(RUN) -m spacy project run all
@@ -29,6 +31,10 @@ docs: $(VENV)/ready
 # spacy-transformers does not take this version, so that only what runs without it can be tested
 test-newest: $(NEWEST)/ready
 	PYTHONPATH=. $(NEWEST)/bin/python -m pytest -q tests/trunk tests/runtimes tests/training/test_attention.py
+
+# Beside medSpaCy, in an environment of their own
+test-medspacy: $(MEDSPACY)/ready
+	OMP_NUM_THREADS=1 $(MEDSPACY)/bin/python -m pytest -q tests/integration
 
 # Real backbones and corpora, from ../shared where it is there
 slow: $(VENV)/ready
@@ -61,5 +67,15 @@ $(NEWEST)/ready: requirements-newest.txt
 	$(NEWEST)/bin/python -m pip install -q --disable-pip-version-check -r requirements-newest.txt
 	touch $@
 
+# medSpaCy and PyRuSH ask for a spaCy before 3.8 on Python before 3.12, and work with this one: without what they ask for
+$(MEDSPACY)/ready: setup.cfg requirements-dev.txt
+	$(PYTHON) -m venv $(MEDSPACY)
+	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements-dev.txt)"
+	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -e .
+	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check PyFastNER quicksectx loguru pysbd==0.3.4 jsonschema \
+		medspacy_quickumls==3.2
+	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check --no-deps PyRuSH==1.0.13 medspacy==1.3.1
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(NEWEST) build backbones training metrics corpora corpora_derived project.lock
+	rm -rf $(VENV) $(NEWEST) $(MEDSPACY) build backbones training metrics corpora corpora_derived project.lock

@@ -1,3 +1,14 @@
-"""Early-exiting transformers as ordinary spaCy pipeline components."""
+"""Early-exiting transformers as ordinary spaCy pipeline components. Importing it registers what they write to documents, so that
+files of documents can be read without a pipeline."""
+
+from contextlib import suppress
+
+from .doc_attributes import install, install_annotation
 
 __version__ = "0.1.0"
+
+with suppress(ValueError):  # another package computes something under this name, which a component says when it is made
+    install("exits", default={})
+for _attribute in ("relations", "events"):
+    with suppress(ValueError):
+        install_annotation(_attribute)

@@ -7,7 +7,7 @@ from thinc.api import Config
 TRUNK = """
 [model.trunk]
 @architectures = "spacy-epee.TransformerTrunk.v1"
-name = ""
+name = null
 component = null
 window = 256
 overlap = 32
@@ -49,7 +49,7 @@ heads = {}
 IMAGE_TRUNK = """
 [model.trunk]
 @architectures = "spacy-epee.ImageTrunk.v1"
-name = ""
+name = null
 image_size = null
 freeze_embeddings = true
 lr_decay = 1.0
@@ -111,6 +111,7 @@ tasks = {}
 
 TEXTCAT = """
 label_weights = {}
+unknown_threshold = 0.0
 compare_full_depth = true
 scorer = {"@scorers": "spacy.textcat_scorer.v2"}
 """
@@ -136,6 +137,7 @@ scorer = {"@scorers": "spacy-epee.relations_scorer.v1"}
 EVENTS = """
 arguments = "free"
 spans_key = null
+leave_out = null
 triggers_key = null
 max_pairs = 5000
 threshold = 0.5
@@ -150,6 +152,7 @@ exclusive = true
 threshold = 0.5
 reduce = "max"
 label_weights = {}
+unknown_threshold = 0.0
 compare_full_depth = true
 scorer = {"@scorers": "spacy-epee.imagecat_scorer.v1"}
 """
@@ -157,7 +160,7 @@ scorer = {"@scorers": "spacy-epee.imagecat_scorer.v1"}
 SCORES: Dict[str, Optional[float]] = {
     "cats_score": 0.5,
     "cats_full": 0.5,
-    "exit_layer": 0.0,
+    "exit_layer": None,
     "cats_score_desc": None,
     "cats_micro_p": None,
     "cats_micro_r": None,
@@ -173,7 +176,7 @@ SCORES: Dict[str, Optional[float]] = {
 RELATION_SCORES: Dict[str, Optional[float]] = {
     "rel_micro_f": 0.5,
     "rel_full": 0.5,
-    "exit_layer": 0.0,
+    "exit_layer": None,
     "rel_micro_p": None,
     "rel_micro_r": None,
     "rel_macro_p": None,
@@ -186,7 +189,7 @@ RELATION_SCORES: Dict[str, Optional[float]] = {
 EVENT_SCORES: Dict[str, Optional[float]] = {
     "ev_f": 0.5,
     "ev_full": 0.5,
-    "exit_layer": 0.0,
+    "exit_layer": None,
     **{
         f"ev_{what}_{figure}": None
         for what in ("trigger_id", "trigger", "arg_id", "arg", "main", "role", "token_trigger", "token_arg", "attr")
@@ -198,7 +201,7 @@ EVENT_SCORES: Dict[str, Optional[float]] = {
 }
 
 
-JOINT_SCORES: Dict[str, Optional[float]] = {"joint_score": 0.5, "joint_full": 0.5, "exit_layer": 0.0}
+JOINT_SCORES: Dict[str, Optional[float]] = {"joint_score": 0.5, "joint_full": 0.5, "exit_layer": None}
 
 
 def block_of(settings: str, model: str, trunk: str = TRUNK) -> Dict[str, Any]:

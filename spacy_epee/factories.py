@@ -1,6 +1,6 @@
 """The factories and their defaults. Light to import: spaCy loads this file whenever a pipeline is made."""
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union, cast
 
 from spacy.language import Language
 from thinc.api import Model
@@ -81,6 +81,7 @@ def make_textcat(
     exit: Optional[Any],
     loss: Callable,
     label_weights: Union[str, Dict[str, float]],
+    unknown_threshold: float,
     compare_full_depth: bool,
     scorer: Optional[Callable],
 ):
@@ -91,12 +92,14 @@ def make_textcat(
     loss (JointLoss): How the exits are trained.
     label_weights (Union[str, Dict[str, float]]): How much a label counts in the loss; 1 for those not named. "balanced" works
         it out from the training data: the rarer a label is, the more.
+    unknown_threshold (float): The probability that the best label must have: below it a document is given none, and has
+        `unknown` in `doc._.exits`. 0: each document is given its best label.
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
     from .tasks.textcat.builder import TextCatTask
 
-    task = TextCatTask(exit, scorer, exclusive=True, label_weights=label_weights)
+    task = TextCatTask(exit, scorer, exclusive=True, label_weights=label_weights, unknown_threshold=unknown_threshold)
     return _make(nlp, name, model, task, loss, compare_full_depth)
 
 
@@ -194,6 +197,7 @@ def make_events(
     loss: Callable,
     arguments: str,
     spans_key: Optional[str],
+    leave_out: Optional[List[str]],
     triggers_key: Optional[str],
     max_pairs: int,
     threshold: float,
@@ -209,6 +213,8 @@ def make_events(
     loss (JointLoss): How the exits are trained.
     arguments (str): "free", arguments are found in the text, or "entities", they are among given entities.
     spans_key (Optional[str]): The span group of these entities; null for `doc.ents`.
+    leave_out (Optional[List[str]]): Attributes, such as "is_negated" of medSpaCy. Of these entities those are no arguments of
+        which one is true. null leaves out none.
     triggers_key (Optional[str]): The span group of triggers that are given; null finds them in the text.
     max_pairs (int): The most pairs of spans in a window that are looked at.
     threshold (float): The probability from which a link of two spans, or an attribute, counts as given.
@@ -220,7 +226,7 @@ def make_events(
     """
     from .tasks.events.builder import EventsTask
 
-    task = EventsTask(exit, scorer, arguments, spans_key, triggers_key, max_pairs, threshold, reduce, label_weights)
+    task = EventsTask(exit, scorer, arguments, spans_key, triggers_key, max_pairs, threshold, reduce, label_weights, leave_out)
     return _make(nlp, name, model, task, loss, compare_full_depth)
 
 
@@ -241,6 +247,7 @@ def make_imagecat(
     threshold: float,
     reduce: str,
     label_weights: Union[str, Dict[str, float]],
+    unknown_threshold: float,
     compare_full_depth: bool,
     scorer: Optional[Callable],
 ):
@@ -255,13 +262,24 @@ def make_imagecat(
         settled one, or "mean".
     label_weights (Union[str, Dict[str, float]]): How much a label counts in the loss; 1 for those not named. "balanced" works
         it out from the training data: the rarer a label is, the more.
+    unknown_threshold (float): The probability that the best label must have, if labels are exclusive: below it an image is given
+        none. 0: each is given its best label.
     compare_full_depth (bool): Whether scoring also runs the full depth.
     scorer (Optional[Callable]): The scoring method.
     """
     from .tasks.imagecat.builder import ImageCatTask
 
-    task = ImageCatTask(exit, scorer, exclusive, threshold, reduce, label_weights)
+    task = ImageCatTask(exit, scorer, exclusive, threshold, reduce, label_weights, unknown_threshold)
     return _make(nlp, name, model, task, loss, compare_full_depth)
+
+
+@Language.factory("epee_plain")
+def make_plain(nlp: Language, name: str):
+    """Make a component that takes off documents what cannot be saved, so that they can be written to files and come back from
+    other processes (`n_process`). Put it last, behind components that leave objects of Python in extension attributes."""
+    from .component.plain import keep_plain
+
+    return keep_plain
 
 
 def _make(nlp, name, model, task, loss, compare_full_depth):

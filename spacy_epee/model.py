@@ -187,6 +187,12 @@ def get_windows(model: Model, docs: Sequence[Doc], wanted: Optional[Sequence[boo
     return get_trunk_shim(model).windower(docs, wanted)
 
 
+def as_read(model: Model, docs: Sequence[Doc]) -> Sequence[Doc]:
+    """RETURNS (Sequence[Doc]): What is read of some Docs: themselves, or their sections as Docs of words alone."""
+    sections = get_settings(model).sections
+    return docs if sections is None else sections.shorten(docs)
+
+
 def get_exit_layers(model: Model) -> List[int]:
     """Which layers have an exit.
 

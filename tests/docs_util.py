@@ -77,14 +77,20 @@ def load_hooks() -> Any:
     return module
 
 
-def run_blocks(name: str) -> Dict[str, Any]:
-    """Run or read all blocks of a page in their order, in the current folder.
+BESIDE = "docs/pipelines.md"
+"""The page about other packages, which are not here. What is on it runs in tests/integration, section by section."""
+
+
+def run_blocks(name: str, title: str = "") -> Dict[str, Any]:
+    """Run or read all blocks of a page, or of a section of it, in their order, in the current folder.
 
     RETURNS (Dict[str, Any]): The names that its Python blocks have made.
     """
     namespace: Dict[str, Any] = {"__name__": "__main__"}
     spacy.util.fix_random_seed(0)
     for block in blocks(name):
+        if title and block.code not in section(name, title):
+            continue
         assert block.language in RUN, f"{block.where}: nothing runs a block of '{block.language}'"
         try:
             RUN[block.language](block.code, namespace)
@@ -235,7 +241,8 @@ def check_pip(words: List[str]) -> None:
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     for extra in re.findall(r"\[(\w+)\]", " ".join(words)):
         assert extra in setup["options.extras_require"]
-    assert words[-1] == "." or re.match(r"\.\[|torch$|https://", words[-1])
+    tried = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert words[-1] == "." or re.match(r"\.\[|torch$|https://", words[-1]) or words[-1] in tried
 
 
 def check_make(words: List[str]) -> None:
@@ -301,7 +308,7 @@ def compare_with_defaults(block: Dict[str, Any], defaults: Dict[str, Any], where
     for name, value in block.items():
         if isinstance(value, dict):
             compare_with_defaults(value, defaults.get(name) or {}, f"{where}.{name}")
-        elif name not in ("factory", "name", "labels", kind):
+        elif name not in ("factory", "name", "names", "labels", kind):
             assert defaults[name] == value, f"{where}.{name}"
 
 

@@ -14,6 +14,7 @@ import pytest
 import spacy
 import yaml
 from docs_util import (
+    BESIDE,
     NAMES,
     OURS,
     ROOT,
@@ -134,7 +135,7 @@ def folder(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "REGISTRY", dict(catalogue.REGISTRY))  # what a page registers goes with it
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if blocks(name)])
+@pytest.mark.parametrize("name", [name for name in NAMES if blocks(name) and name != BESIDE])
 def test_docs_blocks_run(name, folder, capfd):
     found = run_blocks(name)
     printed = capfd.readouterr().out

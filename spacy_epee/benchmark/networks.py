@@ -117,7 +117,13 @@ def plan_of(component: EarlyExitTransformer, layer: Optional[int] = None) -> Net
 
 
 def windower_of(component: EarlyExitTransformer) -> Windower:
-    """RETURNS (Windower): What cuts texts for a component."""
+    """RETURNS (Windower): What cuts texts for a component.
+    RAISES ValueError: It reads sections, which texts alone do not have."""
+    if get_settings(component.model).sections is not None:
+        raise ValueError(
+            f"The component '{component.name}' reads sections, and texts are compared here, without components that find "
+            "any. Load it without (`model.trunk.sections = null`)."
+        )
     return get_trunk_shim(component.model).windower
 
 

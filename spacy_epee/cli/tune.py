@@ -54,6 +54,9 @@ def tune_cli(
     coverage: Optional[float] = Option(
         None, "--coverage", help="Share of documents without the flag `uncertain`: 0.9. The others are to be reviewed"
     ),
+    unknown_precision: Optional[float] = Option(
+        None, "--unknown-precision", help="Give a label only so surely that this share of those given is right: 0.95"
+    ),
     output_model: Optional[Path] = Option(None, "--output-model", help="Folder for a copy of the pipeline with the rule"),
     force: bool = Option(False, "--force", "-F", help="Replace what is at --output-model"),
     in_place: bool = Option(False, "--in-place", help="Write the rule into the given pipeline"),
@@ -88,7 +91,7 @@ def tune_cli(
     try:
         wish = TuningGoal(max_drop, min_speedup, max_disagreement, confidence)
         sizes = read_sizes(batch_sizes)
-        check_paths(model, wish, coverage, output_model, in_place, output, force)
+        check_paths(model, wish, coverage, unknown_precision, output_model, in_place, output, force)
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)
@@ -98,7 +101,7 @@ def tune_cli(
         examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
         linear = None if train is None else learn_linear(nlp, pipe, train, cats)
         tell_slowdown(gpu_id, msg)
-        stays = wish.empty and coverage is not None
+        stays = wish.empty and (coverage is not None or unknown_precision is not None)
         tuning = Tuner(
             nlp,
             pipe,
@@ -118,6 +121,8 @@ def tune_cli(
             tuning.choose()
         if coverage is not None:
             tuning.flag(coverage)
+        if unknown_precision is not None:
+            tuning.leave_unknown(unknown_precision)
         if time:
             tuning.time(sizes, timed, rounds)
         if linear is not None:
@@ -139,6 +144,7 @@ def check_paths(
     model: str,
     wish: TuningGoal,
     coverage: Optional[float],
+    unknown_precision: Optional[float],
     output_model: Optional[Path],
     in_place: bool,
     output: Optional[Path],
@@ -150,12 +156,14 @@ def check_paths(
     """
     if coverage is not None and not 0 <= coverage <= 1:
         raise ValueError(f"--coverage is {coverage}; give a share from 0 to 1, such as 0.9")
+    if unknown_precision is not None and not 0 <= unknown_precision <= 1:
+        raise ValueError(f"--unknown-precision is {unknown_precision}; give a share from 0 to 1, such as 0.95")
     if output_model is not None and in_place:
         raise ValueError("Give --output-model or --in-place, not both")
-    if (output_model is not None or in_place) and wish.empty and coverage is None:
+    if (output_model is not None or in_place) and wish.empty and coverage is None and unknown_precision is None:
         raise ValueError(
-            "There is nothing to write without a wish; give --max-drop, --min-speedup or --max-disagreement, or --coverage, with "
-            f"{'--in-place' if in_place else '--output-model'}"
+            "There is nothing to write without a wish; give --max-drop, --min-speedup or --max-disagreement, --coverage or "
+            f"--unknown-precision, with {'--in-place' if in_place else '--output-model'}"
         )
     if in_place and not Path(model).is_dir():
         raise ValueError(f"--in-place needs a folder, and '{model}' is none; give --output-model FOLDER")
@@ -229,7 +237,9 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
     if "chosen" not in report:
         asks = "ask with --max-drop, --min-speedup or --max-disagreement."
         return [
-            f"The rule stays; for another one {asks}" if "uncertain" in report else f"Nothing is chosen; {asks}",
+            f"The rule stays; for another one {asks}"
+            if "uncertain" in report or "unknown" in report
+            else f"Nothing is chosen; {asks}",
             *_flagged(report),
         ]
     chosen, lines = report["chosen"], []
@@ -270,13 +280,21 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
 
 
 def _flagged(report: Dict[str, Any]) -> List[str]:
-    """What is flagged, if that was asked for, in a sentence."""
-    uncertain = report.get("uncertain")
+    """What is flagged and what is given no label, if that was asked for, in sentences."""
+    uncertain, unknown = report.get("uncertain"), report.get("unknown")
+    lines = []
+    if unknown:
+        right = "-" if unknown["right"] is None else share(unknown["right"])
+        lines.append(
+            f"Given a label from a probability of {unknown['threshold']:.4g} on: {share(unknown['given'])} of these documents, "
+            f"{right} of them the right one. The others are unknown."
+        )
     if not uncertain:
-        return []
+        return lines
     return [
+        *lines,
         f"Flagged as uncertain: {share(uncertain['flagged'])} of these documents, those that are at the last layer "
-        f"with an entropy above {uncertain['threshold']:.4g}."
+        f"with an entropy above {uncertain['threshold']:.4g}.",
     ]
 
 

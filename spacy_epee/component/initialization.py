@@ -1,11 +1,13 @@
 """What is checked and learned before a component can be trained."""
 
 import copy
+import warnings
 from contextlib import ExitStack, contextmanager
-from itertools import combinations
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from itertools import combinations, takewhile
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
@@ -13,11 +15,14 @@ from thinc.api import Model
 from ..doc_attributes import copy_doc
 from ..heads.base import head_shim
 from ..inference.predict import Slots, all_exits, make_instances
-from ..model import get_heads, get_trunk_shim
+from ..model import get_heads, get_settings, get_trunk_shim
 from ..tasks.base import check_trunk
 from ..tasks.slot import TaskSlot
 from ..trunk.shims import scaled_shim
 from .rivals import labels_at, slots_of
+
+HIGHEST_RATE = 5e-4
+"""The highest learning rate at which nothing is said."""
 
 SAMPLE, FITTED = 200, 64
 """How many examples are checked when the component is initialized, and how many are run to standardize by."""
@@ -126,6 +131,24 @@ def check_owners(slots: Slots, name: str, nlp: Optional[Language]) -> None:
                 )
 
 
+def warn_of_rate(nlp: Optional[Language], model: Model, name: str) -> None:
+    """Warn if a pretrained transformer is to be trained at the rate that spaCy's own configs have: it would be spoilt.
+
+    nlp (Optional[Language]): The pipeline. One that is made in Python, whose config names no data, may have another optimizer.
+    model (Model): The model.
+    name (str): The component.
+    """
+    if nlp is None or not nlp.config.get("paths", {}).get("train") or get_settings(model).frozen:
+        return
+    rate = nlp.config["training"].get("optimizer", {}).get("learn_rate")
+    if isinstance(rate, float) and rate > HIGHEST_RATE:
+        warnings.warn(
+            f"The setting `training.optimizer.learn_rate` is {rate:g}, at which the transformer of '{name}' loses what it "
+            "has learned. Give 0.0001 or less, rising from 0 and falling again, as the configs of spacy_epee do, or "
+            "train classifiers alone with `model.trunk.frozen = true`."
+        )
+
+
 def given_labels(labels: Any, slots: Slots, name: str) -> Dict[str, List[str]]:
     """Tell which labels each task is given.
 
@@ -179,8 +202,56 @@ def tell_others(slots: Slots) -> None:
         slot.task.others = frozenset(label for labels in others for label in labels)
 
 
+def pipes_before(nlp: Optional[Language], component: Any) -> List[Tuple[str, Any]]:
+    """RETURNS (List[Tuple[str, Callable[[Doc], Doc]]]): The components of a pipeline before one of them, by name."""
+    pipeline = [] if nlp is None else nlp.pipeline
+    return list(takewhile(lambda named: named[1] is not component, pipeline))
+
+
+def with_sections(
+    nlp: Optional[Language], component: Any, get_examples: Callable[[], Iterable[Example]]
+) -> Callable[[], Iterable[Example]]:
+    """Have examples be what is read of them, for those who look at words alone.
+
+    nlp (Optional[Language]): The pipeline.
+    component (Pipe): The component that reads them.
+    get_examples (Callable[[], Iterable[Example]]): Returns the examples.
+    RETURNS (Callable[[], Iterable[Example]]): The same, or what returns examples with the words that are read alone.
+    """
+    sections = get_settings(component.model).sections
+    if sections is None:
+        return get_examples
+
+    def read() -> Iterator[Example]:
+        for eg in get_examples():
+            doc = copy_doc(eg.predicted)
+            find_sections(nlp, component, [doc])
+            yield Example(sections.shorten([doc])[0], eg.reference)
+
+    return read
+
+
+def find_sections(nlp: Optional[Language], component: Any, docs: Sequence[Doc]) -> None:
+    """Give Docs sections where some are to be read, none are there, and components before this one find them by rules.
+
+    nlp (Optional[Language]): The pipeline.
+    component (Pipe): This one.
+    docs (Sequence[Doc]): The Docs. Nothing else of them changes.
+    """
+    sections = get_settings(component.model).sections
+    if sections is None:
+        return
+    for doc in docs:
+        tried = copy_doc(doc)
+        for _, pipe in pipes_before(nlp, component):
+            if not sections.find(tried) and not isinstance(pipe, TrainablePipe):
+                tried = pipe(tried)
+        sections.take(tried, doc)
+
+
 def with_sentences(nlp: Optional[Language], component: Any, docs: Sequence[Doc]) -> List[Doc]:
-    """Copy Docs, with sentence boundaries where a component before this one sets them and no gold ones are there.
+    """Copy Docs, with sentence boundaries where a component before this one sets them and no gold ones are there, and with
+    sections if some are to be read.
 
     nlp (Optional[Language]): The pipeline.
     component (Pipe): This one.
@@ -188,9 +259,8 @@ def with_sentences(nlp: Optional[Language], component: Any, docs: Sequence[Doc])
     RETURNS (List[Doc]): The copies.
     """
     docs = [copy_doc(doc) for doc in docs]
-    for name, pipe in [] if nlp is None else nlp.pipeline:
-        if pipe is component:
-            break
+    find_sections(nlp, component, docs)
+    for name, pipe in pipes_before(nlp, component):
         if "token.is_sent_start" in nlp.get_pipe_meta(name).assigns:  # type: ignore[union-attr]
             docs = [doc if doc.has_annotation("SENT_START") else pipe(doc) for doc in docs]
     return docs

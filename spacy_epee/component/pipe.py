@@ -25,7 +25,7 @@ from ..inference.predict import exit_entries
 from ..model import is_initialized
 from ..sealing import Parts, read_bytes, read_disk
 from ..tasks.slot import TaskSlot
-from ..tasks.unknown import known_names, showable
+from ..tasks.unknown import given_none, known_names, showable
 from ..threads import LOADING
 from ..training.losses import JointLoss
 from .initialization import (
@@ -39,6 +39,8 @@ from .initialization import (
     learn_labels,
     restored,
     standardize,
+    warn_of_rate,
+    with_sections,
     with_sentences,
 )
 from .saving import save_whole
@@ -127,8 +129,9 @@ class EarlyExitTransformer(TaskComponent):
         return self.run(list(docs), within_budget(self.exits))
 
     def set_annotations(self, docs: Iterable[Doc], answers: Mapping[str, Predictions]) -> None:
-        """Write answers to Docs: what the tasks write, and in `doc._.exits` where and why each left, and whether it reached the
-        last layer and was still uncertain there, by the threshold that `epee tune --coverage` sets.
+        """Write answers to Docs: what the tasks write, and in `doc._.exits` where and why each left, whether it reached the last
+        layer and was still uncertain there, by the threshold that `epee tune --coverage` sets; whether the Doc has sections that
+        are read, if some are; and whether no label is given, if there is a threshold for that.
 
         docs (Iterable[Doc]): The Docs.
         answers (Mapping[str, Predictions]): The answers of each task.
@@ -137,7 +140,9 @@ class EarlyExitTransformer(TaskComponent):
         install("exits", default={})
         for task, predictions in answers.items():
             self.slots[task].task.annotate(docs, predictions, self.slots[task].labels)
-        for doc, entry in zip(docs, exit_entries(self.slots, docs, answers)):
+        for doc, entry in zip(docs, exit_entries(self.model, self.slots, docs, answers)):
+            for task, record in entry.items():
+                record.update(given_none(self.slots[task].task, doc, self.slots[task].labels))
             doc.user_data[EXITS] = {**exits_of(doc), self.name: entry}
 
     def update(
@@ -214,6 +219,7 @@ class EarlyExitTransformer(TaskComponent):
         """
         validate_get_examples(get_examples, "EarlyExitTransformer.initialize")
         check_named(self.slots, self.name)
+        warn_of_rate(nlp, self.model, self.name)
         trained = is_initialized(self.model)
         with restored(self.model, self.slots):
             if trained:
@@ -228,7 +234,8 @@ class EarlyExitTransformer(TaskComponent):
             sample = list(islice(get_examples(), SAMPLE))
             if not sample:
                 raise ValueError(Errors.E923.format(name=self.name))
-            hand_over_words = learn_words(self.slots, self.model, get_examples, bool(self.loss.teacher_share))
+            read_examples = with_sections(nlp, self, get_examples)
+            hand_over_words = learn_words(self.slots, self.model, read_examples, bool(self.loss.teacher_share))
             self.model.initialize()
             hand_over_words()
             for slot in self.slots.values():

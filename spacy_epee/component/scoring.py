@@ -41,6 +41,9 @@ def score_tasks(
         unknown.warn(slot.called)
         scores = by_task[task] = showable(run_scorer(slot, examples, unknown, **kwargs), known_names(slot.cfg))
         layers = [unit["layer"] for entry in entries if entry.get(task) for unit in entry[task]["units"]]
+        unknown_answers = [entry[task]["unknown"] for entry in entries if "unknown" in entry.get(task, {})]
+        if unknown_answers:
+            scores["unknown"] = float(numpy.mean(unknown_answers))
         scores["exit_layer"] = float(numpy.mean(layers)) if layers else 0.0
         if full:
             at_full = run_scorer(slot, write_answers(slot, examples, full[task]), unknown, **kwargs)
@@ -50,6 +53,9 @@ def score_tasks(
     figures = {
         f"{slots[task].prefix}{figure}": score for task, task_scores in by_task.items() for figure, score in task_scores.items()
     }
+    read = [record["sections"] for entry in entries for record in [*entry.values()][:1] if "sections" in record]
+    if read:
+        figures["without_sections"] = read.count(False)
     if not all(slot.alone for slot in slots.values()):
         figures.update(joint_figures(slots, by_task, entries))
     return figures

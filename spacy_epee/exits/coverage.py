@@ -39,3 +39,25 @@ def flag_threshold(entropy: numpy.ndarray, last: numpy.ndarray, coverage: float)
     if rank > len(values):
         return 1.0
     return float(values[rank - 1]) if rank else 0.0
+
+
+def precise_threshold(confidence: numpy.ndarray, right: numpy.ndarray, precision: float) -> float:
+    """Find from which confidence on answers are to be given so that enough of them are right: the lowest one.
+
+    confidence (ndarray): The probability of each answer, (N,).
+    right (ndarray): Which of them are right, (N,) bool.
+    precision (float): The share of those given that is to be right, from 0 to 1.
+    RETURNS (float): The threshold. 0 if all can be given, and 1 if none can.
+    RAISES ValueError: The precision is out of range.
+    """
+    if not 0 <= precision <= 1:
+        raise ValueError(f"The precision is {precision}; give the share of labels given that is to be right, from 0 to 1.")
+    order = numpy.argsort(-confidence, kind="stable")
+    values, counts = confidence[order], numpy.arange(1, len(order) + 1)
+    ends = numpy.append(values[1:] < values[:-1], True)[: len(values)]  # equal ones are given together
+    enough = numpy.flatnonzero(ends & (numpy.cumsum(right[order]) >= precision * counts - 1e-9))
+    if not len(enough):
+        return 1.0
+    last = enough[-1]
+    # Downwards: what is read back from a file must not be above the probability that it came from.
+    return 0.0 if last == len(values) - 1 else float(numpy.floor(values[last] * 1e6) / 1e6)

@@ -17,7 +17,7 @@ from ..exits.coverage import flag
 from ..exits.rules.base import ExitRule, complete
 from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import NotFinite, Windows
-from ..model import get_exit_layers, get_runner, get_settings, get_windows, set_training
+from ..model import as_read, get_exit_layers, get_runner, get_settings, get_windows, set_training
 from ..runtimes.threads import single_torch_thread
 from ..tasks.slot import TaskSlot
 from ..threads import no_fork
@@ -55,6 +55,7 @@ def read_words(model: Model, slots: Slots, docs: Sequence[Doc], unseen: bool = F
     RETURNS (Dict[str, Optional[Lexical]]): What they say for each task; None for those that do not ask.
     """
     heads = {name: slot.heads(model).lexical for name, slot in slots.items()}
+    docs = as_read(model, docs) if any(own is not None for own in heads.values()) else docs
     return {name: None if own is None else own.look_unseen(docs) if unseen else own.look(docs) for name, own in heads.items()}
 
 
@@ -208,19 +209,22 @@ def _not_finite(outputs: ExitOutputs) -> numpy.ndarray:
     return items.unit_docs[numpy.concatenate(units)]
 
 
-def exit_entries(slots: Slots, docs: Sequence[Doc], answers: Mapping[str, Predictions]) -> List[Dict[str, Any]]:
-    """Say where and why the units of Docs left.
+def exit_entries(model: Model, slots: Slots, docs: Sequence[Doc], answers: Mapping[str, Predictions]) -> List[Dict[str, Any]]:
+    """Say where and why the units of Docs left, and whether they have the sections that are read.
 
+    model (Model): The model.
     slots (Mapping[str, TaskSlot]): The tasks.
     docs (Sequence[Doc]): The Docs.
     answers (Mapping[str, Predictions]): The answers of each task.
     RETURNS (List[Dict[str, Any]]): What `doc._.exits` has of each Doc under the component's name.
     """
     entries: List[Dict[str, Any]] = [{} for _ in docs]
+    sections = get_settings(model).sections
+    read = [{} if sections is None else {"sections": bool(sections.find(doc))} for doc in docs]
     for name, predictions in answers.items():
         at_last = predictions.ran & (predictions.layers == predictions.depth)
         flagged = flag(predictions.entropy, at_last, slots[name].cfg.get("uncertain", 1.0))
-        for entry, units in zip(entries, predictions.items.by_doc()):
+        for entry, more, units in zip(entries, read, predictions.items.by_doc()):
             ran = [unit for unit in units if predictions.ran[unit]]
             entry[name] = {
                 "layer": float(predictions.layers[ran].mean()) if ran else 0.0,
@@ -234,5 +238,6 @@ def exit_entries(slots: Slots, docs: Sequence[Doc], answers: Mapping[str, Predic
                     }
                     for unit in ran
                 ],
+                **more,
             }
     return entries

@@ -3,13 +3,19 @@
 import copy
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 from ..threads import cached_property
 from .packing import cut
+from .sections import Sections
+
+Encoded = Tuple[numpy.ndarray, numpy.ndarray]
+"""Wordpieces (n,), and their characters, start and end, (n, 2)."""
+
+NO_PIECES, NO_OFFSETS = numpy.zeros(0, dtype="int64"), numpy.zeros((0, 2), dtype="int64")
 
 
 class FailedDocs(ValueError):
@@ -203,11 +209,12 @@ class Alignment:
 class Windower:
     """Cuts Docs into overlapping windows of wordpieces."""
 
-    def __init__(self, tokenizer, size: int, overlap: int):
+    def __init__(self, tokenizer, size: int, overlap: int, sections: Optional[Sections] = None):
         """
         tokenizer (PreTrainedTokenizerFast): The backbone's tokenizer.
         size (int): The most wordpieces in a window, special ones included.
         overlap (int): The fewest wordpieces that neighbouring windows share.
+        sections (Optional[Sections]): The sections to cut, one behind the other; None for all of a text.
         RAISES ValueError: A tokenizer without offsets, or settings that leave no room for text.
         """
         if not getattr(tokenizer, "is_fast", False):
@@ -233,6 +240,7 @@ class Windower:
         self.suffix = numpy.array(probe.ids[text[-1] + 1 :], dtype="int64")
         self.room = size - len(self.prefix) - len(self.suffix)
         self.overlap = overlap
+        self.sections = sections
         if not 0 <= overlap < self.room:
             raise ValueError(
                 f"Windows of {size} wordpieces have room for {self.room} beside the special ones, which leaves nothing for an "
@@ -246,18 +254,16 @@ class Windower:
         wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
         RETURNS (Windows): Their windows.
         """
-        texts = [doc.text if want else "" for doc, want in zip(docs, wanted or repeat(True))]
-        if len(texts) == 1:  # a batch of one would wait for a thread of the library
-            encodings = [self.backend.encode(texts[0], add_special_tokens=False)]
+        asked: Iterable[bool] = wanted or repeat(True)
+        if self.sections is None:
+            encoded = self._encode([doc.text if want else "" for doc, want in zip(docs, asked)])
         else:
-            encodings = self.backend.encode_batch(texts, add_special_tokens=False)
+            self.sections.expect(docs)
+            encoded = self._encode_parts([self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)])
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []
-        offsets: List[numpy.ndarray] = []
-        for owner, encoding in enumerate(encodings):
-            pieces = numpy.array(encoding.ids, dtype="int64")
-            offsets.append(numpy.array(encoding.offsets, dtype="int64").reshape(-1, 2))
+        for owner, (pieces, _) in enumerate(encoded):
             for start, stop in cut(len(pieces), self.room, self.overlap):
                 ids.append(numpy.concatenate((self.prefix, pieces[start:stop], self.suffix)))
                 owners.append(owner)
@@ -266,8 +272,31 @@ class Windower:
             ids=ids,
             docs=numpy.array(owners, dtype="int64"),
             starts=numpy.array(starts, dtype="int64"),
-            offsets=offsets,
+            offsets=[offsets for _, offsets in encoded],
             n_prefix=len(self.prefix),
             n_suffix=len(self.suffix),
             mask=self.mask,
         )
+
+    def _encode(self, texts: Sequence[str]) -> List[Encoded]:
+        """The wordpieces of texts, without special ones."""
+        if len(texts) == 1:  # a batch of one would wait for a thread of the library
+            encodings = [self.backend.encode(texts[0], add_special_tokens=False)]
+        else:
+            encodings = self.backend.encode_batch(texts, add_special_tokens=False)
+        return [
+            (numpy.array(encoding.ids, dtype="int64"), numpy.array(encoding.offsets, dtype="int64").reshape(-1, 2))
+            for encoding in encodings
+        ]
+
+    def _encode_parts(self, parts: Sequence[Sequence[Span]]) -> List[Encoded]:
+        """The wordpieces of parts of Docs, one part behind the other, each where it is in its Doc."""
+        encoded = iter(self._encode([part.text for own in parts for part in own]))
+        joined = []
+        for own in parts:
+            pieces, offsets = [NO_PIECES], [NO_OFFSETS]
+            for part, (part_pieces, part_offsets) in zip(own, encoded):
+                pieces.append(part_pieces)
+                offsets.append(part_offsets + part.start_char)
+            joined.append((numpy.concatenate(pieces), numpy.concatenate(offsets)))
+        return joined

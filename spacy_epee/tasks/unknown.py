@@ -1,4 +1,5 @@
-"""What is annotated and cannot be an answer: labels that a task does not know, and no label where one of several must be true."""
+"""What is annotated and cannot be an answer: labels that a task does not know, and no label where one of several must be true.
+And answers that are no label."""
 
 import warnings
 from dataclasses import dataclass, field
@@ -112,3 +113,13 @@ def showable(scores: Dict[str, Any], known: Collection[str]) -> Dict[str, Any]:
 def rename_unknown(figures: Any, known: Collection[str]) -> Any:
     """RETURNS (Any): The figures of labels, with one name for all that are not known."""
     return {name if name in known else UNKNOWN: own for name, own in figures.items()} if isinstance(figures, dict) else figures
+
+
+def unknown_threshold(task: Any) -> float:
+    """RETURNS (float): The probability that the best of exclusive labels must have to be given; 0 where it is given anyway."""
+    return getattr(task, "unknown_threshold", 0.0)
+
+
+def given_none(task: Any, doc: Doc, labels: Sequence[str]) -> Dict[str, bool]:
+    """RETURNS (Dict[str, bool]): Whether a Doc is given no label of a task ("unknown"), if there is a threshold for that."""
+    return {"unknown": not task.given_labels(doc, labels, 0.0)} if unknown_threshold(task) else {}

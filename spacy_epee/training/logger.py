@@ -3,8 +3,9 @@
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Dict, List, Optional, Union
+from typing import IO, Any, Dict, Iterator, List, Optional, Union
 
 import tqdm
 from spacy.language import Language
@@ -48,7 +49,8 @@ def ConsoleLogger(
             for text in notes.of_threads():
                 stdout.write(msg.warn(text) + "\n")
         bar = _Bar(nlp, pipes, progress_bar if console_output else None, steps, stderr)
-        log_step, finalize = setup(nlp, _Above(stdout, bar), stderr)
+        with _layers_shown(nlp):
+            log_step, finalize = setup(nlp, _Above(stdout, bar), stderr)
 
         def log(info: Optional[Dict[str, Any]]) -> None:
             if info is not None:
@@ -68,6 +70,20 @@ def ConsoleLogger(
         return log, close
 
     return setup_printer
+
+
+@contextmanager
+def _layers_shown(nlp: Language) -> Iterator[None]:
+    """Have a column for the exit layer. It has none in configs that spaCy makes: its own logger would print it times 100."""
+    weights = nlp.config["training"]["score_weights"]
+    hidden = "exit_layer" in weights and weights["exit_layer"] is None
+    try:
+        if hidden:
+            weights["exit_layer"] = 0.0
+        yield
+    finally:
+        if hidden:
+            weights["exit_layer"] = None
 
 
 def check_steps(training: Dict[str, Any]) -> None:

@@ -28,8 +28,13 @@ def find_backbone(name: str, needs: str) -> Union[str, Path]:
     RETURNS (Union[str, Path]): The folder, or the name of a model on a hub.
     RAISES ValueError: It can only be a folder, and there is none.
     """
+    if not name:
+        raise ValueError(
+            f"The setting `model.trunk.name` is not set. Give a folder with a config.json, {needs}, or the name of a model on a "
+            "hub."
+        )
     here = Path(name).expanduser()
-    if not name or (not here.exists() and _looks_like_path(name)):
+    if not here.exists() and _looks_like_path(name):
         raise ValueError(
             f"The setting `model.trunk.name` is '{name}', and there is no such folder (looked from {Path.cwd()}). Give a folder "
             f"with a config.json, {needs}, or the name of a model on a hub."

@@ -16,6 +16,7 @@ from thinc.api import Model, Optimizer, get_torch_default_device
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
+from ..inputs.sections import Sections
 from ..inputs.windows import Windower
 from ..registry import names, runtimes
 from ..settings import check_number
@@ -50,6 +51,7 @@ class TrunkSettings:
     runtime: str = "auto"
     precision: Precision = "fp32"
     layers: Layers = None
+    sections: Optional[Sections] = None
 
 
 class TrunkShim(HFShim, ScaledShim):
@@ -175,10 +177,10 @@ class TrunkShim(HFShim, ScaledShim):
     @property
     def windower(self) -> Windower:
         """RETURNS (Windower): What cuts Docs. Made once for each backbone."""
-        tokenizer = self._hfmodel.tokenizer
+        tokenizer, settings = self._hfmodel.tokenizer, self.settings
 
         def make() -> Windower:
-            return Windower(tokenizer, min(self.settings.window, longest_window(self._model)), self.settings.overlap)
+            return Windower(tokenizer, min(settings.window, longest_window(self._model)), settings.overlap, settings.sections)
 
         return kept(self, "_windower", lambda made: made.tokenizer is tokenizer, make)
 
@@ -264,6 +266,7 @@ def TransformerTrunk(
     runtime: str = "auto",
     precision: Precision = "fp32",
     layers: Layers = None,
+    sections: Any = None,  # a block: a schema of spaCy cannot be made of its type
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
@@ -288,6 +291,7 @@ def TransformerTrunk(
         if possible. Other runtimes have the precision in which the pipeline was exported.
     layers (Union[str, List[int], None]): Which layers of the encoder to start from, if not all, as a student of a larger model:
         "first 6", "every 2" (the 2nd, 4th, ...) or their numbers from 1. The pipeline has no others.
+    sections (Optional[Sections]): Which sections of a note are read, as a component before this one finds them; null reads all.
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
@@ -319,6 +323,7 @@ def TransformerTrunk(
         runtime=runtime,
         precision=precision,
         layers=layers,
+        sections=sections,
     )
     return Model("epee-trunk", forward, shims=[shim])
 

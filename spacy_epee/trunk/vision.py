@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple, Union
 
 import torch
 from thinc.api import Model, get_torch_default_device
@@ -42,6 +42,9 @@ class ImageTrunkSettings:
     max_patches: int
     frozen: bool
     layers: Layers = None
+
+    sections: ClassVar[None] = None
+    """An image has none."""
 
     @property
     def max_wordpieces(self) -> int:

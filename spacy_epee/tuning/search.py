@@ -87,8 +87,8 @@ class Candidates:
         return _calmest([trial for trial in (self.full, *self.trials) if trial.score >= floor or trial is self.full])
 
     def at_speedup(self, min_speedup: float) -> Candidate:
-        """A good setting that is fast enough. The best of a thousand scores is luck: on resampled dev sets of 128 notes it loses 2
-        points on test, where the one with the fewest other answers loses 0.2.
+        """A good setting that is fast enough. The best of a thousand scores is luck: on resampled dev sets of 128 notes it loses
+        2 points on test, where the one with the fewest other answers loses 0.2.
 
         min_speedup (float): The layers of the full depth over those of the setting, both over wordpieces.
         RETURNS (Candidate): Of those of a simple kind (see `is_simple`) or at a fixed depth, or of all if none of these is fast

@@ -22,6 +22,7 @@ from ..model import get_exit_layers, is_initialized
 from ..threads import cached_property
 from .careful import CarefulChooser
 from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search, try_setting
+from .unknown import find_unknown_threshold
 
 SHOWN = 8
 """The most settings of the Pareto front that are shown and timed."""
@@ -293,6 +294,21 @@ class Tuner:
         self.report["uncertain"] = {"coverage": coverage, "threshold": threshold, "flagged": flagged}
         return threshold
 
+    def leave_unknown(self, precision: float) -> float:
+        """Find and set the probability below which documents are given none of exclusive labels, in the config, too.
+
+        precision (float): The share of labels given that is to be right on these documents.
+        RETURNS (float): The threshold.
+        """
+        unknown = self.report["unknown"] = find_unknown_threshold(self.stored, self.simulation(), precision)
+        self._block()["unknown_threshold"] = unknown["threshold"]
+        return unknown["threshold"]
+
+    def _block(self) -> Dict[str, Any]:
+        """The settings of the task in the pipeline's config."""
+        slot, config = self.component.slots[self.name], self.nlp.get_pipe_config(self.component.name)
+        return config if slot.alone else config["tasks"][self.name]
+
     def time(self, batch_sizes: Sequence[int] = (1, 32), documents: int = 100, rounds: int = 3) -> None:
         """Time the whole pipeline with the settings shown and at full depth, in turns, and note milliseconds a document.
 
@@ -320,8 +336,7 @@ class Tuner:
     def write(self) -> None:
         """Put the rule into the pipeline's config, so that it is there to be seen once the pipeline is saved, and what it does on
         the documents beside it."""
-        slot, config = self.component.slots[self.name], self.nlp.get_pipe_config(self.component.name)
-        block = config if slot.alone else config["tasks"][self.name]
+        block, slot = self._block(), self.component.slots[self.name]
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
         kept = {name: self.report[name] for name in ("documents", "score_desc", "wish", "promise") if name in self.report}

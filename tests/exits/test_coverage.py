@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_epee.exits.coverage import flag, flag_threshold
+from spacy_epee.exits.coverage import flag, flag_threshold, precise_threshold
 
 SOME = settings(max_examples=100, deadline=None)
 
@@ -83,3 +83,20 @@ def test_coverage_holds_for_new_documents(count):
 def test_coverage_refuses_what_is_no_share(coverage):
     with pytest.raises(ValueError, match=f"coverage is {coverage}"):
         flag_threshold(numpy.zeros(3), numpy.ones(3, dtype=bool), coverage)
+
+
+@SOME
+@given(found=answers(), precision=st.floats(0, 1))
+def test_labels_are_given_as_often_as_enough_of_them_are_right(found, precision):
+    confidence, right = found
+    threshold = precise_threshold(confidence, right, precision)
+    given_one = confidence >= threshold
+    assert not given_one.any() or threshold == 1 or right[given_one].mean() >= precision - 1e-6
+    for other in confidence[confidence < threshold]:  # no lower one would do
+        assert right[confidence >= other].mean() < precision + 1e-6
+
+
+@pytest.mark.parametrize("precision", [-0.1, 1.1])
+def test_a_precision_that_is_no_share_is_refused(precision):
+    with pytest.raises(ValueError, match="precision"):
+        precise_threshold(numpy.ones(2), numpy.ones(2, dtype=bool), precision)

@@ -1,6 +1,6 @@
 """Events as a task of a component."""
 
-from typing import Callable, Dict, Optional, Union
+from typing import Callable, Dict, List, Optional, Union
 
 from ...exits.rules.base import ExitRule
 from ..slot import TaskSlot
@@ -17,6 +17,7 @@ def EventsTask(
     threshold: float = 0.5,
     reduce: Union[str, float] = "max",
     label_weights: Dict[str, float] = {},  # noqa: B006 - copied
+    leave_out: Optional[List[str]] = None,
     weight: float = 1.0,
     priority: int = 0,
 ) -> TaskSlot:
@@ -32,5 +33,6 @@ def EventsTask(
         max_pairs=max_pairs,
         label_weights=label_weights,
         reduce=reduce,
+        leave_out=leave_out,
     )
     return TaskSlot(task, exit, scorer, threshold, weight, priority)

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import numpy
 from spacy.tokens import Doc
 
-from ...doc_attributes import annotation, spans_of
+from ...doc_attributes import annotation, spans_of, without
 from ...threads import cached_property
 
 KINDS = 12
@@ -161,15 +161,17 @@ class SchemaBuilder:
 class EntityKinds:
     """Finds the given entity that an argument is."""
 
-    def __init__(self, spans_key: Optional[str]):
+    def __init__(self, spans_key: Optional[str], leave_out: Sequence[str] = ()):
         """
         spans_key (Optional[str]): The span group of the entities; None for `doc.ents`.
+        leave_out (Sequence[str]): Attributes. Entities of which one is true are no arguments.
         """
         self.spans_key = spans_key
+        self.leave_out = list(leave_out)
 
     def spans(self, doc: Doc) -> List[Any]:
         """RETURNS (List[Span]): The entities of a Doc."""
-        return spans_of(doc, self.spans_key)
+        return without(spans_of(doc, self.spans_key), self.leave_out, "leave_out")
 
     def labels(self, doc: Doc) -> EntityLabels:
         """RETURNS (Dict[Tuple[int, int], str]): The label of the entity of some tokens, the first one of several."""

@@ -86,6 +86,7 @@ class Events(TaskDefaults):
         max_pairs: int,
         label_weights: Dict[str, float],
         reduce: Union[str, float],
+        leave_out: Optional[Sequence[str]] = None,
     ):
         """
         arguments (str): "free", arguments are found in the text, or "entities", they are among given entities.
@@ -94,7 +95,13 @@ class Events(TaskDefaults):
         max_pairs (int): The most pairs of spans in a window that are looked at.
         label_weights (Dict[str, float]): How much an event's triggers count in the loss; 1 for those not named.
         reduce (Union[str, float]): How the uncertainties of a window's tokens are joined: "mean", "max", or a quantile.
+        leave_out (Optional[Sequence[str]]): Attributes. Given entities of which one is true are no arguments.
         """
+        if leave_out and arguments == "free":
+            raise ValueError(
+                "The setting `leave_out` is for entities that are given, and `arguments` is 'free'. Set that to 'entities', or "
+                "`leave_out` to null."
+            )
         if arguments not in ("free", "entities"):
             raise ValueError(f"The setting `arguments` is '{arguments}'; give 'free' or 'entities'.")
         if max_pairs < 1:
@@ -105,7 +112,7 @@ class Events(TaskDefaults):
             check_settings("max", label_weights)
         else:
             check_settings(reduce, label_weights)
-        self.entities = EntityKinds(spans_key) if arguments == "entities" else None
+        self.entities = EntityKinds(spans_key, leave_out or ()) if arguments == "entities" else None
         self.spans_key = spans_key if self.entities else None
         self.triggers_key = triggers_key
         self.max_pairs = max_pairs

@@ -14,10 +14,11 @@ def ImageCatTask(
     threshold: float = 0.5,
     reduce: str = "max",
     label_weights: Union[str, Dict[str, float]] = {},  # noqa: B006 - copied
+    unknown_threshold: float = 0.0,
 ) -> TaskSlot:
     """Make the task of `epee_imagecat`, with its settings.
 
     RETURNS (TaskSlot): The task.
     """
-    task = ImageCat(exclusive=exclusive, label_weights=label_weights, reduce=reduce)
+    task = ImageCat(exclusive=exclusive, label_weights=label_weights, reduce=reduce, unknown_threshold=unknown_threshold)
     return TaskSlot(task, exit, scorer, threshold)

@@ -16,13 +16,16 @@ class ImageCat(TextCat):
     reads = "images"
     always_answers = False  # without an image all scores are 0
 
-    def __init__(self, *, exclusive: bool, label_weights: Union[str, Dict[str, float]], reduce: str):
+    def __init__(
+        self, *, exclusive: bool, label_weights: Union[str, Dict[str, float]], reduce: str, unknown_threshold: float = 0.0
+    ):
         """
         exclusive (bool): Exactly one label is true, or any number of them.
         label_weights (Union[str, Dict[str, float]]): As those of `TextCat`.
         reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
+        unknown_threshold (float): As that of `TextCat`.
         """
-        super().__init__(exclusive=exclusive, label_weights=label_weights, reduce=reduce)
+        super().__init__(exclusive=exclusive, label_weights=label_weights, reduce=reduce, unknown_threshold=unknown_threshold)
         install_extension()
 
     def check_data(self, examples: Sequence[Example], items: Instances, name: str) -> None:

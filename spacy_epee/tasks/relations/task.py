@@ -1,7 +1,7 @@
 """Relations between entities. The unit that exits is the window: it leaves when all its pairs are settled."""
 
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc
@@ -10,6 +10,7 @@ from spacy.training import Example
 from ...doc_attributes import annotate, annotation, entries_of, in_place
 from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
+from ...inputs.expected import FirstDocuments
 from ...inputs.windows import Windows
 from ...settings import check_number
 from ..base import FlatTask, check_settings
@@ -19,33 +20,6 @@ from .docs import Relation, install_extensions
 from .instances import PairInstances, find_pairs
 from .replay_score import pair_score
 from .scorer import Place, places
-
-EXPECTED = 10
-"""After how many documents without any entity a component says so."""
-
-
-class FirstDocuments:
-    """How many of the first documents lack what relations are found by."""
-
-    def __init__(self) -> None:
-        self._lacking: Optional[int] = 0
-
-    def add(self, found: Callable[[], bool], lacking: Callable[[], int]) -> bool:
-        """Count some more, until it is found or there are enough.
-
-        found (Callable[[], bool]): Says whether these have it.
-        lacking (Callable[[], int]): Says how many of them should have it, and do not.
-        RETURNS (bool): Whether there are enough now, which is so once.
-        """
-        so_far = self._lacking  # other threads count, too
-        if so_far is None:
-            return False
-        if found():
-            self._lacking = None
-            return False
-        so_far += lacking()
-        self._lacking = so_far if so_far < EXPECTED else None
-        return so_far >= EXPECTED
 
 
 class Relations(FlatTask):
@@ -292,7 +266,7 @@ class Relations(FlatTask):
             warnings.warn(
                 "The first documents have entities, and no two of them may be related, so there are no relations to find. "
                 "Look at `candidates.labels`, which must be labels of these entities, at `candidates.leave_out`, "
-                "`candidates.max_distance` and `candidates.same_sentence`."
+                "`candidates.max_distance` and `candidates.same_sentence`, and at `model.trunk.sections` if some alone are read."
             )
 
     def describe(self, scores: Dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ def TextCatTask(
     threshold: float = 0.5,
     reduce: str = "max",
     label_weights: Union[str, Dict[str, float]] = {},  # noqa: B006 - copied
+    unknown_threshold: float = 0.0,
     weight: float = 1.0,
     priority: int = 0,
 ) -> TaskSlot:
@@ -23,5 +24,6 @@ def TextCatTask(
     exclusive (bool): Whether exactly one label is true, as for `epee_textcat`; if not, any number, from `threshold` on.
     RETURNS (TaskSlot): The task.
     """
-    task = TextCat(exclusive=exclusive, label_weights=label_weights, reduce="mean" if exclusive else reduce)
+    reduce = "mean" if exclusive else reduce
+    task = TextCat(exclusive=exclusive, label_weights=label_weights, reduce=reduce, unknown_threshold=unknown_threshold)
     return TaskSlot(task, exit, scorer, threshold, weight, priority)

@@ -12,6 +12,7 @@ from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
 from ...exits.scaling import Threshold
 from ...inputs.instances import Instances
+from ...settings import check_number
 from ..base import FlatTask, Targets, check_settings
 from ..label_weights import BALANCED, balanced_weights
 from ..replay_score import StoredAnnotation
@@ -28,13 +29,23 @@ class TextCat(FlatTask):
     always_answers = True
     """Whether Docs that never run have an answer: the first of exclusive labels."""
 
-    def __init__(self, *, exclusive: bool, label_weights: Union[str, Dict[str, float]], reduce: str):
+    def __init__(
+        self, *, exclusive: bool, label_weights: Union[str, Dict[str, float]], reduce: str, unknown_threshold: float = 0.0
+    ):
         """
         exclusive (bool): Exactly one label is true, or any number of them.
         label_weights (Union[str, Dict[str, float]]): How much a label counts in the loss; 1 for those not named. "balanced" for
             weights of the training data.
         reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
+        unknown_threshold (float): The probability that the best of exclusive labels must have to be given.
         """
+        check_number("unknown_threshold", unknown_threshold, 0, 1)
+        if unknown_threshold and not exclusive:
+            raise ValueError(
+                f"The setting `unknown_threshold` is {unknown_threshold}, and labels are not exclusive: each is given from its "
+                "threshold on, and a document can have none. Set it to 0."
+            )
+        self.unknown_threshold = unknown_threshold
         self.balanced = label_weights == BALANCED
         given: Any = {} if self.balanced else label_weights
         check_settings(reduce, given)
@@ -189,7 +200,8 @@ class TextCat(FlatTask):
         scores."""
         scores = numpy.array([doc.cats.get(label, 0.0) for label in labels])
         if self.exclusive:
-            return [labels[int(scores.argmax())]] if scores.any() else []
+            known = scores.any() and scores.max() >= self.unknown_threshold
+            return [labels[int(scores.argmax())]] if known else []
         return [label for label, given in zip(labels, scores >= threshold) if given]
 
     def is_annotated(self, doc: Doc) -> bool:

@@ -15,6 +15,7 @@ from thinc.api import Adam
 from spacy_epee.engine.replay import simulate
 from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers, get_heads
+from spacy_epee.tasks.events.builder import EventsTask
 from spacy_epee.tasks.events.docs import Event
 
 LONG = " ".join([*TEXTS] * 3)
@@ -287,6 +288,23 @@ def test_events_arguments_are_given_entities(given):
     assert arguments and all(tuple(argument["span"]) in entities for argument in arguments)
     bare = nlp(TEXTS[1])
     assert bare._.events and not any(event["arguments"] for event in bare._.events)
+
+
+def test_events_arguments_are_no_entities_that_are_left_out(given, monkeypatch):
+    nlp, tag = given
+    Span.set_extension("ruled_out_here", getter=lambda span: span.label_ == "Problem", force=True)
+    monkeypatch.setattr(nlp.get_pipe("epee_events").task.entities, "leave_out", ["ruled_out_here"])
+    doc = tag(nlp.make_doc(TEXTS[1]))
+    (left_out, *_) = [(span.start, span.end) for span in doc.spans["ents"] if span.label_ == "Problem"]
+    arguments = [tuple(argument["span"]) for event in nlp(doc)._.events for argument in event["arguments"]]
+    assert arguments and left_out not in arguments
+    Span.remove_extension("ruled_out_here")
+
+
+def test_events_that_are_found_in_the_text_leave_out_none():
+    with pytest.raises(ValueError, match="`leave_out` is for entities that are given"):
+        EventsTask(None, None, leave_out=["negex"])
+    assert EventsTask(None, None, "entities", leave_out=["negex"]).task.entities.leave_out == ["negex"]
 
 
 def test_events_triggers_can_be_given(trained, tmp_path):

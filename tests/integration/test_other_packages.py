@@ -1,0 +1,101 @@
+"""Components beside those of other packages: each section of docs/pipelines.md, with the real package (`make test-medspacy`)."""
+
+import json
+import shutil
+from importlib.util import find_spec
+
+import pytest
+import spacy
+from docs_util import BESIDE, read_page, run_blocks
+from spacy.tokens import DocBin
+
+from spacy_epee.doc_attributes import exits_of
+
+PACKAGES = {"medSpaCy": "medspacy", "Components of spaCy": "spacy"}
+"""The package that each section with a pipeline needs."""
+
+
+@pytest.fixture
+def run(backbone, tmp_path, monkeypatch):
+    """Runs a section of the page."""
+
+    def run(title):
+        package = PACKAGES[title]
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: make test-medspacy")
+        shutil.copytree(backbone, tmp_path / "backbones" / "minilm-l6")
+        monkeypatch.chdir(tmp_path)
+        return run_blocks(BESIDE, title)
+
+    return run
+
+
+def asked(nlp, doc):
+    """RETURNS (List[Tuple[str, str]]): The pairs of entities that are asked about."""
+    items = nlp.get_pipe("epee_relations").make_instances([doc])
+    return [(doc[a:b].text, doc[c:d].text) for (a, b), (c, d) in zip(items.head_tokens.tolist(), items.child_tokens.tolist())]
+
+
+def test_every_section_with_a_pipeline_is_run():
+    titles = [part.split("\n")[0] for part in read_page(BESIDE).split("\n## ")[1:] if "```python" in part]
+    assert titles == [*PACKAGES]
+
+
+def test_medspacy(run, capfd):
+    found = run("medSpaCy")
+    nlp, scores, docs = found["nlp"], found["scores"], found["docs"]
+    assert "amoxicillin" not in "".join(capfd.readouterr()).lower()  # no token of a note is shown
+    assert scores["without_sections"] == 0 and {"rel_micro_f", "cats_score"} <= {*scores}
+    first, second = docs
+    assert asked(nlp, first) == [("amoxicillin", "pneumonia")]  # fever is historical, and negated
+    for doc in docs:
+        items = nlp.get_pipe("epee_relations").make_instances([doc])
+        left_out = {ent.start for ent in doc.ents if ent._.is_negated or ent._.is_historical}
+        assert left_out and len(items) and left_out.isdisjoint([*items.head_tokens[:, 0], *items.child_tokens[:, 0]])
+    entries = [exits_of(doc)["epee_textcat"]["textcat"] for doc in docs]
+    assert all(entry["sections"] and entry["layer"] == 4 for entry in entries)
+    # What comes before the plan says nothing about its kind.
+    other = nlp(first.text.replace("Past medical history: fever", "Past medical history: stroke"))
+    assert other.cats == pytest.approx(first.cats, abs=1e-6)
+    read = list(DocBin().from_bytes(found["stored"]).get_docs(nlp.vocab))
+    again = list(nlp.pipe(found["notes"], n_process=2))
+    for doc, *copies in zip(docs, read, again):
+        for copy in copies:
+            assert copy.cats == pytest.approx(doc.cats) and json.dumps(copy._.relations) == json.dumps(doc._.relations)
+            assert [ent._.is_negated for ent in copy.ents] == [ent._.is_negated for ent in doc.ents]
+
+
+def test_medspacy_without_pyrush_is_saved(run, tmp_path):
+    run("medSpaCy")
+    import medspacy
+
+    nlp = medspacy.load(medspacy_disable=["medspacy_pyrush"])
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.add_pipe("epee_plain")
+    nlp.to_disk(tmp_path / "saved")
+    assert spacy.load(tmp_path / "saved").pipe_names == nlp.pipe_names
+
+
+def test_entities_of_spacy(run, tmp_path):
+    found = run("Components of spaCy")
+    nlp, doc = found["nlp"], found["doc"]
+    assert asked(nlp, doc) == [("Amoxicillin", "pneumonia")] and "rel_micro_f" in found["scores"]
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    assert loaded(found["text"])._.relations == doc._.relations
+    assert [other._.relations for other in loaded.pipe([found["text"]] * 2, n_process=2)] == [doc._.relations] * 2
+
+
+def test_a_transformer_of_spacy_stands_beside(backbone):
+    nlp = spacy.blank("en")
+    model = {"@architectures": "spacy-transformers.TransformerModel.v3", "name": str(backbone)}
+    nlp.add_pipe("transformer", config={"model": model})
+    nlp.add_pipe("epee_textcat", config={"model": {"trunk": {"name": str(backbone)}}, "exit": None})
+    examples = [spacy.training.Example.from_dict(nlp.make_doc(text), {"cats": cats}) for text, cats in TEXTS.items()]
+    optimizer = nlp.initialize(lambda: examples)
+    assert nlp.update(examples, sgd=optimizer)["epee_textcat"] > 0
+    [doc] = nlp.pipe(["fever"])
+    assert doc._.trf_data is not None and len(doc.cats) == 2
+
+
+TEXTS = {"fever and cough": {"A": 1.0, "B": 0.0}, "knee swollen": {"A": 0.0, "B": 1.0}}

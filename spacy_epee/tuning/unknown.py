@@ -25,7 +25,7 @@ def find_unknown_threshold(stored: StoredOutputs, simulation: ReplayResult, prec
         )
     probabilities = simulation.probabilities
     best, rows = probabilities.argmax(axis=1), numpy.arange(len(probabilities))
-    counted: numpy.ndarray = stored.label_mask.any(axis=1)
+    counted = numpy.asarray(stored.label_mask.any(axis=1))
     counted[[*stored.unknown.with_labels, *stored.unknown.without]] = True  # any label is wrong
     right, confidence = stored.targets[rows, best][counted] > 0, probabilities[rows, best][counted]
     task.unknown_threshold = precise_threshold(confidence, right, precision)

@@ -189,7 +189,19 @@ EVENT_SCORES: Dict[str, Optional[float]] = {
     "exit_layer": 0.0,
     **{
         f"ev_{what}_{figure}": None
-        for what in ("trigger_id", "trigger", "arg_id", "arg", "main", "role", "token_trigger", "token_arg", "attr")
+        for what in (
+            "trigger_id",
+            "trigger",
+            "arg_id",
+            "arg",
+            "main",
+            "nested",
+            "role",
+            "token_trigger",
+            "token_arg",
+            "attr",
+            "event",
+        )
         for figure in "prf"
     },
     "ev_trigger_per_type": None,

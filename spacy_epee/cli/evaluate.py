@@ -110,14 +110,11 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         row += [times(report["speedup_seconds"][size] if name == "exits" else 1.0) for size in sizes]
         rows.append(row)
     print_table(msg, rows, header)
-    labels = []
-    for task, part in parts.items():
-        for label in part["full"]["per_label"]:
-            found = [part[name]["per_label"].get(label, {}) for name in titles]
-            labels.append([*([task] if task else []), label, *(percent(own.get(key)) for own in found for key in "prf")])
-    if labels:
-        figures = [f"{key.upper()}, {title.lower()}" for title in titles.values() for key in "prf"]
-        print_table(msg, labels, [*(["Task"] if tasks else []), "Label", *figures], left=2 if tasks else 1)
+    for kind, heading in (("parts", "Part"), ("per_label", "Label")):
+        rows = _figures(parts, kind, list(titles))
+        if rows:
+            figures = [f"{key.upper()}, {title.lower()}" for title in titles.values() for key in "prf"]
+            print_table(msg, rows, [*(["Task"] if tasks else []), heading, *figures], left=2 if tasks else 1)
     saved = f"{100 * report['layers_saved']:.0f} % of the layers saved ({report['speedup_layers']:.2f} times fewer"
     saved += f"; {report['speedup_wordpieces']:.2f} times, counted by wordpieces)"
     msg.info(f"{report['documents']} documents, {saved}; speed-ups in seconds of the whole pipeline")
@@ -131,6 +128,16 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         left = [part["exits"]["before_first_layer"], *part["exits"]["histogram"]]
         counts = ", ".join(f"{layer}: {count}" for layer, count in enumerate(left) if count)
         msg.text(f"{name}{part['unit']}s by exit layer: {counts}")
+
+
+def _figures(parts: Dict[str, Dict[str, Any]], kind: str, names: List[str]) -> List[List[str]]:
+    """Rows with precision, recall and F of each part of the answers, or of each label, for all who answered."""
+    rows = []
+    for task, part in parts.items():
+        for what in part[names[0]][kind]:
+            found = [part[name][kind].get(what, {}) for name in names]
+            rows.append([*([task] if task else []), what, *(percent(own.get(key)) for own in found for key in "prf")])
+    return rows
 
 
 def _scored(part: Dict[str, Any], name: str) -> List[str]:

@@ -14,45 +14,11 @@ from ..exits.evidence import EvidenceBuilder, EvidenceMaker, Reduction
 from ..exits.scaling import Threshold
 from ..inputs.instances import Instances, whole_docs
 from ..inputs.windows import Windows
-from ..settings import check_number
+from .checks import check_weighted
 from .replay_score import StoredAnnotation, micro_score
 
 Targets = Tuple[numpy.ndarray, numpy.ndarray]
 """What logits should be, and where that is known."""
-
-
-def check_settings(reduce: str, label_weights: Mapping[str, float]) -> None:
-    """Refuse settings that every task has.
-
-    reduce (str): How uncertainties are joined.
-    label_weights (Mapping[str, float]): How much a label counts in the loss.
-    RAISES ValueError: A value that means nothing.
-    """
-    if reduce not in ("mean", "max"):
-        raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
-    if isinstance(label_weights, str):
-        raise ValueError(
-            f"The setting `label_weights` is '{label_weights}'; give numbers, such as {{\"A\": 3.0}}, or 'balanced' where labels "
-            "are those of documents or images."
-        )
-    for label, weight in label_weights.items():
-        check_number(f"label_weights.{label}", weight, 0)
-
-
-def check_weighted(label_weights: Mapping[str, float], labels: Sequence[str], name: str) -> None:
-    """Refuse weights of labels that are not there.
-
-    label_weights (Mapping[str, float]): How much a label counts in the loss.
-    labels (Sequence[str]): The labels.
-    name (str): The component.
-    RAISES ValueError: A weight of another label.
-    """
-    unknown = sorted(set(label_weights) - set(labels))
-    if unknown:
-        raise ValueError(
-            f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
-            f"{list(labels)}."
-        )
 
 
 def check_trunk(task: "Task", reads: str, name: str) -> None:
@@ -86,6 +52,7 @@ class TaskDefaults:
     spans_key: Optional[str] = None
     others: FrozenSet[str] = frozenset()
     label_weights: Mapping[str, float] = MappingProxyType({})
+    parts: Mapping[str, str] = MappingProxyType({})
     main: str
 
     def check_labels(self, labels: Sequence[str], name: str) -> None:
@@ -227,6 +194,8 @@ class Task(Protocol):
     """The name of that figure at full depth."""
     per_label: str
     """The name of the scorer's figures by label."""
+    parts: Mapping[str, str]
+    """What else is told of the answers, with precision, recall and F: titles by how the names of the scorer's figures begin."""
     exclusive: bool
     """Whether one of the logits of an item is true, or any number of them."""
     group: Optional[int]

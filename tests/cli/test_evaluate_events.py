@@ -55,6 +55,17 @@ def test_evaluate_events_with_predicted_triggers(model, tmp_path):
     assert {"ev_trigger_f", "ev_arg_f", "ev_role_f"} <= set(report["exits"]["scores"])
 
 
+def test_evaluate_events_tells_precision_recall_and_f_of_each_part(model, tmp_path):
+    output, report = run(model, tmp_path)
+    for name in ("full", "exits"):
+        parts, scores = report[name]["parts"], report[name]["scores"]
+        assert list(parts) == ["Triggers", "Arguments", "Main arguments", "Events as arguments", "Attributes", "Whole events"]
+        assert parts["Events as arguments"] == {key: scores[f"ev_nested_{key}"] for key in "prf"}
+        assert parts["Triggers"]["p"] == scores["ev_trigger_p"] and parts["Attributes"]["r"] == scores["ev_attr_r"]
+    row = next(line for line in output.splitlines() if line.startswith("Triggers"))
+    assert f"{100 * report['exits']['parts']['Triggers']['r']:.2f}" in row.split()
+
+
 def test_evaluate_events_with_gold_triggers(model, tmp_path):
     output, report = run(model, tmp_path, "--triggers", "gold")
     assert report["triggers"] == "gold" and "With gold triggers" in output

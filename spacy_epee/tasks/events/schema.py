@@ -8,6 +8,7 @@ from spacy.tokens import Doc
 
 from ...doc_attributes import annotation, spans_of
 from ...threads import cached_property
+from .grouping import RoleCounter
 
 KINDS = 12
 """Up to how many different strings an attribute's values are kinds, such as "start" and "stop". More are words of the text."""
@@ -31,6 +32,7 @@ class EventSchema:
     entities (Sequence[str]): The labels of given entities.
     outputs (Sequence[Output]): What a link can say.
     allowed (Sequence[Tuple[Kind, Kind, int]]): Which kinds are linked by which output; a trigger and itself for attributes.
+    apart (Sequence[Tuple[str, str]]): Labels of events and the roles of which each event has one argument, see `grouping`.
     """
 
     events: Sequence[str]
@@ -38,6 +40,7 @@ class EventSchema:
     entities: Sequence[str]
     outputs: Sequence[Output]
     allowed: Sequence[Tuple[Kind, Kind, int]]
+    apart: Sequence[Tuple[str, str]] = ()
 
     @cached_property
     def kinds(self) -> List[Kind]:
@@ -82,6 +85,7 @@ class EventSchema:
             "entities": list(self.entities),
             "outputs": [list(output) for output in self.outputs],
             "allowed": [[list(head), list(child), output] for head, child, output in self.allowed],
+            "apart": [list(pair) for pair in self.apart],
         }
 
     @classmethod
@@ -93,6 +97,7 @@ class EventSchema:
             entities=tuple(plain["entities"]),
             outputs=tuple((what, name, value) for what, name, value in plain["outputs"]),
             allowed=tuple(((*head,), (*child,), output) for head, child, output in plain["allowed"]),
+            apart=tuple((label, role) for label, role in plain.get("apart", ())),  # older pipelines have none
         )
 
 
@@ -108,6 +113,7 @@ class SchemaBuilder:
         self.values: Dict[str, Dict[Any, None]] = {}
         self.links: Set[Tuple[Kind, Kind, str]] = set()
         self.with_attribute: Set[Tuple[str, str, Any]] = set()
+        self.roles = RoleCounter()
 
     def add(self, doc: Doc) -> None:
         """Look at the events of a Doc.
@@ -116,6 +122,7 @@ class SchemaBuilder:
         """
         entities = None if self.entities is None else self.entities.labels(doc)
         events = annotation(doc, "events") or ()
+        self.roles.add(events)
         for event in events:
             self.events[event["label"]] = None
             own: Kind = ("event", event["label"])
@@ -155,6 +162,7 @@ class SchemaBuilder:
             entities=tuple(sorted(entities)),
             outputs=tuple(outputs),
             allowed=tuple(sorted(set(allowed))),
+            apart=tuple(sorted(self.roles.apart())),
         )
 
 

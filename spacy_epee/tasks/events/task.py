@@ -14,14 +14,17 @@ from ...engine.replay import Replay, Score
 from ...engine.results import LinkLogits, Predictions
 from ...exits.scaling import Threshold
 from ...inputs.windows import Windows
-from ..base import TaskDefaults, check_settings
+from ..base import TaskDefaults
+from ..checks import check_settings
 from ..replay_score import StoredAnnotation
 from .decoder import write_events
 from .docs import Event, install_extensions
 from .evidence import StructureEvidence
+from .grouping import count_lost
 from .instances import BEGIN, INSIDE, OUT, TAGS, TokenInstances, find_tokens
 from .replay_score import event_score
 from .schema import EntityKinds, EventSchema, SchemaBuilder
+from .scorer import PARTS
 from .structure import Link, Structure
 from .targets import Annotation, Node
 
@@ -72,6 +75,7 @@ class Events(TaskDefaults):
     name = "events"
     assigns, unit = "doc._.events", "window"
     main, full, per_label = "ev_f", "ev_full", "ev_trigger_per_type"
+    parts = PARTS
     exclusive = False
     group: Optional[int] = TAGS
     head_kind = "tokens"
@@ -307,6 +311,7 @@ class Events(TaskDefaults):
                 here = set(places)
                 seen.update((head, *link) for head in places for link in linked.get(head, ()) if link[0] in here)
             missed += len(set(found.links) - seen)
+        joined = sum(count_lost(annotation(eg.reference, "events") or (), set(items.schema.apart)) for eg in examples)
         strange = sum(found.without_entity for found in annotated)
         start = f"Of what is annotated in the first {len(examples)} documents the component '{name}' cannot find "
         if shared:
@@ -314,6 +319,10 @@ class Events(TaskDefaults):
         if missed:
             warnings.warn(
                 start + f"{missed} links: their ends are not in one window. Raise `model.trunk.window` to take in more."
+            )
+        if joined:
+            warnings.warn(
+                start + f"{joined} events as they are: others share trigger and label with them, and arguments get mixed."
             )
         if strange:
             warnings.warn(

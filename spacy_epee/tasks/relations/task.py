@@ -12,7 +12,8 @@ from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
 from ...inputs.windows import Windows
 from ...settings import check_number
-from ..base import FlatTask, check_settings
+from ..base import FlatTask
+from ..checks import check_settings
 from ..replay_score import StoredAnnotation
 from .candidates import EntityPairs
 from .docs import Relation, install_extensions

@@ -64,7 +64,8 @@ def tune_cli(
     thresholds: Optional[bool] = Option(
         None,
         "--thresholds/--no-thresholds",
-        help="Fit a threshold for each label that is not exclusive; if left out, where they help on held-out documents",
+        help="Fit a threshold for each label that is not exclusive, or each role and attribute of events; if left out, where "
+        "they help on held-out documents",
     ),
     missing_labels: bool = Option(False, "--missing-labels", help="Tune although labels have no example in the documents"),
     time: TimeOpt = True,
@@ -216,7 +217,7 @@ def show_thresholds(thresholds: Dict[str, Any], msg: Printer) -> None:
     """
     if not thresholds["labels"]:
         return
-    print_table(msg, [[label, f"{own:.3g}"] for label, own in thresholds["labels"].items()], ["Label", "Threshold"], left=1)
+    print_table(msg, [[label, f"{own:.3g}"] for label, own in thresholds["labels"].items()], ["Of", "Threshold"], left=1)
     before, after = (percent(score) for score in thresholds["macro_f"])
     where = f"fitted to {thresholds['documents']} of these documents" if thresholds["fitted"] else "those that were there"
     msg.info(f"Thresholds are {where}; macro F at full depth {before} at {thresholds['threshold']:g} -> {after}")

@@ -50,6 +50,7 @@ class TaskDefaults:
     group: Optional[int] = None
     reads_entities = reads_cats = has_triggers = has_links = False
     spans_key: Optional[str] = None
+    exclusive: bool
     others: FrozenSet[str] = frozenset()
     label_weights: Mapping[str, float] = MappingProxyType({})
     parts: Mapping[str, str] = MappingProxyType({})
@@ -68,6 +69,14 @@ class TaskDefaults:
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per item."""
         return len(labels)
+
+    def threshold_names(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[str]:
+        """RETURNS (List[str]): The labels, if they do not exclude each other."""
+        return [] if self.exclusive or self.group else list(labels)
+
+    def threshold_rows(self, examples: Sequence[Example], items: Any, links: LinkLogits) -> Tuple[numpy.ndarray, ...]:
+        """There are no links."""
+        raise NotImplementedError
 
     def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
         """RETURNS (List[float]): How much each logit counts in the loss."""
@@ -146,7 +155,6 @@ class FlatTask(TaskDefaults):
     """What tasks share whose answers are rows of logits, with nothing to link: one row a document, unless a task says otherwise,
     and one logit a label."""
 
-    exclusive: bool
     reduce: Reduction = "mean"
 
     def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceBuilder:
@@ -248,6 +256,20 @@ class Task(Protocol):
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per item."""
+
+    def threshold_names(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[str]:
+        """RETURNS (List[str]): What has a threshold of its own, T of them: labels that do not exclude each other, or what links
+        say. None if nothing has."""
+
+    def threshold_rows(self, examples: Sequence[Example], items: Any, links: LinkLogits) -> Tuple[numpy.ndarray, ...]:
+        """Lay out links to fit thresholds to, where the task has links.
+
+        examples (Sequence[Example]): The examples.
+        items (Instances): What was asked about them.
+        links (LinkLogits): What an exit says about links.
+        RETURNS (Tuple[ndarray, ...]): Logits, -infinity for what is annotated and was not looked at; 1 for what is true; 0 where
+            nothing is known, (N, T) each; and the document of each row, (N,).
+        """
 
     def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
         """RETURNS (List[float]): How much each logit counts in the loss."""

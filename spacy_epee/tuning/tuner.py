@@ -188,7 +188,7 @@ class Tuner:
         return {"fitted": fitted, "kept": kept is not None and wanted is False, "documents": documents, "exits": exits}
 
     def _fit_thresholds(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
-        """Fit a threshold for each label, to some of the documents."""
+        """Fit a threshold for each label, or role and attribute, to some of the documents."""
         component, stored = self.component, self.stored
         fitted = wanted or (wanted is None and stored.thresholds_help(half, seed))
         if fitted:

@@ -78,6 +78,29 @@ class EventSchema:
         own = numpy.array([output[0] == "attribute" for output in self.outputs], dtype=bool)
         return numpy.any(self.table[:, :, own], axis=(1, 2))
 
+    @cached_property
+    def _thresholds(self) -> Dict[Tuple[int, bool], str]:
+        """What has a threshold of its own, by the output and whether it links to an event."""
+        found = {}
+        for _, child, output in self.allowed:
+            what, name, value = self.outputs[output]
+            nested = what == "role" and child[0] == "event"
+            text = {"role": " (event)" if nested else "", "cue": " (words)"}.get(what, "" if value is True else f": {value}")
+            found[output, nested] = name + text
+        return dict(sorted(found.items()))
+
+    @property
+    def threshold_names(self) -> List[str]:
+        """RETURNS (List[str]): What has a threshold of its own: roles, those of events as arguments apart, and attributes."""
+        return list(self._thresholds.values())
+
+    def threshold_columns(self, children: numpy.ndarray) -> numpy.ndarray:
+        """RETURNS (ndarray): The numbers of the thresholds of links to spans of some kinds (P,), by output, (P, outputs)."""
+        table = numpy.zeros((2, len(self.outputs)), dtype=int)
+        for number, (output, nested) in enumerate(self._thresholds):
+            table[int(nested) if self.outputs[output][0] == "role" else slice(None), output] = number
+        return table[(children < len(self.events)).astype(int)]
+
     def to_plain(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What is saved with the component; the events are its labels."""
         return {

@@ -31,7 +31,7 @@ that identification scores above classification only where no span is there twic
 import warnings
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.scorer import PRFScore
@@ -60,7 +60,7 @@ NAMES = (
 EVENT = "ev_event"
 """Of what is no set."""
 
-PARTS = {
+PARTS: Mapping[str, str] = {
     "ev_trigger": "Triggers",
     "ev_arg": "Arguments",
     "ev_main": "Main arguments",

@@ -5,8 +5,10 @@ import json
 import pytest
 from events_util import EVENTS, TEXTS, make_events_nlp
 from typer.testing import CliRunner
+from wasabi import Printer
 
 from spacy_epee.cli import epee
+from spacy_epee.cli.evaluate import tell_costs
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,13 @@ def test_evaluate_events_tells_precision_recall_and_f_of_each_part(model, tmp_pa
         assert parts["Triggers"]["p"] == scores["ev_trigger_p"] and parts["Attributes"]["r"] == scores["ev_attr_r"]
     row = next(line for line in output.splitlines() if line.startswith("Triggers"))
     assert f"{100 * report['exits']['parts']['Triggers']['r']:.2f}" in row.split()
+
+
+@pytest.mark.parametrize("ratio,rule,said", [(0.7, {"@misc": "x"}, True), (0.99, {"@misc": "x"}, False), (0.7, None, False)])
+def test_evaluate_says_when_exits_cost_time(ratio, rule, said, capsys):
+    tell_costs({"speedup_seconds": {"1": ratio, "32": 1.2}, "rule": rule}, Printer())
+    output = " ".join(capsys.readouterr().out.split())
+    assert ("Early exit costs time here: it takes 1.43 times the seconds of the full depth at batch size 1." in output) == said
 
 
 def test_evaluate_events_with_gold_triggers(model, tmp_path):

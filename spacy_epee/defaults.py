@@ -86,6 +86,7 @@ lr_scale = 10.0
 @misc = "spacy-epee.EntityPairs.v1"
 spans_key = null
 labels = null
+level = "mention"
 symmetric = false
 max_distance = null
 same_sentence = false

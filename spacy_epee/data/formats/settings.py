@@ -55,7 +55,9 @@ class Settings:
             found["exclusive"] = ("false", several) if counts["pairs"] else ("true", "no pair of entities has several labels")
             if counts["concepts"] == counts["related"]:
                 found["candidates.level"] = ('"concept"', "relations are of concepts, and here of all pairs of their mentions")
-            overrides += [f"--components.epee_relations.{name} {value}" for name, (value, _) in [*found.items()][1:]]
+            overrides += [
+                f"--components.epee_relations.{name} {value}".replace('"', "") for name, (value, _) in [*found.items()][1:]
+            ]
         settings = "; ".join(f"{name} = {value} ({why})" for name, (value, why) in found.items())
         return [
             f"Settings for these data, of the reader and the component: {settings}",

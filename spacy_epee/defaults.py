@@ -86,6 +86,7 @@ lr_scale = 10.0
 @misc = "spacy-epee.EntityPairs.v1"
 spans_key = null
 labels = null
+level = "mention"
 symmetric = false
 max_distance = null
 same_sentence = false
@@ -192,7 +193,19 @@ EVENT_SCORES: Dict[str, Optional[float]] = {
     "exit_layer": None,
     **{
         f"ev_{what}_{figure}": None
-        for what in ("trigger_id", "trigger", "arg_id", "arg", "main", "role", "token_trigger", "token_arg", "attr")
+        for what in (
+            "trigger_id",
+            "trigger",
+            "arg_id",
+            "arg",
+            "main",
+            "nested",
+            "role",
+            "token_trigger",
+            "token_arg",
+            "attr",
+            "event",
+        )
         for figure in "prf"
     },
     "ev_trigger_per_type": None,

@@ -33,6 +33,12 @@ def make(*events, words=WORDS):
     return doc
 
 
+def test_events_on_one_trigger_are_drawn_at_one_word():
+    parsed = parse_events(make(event("Stop", 11, 12, arg("Drug", 9, 10)), event("Stop", 11, 12, arg("Reason", 7, 8))))
+    assert [word["tag"] for word in parsed["words"] if word["text"] == "stopped"] == ["Stop"]
+    assert arcs_of(parsed) == {("stopped", "amoxicillin", "Drug"), ("stopped", "rash", "Reason")}
+
+
 def arcs_of(parsed):
     """RETURNS (Set): The arcs as words, from where they come to where they point."""
     words = [word["text"] for word in parsed["words"]]

@@ -32,6 +32,9 @@ from .outputs import check_file, write_figures
 from .rules import set_rules
 from .tables import SPREAD, change, percent, print_table, share, tell, tell_slowdown, times
 
+TIE = 0.02
+"""By what share seconds may differ and are as good as the same."""
+
 
 @epee.command("evaluate")
 def evaluate_cli(
@@ -110,18 +113,16 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         row += [times(report["speedup_seconds"][size] if name == "exits" else 1.0) for size in sizes]
         rows.append(row)
     print_table(msg, rows, header)
-    labels = []
-    for task, part in parts.items():
-        for label in part["full"]["per_label"]:
-            found = [part[name]["per_label"].get(label, {}) for name in titles]
-            labels.append([*([task] if task else []), label, *(percent(own.get(key)) for own in found for key in "prf")])
-    if labels:
-        figures = [f"{key.upper()}, {title.lower()}" for title in titles.values() for key in "prf"]
-        print_table(msg, labels, [*(["Task"] if tasks else []), "Label", *figures], left=2 if tasks else 1)
+    for kind, heading in (("parts", "Part"), ("per_label", "Label")):
+        rows = _figures(parts, kind, list(titles))
+        if rows:
+            figures = [f"{key.upper()}, {title.lower()}" for title in titles.values() for key in "prf"]
+            print_table(msg, rows, [*(["Task"] if tasks else []), heading, *figures], left=2 if tasks else 1)
     saved = f"{100 * report['layers_saved']:.0f} % of the layers saved ({report['speedup_layers']:.2f} times fewer"
     saved += f"; {report['speedup_wordpieces']:.2f} times, counted by wordpieces)"
     msg.info(f"{report['documents']} documents, {saved}; speed-ups in seconds of the whole pipeline")
     msg.info(SPREAD)
+    tell_costs(report, msg)
     for task, part in parts.items():
         name = f"Task {task}: " if task else ""
         if part["full"]["score"] is None:
@@ -131,6 +132,34 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         left = [part["exits"]["before_first_layer"], *part["exits"]["histogram"]]
         counts = ", ".join(f"{layer}: {count}" for layer, count in enumerate(left) if count)
         msg.text(f"{name}{part['unit']}s by exit layer: {counts}")
+
+
+def tell_costs(report: Dict[str, Any], msg: Printer) -> None:
+    """Print that exits cost time, if they do.
+
+    report (Dict[str, Any]): What `compare` returned.
+    msg (Printer): Where to.
+    """
+    slower = {size: ratio for size, ratio in report["speedup_seconds"].items() if ratio < 1 - TIE}
+    rules = [part["rule"] for part in report.get("tasks", {"": report}).values()]
+    if slower and any(rule is not None for rule in rules):
+        told = ", ".join(
+            f"{1 / ratio:.2f} times the seconds of the full depth at batch size {size}" for size, ratio in slower.items()
+        )
+        msg.warn(
+            f"Early exit costs time here: it takes {told}. Take the full depth (`exit = null`), or choose another rule with "
+            "`tune`, which times it"
+        )
+
+
+def _figures(parts: Dict[str, Dict[str, Any]], kind: str, names: List[str]) -> List[List[str]]:
+    """Rows with precision, recall and F of each part of the answers, or of each label, for all who answered."""
+    rows = []
+    for task, part in parts.items():
+        for what in part[names[0]][kind]:
+            found = [part[name][kind].get(what, {}) for name in names]
+            rows.append([*([task] if task else []), what, *(percent(own.get(key)) for own in found for key in "prf")])
+    return rows
 
 
 def _scored(part: Dict[str, Any], name: str) -> List[str]:

@@ -68,7 +68,8 @@ def tune_cli(
     thresholds: Optional[bool] = Option(
         None,
         "--thresholds/--no-thresholds",
-        help="Fit a threshold for each label that is not exclusive; if left out, where they help on held-out documents",
+        help="Fit a threshold for each label that is not exclusive, or each role and attribute of events; if left out, where "
+        "they help on held-out documents",
     ),
     missing_labels: bool = Option(False, "--missing-labels", help="Tune although labels have no example in the documents"),
     time: TimeOpt = True,
@@ -119,12 +120,12 @@ def tune_cli(
         )
         if not wish.empty:
             tuning.choose()
+        if time:
+            tuning.time(sizes, timed, rounds)
         if coverage is not None:
             tuning.flag(coverage)
         if unknown_precision is not None:
             tuning.leave_unknown(unknown_precision)
-        if time:
-            tuning.time(sizes, timed, rounds)
         if linear is not None:
             add_linear(tuning, linear, sizes if time else [], timed, rounds)
         show(tuning.report, msg)
@@ -226,7 +227,7 @@ def show_thresholds(thresholds: Dict[str, Any], msg: Printer) -> None:
     """
     if not thresholds["labels"]:
         return
-    print_table(msg, [[label, f"{own:.3g}"] for label, own in thresholds["labels"].items()], ["Label", "Threshold"], left=1)
+    print_table(msg, [[label, f"{own:.3g}"] for label, own in thresholds["labels"].items()], ["Of", "Threshold"], left=1)
     before, after = (percent(score) for score in thresholds["macro_f"])
     where = f"fitted to {thresholds['documents']} of these documents" if thresholds["fitted"] else "those that were there"
     msg.info(f"Thresholds are {where}; macro F at full depth {before} at {thresholds['threshold']:g} -> {after}")
@@ -242,13 +243,15 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
             else f"Nothing is chosen; {asks}",
             *_flagged(report),
         ]
-    chosen, lines = report["chosen"], []
+    chosen, lines = report["chosen"], _seconds(report)
     promise = report.get("promise")
     if promise and not promise["kept"]:
         lines.append(
             f"No rule could be shown to keep {100 * promise['max_disagreement']:g} % disagreement with "
             f"{100 * promise['confidence']:g} % confidence on {promise['documents']} documents: the full depth stays."
         )
+    elif chosen["rule"] is None and "slower" in report:
+        lines.append("The full depth stays.")
     elif chosen["rule"] is None:
         lines.append("No rule does what was asked for; the full depth stays.")
     else:
@@ -264,7 +267,7 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
             f"full depth, and {share(held_out['changed'])} of the answers other than those of layer {held_out['deepest']}, the "
             "first that is as good as any."
         )
-    if promise and promise["kept"]:
+    if promise and promise["kept"] and chosen["rule"] is not None:
         lines.append(
             f"Promised: at most {100 * promise['max_disagreement']:g} % of documents get another answer than at full depth, "
             f"with {100 * promise['confidence']:g} % confidence over the draw of the dev set (tested on "
@@ -277,6 +280,19 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
             "than on others; evaluate it on test data, once."
         )
     return lines + _flagged(report)
+
+
+def _seconds(report: Dict[str, Any]) -> List[str]:
+    """RETURNS (List[str]): What is to be said of seconds where windows leave, in a sentence."""
+    slower = report.get("slower")
+    if slower:
+        return [
+            f"Not chosen: {slower['name']} ({describe_rule(slower['rule'])}), which takes up to {slower['times']:.2f} times the "
+            "seconds of the full depth on this machine: what it looks at costs more than it saves."
+        ]
+    if report.get("unit") == "window" and report["chosen"]["rule"] is not None and "ms" not in report["full"]:
+        return ["Not timed: where windows leave, a rule can take longer than the full depth. Leave out --no-time to know."]
+    return []
 
 
 def _flagged(report: Dict[str, Any]) -> List[str]:

@@ -149,7 +149,8 @@ class TaskComponent(TrainablePipe):
         self.slot(task).set_temperatures(temperatures, self.model)
 
     def set_label_thresholds(self, thresholds: Optional[Mapping[str, float]], task: Optional[str] = None) -> None:
-        """Set from which probability on each label of a task counts as given, where labels do not exclude each other.
+        """Set from which probability on each label of a task counts as given, where labels do not exclude each other; of events,
+        each role and attribute.
 
         thresholds (Optional[Mapping[str, float]]): A number above 0 and below 1 by label; those not named have the threshold of
             the setting. None is that for all.
@@ -159,9 +160,10 @@ class TaskComponent(TrainablePipe):
 
     def label_thresholds(self, task: Optional[str] = None) -> Dict[str, float]:
         """RETURNS (Dict[str, float]): From which probability on each label of a task counts as given, where labels do not exclude
-        each other: by thresholds of their own, or by the one of the setting."""
+        each other, or of events each role and attribute: by thresholds of their own, or by the one of the setting."""
         slot = self.slot(task)
-        return dict(zip(slot.labels, numpy.broadcast_to(slot.thresholds, len(slot.labels)).tolist()))
+        names = slot.thresholded or slot.labels
+        return dict(zip(names, numpy.broadcast_to(slot.thresholds, len(names)).tolist()))
 
     def labels_of(self, doc: Doc, task: Optional[str] = None) -> List[str]:
         """Find the labels that a Doc is given: of exclusive ones the best, of others all from their thresholds on, of relations

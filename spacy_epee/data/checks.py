@@ -62,13 +62,14 @@ class Aligner:
         self._ends = self._starts + numpy.array([len(token) for token in doc], dtype="int64")
         self._length = len(doc.text)
 
-    def __call__(self, start: int, end: int, label: str, where: str) -> Span:
+    def __call__(self, start: int, end: int, label: str, where: str, concept: str = "") -> Span:
         """Make a span of whole tokens.
 
         start (int): Its first character.
         end (int): The one behind its last.
         label (str): Its label.
         where (str): What to call it in errors.
+        concept (str): The id of its concept; "" for none.
         RETURNS (Span): The span.
         RAISES ValueError: It is not in the text, or has no token, or is not what `align` asks for.
         """
@@ -78,7 +79,7 @@ class Aligner:
         last = int(numpy.searchsorted(self._starts, end, side="left"))
         if last <= first:
             raise ValueError(f"{where}: the characters {start} to {end} are no span, for they hold no token but white space.")
-        span = Span(self.doc, first, last, label=label)
+        span = Span(self.doc, first, last, label=label, kb_id=concept)
         if (span.start_char, span.end_char) != (start, end):
             if self.align == "strict":
                 raise ValueError(

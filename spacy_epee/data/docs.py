@@ -7,9 +7,10 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from spacy.tokens import Doc, Span
 
 from ..doc_attributes import annotate, spans_of
+from ..inputs.concepts import NO_CONCEPT
 from ..tasks.events import docs as event_docs
 from ..tasks.relations import docs as relation_docs
-from .checks import Align, Aligner, MakesDocs, annotated, check_label, check_tokens, make_doc, objects, require
+from .checks import Align, Aligner, MakesDocs, annotated, check_label, check_tokens, is_short_line, make_doc, objects, require
 from .event_docs import annotate_events
 
 SAME_TOKENS, OTHER_LABEL = "same tokens", "other label"
@@ -36,7 +37,7 @@ def annotate_doc(
     nlp (MakesDocs): The pipeline, for its tokenizer.
     row (Dict[str, Any]): {"text", "ents": [{"id", "start", "end", "label"}], "relations": [{"head", "child", "label"}]},
         offsets in characters, head and child ids of entities; "symmetric", true if its relations have no direction; and
-        "events", see `read_events`.
+        "events", see `read_events`. An entity may have "kb_id", the id of its concept.
     where (str): What to call the row in errors: nothing of its text is shown.
     spans_key (Optional[str]): The span group for the entities; None puts them into `doc.ents`, where they cannot overlap.
     align (str): "expand" or "strict".
@@ -62,7 +63,7 @@ def annotate_doc(
         if ent["id"] in spans:
             raise ValueError(f"{place}: another entity of this document has the same id.")
         check_label(ent["label"], place)
-        spans[ent["id"]] = aligner(ent["start"], ent["end"], ent["label"], place)
+        spans[ent["id"]] = aligner(ent["start"], ent["end"], ent["label"], place, _concept(ent))
         characters[ent["id"]] = (ent["start"], ent["end"])
     set_spans(doc, list(spans.values()), where, spans_key)
     found: Dict[Tuple[Any, ...], Dict[str, Any]] = {}
@@ -177,9 +178,19 @@ def copy_entities(source: Doc, target: Doc) -> None:
     source (Doc): The Doc that has them.
     target (Doc): The Doc that is to have them.
     """
-    target.set_ents([Span(target, span.start, span.end, label=span.label_) for span in source.ents])
+    target.set_ents([_copy(target, span) for span in source.ents])
     if source.has_annotation("SENT_START"):
         for before, after in zip(source, target):
             after.is_sent_start = bool(before.is_sent_start)
     for key in source.spans:
-        target.spans[key] = [Span(target, span.start, span.end, label=span.label_) for span in spans_of(source, key)]
+        target.spans[key] = [_copy(target, span) for span in spans_of(source, key)]
+
+
+def _copy(doc: Doc, span: Span) -> Span:
+    return Span(doc, span.start, span.end, label=span.label_, kb_id=span.kb_id_, span_id=span.id_)
+
+
+def _concept(ent: Dict[str, Any]) -> str:
+    """The id of the concept of an entity, "" for none."""
+    concept = ent.get("kb_id")
+    return str(concept) if is_short_line(concept) and concept not in NO_CONCEPT else ""

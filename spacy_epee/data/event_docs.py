@@ -109,15 +109,15 @@ def count_doubles(doc: Doc, where: str, doubles: Counter) -> None:
 
 
 def warn_doubles(doubles: Counter) -> None:
-    """Say once how many events a component cannot tell from others.
+    """Say once how many events share a trigger.
 
     doubles (Counter): The number of each document that has such events.
     """
     if doubles:
         warnings.warn(
             f"{sum(doubles.values())} events of {len(doubles)} documents have the trigger and the label of another one, the "
-            f"first in {next(iter(doubles))}. `epee_events` takes them for one event that has the arguments of all, and scores "
-            "count them once."
+            f"first in {next(iter(doubles))}. `epee_events` tells them apart by the roles of which each event mostly has one "
+            "argument; of others it makes one event (see `ev_event` among its scores)."
         )
 
 

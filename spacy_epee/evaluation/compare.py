@@ -111,6 +111,7 @@ def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Di
             "score": scoring.main_of(scores),
             "score_desc": scoring.describe(scores),
             "per_label": scoring.per_label(scores),
+            "parts": scoring.parts(scores),
             "scores": {key: score for key, score in scores.items() if score is None or isinstance(score, float)},
             **_layers(predictions.layers[predictions.ran], lengths[predictions.ran], predictions.depth),
         }

@@ -125,6 +125,12 @@ class Scoring:
         }
         return rename_unknown(figures, self.known)
 
+    def parts(self, scores: Dict[str, Any]) -> Dict[str, Dict[str, Optional[float]]]:
+        """RETURNS (Dict[str, Dict[str, Optional[float]]]): "p", "r" and "f" of the parts that the task tells of, by their titles.
+        None for what is neither annotated nor answered."""
+        parts = self.task.parts.items()
+        return {title: {key: scores.get(f"{name}_{key}") for key in "prf"} for name, title in parts}
+
     def spread(self, one: Answered, other: Answered) -> Optional[float]:
         """How far the difference of the main figures of two answers may be luck.
 

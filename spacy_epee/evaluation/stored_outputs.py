@@ -11,6 +11,7 @@ from ..engine.replay import Replay, Score
 from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, item_losses, reliability
 from ..exits.label_thresholds import FEWEST, can_fit, fit_label_thresholds, macro_f
 from ..inputs.instances import Instances
+from ..threads import cached_property
 from .scoring import Scoring, describe_main
 
 if TYPE_CHECKING:
@@ -201,8 +202,22 @@ class StoredOutputs:
 
     @property
     def can_have_thresholds(self) -> bool:
-        """RETURNS (bool): Whether labels can have thresholds of their own: they do not exclude each other."""
-        return not self.task.exclusive and not self.task.group
+        """RETURNS (bool): Whether labels can have thresholds of their own, as they do not exclude each other, or links."""
+        return bool(self.slot.thresholded)
+
+    @cached_property
+    def _links(self) -> Tuple[numpy.ndarray, ...]:
+        """What thresholds of links are fitted to."""
+        return self.task.threshold_rows(self.examples, self.items, self.outputs.links[-1])
+
+    def _levels(self, docs: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """What thresholds are fitted to, of some documents: logits of the full depth, what is true, and where that is known."""
+        if not self.task.has_links:
+            return self.logits[-1][self.rows(docs)], *self.annotation(docs)
+        *parts, owners = self._links
+        some = slice(None) if docs is None else docs[owners]
+        logits, true, known = (part[some] for part in parts)
+        return logits, true, known
 
     def fit_thresholds(self, docs: Optional[numpy.ndarray] = None) -> Dict[str, float]:
         """Fit a threshold for each label, to what the full depth says.
@@ -213,16 +228,17 @@ class StoredOutputs:
         """
         if not self.can_have_thresholds:
             raise ValueError(
-                f"Labels of the task '{self.name}' have no thresholds of their own: they exclude each other, or there is one for "
-                "links. Leave thresholds out with `--no-thresholds`."
+                f"Labels of the task '{self.name}' have no thresholds of their own: they exclude each other, or "
+                "nothing is linked. Leave thresholds out with `--no-thresholds`."
             )
-        if not can_fit(*self.annotation(docs)):
+        logits, true, known = self._levels(docs)
+        if not can_fit(true, known):
             raise ValueError(
                 f"None of the labels of the task '{self.name}' is true {FEWEST} times and false {FEWEST} times in these "
                 "documents, too few to fit thresholds to. Give more documents, or leave thresholds out with `--no-thresholds`."
             )
-        thresholds = fit_label_thresholds(self._full(docs), *self.annotation(docs), threshold=self.cfg["threshold"])
-        return dict(zip(self.labels, thresholds.tolist()))
+        thresholds = fit_label_thresholds(logits, true, known, threshold=self.cfg["threshold"])
+        return dict(zip(self.slot.thresholded, thresholds.tolist()))
 
     def thresholds_help(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
         """Whether thresholds raise macro F on documents that they were not fitted to, see `helps`.
@@ -233,19 +249,15 @@ class StoredOutputs:
         """
         gain = 0.0
         for fitted, tried in self.halves(docs, seed) if self.can_have_thresholds else ():
-            if not can_fit(*self.annotation(fitted)) or not can_fit(*self.annotation(tried)):
+            if not can_fit(*self._levels(fitted)[1:]) or not can_fit(*self._levels(tried)[1:]):
                 return False
             own = numpy.array(list(self.fit_thresholds(fitted).values()))
             gain += self.macro_f(own, tried) - self.macro_f(self.cfg["threshold"], tried)
         return gain > 0
 
     def macro_f(self, thresholds: Any, docs: Optional[numpy.ndarray] = None) -> float:
-        """RETURNS (float): Macro F of what the full depth says at thresholds, (K,) or one for all, of items."""
-        return macro_f(self._full(docs), *self.annotation(docs), thresholds)
-
-    def _full(self, docs: Optional[numpy.ndarray]) -> numpy.ndarray:
-        """The logits of the last exit, of some documents."""
-        return self.logits[-1][self.rows(docs)]
+        """RETURNS (float): Macro F of what the full depth says at thresholds, (T,) or one for all, of items or links."""
+        return macro_f(*self._levels(docs), thresholds)
 
     def rows(self, docs: Optional[numpy.ndarray]) -> Any:
         """RETURNS (Union[slice, ndarray]): Which rows of logits are those of some documents, (D,) bool; None for all."""

@@ -22,7 +22,7 @@ def fit_label_thresholds(
     """Fit thresholds that give a large macro F: first one for all labels, then that of each, which is drawn to the common one the
     more, the fewer positives it has. Fit them on documents that were not trained on.
 
-    logits (ndarray): The logits of one exit, (N, K).
+    logits (ndarray): The logits of one exit, (N, K); -infinity for what no threshold gives.
     targets (ndarray): 1 for the labels that are true, (N, K).
     label_mask (ndarray): 0 where nothing is known, (N, K).
     threshold (float): The threshold that there is, a probability.
@@ -70,15 +70,17 @@ def f_scores(given: numpy.ndarray, true: numpy.ndarray) -> numpy.ndarray:
 def _common(logits: numpy.ndarray, true: numpy.ndarray, known: numpy.ndarray, threshold: float) -> float:
     """The logit of the threshold that suits all labels best: of equals the one that is there, or the lowest."""
     now = [float(logit(threshold))] if 0 < threshold < 1 else []
-    tried = numpy.array([*now, *numpy.quantile(logits[known], numpy.linspace(0.5, 0.99, 60))])
+    tried = numpy.array([*now, *numpy.quantile(logits[known & numpy.isfinite(logits)], numpy.linspace(0.5, 0.99, 60))])
     return float(tried[int(numpy.argmax([f_scores((logits >= value) & known, true & known).mean() for value in tried]))])
 
 
 def _largest_f(logits: numpy.ndarray, true: numpy.ndarray) -> float:
     """The logit of the threshold that gives a label its largest F1: half-way between those that it parts."""
+    wanted, finite = true.sum(), numpy.isfinite(logits)
+    logits, true = logits[finite], true[finite]
     order = numpy.argsort(-logits, kind="stable")
     values = numpy.append(logits[order], logits[order[-1]])  # to give all is to give from the smallest on
-    scores = 2 * numpy.cumsum(true[order]) / (numpy.arange(1, len(logits) + 1) + true.sum())
+    scores = 2 * numpy.cumsum(true[order]) / (numpy.arange(1, len(logits) + 1) + wanted)
     scores[:-1][values[:-2] == values[1:-1]] = 0.0  # equal ones are not parted
     best = int(scores.argmax())
     return float((values[best] + values[best + 1]) / 2)

@@ -14,45 +14,11 @@ from ..exits.evidence import EvidenceBuilder, EvidenceMaker, Reduction
 from ..exits.scaling import Threshold
 from ..inputs.instances import Instances, whole_docs
 from ..inputs.windows import Windows
-from ..settings import check_number
+from .checks import check_weighted
 from .replay_score import StoredAnnotation, micro_score
 
 Targets = Tuple[numpy.ndarray, numpy.ndarray]
 """What logits should be, and where that is known."""
-
-
-def check_settings(reduce: str, label_weights: Mapping[str, float]) -> None:
-    """Refuse settings that every task has.
-
-    reduce (str): How uncertainties are joined.
-    label_weights (Mapping[str, float]): How much a label counts in the loss.
-    RAISES ValueError: A value that means nothing.
-    """
-    if reduce not in ("mean", "max"):
-        raise ValueError(f"The setting `reduce` is '{reduce}'; give 'mean' or 'max'.")
-    if isinstance(label_weights, str):
-        raise ValueError(
-            f"The setting `label_weights` is '{label_weights}'; give numbers, such as {{\"A\": 3.0}}, or 'balanced' where labels "
-            "are those of documents or images."
-        )
-    for label, weight in label_weights.items():
-        check_number(f"label_weights.{label}", weight, 0)
-
-
-def check_weighted(label_weights: Mapping[str, float], labels: Sequence[str], name: str) -> None:
-    """Refuse weights of labels that are not there.
-
-    label_weights (Mapping[str, float]): How much a label counts in the loss.
-    labels (Sequence[str]): The labels.
-    name (str): The component.
-    RAISES ValueError: A weight of another label.
-    """
-    unknown = sorted(set(label_weights) - set(labels))
-    if unknown:
-        raise ValueError(
-            f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
-            f"{list(labels)}."
-        )
 
 
 def check_trunk(task: "Task", reads: str, name: str) -> None:
@@ -84,8 +50,10 @@ class TaskDefaults:
     group: Optional[int] = None
     reads_entities = reads_cats = has_triggers = has_links = False
     spans_key: Optional[str] = None
+    exclusive: bool
     others: FrozenSet[str] = frozenset()
     label_weights: Mapping[str, float] = MappingProxyType({})
+    parts: Mapping[str, str] = MappingProxyType({})
     main: str
 
     def check_labels(self, labels: Sequence[str], name: str) -> None:
@@ -101,6 +69,14 @@ class TaskDefaults:
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per item."""
         return len(labels)
+
+    def threshold_names(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[str]:
+        """RETURNS (List[str]): The labels, if they do not exclude each other."""
+        return [] if self.exclusive or self.group else list(labels)
+
+    def threshold_rows(self, examples: Sequence[Example], items: Any, links: LinkLogits) -> Tuple[numpy.ndarray, ...]:
+        """There are no links."""
+        raise NotImplementedError
 
     def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
         """RETURNS (List[float]): How much each logit counts in the loss."""
@@ -179,7 +155,6 @@ class FlatTask(TaskDefaults):
     """What tasks share whose answers are rows of logits, with nothing to link: one row a document, unless a task says otherwise,
     and one logit a label."""
 
-    exclusive: bool
     reduce: Reduction = "mean"
 
     def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceBuilder:
@@ -227,6 +202,8 @@ class Task(Protocol):
     """The name of that figure at full depth."""
     per_label: str
     """The name of the scorer's figures by label."""
+    parts: Mapping[str, str]
+    """What else is told of the answers, with precision, recall and F: titles by how the names of the scorer's figures begin."""
     exclusive: bool
     """Whether one of the logits of an item is true, or any number of them."""
     group: Optional[int]
@@ -279,6 +256,20 @@ class Task(Protocol):
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per item."""
+
+    def threshold_names(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[str]:
+        """RETURNS (List[str]): What has a threshold of its own, T of them: labels that do not exclude each other, or what links
+        say. None if nothing has."""
+
+    def threshold_rows(self, examples: Sequence[Example], items: Any, links: LinkLogits) -> Tuple[numpy.ndarray, ...]:
+        """Lay out links to fit thresholds to, where the task has links.
+
+        examples (Sequence[Example]): The examples.
+        items (Instances): What was asked about them.
+        links (LinkLogits): What an exit says about links.
+        RETURNS (Tuple[ndarray, ...]): Logits, -infinity for what is annotated and was not looked at; 1 for what is true; 0 where
+            nothing is known, (N, T) each; and the document of each row, (N,).
+        """
 
     def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
         """RETURNS (List[float]): How much each logit counts in the loss."""

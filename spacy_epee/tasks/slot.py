@@ -107,11 +107,17 @@ class TaskSlot:
 
     @property
     def thresholds(self) -> Threshold:
-        """RETURNS (Union[float, ndarray]): The probability from which a label counts as given, or one for each label (K,)."""
+        """RETURNS (Union[float, ndarray]): The probability from which a label, or link, counts as given, or one for each that has
+        a threshold of its own (T,)."""
         own = self.cfg.get("label_thresholds")
         if own is None:
             return self.cfg["threshold"]
-        return numpy.array([own.get(label, self.cfg["threshold"]) for label in self.labels])
+        return numpy.array([own.get(name, self.cfg["threshold"]) for name in self.thresholded])
+
+    @property
+    def thresholded(self) -> List[str]:
+        """RETURNS (List[str]): What has a threshold of its own, see `Task.threshold_names`."""
+        return self.task.threshold_names(self.labels, self.cfg)
 
     def n_logits(self) -> int:
         """RETURNS (int): Logits per item."""
@@ -232,23 +238,22 @@ class TaskSlot:
         self.cfg["temperatures"] = [float(f"{number:.6g}") for number in temperatures]
 
     def set_label_thresholds(self, thresholds: Optional[Mapping[str, float]]) -> None:
-        """Set from which probability on each label counts as given.
+        """Set from which probability on each label, or link, counts as given.
 
-        thresholds (Optional[Mapping[str, float]]): A number above 0 and below 1 by label; those not named have the threshold of
-            the setting. None is that for all.
-        RAISES ValueError: Other numbers, labels that it does not have, or labels that have no thresholds.
+        thresholds (Optional[Mapping[str, float]]): A number above 0 and below 1 by the names in `thresholded`; those not named
+            have the threshold of the setting. None is that for all.
+        RAISES ValueError: Other numbers, names that it does not have, or labels that have no thresholds.
         """
         if thresholds is None:
             self.cfg.pop("label_thresholds", None)
             return
-        if self.task.exclusive or self.task.group:
-            why = "they exclude each other, so that the best one is given" if self.task.exclusive else "there is one for links"
+        names = self.thresholded
+        if not names:
+            why = "they exclude each other, so that the best one is given" if self.task.exclusive else "nothing is linked"
             raise ValueError(f"The labels of {self.called} have no thresholds of their own: {why}.")
-        unknown = set(thresholds).difference(self.labels)
+        unknown = set(thresholds).difference(names)
         if unknown:  # not shown: they may be anything
-            raise ValueError(
-                f"{len(unknown)} of the thresholds are for labels that {self.called} does not have: {list(self.labels)}."
-            )
+            raise ValueError(f"{len(unknown)} of the thresholds are for labels that {self.called} does not have: {names}.")
         for label, threshold in thresholds.items():
             check_number(f"threshold of {label}", threshold, 0, 1, above=True, below=True)
         self.cfg["label_thresholds"] = {label: float(f"{number:.6g}") for label, number in thresholds.items()}

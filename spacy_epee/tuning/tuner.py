@@ -1,6 +1,5 @@
 """From what a user asks for to an exit rule in the pipeline."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -12,16 +11,19 @@ from ..component.pipe import EarlyExitTransformer
 from ..engine.replay import Replay, ReplayResult
 from ..evaluation.compare import times_fewer
 from ..evaluation.mixing import best_mix, has_words, mix_helps
-from ..evaluation.sample import FEWEST
 from ..evaluation.spread import spread
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.timing import milliseconds, prepare
 from ..exits.coverage import flag, flag_threshold
 from ..exits.rules.base import ExitRule, complete
+from ..exits.rules.depth import FixedDepth
 from ..model import get_exit_layers, is_initialized
 from ..threads import cached_property
+from .annotation import check_annotation
 from .careful import CarefulChooser
+from .noted import noted
 from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search, try_setting
+from .seconds import find_faster
 from .unknown import find_unknown_threshold
 
 SHOWN = 8
@@ -190,7 +192,7 @@ class Tuner:
         return {"fitted": fitted, "kept": kept is not None and wanted is False, "documents": documents, "exits": exits}
 
     def _fit_thresholds(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
-        """Fit a threshold for each label, to some of the documents."""
+        """Fit a threshold for each label, or role and attribute, to some of the documents."""
         component, stored = self.component, self.stored
         fitted = wanted or (wanted is None and stored.thresholds_help(half, seed))
         if fitted:
@@ -240,17 +242,29 @@ class Tuner:
             chosen = self._careful(wish.max_drop / 100)
         else:
             chosen = trials.pick(min_speedup=wish.min_speedup)
-        self.rule = chosen.rule
-        self.component.set_exit(chosen.rule, self.name)
+        self._take(chosen)
         self.report["wish"] = {name: value for name, value in vars(wish).items() if value is not None}
         if wish.max_disagreement is None:
             self.report["wish"].pop("confidence")
-        self.report["chosen"] = self.row(chosen)
-        if all(chosen is not trial for trial in self.shown):
-            self.shown.append(chosen)
-            self.shown.sort(key=lambda trial: trial.wordpiece_layers)
-            self.report["front"] = [self.row(trial) for trial in self.shown]
+        deepest = self.report.get("held_out", {}).get("deepest", self.stored.layers[-1])
+        plain = FixedDepth(deepest)
+        if deepest < self.stored.layers[-1] and chosen.rule != plain:  # loses no more, and looks at nothing on the way
+            self._show(try_setting(self.replay, self.score, "fixed depth", plain, **self._documents))
         return chosen.rule
+
+    def _take(self, chosen: Candidate) -> None:
+        """Set a rule on the component, and show it."""
+        self.rule = chosen.rule
+        self.component.set_exit(chosen.rule, self.name)
+        self.report["chosen"] = self.row(chosen)
+        self._show(chosen)
+
+    def _show(self, trial: Candidate) -> None:
+        """Have a setting among those that are shown and timed."""
+        if all(trial is not one for one in self.shown):
+            self.shown.append(trial)
+            self.shown.sort(key=lambda one: one.wordpiece_layers)
+            self.report["front"] = [self.row(one) for one in self.shown]
 
     @cached_property
     def chooser(self) -> CarefulChooser:
@@ -310,7 +324,9 @@ class Tuner:
         return config if slot.alone else config["tasks"][self.name]
 
     def time(self, batch_sizes: Sequence[int] = (1, 32), documents: int = 100, rounds: int = 3) -> None:
-        """Time the whole pipeline with the settings shown and at full depth, in turns, and note milliseconds a document.
+        """Time the whole pipeline with the settings shown and at full depth, in turns, and note milliseconds a document. Where
+        windows leave, and not documents, looking at what they say can take longer than it saves: a chosen rule that is slower
+        than the full depth, at any of the batch sizes, is given up.
 
         batch_sizes (Sequence[int]): The batch sizes.
         documents (int): How many documents, evenly from all of them.
@@ -329,9 +345,20 @@ class Tuner:
             for place, (row, value) in enumerate(zip(rows, durations)):
                 row.setdefault("ms", {})[str(size)] = value
                 row.setdefault("on_time_front", {})[str(size)] = place in front
-        if "chosen" in self.report:
-            mine = [row for row, trial in zip(self.report["front"], self.shown) if trial.rule == self.rule]
-            self.report["chosen"] = mine[0] if mine else self.report["chosen"]
+        if "chosen" not in self.report:
+            return
+        if self.stored.task.unit == "window" and self.rule is not None and self.report["full"].get("ms"):
+            self._replace_slower()
+        mine = [row for row, trial in zip(self.report["front"], self.shown) if trial.rule == self.rule]
+        self.report["chosen"] = mine[0] if mine else self.report["chosen"]
+
+    def _replace_slower(self) -> None:
+        """Give up a rule that takes more seconds than the full depth."""
+        plain = FixedDepth(self.report.get("held_out", {}).get("deepest", self.stored.layers[-1]))
+        slower, place = find_faster(self.report, [trial.rule for trial in self.shown], self.rule, plain)
+        if slower is not None:
+            self.report["slower"] = slower
+            self._take(self.trials.full if place is None else self.shown[place])
 
     def write(self) -> None:
         """Put the rule into the pipeline's config, so that it is there to be seen once the pipeline is saved, and what it does on
@@ -339,11 +366,7 @@ class Tuner:
         block, slot = self._block(), self.component.slots[self.name]
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
-        kept = {name: self.report[name] for name in ("documents", "score_desc", "wish", "promise") if name in self.report}
-        figures = ("score", "drop", "spread", "disagreement", "wordpiece_layers", "speedup")
-        chosen = {name: self.report["chosen"][name] for name in figures}
-        chosen = {name: None if value is None or not numpy.isfinite(value) else float(value) for name, value in chosen.items()}
-        slot.cfg["tuned"] = {**kept, **chosen, "full": self.report["full"]["score"], "rule": json.dumps(block["exit"])}
+        slot.cfg["tuned"] = noted(self.report, block["exit"])
 
 
 def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:
@@ -372,29 +395,4 @@ def check_component(component: EarlyExitTransformer, task: Optional[str]) -> Non
         raise ValueError(
             f"The component '{component.name}' was trained without exits before the last layer, so there is nothing to choose "
             'from. Train it with `model.exit_layers = null` and `loss.weighting = "depth"`.'
-        )
-
-
-def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
-    """Refuse documents that say nothing about the task, or about some of its labels.
-
-    stored (StoredOutputs): The documents.
-    missing_labels (bool): Whether labels may be absent.
-    RAISES ValueError: They do not.
-    """
-    if not stored.label_mask.any():
-        raise ValueError(
-            f"None of the {stored.n_docs} documents has labels for the task '{stored.name}', so that there is no score. Give "
-            "annotated documents, and with several fields of labels name that field with `--cats`."
-        )
-    absent = [] if missing_labels else [label for label, docs in stored.label_docs().items() if not docs.any()]
-    if absent:
-        raise ValueError(
-            f"The documents have no example of the labels {absent}, so that a rule chosen on them could lose these unseen. "
-            "Give documents that have them, or `--missing-labels` to choose without."
-        )
-    if not stored.scoring.counted:
-        raise ValueError(
-            f"None of the labels of the task '{stored.name}' is in {FEWEST} of the {stored.n_docs} documents, too few for a mean "
-            "over labels. Raise --limit."
         )

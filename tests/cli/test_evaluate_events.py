@@ -5,8 +5,10 @@ import json
 import pytest
 from events_util import EVENTS, TEXTS, make_events_nlp
 from typer.testing import CliRunner
+from wasabi import Printer
 
 from spacy_epee.cli import epee
+from spacy_epee.cli.evaluate import tell_costs
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,24 @@ def test_evaluate_events_with_predicted_triggers(model, tmp_path):
     assert report["unit"] == "window" and report["exits"]["histogram"][1] >= len(TEXTS)
     assert set(report["full"]["per_label"]) == {"Harm", "Change"}
     assert {"ev_trigger_f", "ev_arg_f", "ev_role_f"} <= set(report["exits"]["scores"])
+
+
+def test_evaluate_events_tells_precision_recall_and_f_of_each_part(model, tmp_path):
+    output, report = run(model, tmp_path)
+    for name in ("full", "exits"):
+        parts, scores = report[name]["parts"], report[name]["scores"]
+        assert list(parts) == ["Triggers", "Arguments", "Main arguments", "Events as arguments", "Attributes", "Whole events"]
+        assert parts["Events as arguments"] == {key: scores[f"ev_nested_{key}"] for key in "prf"}
+        assert parts["Triggers"]["p"] == scores["ev_trigger_p"] and parts["Attributes"]["r"] == scores["ev_attr_r"]
+    row = next(line for line in output.splitlines() if line.startswith("Triggers"))
+    assert f"{100 * report['exits']['parts']['Triggers']['r']:.2f}" in row.split()
+
+
+@pytest.mark.parametrize("ratio,rule,said", [(0.7, {"@misc": "x"}, True), (0.99, {"@misc": "x"}, False), (0.7, None, False)])
+def test_evaluate_says_when_exits_cost_time(ratio, rule, said, capsys):
+    tell_costs({"speedup_seconds": {"1": ratio, "32": 1.2}, "rule": rule}, Printer())
+    output = " ".join(capsys.readouterr().out.split())
+    assert ("Early exit costs time here: it takes 1.43 times the seconds of the full depth at batch size 1." in output) == said
 
 
 def test_evaluate_events_with_gold_triggers(model, tmp_path):

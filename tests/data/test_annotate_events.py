@@ -276,7 +276,7 @@ def write_rows(tmp_path, form, *rows):
 
 
 @both
-def test_events_that_a_component_cannot_tell_apart_are_counted_once_for_a_corpus(tmp_path, form):
+def test_events_on_one_trigger_are_counted_once_for_a_corpus(tmp_path, form):
     path = write_rows(tmp_path, form, {"text": TEXT, "events": [event()]}, DOUBLES, DOUBLES)
     with pytest.warns(UserWarning) as caught:
         assert len(list(EntityReader(path)(NLP))) == 3
@@ -285,7 +285,7 @@ def test_events_that_a_component_cannot_tell_apart_are_counted_once_for_a_corpus
     assert ("line 2" if form == "jsonl" else "document 2") in message
 
 
-def test_converting_counts_events_that_a_component_cannot_tell_apart(tmp_path):
+def test_converting_counts_events_on_one_trigger(tmp_path):
     path = write_rows(tmp_path, "jsonl", DOUBLES, DOUBLES)
     with pytest.warns(UserWarning, match="^4 events of 2 documents have the trigger") as caught:
         assert CliRunner().invoke(epee, ["convert", str(path), str(tmp_path / "out.spacy")]).exit_code == 0

@@ -52,6 +52,15 @@ def test_thresholds_of_labels_with_too_few_examples_are_the_common_one():
     assert fit_label_thresholds(logits, true, known, 0.3).tolist() == [0.3] * 3
 
 
+def test_thresholds_know_what_none_of_them_gives():
+    logits, true = draw(4000, shifts=(0.0,))
+    lost = numpy.concatenate((logits, numpy.full((3000, 1), -numpy.inf)))
+    every = numpy.concatenate((true, numpy.ones((3000, 1))))
+    fitted = fit_label_thresholds(lost, every, numpy.ones_like(every))
+    # What is missed anyway makes a hit worth more: the threshold falls, and nothing is gained by giving all.
+    assert 0.01 < fitted[0] < fit_label_thresholds(logits, true, numpy.ones_like(true))[0]
+
+
 @pytest.mark.parametrize("logits", [numpy.zeros((60, 2)), numpy.full((60, 2), -300.0), numpy.full((60, 2), 300.0)])
 def test_thresholds_of_logits_that_tell_nothing_are_numbers(logits):
     true = numpy.tile([[1.0, 0.0], [0.0, 1.0]], (30, 1))

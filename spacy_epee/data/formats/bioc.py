@@ -126,6 +126,8 @@ class _Document:
                 of_mentions.append(found)
         relations = of_mentions + relate_mentions(ents, of_concepts, self.remarks)
         row = {"id": self.element.text_of("id"), "text": text, "ents": ents, "relations": relations}
+        if of_concepts and not of_mentions:
+            row["level"] = "concept"
         return row if self.directed or not relations else {**row, "symmetric": True}
 
     def _read_passage(self, element: Element, outer: Scope) -> None:

@@ -4,16 +4,11 @@ import re
 from itertools import product
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
+from ...inputs.concepts import NO_CONCEPT, VARIANT, plain_id
 from .remarks import Remarks
 
 MOST = 250_000
 """How many pairs of mentions the relations of a document may be of."""
-
-NO_CONCEPT = ("", "-", "-1")
-"""What files write for a mention without a concept."""
-
-VARIANT = re.compile(r"(?:tmVar:)?[cgmnpr]\|")
-"""What variants begin with, whose ids have bars in them: c|SUB|A|1049|G."""
 
 LOST = "Relations of concepts that have no mention in the document, left out"
 
@@ -51,7 +46,7 @@ class Concepts:
         self.mentions: Dict[str, List[Dict[str, Any]]] = {}
         for ent in ents:
             concept = str(ent.get("kb_id", ""))
-            for name in dict.fromkeys(map(_plain, [concept, *_parts(concept)])):
+            for name in dict.fromkeys(map(plain_id, [concept, *_parts(concept)])):
                 if name not in NO_CONCEPT:
                     self.mentions.setdefault(name, []).append(ent)
 
@@ -65,7 +60,7 @@ class Concepts:
         label, bar, rest = concept.partition("|")
         whole = [concept, rest] if bar and label in self.labels else [concept]
         names = [*whole, *(part for name in reversed(whole) for part in _parts(name))]
-        return next((self.mentions[name] for name in map(_plain, names) if name in self.mentions), ())
+        return next((self.mentions[name] for name in map(plain_id, names) if name in self.mentions), ())
 
 
 def relate_mentions(
@@ -108,15 +103,10 @@ def relate_mentions(
     return [{"head": head, "child": child, "label": label} for head, child, label in found]
 
 
-def _plain(name: str) -> str:
-    """An id without the stars and spaces that some files have around it."""
-    return name.strip("* ")
-
-
 def _parts(concept: str) -> List[str]:
     """The ids that an id may be made of."""
     parts = re.split("[,;]", concept)
-    return [name for part in parts for name in ([part] if VARIANT.match(_plain(part)) else [part, *part.split("|")])]
+    return [name for part in parts for name in ([part] if VARIANT.match(plain_id(part)) else [part, *part.split("|")])]
 
 
 def _place(ent: Dict[str, Any]) -> Tuple[int, int]:

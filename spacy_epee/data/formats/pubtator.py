@@ -101,6 +101,8 @@ class _Document:
         for pair, (_, where) in self.subjects.items():
             remarks.add(NO_RELATION, "lines", where, count=pair not in known)
         row = {"id": self.name, "text": text, "ents": ents, "relations": relate_mentions(ents, relations, remarks)}
+        if relations:
+            row["level"] = "concept"
         return row if self.subjects or not relations else {**row, "symmetric": True}
 
     def _directed(self, relation: ConceptRelation) -> ConceptRelation:

@@ -34,6 +34,7 @@ class Settings:
         self.counts["overlapping"] += key is not None and _overlap(doc, key)
         self.counts["related"] += bool(relations)
         self.counts["symmetric"] += bool(relations) and symmetric
+        self.counts["concepts"] += bool(relations) and row.get("level") == "concept"
         self.counts["several"] += several > 0
         self.counts["pairs"] += several
 
@@ -52,7 +53,11 @@ class Settings:
             several = f"{counts['pairs']} pairs of entities in {counts['several']} documents have several labels"
             found["candidates.symmetric"] = ("false", directed) if n_directed else ("true", "no relation has a direction")
             found["exclusive"] = ("false", several) if counts["pairs"] else ("true", "no pair of entities has several labels")
-            overrides += [f"--components.epee_relations.{name} {value}" for name, (value, _) in [*found.items()][1:]]
+            if counts["concepts"] == counts["related"]:
+                found["candidates.level"] = ('"concept"', "relations are of concepts, and here of all pairs of their mentions")
+            overrides += [
+                f"--components.epee_relations.{name} {value}".replace('"', "") for name, (value, _) in [*found.items()][1:]
+            ]
         settings = "; ".join(f"{name} = {value} ({why})" for name, (value, why) in found.items())
         return [
             f"Settings for these data, of the reader and the component: {settings}",

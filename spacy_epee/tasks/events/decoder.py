@@ -8,6 +8,7 @@ from spacy.tokens import Doc, Span
 
 from ...doc_attributes import annotate, annotation
 from ...engine.results import Graph
+from .grouping import split_events
 from .instances import KIND, START, STOP, TokenInstances
 
 GROUP = "events"
@@ -57,6 +58,7 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: TokenInstances, label
         _add_arguments(events[number], graph, own, arguments, items)
         _add_attributes(events[number], graph, own.get(place, []), items, doc)
     _add_nested(events, nested)
+    events = split_events(events, set(items.schema.apart))
     annotate(doc, "events", events)
     spans = ((*event["trigger"], event["label"]) for event in events)
     doc.spans[GROUP] = [Span(doc, start, end, label=label) for start, end, label in spans]

@@ -162,7 +162,8 @@ class StructureEvidence(Evidence):
         def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
             return expit(-logsumexp(self.structure.scaled[rows, layers], axis=2))
 
-        return self._uncertainty(of_tags, lambda logits: expit(-numpy.abs(logits - pivot(self.threshold))))
+        pivots = self.structure.of_links(pivot(self.threshold))
+        return self._uncertainty(of_tags, lambda logits: expit(-numpy.abs(logits - pivots)))
 
     @cached_property
     def doubt(self) -> Optional[numpy.ndarray]:

@@ -8,6 +8,7 @@ from spacy.tokens import Doc
 
 from ...doc_attributes import annotation, spans_of, without
 from ...threads import cached_property
+from .grouping import RoleCounter
 
 KINDS = 12
 """Up to how many different strings an attribute's values are kinds, such as "start" and "stop". More are words of the text."""
@@ -31,6 +32,7 @@ class EventSchema:
     entities (Sequence[str]): The labels of given entities.
     outputs (Sequence[Output]): What a link can say.
     allowed (Sequence[Tuple[Kind, Kind, int]]): Which kinds are linked by which output; a trigger and itself for attributes.
+    apart (Sequence[Tuple[str, str]]): Labels of events and the roles of which each event has one argument, see `grouping`.
     """
 
     events: Sequence[str]
@@ -38,6 +40,7 @@ class EventSchema:
     entities: Sequence[str]
     outputs: Sequence[Output]
     allowed: Sequence[Tuple[Kind, Kind, int]]
+    apart: Sequence[Tuple[str, str]] = ()
 
     @cached_property
     def kinds(self) -> List[Kind]:
@@ -75,6 +78,29 @@ class EventSchema:
         own = numpy.array([output[0] == "attribute" for output in self.outputs], dtype=bool)
         return numpy.any(self.table[:, :, own], axis=(1, 2))
 
+    @cached_property
+    def _thresholds(self) -> Dict[Tuple[int, bool], str]:
+        """What has a threshold of its own, by the output and whether it links to an event."""
+        found = {}
+        for _, child, output in self.allowed:
+            what, name, value = self.outputs[output]
+            nested = what == "role" and child[0] == "event"
+            text = {"role": " (event)" if nested else "", "cue": " (words)"}.get(what, "" if value is True else f": {value}")
+            found[output, nested] = name + text
+        return dict(sorted(found.items()))
+
+    @property
+    def threshold_names(self) -> List[str]:
+        """RETURNS (List[str]): What has a threshold of its own: roles, those of events as arguments apart, and attributes."""
+        return list(self._thresholds.values())
+
+    def threshold_columns(self, children: numpy.ndarray) -> numpy.ndarray:
+        """RETURNS (ndarray): The numbers of the thresholds of links to spans of some kinds (P,), by output, (P, outputs)."""
+        table = numpy.zeros((2, len(self.outputs)), dtype=int)
+        for number, (output, nested) in enumerate(self._thresholds):
+            table[int(nested) if self.outputs[output][0] == "role" else slice(None), output] = number
+        return table[(children < len(self.events)).astype(int)]
+
     def to_plain(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What is saved with the component; the events are its labels."""
         return {
@@ -82,6 +108,7 @@ class EventSchema:
             "entities": list(self.entities),
             "outputs": [list(output) for output in self.outputs],
             "allowed": [[list(head), list(child), output] for head, child, output in self.allowed],
+            "apart": [list(pair) for pair in self.apart],
         }
 
     @classmethod
@@ -93,6 +120,7 @@ class EventSchema:
             entities=tuple(plain["entities"]),
             outputs=tuple((what, name, value) for what, name, value in plain["outputs"]),
             allowed=tuple(((*head,), (*child,), output) for head, child, output in plain["allowed"]),
+            apart=tuple((label, role) for label, role in plain.get("apart", ())),  # older pipelines have none
         )
 
 
@@ -108,6 +136,7 @@ class SchemaBuilder:
         self.values: Dict[str, Dict[Any, None]] = {}
         self.links: Set[Tuple[Kind, Kind, str]] = set()
         self.with_attribute: Set[Tuple[str, str, Any]] = set()
+        self.roles = RoleCounter()
 
     def add(self, doc: Doc) -> None:
         """Look at the events of a Doc.
@@ -116,6 +145,7 @@ class SchemaBuilder:
         """
         entities = None if self.entities is None else self.entities.labels(doc)
         events = annotation(doc, "events") or ()
+        self.roles.add(events)
         for event in events:
             self.events[event["label"]] = None
             own: Kind = ("event", event["label"])
@@ -155,6 +185,7 @@ class SchemaBuilder:
             entities=tuple(sorted(entities)),
             outputs=tuple(outputs),
             allowed=tuple(sorted(set(allowed))),
+            apart=tuple(sorted(self.roles.apart())),
         )
 
 

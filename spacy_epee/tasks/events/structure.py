@@ -7,8 +7,9 @@ import numpy
 from scipy.special import expit
 
 from ...engine.results import Graph
+from ...exits.scaling import Threshold
 from ...threads import cached_property
-from .instances import TokenInstances
+from .instances import KIND, TokenInstances
 
 Link = Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]
 """From heads and children (P, 4) to the logits of their links (P, outputs)."""
@@ -29,7 +30,7 @@ class Structure:
         units: numpy.ndarray,
         items: numpy.ndarray,
         counts: numpy.ndarray,
-        threshold: float,
+        threshold: Threshold,
         temperature: float,
         link: Optional[Link] = None,
     ):
@@ -39,7 +40,8 @@ class Structure:
         units (ndarray): The place of each unit among all units of the batch, (U,).
         items (ndarray): The place of each row of logits among all items of the batch, (N,).
         counts (ndarray): How many rows each unit has, (U,).
-        threshold (float): The probability from which a link counts as given.
+        threshold (Union[float, ndarray]): The probability from which a link counts as given, or one for each threshold that the
+            schema names, (T,).
         temperature (float): What the logits of tags are divided by to be probabilities.
         link (Optional[Link]): Looks at links. None if there are none.
         """
@@ -185,10 +187,16 @@ class Structure:
         (L, 3), and how sure they are (L,)."""
         pairs, _, logits, possible = self.links
         scores = expit(logits)
-        rows, outputs = numpy.nonzero(possible & (scores >= self.threshold))
+        rows, outputs = numpy.nonzero(possible & (scores >= self.of_links(self.threshold)))
         links = numpy.column_stack((pairs[rows], outputs)) if len(rows) else numpy.zeros((0, 3), dtype=int)
         reached = self._reached(links)
         return links[reached], scores[rows, outputs][reached]
+
+    def of_links(self, thresholds: Threshold) -> Threshold:
+        """RETURNS (Union[float, ndarray]): Of one number, or one for each threshold, those of the links, (P, outputs)."""
+        if not isinstance(thresholds, numpy.ndarray):
+            return thresholds
+        return thresholds[self.asked.schema.threshold_columns(self.links[1][:, 4 + KIND])]
 
     def graph(self, unit: int) -> Graph:
         """What a unit says.

@@ -1,6 +1,5 @@
 """Events: triggers, their arguments, and parts and attributes of these. The unit that exits is the window."""
 
-import warnings
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
@@ -14,28 +13,32 @@ from ...engine.replay import Replay, Score
 from ...engine.results import LinkLogits, Predictions
 from ...exits.scaling import Threshold
 from ...inputs.windows import Windows
-from ..base import TaskDefaults, check_settings
+from ..base import TaskDefaults
+from ..checks import check_settings
 from ..replay_score import StoredAnnotation
 from .decoder import write_events
 from .docs import Event, install_extensions
 from .evidence import StructureEvidence
-from .instances import BEGIN, INSIDE, OUT, TAGS, TokenInstances, find_tokens
+from .instances import TAGS, TokenInstances, find_tokens
+from .learning import find_tags, held, known_units, link_rows, link_targets, warn_lost
 from .replay_score import event_score
 from .schema import EntityKinds, EventSchema, SchemaBuilder
+from .scorer import PARTS
 from .structure import Link, Structure
-from .targets import Annotation, Node
+from .targets import Annotation
 
 
 @dataclass(frozen=True)
 class EventEvidenceBuilder:
     """How the logits of tags are to be read.
 
-    threshold (float): The probability from which a link counts as given.
+    threshold (Union[float, ndarray]): The probability from which a link counts as given, or one for each threshold that the
+        schema names, (T,).
     reduce (Union[str, float]): How the tokens of a window are joined: "mean", "max", or a quantile from 0 to 1.
     temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
     """
 
-    threshold: float
+    threshold: Threshold
     reduce: Union[str, float]
     temperatures: Dict[int, float] = field(default_factory=dict)
 
@@ -72,6 +75,7 @@ class Events(TaskDefaults):
     name = "events"
     assigns, unit = "doc._.events", "window"
     main, full, per_label = "ev_f", "ev_full", "ev_trigger_per_type"
+    parts: Mapping[str, str] = PARTS
     exclusive = False
     group: Optional[int] = TAGS
     head_kind = "tokens"
@@ -123,7 +127,7 @@ class Events(TaskDefaults):
 
     def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EventEvidenceBuilder:
         """RETURNS (EventEvidenceBuilder): How this task's logits are to be read."""
-        return EventEvidenceBuilder(float(threshold), self.reduce, dict(temperatures))
+        return EventEvidenceBuilder(threshold, self.reduce, dict(temperatures))
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find out about the data.
@@ -148,6 +152,17 @@ class Events(TaskDefaults):
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per token: out, begin and inside for each kind that is tagged."""
         return TAGS * (len(labels) + len(cfg.get("schema", {}).get("tagged", ())))
+
+    def threshold_names(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[str]:
+        """RETURNS (List[str]): What has a threshold of its own: roles and attributes."""
+        return self.schema(cfg).threshold_names if "schema" in cfg else []
+
+    def threshold_rows(
+        self, examples: Sequence[Example], items: TokenInstances, links: LinkLogits
+    ) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """RETURNS (Tuple[ndarray, ndarray, ndarray, ndarray]): What thresholds are fitted to, see `link_rows`."""
+        self.add_gold(examples, items)
+        return link_rows(items, links)
 
     def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
         """RETURNS (List[float]): How much each logit counts in the loss."""
@@ -183,16 +198,11 @@ class Events(TaskDefaults):
                 for kind, span in spans
                 if (kind, span.label_) in schema.numbers
             ]
-            for unit, places in self._held(items, index, known):
+            for unit, places in held(items, index, known):
                 nodes += [(unit, *items.place(unit, *known[place][:2]), known[place][2]) for place in places]
         if nodes:
             items.given = numpy.unique(numpy.array(nodes, dtype="int64"), axis=0)
         return items
-
-    def _held(self, items: TokenInstances, index: int, nodes: Sequence[Node], whole: bool = True) -> List[Tuple[int, List[int]]]:
-        """The windows of a Doc, each with the places of the nodes that it has (see `TokenInstances.held`)."""
-        first = int(numpy.searchsorted(items.unit_docs, index))
-        return list(enumerate(items.held(index, [node[:2] for node in nodes], whole), start=first))
 
     def add_gold(self, examples: Sequence[Example], items: TokenInstances) -> None:
         """Note the annotated spans and links, which are looked at in training beside those that the exits find.
@@ -202,10 +212,9 @@ class Events(TaskDefaults):
         """
         nodes: Dict[Tuple[int, ...], int] = {}
         links = []
-        annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
-        for index, found in enumerate(annotated):
+        for index, found in enumerate(self._annotated(examples, items)):
             linked = found.linked()
-            for unit, places in self._held(items, index, found.nodes):
+            for unit, places in held(items, index, found.nodes):
                 here = {}
                 for place in places:
                     start, end, kind = found.nodes[place]
@@ -214,7 +223,7 @@ class Events(TaskDefaults):
                     links += [(here[head], here[child], output) for child, output in linked.get(head, ()) if child in here]
         if nodes:
             items.gold = numpy.array(list(nodes), dtype="int64")
-        items.known = self._known(examples, items)
+        items.known = known_units(examples, items)
         if links:
             items.gold_links = numpy.array(sorted(set(links)), dtype="int64")
 
@@ -250,37 +259,15 @@ class Events(TaskDefaults):
             `doc._.events` (N, K), both float32.
         RAISES ValueError: Events, roles or attributes that are not known.
         """
-        tags, _ = self._tags(examples, items, strict)
+        tags, _ = find_tags(self._annotated(examples, items, strict), items)
         targets = (numpy.arange(TAGS) == tags[:, :, None]).reshape(len(items), TAGS * items.schema.n_layers).astype("float32")
         if not items.find_triggers:
             targets[:, : TAGS * len(labels)] = 0
-        return targets, numpy.ones_like(targets) * self._known(examples, items)[items.units][:, None]
+        return targets, numpy.ones_like(targets) * known_units(examples, items)[items.units][:, None]
 
-    def _known(self, examples: Sequence[Example], items: TokenInstances) -> numpy.ndarray:
-        """Which of the windows are of Docs with `doc._.events`, (U,) bool."""
-        known = numpy.array([annotation(eg.reference, "events") is not None for eg in examples], dtype=bool)
-        return known[items.unit_docs]
-
-    def _tags(self, examples: Sequence[Example], items: TokenInstances, strict: bool = True) -> Tuple[numpy.ndarray, int]:
-        """The tag of each token in each layer, and how many spans could not be tagged for others of their kind."""
-        tags = numpy.full((len(items), items.schema.n_layers), OUT)
-        annotated = [Annotation(eg, items.schema, self.entities, strict) for eg in examples]
-        shared = 0
-        for index, found in enumerate(annotated):
-            # The longest first: of spans of a kind that overlap, one can be tagged.
-            nodes = sorted(found.nodes, key=lambda node: (node[0] - node[1], node))
-            for unit, places in self._held(items, index, nodes, whole=False):
-                for start, end, kind in map(nodes.__getitem__, places):
-                    begin, stop = items.place(unit, start, end)
-                    if kind >= items.schema.n_layers or begin == stop:
-                        continue
-                    if (tags[begin:stop, kind] != OUT).any():
-                        shared += 1
-                        continue
-                    tags[begin:stop, kind] = INSIDE
-                    if items.tokens[begin] == start:
-                        tags[begin, kind] = BEGIN
-        return tags, shared
+    def _annotated(self, examples: Sequence[Example], items: TokenInstances, strict: bool = True) -> List[Annotation]:
+        """What is annotated, as nodes and links."""
+        return [Annotation(eg, items.schema, self.entities, strict) for eg in examples]
 
     def link_targets(self, items: TokenInstances, links: LinkLogits) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about links.
@@ -289,12 +276,7 @@ class Events(TaskDefaults):
         links (LinkLogits): What an exit looked at.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true outputs (P, outputs), and which are possible (P, outputs) bool.
         """
-        targets = numpy.zeros((len(links.heads), len(items.schema.outputs)), dtype="float32")
-        heads, children = items.gold[items.gold_links[:, 0]], items.gold[items.gold_links[:, 1]]
-        for pair, output in zip(numpy.hstack((heads, children)).tolist(), items.gold_links[:, 2].tolist()):
-            place = links.places.get(tuple(pair))
-            if place is not None:  # not one of too many
-                targets[place, output] = 1
+        targets, _ = link_targets(items, links)
         return targets, items.possible(links.heads, links.children)
 
     def check_data(self, examples: Sequence[Example], items: TokenInstances, name: str) -> None:
@@ -304,29 +286,7 @@ class Events(TaskDefaults):
         items (TokenInstances): What was asked about them.
         name (str): The component.
         """
-        annotated = [Annotation(eg, items.schema, self.entities) for eg in examples]
-        _, shared = self._tags(examples, items)
-        missed = 0
-        for index, found in enumerate(annotated):
-            linked = found.linked()
-            seen: Set[Tuple[int, ...]] = set()
-            for _, places in self._held(items, index, found.nodes):
-                here = set(places)
-                seen.update((head, *link) for head in places for link in linked.get(head, ()) if link[0] in here)
-            missed += len(set(found.links) - seen)
-        strange = sum(found.without_entity for found in annotated)
-        start = f"Of what is annotated in the first {len(examples)} documents the component '{name}' cannot find "
-        if shared:
-            warnings.warn(start + f"{shared} spans that overlap with one of the same kind: only the longest is tagged.")
-        if missed:
-            warnings.warn(
-                start + f"{missed} links: their ends are not in one window. Raise `model.trunk.window` to take in more."
-            )
-        if strange:
-            warnings.warn(
-                start + f"{strange} arguments that are none of the given entities. Put a component that sets them before this "
-                'one, set `spans_key`, or take `arguments = "free"`.'
-            )
+        warn_lost(examples, self._annotated(examples, items), items, name)
 
     def annotate(self, docs: Sequence[Doc], answers: Predictions, labels: Sequence[str]) -> None:
         """Write the answers to the Docs.

@@ -1,13 +1,14 @@
 """Which spans of a Doc may be related."""
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc, Span
 
 from ...doc_attributes import spans_of, without
 from ...inputs.instances import ranges
+from .concepts import Concepts, concepts_of
 
 BLOCK = 1_000_000
 """How many pairs are looked at in one go, which bounds memory on Docs with thousands of entities."""
@@ -19,6 +20,8 @@ class EntityPairs:
 
     spans_key (Optional[str]): The span group of the entities; null takes `doc.ents`. Only a group can hold spans that overlap.
     labels (Optional[List[List[str]]]): The allowed pairs of a head's and a child's label; null allows all.
+    level (str): "mention", or "concept": all mentions of a concept (`span.kb_id_`, or `span.id_`) are one, and a relation is one
+        between two concepts of the document.
     symmetric (bool): The relations have no direction: each pair is asked about once, its first entity being the head.
     max_distance (Optional[int]): The most tokens between the two; null for no limit.
     same_sentence (bool): Whether both must be in one sentence. Needs a component that sets sentence boundaries.
@@ -34,6 +37,7 @@ class EntityPairs:
     same_sentence: bool = False
     max_pairs: int = 20_000
     leave_out: Optional[List[str]] = None
+    level: str = "mention"
 
     def __post_init__(self) -> None:
         for pair in self.labels or []:
@@ -43,6 +47,8 @@ class EntityPairs:
                 )
         if self.labels is not None and not self.labels:
             raise ValueError("The setting `candidates.labels` is empty: nothing could be related. Give pairs of labels, or null.")
+        if self.level not in ("mention", "concept"):
+            raise ValueError(f"The setting `candidates.level` is '{self.level}'; give 'mention' or 'concept'.")
         if self.max_distance is not None and self.max_distance < 0:
             raise ValueError(f"The setting `candidates.max_distance` is {self.max_distance}; give tokens from 0 on, or null.")
         if self.max_pairs < 1:
@@ -52,6 +58,17 @@ class EntityPairs:
         """RETURNS (List[Span]): The entities of a Doc, in order. Two with the same bounds and label are one."""
         found = without(spans_of(doc, self.spans_key), self.leave_out or (), "candidates.leave_out")
         return list({(span.start, span.end, span.label): span for span in sorted(found, key=_order)}.values())
+
+    def concepts(self, spans: Sequence[Span]) -> Optional[List[Concepts]]:
+        """RETURNS (Optional[List[Concepts]]): The concepts of each entity; None if relations are between mentions."""
+        return concepts_of(spans) if self.level == "concept" else None
+
+    def codes(self, concepts: Optional[Sequence[Concepts]]) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): A number for each, the same for the same concepts, (S,)."""
+        numbers: Dict[Concepts, int] = {}
+        return (
+            None if concepts is None else numpy.array([numbers.setdefault(one, len(numbers)) for one in concepts], dtype="int64")
+        )
 
     def pairs(
         self, doc: Doc, spans: List[Span], first: numpy.ndarray, last: numpy.ndarray
@@ -68,11 +85,14 @@ class EntityPairs:
         starts, ends = (numpy.array([getattr(span, name) for span in spans], dtype="int64") for name in ("start", "end"))
         sentences = self._sentences(doc, spans)
         allowed = self._allowed(spans)
+        codes = self.codes(self.concepts(spans))
         found: List[Tuple[numpy.ndarray, numpy.ndarray]] = []
         total = 0
         for one, other in _neighbours(first, last):
             # Not the same place under two labels.
             wanted = (starts[one] != starts[other]) | (ends[one] != ends[other])
+            if codes is not None:
+                wanted &= codes[one] != codes[other]
             if self.max_distance is not None:
                 between = numpy.maximum(starts[one], starts[other]) - numpy.minimum(ends[one], ends[other])
                 wanted &= between <= self.max_distance

@@ -1,6 +1,6 @@
 """Classifiers of pairs of entities."""
 
-from typing import TYPE_CHECKING, Any, List, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 import numpy
 import torch
@@ -48,6 +48,7 @@ class PairLayout:
     heads (Tensor): Which of these mentions is the head of each pair, (N',).
     children (Tensor): Which is the child, (N',).
     middle (Optional[Tensor]): Which of the averages is what is between the two, (N',).
+    groups (Optional[Tensor]): Which pairs are of the same concepts, as numbers from 0, (N',); None if each is for itself.
     types (Tensor): The numbers of the mentions' labels, (M',).
     distances (Tensor): The numbers of the pairs' distances, (N',).
     orders (Tensor): Whether the head comes first, (N',).
@@ -69,6 +70,7 @@ class PairLayout:
         self.mentions = put(places[: len(known)])
         self.heads, self.children = (put(numpy.searchsorted(known, who[live])) for who in (items.heads, items.children))
         self.middle = put(places[len(known) :]) if inputs.between else None
+        self.groups = None if items.groups is None else put(numpy.unique(items.groups[live], return_inverse=True)[1].reshape(-1))
         self.types, self.distances, self.orders = (
             put(values) for values in (inputs.types[known], inputs.distances[live], inputs.orders[live])
         )
@@ -134,8 +136,23 @@ class PairHeads(ExitHeads):
         middle = None if here.middle is None else vectors[here.middle]
         if not self.hidden:
             parts = [mentions[here.heads], mentions[here.children]]
-            return torch.cat(parts if middle is None else [*parts, middle], dim=1)
-        return self.layers[exit](mentions, here.types, here.heads, here.children, middle, here.distances, here.orders)
+            return pool(torch.cat(parts if middle is None else [*parts, middle], dim=1), here.groups)
+        pairs = self.layers[exit](mentions, here.types, here.heads, here.children, middle, here.distances, here.orders)
+        return pool(pairs, here.groups)
+
+
+def pool(vectors: Tensor, groups: Optional[Tensor]) -> Tensor:
+    """Give all pairs of mentions of two concepts in a window the same vector.
+
+    vectors (Tensor): Those of the pairs, (N', features).
+    groups (Optional[Tensor]): Which belong together, as numbers from 0, (N',); None if each is for itself.
+    RETURNS (Tensor): The largest of each feature in the group of each pair, (N', features).
+    """
+    if groups is None or not len(groups):
+        return vectors
+    index = groups[:, None].expand_as(vectors)
+    pooled = vectors.new_zeros(int(groups.max()) + 1, vectors.shape[1])
+    return pooled.scatter_reduce(0, index, vectors, "amax", include_self=False)[groups]
 
 
 def PairHead(

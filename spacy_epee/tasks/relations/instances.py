@@ -1,7 +1,7 @@
 """Pairs of entities, and the window that each is read in."""
 
-from dataclasses import dataclass
-from typing import Dict, Optional, Sequence
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc
@@ -10,6 +10,7 @@ from ...inputs.instances import Instances
 from ...inputs.windows import Windows
 from ...threads import cached_property
 from .candidates import EntityPairs
+from .concepts import Concept, Concepts, alone, concept_pairs
 
 
 @dataclass
@@ -23,6 +24,10 @@ class PairInstances(Instances):
     between (ndarray): The wordpieces between the two, as in `mentions`, (N, 3).
     head_tokens (ndarray): The tokens of the head, start and end, (N, 2).
     child_tokens (ndarray): The tokens of the child, (N, 2).
+    codes (ndarray): The numbers of the concepts of head and child in their Doc, (N, 2); zeros for relations between mentions.
+    groups (Optional[ndarray]): Which pairs of a window are of the same concepts, as numbers, (N,); None for relations between
+        mentions.
+    concepts (List[List[Concepts]]): The concepts of each Doc by their numbers.
     """
 
     mentions: numpy.ndarray
@@ -32,11 +37,20 @@ class PairInstances(Instances):
     between: numpy.ndarray
     head_tokens: numpy.ndarray
     child_tokens: numpy.ndarray
+    codes: numpy.ndarray
+    groups: Optional[numpy.ndarray] = None
+    concepts: List[List[Concepts]] = field(default_factory=list)
 
     @cached_property
     def docs(self) -> numpy.ndarray:
         """RETURNS (ndarray): The Doc of each pair, (N,)."""
         return self.unit_docs[self.units]
+
+    def concept_pairs(self) -> List[List[Tuple[Concept, Concept]]]:
+        """RETURNS (List[List[Tuple[Concept, Concept]]]): The pairs of concepts that each pair of mentions may be about."""
+        known = [alone(own) for own in self.concepts]
+        ends = zip(self.docs.tolist(), *self.codes.T.tolist())
+        return [list(concept_pairs(self.concepts[doc][head], self.concepts[doc][child], known[doc])) for doc, head, child in ends]
 
 
 def find_pairs(docs: Sequence[Doc], windows: Windows, candidates: EntityPairs, types: Dict[str, int]) -> PairInstances:
@@ -54,11 +68,18 @@ def find_pairs(docs: Sequence[Doc], windows: Windows, candidates: EntityPairs, t
         for index, doc in enumerate(docs)
     ]
     rows = numpy.concatenate([part for part in found if part is not None] or [numpy.zeros((0, COLUMNS), dtype="int64")])
-    return _assemble(windows, rows)
+    items = _assemble(windows, rows)
+    if candidates.level == "concept":
+        mentions = [candidates.concepts(candidates.spans(doc)) for doc in docs]
+        codes = numpy.sort(items.codes, axis=1) if candidates.symmetric else items.codes
+        keys = numpy.column_stack((items.units, codes))
+        items.groups = numpy.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+        items.concepts = [list(dict.fromkeys(own or ())) for own in mentions]  # in the order of their numbers
+    return items
 
 
-# The columns of a pair: window, tokens of head and child, their wordpieces in the window, their types.
-WINDOW, TOKENS, HEAD, CHILD, TYPES, COLUMNS = 0, slice(1, 5), slice(5, 7), slice(7, 9), slice(9, 11), 11
+# The columns of a pair: window, tokens of head and child, their wordpieces in the window, their types, their concepts.
+WINDOW, TOKENS, HEAD, CHILD, TYPES, CODES, COLUMNS = 0, slice(1, 5), slice(5, 7), slice(7, 9), slice(9, 11), slice(11, 13), 13
 
 
 def _doc_pairs(
@@ -96,6 +117,8 @@ def _doc_pairs(
         inside = numpy.clip(pieces[who], begins[chosen][:, None], ends[chosen][:, None])
         table[:, columns] = inside - begins[chosen][:, None] + windows.n_prefix
     table[:, TYPES] = numpy.stack((numbers[heads], numbers[children]), axis=1)
+    codes = candidates.codes(candidates.concepts(spans))
+    table[:, CODES] = 0 if codes is None else numpy.stack((codes[heads], codes[children]), axis=1)
     return table
 
 
@@ -134,4 +157,5 @@ def _assemble(windows: Windows, table: numpy.ndarray) -> PairInstances:
         between=numpy.column_stack((table[:, WINDOW], start, numpy.maximum(start, stop))),
         head_tokens=table[:, TOKENS][:, :2],
         child_tokens=table[:, TOKENS][:, 2:],
+        codes=table[:, CODES],
     )

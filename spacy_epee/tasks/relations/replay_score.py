@@ -1,6 +1,6 @@
 """The main figure of relations, of simulated answers."""
 
-from typing import Callable, Dict, Optional, Set, cast
+from typing import Any, Callable, Dict, Optional, Set, cast
 
 import numpy
 from spacy.scorer import PRFScore
@@ -9,14 +9,13 @@ from spacy.tokens import Doc
 from ...doc_attributes import annotation
 from ...engine.replay import ReplayResult, Score
 from ..replay_score import StoredAnnotation
-from .scorer import Place
 
 
-def pair_score(stored: StoredAnnotation, gold_of: Callable[[Doc], Dict[Place, Set[str]]], *, exclusive: bool) -> Score:
+def pair_score(stored: StoredAnnotation, gold_of: Callable[[Doc], Dict[Any, Set[str]]], *, exclusive: bool) -> Score:
     """Make what finds micro F.
 
-    stored (StoredAnnotation): The documents, with the tokens of head and child as places of pairs.
-    gold_of (Callable[[Doc], Dict[Place, Set[str]]]): Finds the labels of each annotated pair.
+    stored (StoredAnnotation): The documents, with the tokens, or concepts, of head and child as places of pairs.
+    gold_of (Callable[[Doc], Dict[Any, Set[str]]]): Finds the labels of each annotated pair.
     exclusive (bool): Whether a pair has one label or none.
     RETURNS (Score): The figure.
     """

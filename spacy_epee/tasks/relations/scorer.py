@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...doc_attributes import annotation, characters, entries_of
+from .concepts import concept_relations
 
 Place = Tuple[int, int, int, int]
 """The characters of a head and a child."""
@@ -23,9 +24,16 @@ def make_relations_scorer() -> Callable:
 
 
 def score_relations(
-    examples: Iterable[Example], *, symmetric: bool = False, labels: Optional[Sequence[str]] = None, **kwargs: Any
+    examples: Iterable[Example],
+    *,
+    symmetric: bool = False,
+    labels: Optional[Sequence[str]] = None,
+    level: str = "mention",
+    spans_key: Optional[str] = None,
+    **kwargs: Any,
 ) -> Dict[str, Any]:
-    """Score relations against the annotation. A relation is right if the characters of both its ends and its label are.
+    """Score relations against the annotation. A relation is right if the characters of both its ends and its label are; between
+    concepts, if the ids of both and its label are.
 
     An annotated relation counts as missed for whatever reason it is not found, also when its entities are not, or when they
     are too far apart to be a candidate.
@@ -35,6 +43,8 @@ def score_relations(
     symmetric (bool): Whether head and child may be exchanged.
     labels (Optional[Sequence[str]]): The labels to score; None scores all. A component scores its own: relations with other
         labels, which another component may be there for, are left out, and a warning says so.
+    level (str): "mention", or "concept": relations of mentions are taken for those of their concepts, each once.
+    spans_key (Optional[str]): The span group of the mentions, for their concepts; None for `doc.ents`.
     RETURNS (Dict[str, Any]): `rel_micro_p`, `rel_micro_r`, `rel_micro_f`, the means over the labels `rel_macro_p`,
         `rel_macro_r`, `rel_macro_f`, and `rel_f_per_type` with "p", "r" and "f" by label. None for all of them if there is
         neither an annotated relation nor one that was found.
@@ -45,7 +55,7 @@ def score_relations(
     for eg in examples:
         if annotation(eg.reference, "relations") is None:
             continue
-        found, gold = (places(doc, symmetric) for doc in (eg.predicted, eg.reference))
+        found, gold = (relations_of(doc, level, spans_key, symmetric) for doc in (eg.predicted, eg.reference))
         if labels is not None:
             strange |= {one[1] for one in gold} - set(by_label)
             found, gold = ({one for one in part if one[1] in by_label} for part in (found, gold))
@@ -61,6 +71,11 @@ def score_relations(
     means = {key: float(numpy.mean([score[key] for score in per_label.values()])) for key in "prf"}
     values = [micro.precision, micro.recall, micro.fscore, means["p"], means["r"], means["f"]]
     return {**dict(zip(KEYS, values)), "rel_f_per_type": per_label}
+
+
+def relations_of(doc: Doc, level: str, spans_key: Optional[str], symmetric: bool) -> Set[Tuple[Any, str]]:
+    """RETURNS (Set[Tuple[Any, str]]): What is compared: the characters, or the concepts, of head and child, and the label."""
+    return places(doc, symmetric) if level == "mention" else concept_relations(doc, spans_key, symmetric)
 
 
 KEYS = ("rel_micro_p", "rel_micro_r", "rel_micro_f", "rel_macro_p", "rel_macro_r", "rel_macro_f")

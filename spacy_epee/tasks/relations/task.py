@@ -13,13 +13,15 @@ from ...engine.results import Predictions
 from ...inputs.expected import FirstDocuments
 from ...inputs.windows import Windows
 from ...settings import check_number
-from ..base import FlatTask, check_settings
+from ..base import FlatTask
+from ..checks import check_settings
 from ..replay_score import StoredAnnotation
 from .candidates import EntityPairs
+from .concepts import name_pairs, ordered
 from .docs import Relation, install_extensions
 from .instances import PairInstances, find_pairs
 from .replay_score import pair_score
-from .scorer import Place, places
+from .scorer import relations_of
 
 
 class Relations(FlatTask):
@@ -95,7 +97,7 @@ class Relations(FlatTask):
             labels.update(dict.fromkeys(entry["label"] for entry in annotation(eg.reference, "relations") or ()))
             for doc in (eg.reference, eg.predicted):
                 types.update(span.label_ for span in self.candidates.spans(doc))
-        self._refuse_several(several)
+        self._warn_several(several)
         return list(labels), {"types": sorted(types)}
 
     def sizes(self, cfg: Dict[str, Any]) -> Dict[str, int]:
@@ -121,7 +123,7 @@ class Relations(FlatTask):
         strict (bool): Whether to refuse labels that are not known. Otherwise nothing is known of pairs that have one.
         RETURNS (Tuple[ndarray, ndarray]): 1 for true logits (N, K), and 0 where nothing is known, which is all of a Doc without
             `doc._.relations` (N, K), both float32.
-        RAISES ValueError: Labels that are not known, or several of them where they are exclusive.
+        RAISES ValueError: Labels that are not known.
         """
         numbers = {label: i + self.exclusive for i, label in enumerate(labels)}
         gold = [self.gold(eg.reference) for eg in examples]
@@ -133,39 +135,47 @@ class Relations(FlatTask):
                 "the missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
                 "correct the data."
             )
-        self._refuse_several([self._several(eg.reference) for eg in examples])
         targets = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
         strange = numpy.zeros(len(items), dtype=bool)
         rows = self._rows(examples, items)
         for doc, found in enumerate(gold):
             for characters, given in found.items():
+                columns = sorted(numbers[label] for label in given - unknown)
                 for row in rows.get((doc, *characters), ()):
-                    targets[row, [numbers[label] for label in given - unknown]] = 1
-                    strange[row] = not given.isdisjoint(unknown)
+                    if not self.exclusive:
+                        targets[row, columns] = 1
+                    elif columns and not targets[row].any():  # of several the first one
+                        targets[row, columns[0]] = 1
+                    strange[row] |= not given.isdisjoint(unknown)
         if self.exclusive:
             targets[:, 0] = 1 - targets[:, 1:].sum(axis=1)
         known = numpy.array([annotation(eg.reference, "relations") is not None for eg in examples], dtype=bool)
-        return targets, numpy.ones_like(targets) * (known[items.docs] & ~strange)[:, None]
+        counts = known[items.docs] & ~strange
+        if items.groups is not None:  # that of two concepts counts once a window, however many mentions they have
+            once = numpy.zeros(len(items), dtype=bool)
+            once[numpy.unique(items.groups, return_index=True)[1]] = True
+            counts &= once
+        return targets, numpy.ones_like(targets) * counts[:, None]
 
     def _several(self, doc: Doc) -> List[str]:
         """RETURNS (List[str]): Where a Doc comes from, for each pair that has too many labels."""
         pairs = self.gold(doc).values() if self.exclusive else ()
         return [in_place(doc) for given in pairs if len(given) > 1]
 
-    def _refuse_several(self, found: Sequence[List[str]]) -> None:
-        """Refuse pairs with several labels where labels are exclusive.
+    def _warn_several(self, found: Sequence[List[str]]) -> None:
+        """Say that pairs have several labels where labels are exclusive.
 
         found (Sequence[List[str]]): Such pairs of each document, see `_several`.
-        RAISES ValueError: There are some.
         """
         pairs, n_docs = [pair for own in found for pair in own], sum(map(bool, found))
         if not pairs:
             return
         place = f", the first{pairs[0]}," if pairs[0] else ""
         both = " `candidates.symmetric = true` takes the two directions of a pair as one." if self.candidates.symmetric else ""
-        raise ValueError(
+        warnings.warn(
             f"{len(pairs)} pairs of entities in {n_docs} documents have several relations{place} and the "
-            f"labels of this component are exclusive.{both} Correct the data, or set `exclusive = false`."
+            f"labels of this component are exclusive: of each pair the first label is learned, in the order of the component's "
+            f"labels, and the others count as missed.{both} Set `exclusive = false` to learn all."
         )
 
     def add_gold(self, examples: Sequence[Example], items: PairInstances) -> None:
@@ -183,11 +193,17 @@ class Relations(FlatTask):
             )
         items.windows.hide(items.mentions[numpy.random.random(len(items.mentions)) < self.hide_entities])
 
-    def _rows(self, examples: Sequence[Example], items: PairInstances) -> Dict[Tuple[int, ...], List[int]]:
-        """The items of each pair of places. There are several if a place has entities of several labels."""
+    def _rows(self, examples: Sequence[Example], items: PairInstances) -> Dict[Tuple[Any, ...], List[int]]:
+        """The items of each pair of places, or of concepts. There are several if a place has entities of several labels, or a
+        concept several mentions."""
+        found: Dict[Tuple[Any, ...], List[int]] = {}
+        if self.candidates.level == "concept":
+            for row, pairs in enumerate(items.concept_pairs()):
+                for pair in pairs:
+                    found.setdefault((items.docs[row], *ordered(pair, self.candidates.symmetric)), []).append(row)
+            return found
         starts = [[token.idx for token in eg.predicted] for eg in examples]
         ends = [[token.idx + len(token) for token in eg.predicted] for eg in examples]
-        found: Dict[Tuple[int, ...], List[int]] = {}
         tokens = numpy.column_stack((items.docs, items.head_tokens, items.child_tokens)).tolist()
         for row, (doc, a, b, c, d) in enumerate(tokens):
             head, child = (starts[doc][a], ends[doc][b - 1]), (starts[doc][c], ends[doc][d - 1])
@@ -195,10 +211,10 @@ class Relations(FlatTask):
             found.setdefault((doc, *first, *second), []).append(row)
         return found
 
-    def gold(self, doc: Doc) -> Dict[Place, Set[str]]:
-        """RETURNS (Dict[Place, Set[str]]): The labels of each annotated pair, by characters."""
-        found: Dict[Place, Set[str]] = {}
-        for where, label in places(doc, self.candidates.symmetric):
+    def gold(self, doc: Doc) -> Dict[Any, Set[str]]:
+        """RETURNS (Dict[Any, Set[str]]): The labels of each annotated pair, by characters or concepts."""
+        found: Dict[Any, Set[str]] = {}
+        for where, label in relations_of(doc, self.candidates.level, self.spans_key, self.candidates.symmetric):
             found.setdefault(where, set()).add(label)
         return found
 
@@ -233,7 +249,8 @@ class Relations(FlatTask):
         self._expect_pairs(docs, items)
         reading = answers.reading
         decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
-        # By place and label: a place can have entities of several labels, of which the surest pair counts.
+        concepts = items.concept_pairs() if self.candidates.level == "concept" else None
+        # By place, or concepts, and label: there can be entities of several labels, or mentions, of which the surest pair counts.
         found: List[Dict[Tuple[Any, ...], Dict[str, Any]]] = [{} for _ in docs]
         for row, column in zip(*numpy.nonzero(decided)):
             if column < self.exclusive:
@@ -241,9 +258,13 @@ class Relations(FlatTask):
             head, child = items.head_tokens[row].tolist(), items.child_tokens[row].tolist()
             label, score = labels[column - self.exclusive], float(answers.probabilities[row, column])
             own = found[items.docs[row]]
-            key = (*head, *child) if self.exclusive else (*head, *child, label)
-            if key not in own or own[key]["score"] < score:
-                own[key] = {"head": head, "child": child, "label": label, "score": score}
+            entry = {"head": head, "child": child, "label": label, "score": score}
+            for where, ids in (
+                [((*head, *child), {})] if concepts is None else name_pairs(concepts[row], self.candidates.symmetric)
+            ):
+                key = where if self.exclusive else (*where, label)
+                if key not in own or own[key]["score"] < score:
+                    own[key] = {**entry, **ids}
         for doc, own in zip(docs, found):
             others = [entry for entry in annotation(doc, "relations") or () if entry["label"] not in labels]
             ordered = sorted(own.values(), key=lambda entry: (entry["head"], entry["child"], entry["label"]))
@@ -271,10 +292,16 @@ class Relations(FlatTask):
 
     def describe(self, scores: Dict[str, Any]) -> str:
         """RETURNS (str): What the main figure is."""
-        return "micro F"
+        return self.describe_main({})
+
+    def describe_main(self, cfg: Dict[str, Any]) -> str:
+        """RETURNS (str): What the main figure is, before there is one."""
+        return "micro F of concepts" if self.candidates.level == "concept" else "micro F"
 
     def item_places(self, items: PairInstances) -> numpy.ndarray:
-        """RETURNS (ndarray): The tokens of head and child of each pair, (N, 4)."""
+        """RETURNS (ndarray): The tokens of head and child of each pair, (N, 4), or the numbers of their concepts, (N, 2)."""
+        if self.candidates.level == "concept":
+            return numpy.sort(items.codes, axis=1) if self.candidates.symmetric else items.codes
         return numpy.hstack((items.head_tokens, items.child_tokens))
 
     def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
@@ -287,4 +314,5 @@ class Relations(FlatTask):
 
     def score_settings(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What the scorer must know."""
-        return {"symmetric": self.candidates.symmetric}
+        found = {"symmetric": self.candidates.symmetric}
+        return {**found, "level": "concept", "spans_key": self.spans_key} if self.candidates.level == "concept" else found

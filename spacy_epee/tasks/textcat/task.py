@@ -13,7 +13,8 @@ from ...engine.results import Predictions
 from ...exits.scaling import Threshold
 from ...inputs.instances import Instances
 from ...settings import check_number
-from ..base import FlatTask, Targets, check_settings
+from ..base import FlatTask, Targets
+from ..checks import check_settings
 from ..label_weights import BALANCED, balanced_weights
 from ..replay_score import StoredAnnotation
 from .replay_score import label_score

@@ -60,6 +60,7 @@ def test_files_in_the_forms_of_biored_go_from_file_to_score(form, suffix, backbo
         "vars.spans_key": "entities",
         "components.epee_relations.candidates.symmetric": True,
         "components.epee_relations.exclusive": True,
+        "components.epee_relations.candidates.level": "concept",
     }
     assert set(figures["full"]["per_label"]) == {"Positive_Correlation", "Association"}
 

@@ -156,6 +156,15 @@ def test_standoff_relations_of_events_are_of_their_triggers(tmp_path, form):
     assert row["relations"][1] == {"head": "T4", "child": "T5", "label": "BEFORE"}
 
 
+def test_bionlp_events_on_one_trigger_stay_apart(tmp_path):
+    lines = EVENTS.splitlines()
+    again = next(line for line in lines if line.startswith("E1")).replace("E1", "E9", 1)
+    row = read(tmp_path, "bionlp", events="\n".join([*lines, again]))
+    first, *_, last = row["events"]
+    assert last["trigger"] == first["trigger"] and last["arguments"] == first["arguments"]
+    assert len(copy(row, "bionlp", tmp_path)["events"]) == len(row["events"])
+
+
 def test_bionlp_entities_may_be_triggers(tmp_path):
     lines = EVENTS.split("\n")
     row = read(tmp_path, "bionlp", entities=ENTITIES + lines[0] + "\n", events="\n".join(lines[1:]))

@@ -100,6 +100,30 @@ def test_events_as_arguments_are_right_by_their_trigger_and_label():
         assert score(other, gold)["ev_arg_f"] == score(other, gold)["ev_role_f"] == 0
 
 
+def test_events_that_are_arguments_are_scored_by_themselves():
+    gold = [event("A", 0, arg("X", 3, event=1), arg("Y", 4)), event("B", 3)]
+    assert prf(score([event("A", 0, arg("X", 3, event=1)), event("B", 3)], gold), "ev_nested") == (1, 1)
+    assert prf(score([event("A", 0, arg("X", 3), arg("Y", 4)), event("B", 3)], gold), "ev_nested") == (0, 0)
+
+
+def test_whole_events_are_matched_one_to_one():
+    gold = [event("A", 0, arg("X", 1)), event("A", 0, arg("X", 2))]
+    assert prf(score(gold, gold), "ev_event") == (1, 1)
+    joined = score([event("A", 0, arg("X", 1), arg("X", 2))], gold)
+    assert prf(joined, "ev_event") == (0, 0) and joined["ev_arg_f"] == 1
+    assert prf(score([gold[0], gold[0]], gold), "ev_event") == (0.5, 0.5)
+    assert prf(score([gold[0]], [gold[0], gold[0]]), "ev_event") == (1, 0.5)
+    assert score(gold, gold, labels=["B"])["ev_event_f"] is None
+
+
+def test_whole_events_are_right_with_all_that_is_in_them():
+    gold = [event("A", 0, arg("X", 3, event=1)), event("B", 3, arg("Y", 4), arg("Z", 5, parent=0))]
+    found = [event("B", 3, arg("Y", 4), arg("Z", 5, parent=0), Negated=True), event("A", 0, arg("X", 3, event=0))]
+    assert prf(score(found, gold), "ev_event") == (1, 1)
+    assert prf(score([event("A", 0, arg("X", 3, event=1)), event("B", 3, arg("Y", 4))], gold), "ev_event") == (0, 0)
+    assert prf(score([gold[0], event("B", 3, arg("Y", 4), arg("Z", 5))], gold), "ev_event") == (0, 0)
+
+
 def test_events_tokens_are_right_one_by_one():
     gold = [event("A", 0, arg("X", 3, 7), end=2)]
     scores = score([event("A", 1, arg("X", 6, 8), end=2)], gold)

@@ -1,0 +1,23 @@
+"""What of a tuning is kept with the pipeline, for its card."""
+
+import json
+from typing import Any, Dict
+
+import numpy
+
+KEPT = ("documents", "score_desc", "wish", "promise")
+FIGURES = ("score", "drop", "spread", "disagreement", "wordpiece_layers", "speedup")
+
+
+def noted(report: Dict[str, Any], rule: Any) -> Dict[str, Any]:
+    """Take out of a report what a card says.
+
+    report (Dict[str, Any]): The report of a tuner that has chosen.
+    rule (Optional[Dict[str, Any]]): The config block of the rule, by which it is known later whether this is still about it.
+    RETURNS (Dict[str, Any]): Plain values; None for what is no number.
+    """
+    found = {name: report[name] for name in KEPT if name in report}
+    for name in FIGURES:
+        value = report["chosen"][name]
+        found[name] = None if value is None or not numpy.isfinite(value) else float(value)
+    return {**found, "full": report["full"]["score"], "rule": json.dumps(rule)}

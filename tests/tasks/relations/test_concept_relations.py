@@ -1,0 +1,169 @@
+"""Relations between concepts: all mentions of a concept are one."""
+
+import numpy
+import pytest
+import spacy
+import torch
+from spacy.tokens import DocBin, Span
+from spacy.training import Example
+from thinc.api import Adam
+
+from spacy_epee.data.docs import annotate_doc, copy_entities
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
+from spacy_epee.inputs.concepts import concept_ids
+from spacy_epee.tasks.relations.candidates import EntityPairs
+from spacy_epee.tasks.relations.concepts import concept_relations
+from spacy_epee.tasks.relations.docs import Relation, install_extensions
+from spacy_epee.tasks.relations.head import pool
+from spacy_epee.tasks.relations.scorer import score_relations
+
+install_extensions()
+BLANK = spacy.blank("en")
+CONCEPTS = {"aspirin": "C1", "asa": "C1", "ibuprofen": "C2", "rash": "D1", "eruption": "D1", "hives": "D2", "headache": "D3"}
+TEXTS = (
+    "Aspirin caused a rash. The eruption went when ASA was stopped.",
+    "Ibuprofen for a headache. No rash.",
+    "Hives came with aspirin, and the headache stayed.",
+)
+GOLD = {TEXTS[0]: [("C1", "D1", "CAUSES")], TEXTS[1]: [("C2", "D3", "TREATS")], TEXTS[2]: [("C1", "D2", "CAUSES")]}
+
+
+def tag(doc, ids=True):
+    known = [token for token in doc if token.lower_ in CONCEPTS]
+    doc.set_ents([Span(doc, t.i, t.i + 1, "Any", kb_id=CONCEPTS[t.lower_] if ids else "") for t in known])
+    return doc
+
+
+def make_example(nlp, text):
+    """Relations of concepts as those of all pairs of their mentions, as the converter makes them."""
+    reference = tag(nlp.make_doc(text))
+    reference._.relations = [
+        {"head": [head.start, head.end], "child": [child.start, child.end], "label": label, "score": 1.0}
+        for one, other, label in GOLD.get(text, [])
+        for head in reference.ents
+        for child in reference.ents
+        if one in concept_ids(head.kb_id_) and other in concept_ids(child.kb_id_)
+    ]
+    return Example(tag(nlp.make_doc(text)), reference)
+
+
+@pytest.fixture(scope="module")
+def nlp(backbone):
+    spacy.util.fix_random_seed(0)
+    nlp = spacy.blank("en")
+    trunk = {"name": str(backbone), "window": 48, "overlap": 8}
+    settings = {"model": {"trunk": trunk, "head": {"hidden": 16}}, "candidates": {"level": "concept"}}
+    nlp.add_pipe("epee_relations", config=settings)
+    examples = [make_example(nlp, text) for text in TEXTS]
+    nlp.initialize(lambda: examples)
+    optimizer = Adam(0.003)
+    for _ in range(150):
+        nlp.update(examples, sgd=optimizer)
+    return nlp
+
+
+@pytest.fixture
+def pipe(nlp):
+    return nlp.get_pipe("epee_relations")
+
+
+@pytest.mark.parametrize(
+    "name,ids",
+    [
+        ("D1", ["D1"]),
+        ("D1|D2", ["D1", "D2"]),
+        ("*D1 ; D2,D1", ["D1", "D2"]),
+        ("c|SUB|A|1|G", ["c|SUB|A|1|G"]),
+        ("NIL", []),
+        ("", []),
+    ],
+)
+def test_ids_of_several_concepts_are_taken_apart(name, ids):
+    assert concept_ids(name) == ids
+
+
+def test_relations_of_mentions_are_those_of_their_concepts_once():
+    found = concept_relations(make_example(BLANK, TEXTS[0]).reference, None, False)
+    assert found == {(("C1", "D1"), "CAUSES")}
+
+
+def test_a_mention_of_several_concepts_leaves_those_to_their_own_mentions():
+    doc = BLANK.make_doc("Aspirin caused hives and a rash")
+    doc.set_ents([Span(doc, start, start + 1, "Any", kb_id=ids) for start, ids in ((0, "C1"), (2, "D2|D1"), (5, "D1"))])
+    doc._.relations = [{"head": [0, 1], "child": [2, 3], "label": "CAUSES"}]
+    assert concept_relations(doc, None, False) == {(("C1", "D2"), "CAUSES")}
+
+
+def test_mentions_without_an_id_are_concepts_of_their_own():
+    doc = tag(BLANK.make_doc("aspirin rash aspirin rash"), ids=False)
+    doc._.relations = [{"head": [0, 1], "child": [1, 2], "label": "X"}, {"head": [2, 3], "child": [1, 2], "label": "X"}]
+    assert len(concept_relations(doc, None, False)) == 2
+
+
+def test_the_order_of_concepts_does_not_matter_without_a_direction():
+    doc = tag(BLANK.make_doc("aspirin rash asa eruption"))
+    doc._.relations = [{"head": [0, 1], "child": [1, 2], "label": "X"}, {"head": [3, 4], "child": [2, 3], "label": "X"}]
+    assert len(concept_relations(doc, None, True)) == 1 and len(concept_relations(doc, None, False)) == 2
+
+
+def test_scores_of_concepts_count_each_once():
+    gold = make_example(BLANK, TEXTS[0])
+    gold.predicted._.relations = gold.reference._.relations[:1]
+    assert score_relations([gold], level="concept")["rel_micro_f"] == 1.0
+    assert score_relations([gold])["rel_micro_r"] == 0.25
+    gold.predicted._.relations = [{"head": [0, 1], "child": [3, 4], "label": "CAUSES", "head_id": "C1", "child_id": "D9"}]
+    assert score_relations([gold], level="concept")["rel_micro_f"] == 0.0
+
+
+def test_mentions_of_one_concept_are_not_paired(pipe):
+    items = pipe.make_instances([tag(BLANK.make_doc("aspirin asa rash eruption"))])
+    assert len(items) == 8 and len(numpy.unique(items.groups)) == 2
+
+
+def test_a_level_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="candidates.level"):
+        EntityPairs(level="document")
+
+
+def test_pairs_of_the_same_concepts_have_the_same_vector():
+    vectors = torch.tensor([[1.0, -2.0], [0.0, -1.0], [5.0, -7.0]], requires_grad=True)
+    pooled = pool(vectors, torch.tensor([0, 0, 1]))
+    assert pooled.tolist() == [[1.0, -1.0], [1.0, -1.0], [5.0, -7.0]]
+    pooled.sum().backward()
+    assert vectors.grad.tolist() == [[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]]
+    assert pool(vectors, None) is vectors
+
+
+def test_each_pair_of_concepts_is_learned_once_a_window(pipe):
+    eg = make_example(BLANK, TEXTS[0])
+    items = pipe.make_instances([eg.predicted])
+    targets, known = pipe.task.targets([eg], pipe.labels, items)
+    assert known[:, 0].sum() == len(numpy.unique(items.groups)) == 2 and targets[:, 1].sum() == 4
+
+
+def test_concepts_are_answered_once_with_their_ids(nlp):
+    docs = [nlp(tag(nlp.make_doc(text))) for text in TEXTS]
+    found = [{(one.head_id, one.child_id, one.label) for one in Relation.of(doc)} for doc in docs]
+    assert found == [set(GOLD[text]) for text in TEXTS]
+    assert [len(doc._.relations) for doc in docs] == [1, 1, 1]
+
+
+def test_what_is_replayed_scores_as_what_is_written(nlp, pipe):
+    examples = [make_example(nlp, text) for text in TEXTS]
+    stored = StoredOutputs(pipe, examples)
+    replay = stored.replay()
+    written = nlp.evaluate(examples)["rel_micro_f"]
+    assert stored.scorer(replay)(replay.run(None)) == pytest.approx(written) and written == 1.0
+
+
+def test_ids_come_from_rows_and_survive_files(nlp):
+    ents = [
+        {"id": 1, "start": 0, "end": 7, "label": "Drug", "kb_id": "C1"},
+        {"id": 2, "start": 8, "end": 12, "label": "X", "kb_id": "-"},
+    ]
+    for key in (None, "all"):
+        doc = annotate_doc(BLANK, {"text": "aspirin rash", "ents": ents}, "row", spans_key=key)
+        [again] = DocBin(docs=[doc], store_user_data=True).get_docs(BLANK.vocab)
+        target = BLANK.make_doc(doc.text)
+        copy_entities(again, target)
+        assert [span.kb_id_ for span in (target.spans[key] if key else target.ents)] == ["C1", ""]

@@ -1,0 +1,77 @@
+"""Rules that cost more seconds than they save, where windows leave."""
+
+from copy import deepcopy
+
+import pytest
+from events_util import TEXTS, make_events_nlp, make_example
+
+from spacy_epee.cli.tune import conclusions
+from spacy_epee.exits.rules.depth import FixedDepth
+from spacy_epee.tuning import tuner
+from spacy_epee.tuning.tuner import Tuner, TuningGoal
+
+
+@pytest.fixture(scope="module")
+def tuned(backbone):
+    """What a search has found, before anything is chosen."""
+    nlp = make_events_nlp(backbone, steps=30)
+    examples = [make_example(nlp, text) for text in TEXTS * 2]
+    found = Tuner(nlp, nlp.get_pipe("epee_events"), examples, wish=TuningGoal(min_speedup=1.2), steps=3, calibrate=False)
+    return found, dict(found.report), list(found.shown)
+
+
+@pytest.fixture
+def tuning(tuned):
+    found, report, shown = tuned
+    found.report, found.shown = deepcopy(report), list(shown)
+    return found
+
+
+def take(tuning, monkeypatch, slow):
+    """Choose, and time with seconds that are made up: rules take one, `slow` of them two, and the full depth one and a half."""
+
+    def milliseconds(nlp, examples, component, rules, *args, **kwargs):
+        every = [next(iter(rule.values())) for rule in rules]
+        return [1.5 if rule is None else 2.0 if slow(rule) else 1.0 for rule in every]
+
+    monkeypatch.setattr(tuner, "milliseconds", milliseconds)
+    tuning.choose()
+    assert tuning.rule is not None
+    chosen = tuning.rule
+    tuning.time((1,), 3, 1)
+    assert tuning.component.exits[tuning.name] == tuning.rule
+    return chosen
+
+
+def test_a_rule_that_is_faster_stays(tuning, monkeypatch):
+    assert take(tuning, monkeypatch, lambda rule: False) == tuning.rule
+    assert "slower" not in tuning.report and tuning.report["chosen"]["ms"] == {"1": 1.0}
+
+
+def test_a_rule_that_is_slower_than_the_full_depth_is_given_up_and_named(tuning, monkeypatch):
+    take(tuning, monkeypatch, lambda rule: True)
+    assert tuning.rule is None and tuning.report["chosen"]["rule"] is None
+    text = " ".join(conclusions(tuning.report))
+    assert "takes up to 1.33 times the seconds of the full depth" in text and "The full depth stays" in text
+
+
+def test_the_fixed_depth_that_loses_no_more_takes_its_place_if_it_is_faster(tuning, monkeypatch):
+    choose = tuning.choose
+
+    def with_depth():
+        tuning.report["held_out"] = {"deepest": tuning.stored.layers[-2], "drop": 0.0, "changed": 0.0}
+        choose()
+
+    monkeypatch.setattr(tuning, "choose", with_depth)
+    take(tuning, monkeypatch, lambda rule: not isinstance(rule, FixedDepth))
+    assert tuning.rule == FixedDepth(tuning.stored.layers[-2])
+
+
+def test_rules_of_documents_are_chosen_by_layers(tuning, monkeypatch):
+    monkeypatch.setattr(tuning.stored, "task", type("Documents", (), {"unit": "document"})())
+    assert take(tuning, monkeypatch, lambda rule: True) == tuning.rule
+
+
+def test_without_times_it_is_said_that_there_are_none(tuning):
+    tuning.choose()
+    assert any(line.startswith("Not timed") for line in conclusions(tuning.report))

@@ -98,7 +98,7 @@ def test_nothing_is_compared_without_documents(made, nlp):
 
 def test_methods_and_choices_that_are_not_there(made, nlp):
     pipe = nlp.get_pipe("epee_textcat")
-    with pytest.raises(ValueError, match="no compression method 'prune'; there are export, shares"):
+    with pytest.raises(ValueError, match="no compression method 'prune'; there are .*export, .*shares"):
         compress(nlp, pipe, "prune")
     with pytest.raises(ValueError, match="The share '0.7' is none of shares; give 'auto' or one of"):
         compress(nlp, pipe, "shares", "0.7")

@@ -8,7 +8,7 @@ from typer import Typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-COMMANDS = ("annotate", "benchmark", "convert", "evaluate", "export", "report", "teach", "tune")
+COMMANDS = ("annotate", "benchmark", "compress", "convert", "evaluate", "export", "report", "teach", "tune")
 """The commands, each of which is in a module of its name."""
 
 

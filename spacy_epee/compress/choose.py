@@ -10,7 +10,7 @@ from ..engine.results import Predictions
 from ..evaluation.scoring import Scoring, differing_docs
 from ..evaluation.timing import prepare
 from ..registry import compressors, names
-from .base import Compression
+from .base import Compression, Smaller
 from .restore import unchanged_if_refused
 
 Answers = Dict[str, Dict[str, Predictions]]
@@ -80,8 +80,8 @@ def compress(
     fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 leaves all to the scorer.
     reference (Optional[Reference]): What to compare with, in place of the component as it is now, on documents of its own.
     settings (Any): Those of the method.
-    RETURNS (Dict[str, Any]): The choice, and what was tried: scores, None where nothing is annotated; half the 95 % interval
-        of their difference; and the share of documents with other answers.
+    RETURNS (Dict[str, Any]): The choice, whether all is as it was before, and what was tried: scores, None where nothing is
+        annotated; half the 95 % interval of their difference; and the share of documents with other answers.
     RAISES ValueError: There is no such method or choice, none keeps the scores or is possible, or there is no score to choose by.
         The component is then as it was before.
     """
@@ -127,7 +127,8 @@ def _choose(
         if all(row["difference"] is None or -row["difference"] <= max_drop / 100 + 1e-9 for row in tried[-1]["rows"]):
             scorings = {} if reference is None else reference.scorings
             left_out = {task: scoring.left_out for task, scoring in scorings.items() if scoring.left_out}
-            return {"choice": each, "decides": decides, "tried": tried, "left_out": left_out}
+            unchanged = isinstance(compression, Smaller) and each == compression.choices[-1]
+            return {"choice": each, "decides": decides, "unchanged": unchanged, "tried": tried, "left_out": left_out}
     worst = max(-100 * (row["difference"] or 0.0) for row in tried[-1]["rows"])
     raise ValueError(
         f"The score falls by {worst:.2f} points in {tried[-1]['choice']}, more than the {max_drop:g} that are allowed. Allow "

@@ -6,7 +6,7 @@ import catalogue
 import pytest
 import torch
 from spacy.training import Example
-from util import SENTENCES, make_nlp
+from util import SENTENCES, answered_examples, make_nlp
 
 pytest.importorskip("spacy_transformers")
 
@@ -59,11 +59,7 @@ def nlp(backbone):
 @pytest.fixture
 def examples(nlp):
     """Documents with the answers of the pipeline as labels."""
-    found = []
-    for doc in nlp.pipe(SENTENCES):
-        best = max(doc.cats, key=doc.cats.get)
-        found.append(Example.from_dict(nlp.make_doc(doc.text), {"cats": {label: float(label == best) for label in LABELS}}))
-    return found
+    return answered_examples(nlp, LABELS)
 
 
 def test_the_first_choice_that_keeps_the_score_is_taken(made, nlp, examples):

@@ -26,7 +26,7 @@ class Layers(Smaller):
         pipe (EarlyExitTransformer): The component.
         """
         super().__init__(pipe)
-        self.config: Dict[str, Any] = nlp.get_pipe_config(pipe.name)["model"]  # type: ignore[assignment]
+        self.config: Dict[str, Any] = nlp.get_pipe_config(pipe.name)["model"]
         self.exits = get_exit_layers(pipe.model)
         self.setting: Optional[List[int]] = pipe.model.attrs["exit_layers"]
         self.heads = [head_shim(head)._model for head in pipe.model.layers[1:]]

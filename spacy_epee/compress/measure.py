@@ -3,7 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from spacy.language import Language
 from spacy.training import Example
@@ -50,8 +50,7 @@ def measure(
     count = sum(own.numel() for own in weights)
     zeros = sum(int((own == 0).sum()) for own in weights)
     memory = sum(own.numel() * own.element_size() for own in weights) + _exported(pipe)
-    rules: List[Mapping[str, Any]] = [pipe.exits]
-    ms = {str(size): milliseconds(nlp, examples, pipe, rules, size, rounds)[0] for size in sizes}  # type: ignore[arg-type]
+    ms = {str(size): milliseconds(nlp, examples, pipe, [pipe.exits], size, rounds)[0] for size in sizes}
     return Size(disk=measure_folder(nlp), parameters=count, zeros=zeros / max(count, 1), memory=memory, ms=ms)
 
 

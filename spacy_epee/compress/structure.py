@@ -81,7 +81,7 @@ class Structure(Smaller):
             found = []
             for module in layer.modules():
                 other = smaller.get_submodule(names[id(module)])
-                if isinstance(module, nn.Linear) and module.in_features != other.in_features:  # type: ignore[union-attr]
+                if isinstance(module, nn.Linear) and module.in_features != other.in_features:
                     found.append(module)
             if len(found) != 1:
                 raise self.refusal()

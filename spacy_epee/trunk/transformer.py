@@ -238,7 +238,8 @@ class TrunkShim(HFShim, ScaledShim):
     @LOADING
     def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
         message = srsly.msgpack_loads(bytes_data)
-        exported, exported_for, exported_message = None, "", {}
+        exported, exported_for = None, ""
+        exported_message: Dict[str, Any] = {}
         if "trunk" in message:
             [exported_for] = message.keys() - {"trunk"}
             exported_message = message[exported_for]

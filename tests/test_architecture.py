@@ -86,7 +86,8 @@ NAMES_RUNTIMES = {
     "benchmark.networks",
     "benchmark.workspace",
     "benchmark.run",
-    "cli.export",  # what is taken if none is named
+    "cli.compress",  # what is taken if none is named
+    "cli.export",
 }
 """Modules that name runtimes. The benchmark compares them with each other."""
 

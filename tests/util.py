@@ -223,6 +223,15 @@ def make_examples(nlp, labels: Sequence[str], multilabel: bool = False) -> List[
     return examples
 
 
+def answered_examples(nlp, labels: Sequence[str]) -> List[Example]:
+    """RETURNS (List[Example]): The sentences with the answers of a pipeline as labels, of which one is true."""
+    found = []
+    for doc in nlp.pipe(SENTENCES):
+        best = max(doc.cats, key=doc.cats.get)
+        found.append(Example.from_dict(nlp.make_doc(doc.text), {"cats": {label: float(label == best) for label in labels}}))
+    return found
+
+
 def make_nlp(
     backbone: Path,
     labels: Sequence[str] = ("ACUTE", "STABLE", "HISTORY"),

@@ -8,7 +8,20 @@ from typer import Typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-COMMANDS = ("annotate", "benchmark", "card", "convert", "evaluate", "export", "monitor", "report", "serve", "teach", "tune")
+COMMANDS = (
+    "annotate",
+    "benchmark",
+    "card",
+    "compress",
+    "convert",
+    "evaluate",
+    "export",
+    "monitor",
+    "report",
+    "serve",
+    "teach",
+    "tune",
+)
 """The commands, each of which is in a module of its name."""
 
 

@@ -9,6 +9,7 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import compare, find_component
+from ..tasks.textcat.scorer import LEFT_OUT, RANKINGS
 from ..tuning.names import name_rule
 from . import epee
 from .data import read_data, read_sizes
@@ -118,6 +119,14 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         if rows:
             figures = [f"{key.upper()}, {title.lower()}" for title in titles.values() for key in "prf"]
             print_table(msg, rows, [*(["Task"] if tasks else []), heading, *figures], left=2 if tasks else 1)
+    ranked = [
+        [*([task] if task else []), title, *(percent(part[name]["scores"][figure]) for figure in RANKINGS)]
+        for task, part in parts.items()
+        if LEFT_OUT in part["full"]["scores"]
+        for name, title in titles.items()
+    ]
+    if ranked:
+        print_table(msg, ranked, [*(["Task"] if tasks else []), "", "Macro AUROC", "Macro AUPRC"], left=2 if tasks else 1)
     saved = f"{100 * report['layers_saved']:.0f} % of the layers saved ({report['speedup_layers']:.2f} times fewer"
     saved += f"; {report['speedup_wordpieces']:.2f} times, counted by wordpieces)"
     msg.info(f"{report['documents']} documents, {saved}; speed-ups in seconds of the whole pipeline")
@@ -127,6 +136,9 @@ def show(report: Dict[str, Any], msg: Printer) -> None:
         name = f"Task {task}: " if task else ""
         if part["full"]["score"] is None:
             msg.warn(f"{name}nothing is annotated in these documents, so that there is no score")
+        one_class = part["full"]["scores"].get(LEFT_OUT)
+        if one_class:
+            msg.info(f"{name}labels that all of these documents have, or none, are left out of AUROC and AUPRC: {one_class:.0f}")
         tell({**part, "score_desc": part["full"]["score_desc"]}, msg)
         msg.text(f"{name}exit rule: {name_rule(part['rule'])}")
         left = [part["exits"]["before_first_layer"], *part["exits"]["histogram"]]

@@ -167,6 +167,10 @@ def differing_docs(one: Predictions, other: Predictions) -> numpy.ndarray:
         answer.reading.evidence(answer.logits, layer=0, units=numpy.arange(len(answer.logits))).decision
         for answer in (one, other)
     )
+    if len(first) != len(second):  # cut into other windows
+        counts = [numpy.bincount(each.items.unit_docs[each.items.units], minlength=len(differs)) for each in (one, other)]
+        parts = [numpy.split(each, numpy.cumsum(own)[:-1]) for each, own in zip((first, second), counts)]
+        return numpy.array([not numpy.array_equal(a, b) for a, b in zip(*parts)], dtype=bool)
     rows = first != second
     rows = rows if rows.ndim == 1 else rows.any(axis=1)
     differs[items.unit_docs[items.units[rows]]] = True

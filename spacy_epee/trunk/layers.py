@@ -112,6 +112,10 @@ def _rebuild(model: "PreTrainedModel", layers: List[Any]) -> "PreTrainedModel":
     if kinds is not None:
         every = find_family(model).layers
         config.layer_types = [kinds[list(every).index(layer)] for layer in layers]
+    if config.pruned_heads:
+        every = find_family(model).layers
+        pruned = {new: config.pruned_heads.get(list(every).index(layer), []) for new, layer in enumerate(layers)}
+        config.pruned_heads = {new: heads for new, heads in pruned.items() if heads}
     config.num_hidden_layers = len(layers)
     if getattr(config, "num_hidden_groups", None):
         config.num_hidden_groups = len(set(layers))

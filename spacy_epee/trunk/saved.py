@@ -15,6 +15,9 @@ from thinc.api import get_torch_default_device
 from transformers import AutoModel, AutoTokenizer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from .packed import pack, unpack
+from .quantized import quantize_embedding
+
 FILES = frozenset(
     {
         "added_tokens.json",
@@ -93,10 +96,12 @@ def dump_trunk(tokenizer: Any, model: Any, vocabulary: Optional[bytes]) -> bytes
     tokenizer (PreTrainedTokenizerBase): Its tokenizer.
     model (PreTrainedModel): The model.
     vocabulary (Optional[bytes]): The vocabulary that a tokenizer keeps as a file.
-    RETURNS (bytes): The backbone. The same for the same backbone, wherever it came from.
+    RETURNS (bytes): The backbone. The same for the same backbone, wherever it came from. Weights that were rounded, or of which
+        many are zero, have a form of our own.
     """
-    state = io.BytesIO()
-    torch.save(model.state_dict(), state)
+    packed, state = pack(model.state_dict()), io.BytesIO()
+    if packed is None:
+        torch.save(model.state_dict(), state)
     with tempfile.TemporaryDirectory() as folder:
         if hasattr(tokenizer, "vocab_file") and vocabulary is not None:
             tokenizer = copy.copy(tokenizer)
@@ -108,6 +113,7 @@ def dump_trunk(tokenizer: Any, model: Any, vocabulary: Optional[bytes]) -> bytes
         {
             "config": plain_config(model.config.to_dict()),
             "state": state.getvalue(),
+            **({} if packed is None else {"packed": packed}),
             "tokenizer": {"kwargs": {"use_fast": tokenizer.is_fast}, **check_files(files)},
             "_init_tokenizer_config": {},
             "_init_transformer_config": {},
@@ -135,8 +141,22 @@ def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
         vocabulary = files.get(tokenizer.vocab_files_names["vocab_file"]) if hasattr(tokenizer, "vocab_file") else None
     device = get_torch_default_device()
     model = AutoModel.from_config(config, trust_remote_code=False)
-    model.load_state_dict(torch.load(io.BytesIO(message["state"]), map_location=device, weights_only=True))
+    if "packed" in message:
+        state, grids = unpack(message["packed"])
+        model.load_state_dict(state)
+        _quantize_as_saved(model, grids)
+    else:
+        model.load_state_dict(torch.load(io.BytesIO(message["state"]), map_location=device, weights_only=True))
     return tokenizer, model.to(device), vocabulary
+
+
+def _quantize_as_saved(model: Any, grids: Dict[str, str]) -> None:
+    """Keep embeddings of words in whole numbers that were saved so. Other weights are multiplied as they are loaded."""
+    words = model.get_input_embeddings()
+    [name] = [name for name, module in model.named_modules() if module is words]
+    kind = grids.get(f"{name}.weight")
+    if kind is not None:
+        quantize_embedding(model, kind)
 
 
 def check_files(files: Dict[str, bytes]) -> Dict[str, bytes]:

@@ -23,6 +23,7 @@ from ..settings import check_number
 from ..threads import LOADING, kept
 from .base import TORCH, Exported, Precision, Runner, Unread, find_runtime, is_installed
 from .layers import Layers, check_layers, keep_layers
+from .packed import leave_out_shared, put_shared_back
 from .pretrained import find_backbone, longest_window, not_loaded, refuse_code
 from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
 from .shims import ScaledShim
@@ -167,6 +168,30 @@ class TrunkShim(HFShim, ScaledShim):
         """As `ScaledShim.weights_changed`: what was exported, or converted to another precision."""
         self.exported = self._runner = self._converted = None
 
+    def replace(self, model: Any, tokenizer: Any = None) -> None:
+        """Go on with another backbone, such as a smaller one made of this. What was exported is dropped.
+
+        model (PreTrainedModel): The backbone.
+        tokenizer (Optional[PreTrainedTokenizerFast]): Its tokenizer; None for the same.
+        """
+        objects = self._hfmodel
+        vocabulary = objects.vocab_file_contents if tokenizer is None else None  # the others say all in a tokenizer.json
+        self.put_back(HFObjects(tokenizer or objects.tokenizer, model, vocabulary, {}, {}))
+
+    def put_back(self, objects: HFObjects) -> None:
+        """Go on with a backbone that was replaced.
+
+        objects (HFObjects): What `objects` was then.
+        """
+        self._hfmodel, self._model = objects, objects.transformer
+        vars(self).pop("scale", None)  # of parameters that may have other names
+        self.weights_changed()
+
+    @property
+    def objects(self) -> HFObjects:
+        """RETURNS (HFObjects): The backbone with its tokenizer."""
+        return self._hfmodel
+
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
         self._converted = None
@@ -229,15 +254,17 @@ class TrunkShim(HFShim, ScaledShim):
             own = dump_trunk(objects.tokenizer, self._model, objects.vocab_file_contents)
         if self.exported is None:
             return own
-        return srsly.msgpack_dumps({"trunk": own, self.exported_for: self.exported.to_message()})
+        exported = leave_out_shared(self.exported.to_message(), self._model.state_dict())
+        return srsly.msgpack_dumps({"trunk": own, self.exported_for: exported})
 
     @LOADING
     def from_bytes(self, bytes_data: bytes) -> "TrunkShim":
         message = srsly.msgpack_loads(bytes_data)
         exported, exported_for = None, ""
+        exported_message: Dict[str, Any] = {}
         if "trunk" in message:
             [exported_for] = message.keys() - {"trunk"}
-            exported = _read_exported(exported_for, message[exported_for])
+            exported_message = message[exported_for]
             message = srsly.msgpack_loads(message["trunk"])
         if message["config"]:
             loaded = HFObjects(*load_trunk(message), {}, {})
@@ -245,6 +272,8 @@ class TrunkShim(HFShim, ScaledShim):
             own = message["_init_tokenizer_config"], message["_init_transformer_config"]
             refuse_code(*own)
             loaded = HFObjects(None, None, None, *own)
+        if exported_for:
+            exported = _read_exported(exported_for, put_shared_back(exported_message, loaded.transformer.state_dict()))
         self._hfmodel, self._model = loaded, loaded.transformer
         self.exported, self.exported_for = exported, exported_for
         self._converted, self._refused = None, False

@@ -50,12 +50,12 @@ def test_auto_takes_int8_if_the_score_is_kept(folder, tmp_path):
 def test_auto_falls_back_to_fp32(folder, tmp_path, monkeypatch):
     from spacy_epee.compress import choose
 
-    def compare(scorings, before, after):
-        worse = scorings["textcat"].component.model.get_ref("trunk").shims[0].exported.precision == "int8"
+    def compare(self):
+        worse = self.pipe.model.get_ref("trunk").shims[0].exported.precision == "int8"
         scores = {"before": 0.9, "after": 0.8 if worse else 0.9, "difference": -0.1 if worse else 0.0, "spread": 0.05}
         return [{"task": "textcat", "depth": "full", **scores, "differs": 0.1}]
 
-    monkeypatch.setattr(choose, "_compare", compare)
+    monkeypatch.setattr(choose.Reference, "compare", compare)
     output = run(folder, tmp_path / "new", "--data", folder / "dev.spacy")
     assert "80.00" in output and shim(tmp_path / "new").exported.precision == "fp32"
     refused = run(folder, tmp_path / "other", "--data", folder / "dev.spacy", "--precision", "int8", code=1)
@@ -93,12 +93,12 @@ def test_torch_in_another_precision(folder, tmp_path, precision):
 def test_torch_auto_goes_on_where_there_is_no_bf16(folder, tmp_path, monkeypatch):
     from spacy_epee.compress import choose
 
-    def compare(scorings, before, after):
-        worse = get_trunk_shim(scorings["textcat"].component.model).settings.precision == "int8"
+    def compare(self):
+        worse = get_trunk_shim(self.pipe.model).settings.precision == "int8"
         scores = {"before": 0.9, "after": 0.8 if worse else 0.9, "difference": -0.1 if worse else 0.0, "spread": 0.05}
         return [{"task": "textcat", "depth": "full", **scores, "differs": 0.1}]
 
-    monkeypatch.setattr(choose, "_compare", compare)
+    monkeypatch.setattr(choose.Reference, "compare", compare)
     monkeypatch.setattr("spacy_epee.runtimes.torch_precision.computes_in_bfloat16", lambda device: False)
     output = run(folder, tmp_path / "new", "--runtime", "torch", "--data", folder / "dev.spacy")
     assert "Without bf16" in output and shim(tmp_path / "new").settings.precision == "fp32"

@@ -6,7 +6,7 @@ import catalogue
 import pytest
 import torch
 from spacy.training import Example
-from util import SENTENCES, make_nlp
+from util import SENTENCES, answered_examples, make_nlp
 
 pytest.importorskip("spacy_transformers")
 
@@ -59,11 +59,7 @@ def nlp(backbone):
 @pytest.fixture
 def examples(nlp):
     """Documents with the answers of the pipeline as labels."""
-    found = []
-    for doc in nlp.pipe(SENTENCES):
-        best = max(doc.cats, key=doc.cats.get)
-        found.append(Example.from_dict(nlp.make_doc(doc.text), {"cats": {label: float(label == best) for label in LABELS}}))
-    return found
+    return answered_examples(nlp, LABELS)
 
 
 def test_the_first_choice_that_keeps_the_score_is_taken(made, nlp, examples):
@@ -98,7 +94,7 @@ def test_nothing_is_compared_without_documents(made, nlp):
 
 def test_methods_and_choices_that_are_not_there(made, nlp):
     pipe = nlp.get_pipe("epee_textcat")
-    with pytest.raises(ValueError, match="no compression method 'prune'; there are export, shares"):
+    with pytest.raises(ValueError, match="no compression method 'prune'; there are .*export, .*shares"):
         compress(nlp, pipe, "prune")
     with pytest.raises(ValueError, match="The share '0.7' is none of shares; give 'auto' or one of"):
         compress(nlp, pipe, "shares", "0.7")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from ...trunk.quantized import embed_alike
 from ...trunk.stepper import LayerState, LayerStepper
 from ...trunk.verification import make_stepper, probe_text, relative_error
 from .attention import DOMAIN, WatchedAttention, tidy, without_mask
@@ -128,6 +129,7 @@ def _with_attention(stepper: LayerStepper, attention: str) -> LayerStepper:
         model.config._attn_implementation = attention
         rebuilt = type(model)(model.config)
         rebuilt.load_state_dict(model.state_dict())
+        embed_alike(rebuilt, model)
         model = rebuilt.eval()
     return make_stepper(model)
 

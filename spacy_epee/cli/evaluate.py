@@ -9,7 +9,7 @@ from typer import Argument, Option
 from wasabi import Printer
 
 from ..evaluation.compare import compare, find_component
-from ..tasks.textcat.scorer import LEFT_OUT, RANKINGS
+from ..tasks.rankings import LEFT_OUT, RANKINGS
 from ..tuning.names import name_rule
 from . import epee
 from .data import read_data, read_sizes

@@ -4,18 +4,10 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
-from sklearn.metrics import average_precision_score, roc_auc_score
 from spacy.scorer import Scorer
 from spacy.training import Example
 
-RANKINGS: Dict[str, Callable[[Sequence[int], Sequence[float]], float]] = {
-    "cats_auroc": roc_auc_score,
-    "cats_auprc": average_precision_score,
-}
-"""Means over labels by name, and how a label is scored. Each has the figures of labels beside it, `_per_type` behind its name."""
-
-LEFT_OUT = "cats_ranked_left_out"
-"""How many labels are not in these means."""
+from ..rankings import LEFT_OUT, RANKINGS
 
 
 def make_textcat_scorer(exclusive: bool) -> Callable:

@@ -22,7 +22,7 @@ GAIN = 0.01
 NOISE = 0.05
 """How far two timings of the same pipeline may differ."""
 
-NEEDS = {"vocabulary": "texts", "heads": "examples", "width": "examples"}
+NEEDS = {"vocabulary": "texts", "heads": "judged_by", "width": "judged_by", "export": "docs"}
 """What steps are given beside the component."""
 
 
@@ -153,7 +153,11 @@ def shrink(
 def _settings(name: str, examples: Sequence[Example], train: Optional[Sequence[Example]], runtime: str) -> Dict[str, Any]:
     """What a step is given."""
     learned = examples if train is None else train
-    given: Dict[str, Any] = {"texts": [eg.predicted.text for eg in train or ()], "examples": learned}
+    given: Dict[str, Any] = {
+        "texts": [eg.predicted.text for eg in train or ()],
+        "judged_by": learned,
+        "docs": [eg.reference for eg in learned],
+    }
     settings = {need: given[need] for need in [NEEDS.get(name)] if need is not None}
     return {**settings, "runtime": runtime} if name == "export" else settings
 

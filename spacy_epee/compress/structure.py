@@ -224,11 +224,11 @@ class Width(Structure):
         return made
 
 
-def heads(nlp: Language, pipe: EarlyExitTransformer, examples: Sequence[Example]) -> Heads:
+def heads(nlp: Language, pipe: EarlyExitTransformer, judged_by: Sequence[Example]) -> Heads:
     """RETURNS (Heads): The attention heads of a component, of which documents tell what matters."""
-    return Heads(pipe, prepare(nlp, pipe, examples))
+    return Heads(pipe, prepare(nlp, pipe, judged_by))
 
 
-def width(nlp: Language, pipe: EarlyExitTransformer, examples: Sequence[Example]) -> Width:
+def width(nlp: Language, pipe: EarlyExitTransformer, judged_by: Sequence[Example]) -> Width:
     """RETURNS (Width): The width of the layers of a component, of which documents tell what matters."""
-    return Width(pipe, prepare(nlp, pipe, examples))
+    return Width(pipe, prepare(nlp, pipe, judged_by))

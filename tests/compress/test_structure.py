@@ -38,7 +38,7 @@ def make(nlp, method, **settings):
 def test_pruned_layers_are_smaller_and_are_saved(backbones, family, method, tmp_path):
     nlp = make_nlp(backbones(family), LABELS, spread=4.0)
     before, whole, first = cats(nlp), size(nlp), nlp.to_bytes()
-    step = make(nlp, method, examples=make_examples(nlp, LABELS))
+    step = make(nlp, method, judged_by=make_examples(nlp, LABELS))
     assert nlp.to_bytes() == first  # it only looks
     step.use("60 %")
     after, small = cats(nlp), size(nlp)
@@ -57,8 +57,8 @@ def test_what_matters_most_is_kept(backbone):
         layer.output.dense.weight[:, [3, 40]] *= 50
         layer.attention.output.dense.weight[:, 16:24] *= 50  # the third head
     examples = make_examples(nlp, LABELS)
-    assert set(make(nlp, "width", examples=examples).importance[1].topk(2).indices.tolist()) == {3, 40}
-    assert int(make(nlp, "heads", examples=examples).importance[1].argmax()) == 2
+    assert set(make(nlp, "width", judged_by=examples).importance[1].topk(2).indices.tolist()) == {3, 40}
+    assert int(make(nlp, "heads", judged_by=examples).importance[1].argmax()) == 2
 
 
 def test_pruned_heads_can_be_pruned_further_and_exported(backbone):
@@ -66,8 +66,8 @@ def test_pruned_heads_can_be_pruned_further_and_exported(backbone):
     nlp = make_nlp(backbone, LABELS, spread=4.0)
     examples = make_examples(nlp, LABELS)
     for _ in range(2):
-        make(nlp, "heads", examples=examples).use("70 %")
-    make(nlp, "width", examples=examples).use("50 %")
+        make(nlp, "heads", judged_by=examples).use("70 %")
+    make(nlp, "width", judged_by=examples).use("50 %")
     before = cats(nlp)
     compress(nlp, nlp.get_pipe(NAME), "export", "fp32", runtime="onnx")
     for one, other in zip(before, cats(nlp)):
@@ -78,13 +78,13 @@ def test_pruned_heads_can_be_pruned_further_and_exported(backbone):
 def test_a_family_that_cannot_be_pruned_is_named(backbones, family):
     nlp = make_nlp(backbones(family), LABELS)
     with pytest.raises(ValueError, match=f"The heads of a model of the family '{family}' cannot be pruned"):
-        make(nlp, "heads", examples=make_examples(nlp, LABELS))
+        make(nlp, "heads", judged_by=make_examples(nlp, LABELS))
 
 
 def test_documents_without_annotation_cannot_tell_what_matters(backbone):
     nlp = make_nlp(backbone, LABELS)
     with pytest.raises(ValueError, match="documents is annotated"):
-        make(nlp, "heads", examples=[Example.from_dict(nlp.make_doc("Cough."), {})])
+        make(nlp, "heads", judged_by=[Example.from_dict(nlp.make_doc("Cough."), {})])
 
 
 @pytest.mark.parametrize("exits", [None, [2, 3]])

@@ -52,46 +52,46 @@ def make_stepper():
 
 STEPPER = make_stepper()
 
-shares = st.sampled_from([0.0, 1.0]) | st.floats(0.01, 0.99)
-entropies = shares | st.sampled_from([-0.5, 1.5])
-counts = st.integers(1, 3)
+shares = st.sampled_from([0.0, 1.0, *numpy.linspace(0.003, 0.997, 200).tolist()])
+small = st.sampled_from([-0.5, 0.0, 1.5, *numpy.geomspace(1e-4, 0.9, 200).tolist()])
+counts = st.sampled_from([1, 1, 2, 3])
 
 
 def by_exit(values):
     return values | st.lists(values, min_size=DEPTH + 1, max_size=DEPTH + 1)
 
 
-def inside(kind):
-    return lambda own: st.builds(kind, st.lists(own, min_size=1, max_size=3).map(lambda found: dict(zip("abc", found))))
+def joined(parts):
+    named = st.lists(parts, min_size=2, max_size=3).map(lambda found: dict(zip("abc", found)))
+    return st.builds(rules.AnyOf, named) | st.builds(rules.AllOf, named)
+
+
+def later(rule):
+    return st.builds(rules.FromLayer, st.integers(0, DEPTH), rule)
 
 
 MEASURES = st.sampled_from(["JSKD", "KD", "ReKD", "SymKD"])
 SINGLE = st.one_of(
-    st.builds(rules.Entropy, by_exit(entropies)),
+    st.builds(rules.Entropy, by_exit(shares | small)),
     st.builds(rules.Confidence, by_exit(shares)),
     st.builds(rules.Margin, shares),
-    st.builds(rules.Energy, by_exit(entropies)),
+    st.builds(rules.Energy, by_exit(shares | small)),
     st.builds(rules.Patience, counts),
-    st.builds(rules.FlexiblePatience, entropies, counts, MEASURES),
-    st.builds(rules.ConfidentPatience, entropies, counts),
-    st.builds(rules.EntropyPatience, entropies, st.none() | counts),
-    st.builds(rules.Voting, st.floats(0.5, 4.0), shares),
+    st.builds(rules.FlexiblePatience, small, counts, MEASURES),
+    st.builds(rules.ConfidentPatience, shares | small, counts),
+    st.builds(rules.EntropyPatience, shares | small, st.none() | counts),
+    st.builds(rules.Voting, st.sampled_from([1.0, 1.5, 2.0, 2.2, 3.0]), shares),
     st.builds(rules.Learned, shares),
     st.builds(rules.FixedDepth, st.integers(0, DEPTH + 1)),
 )
-NESTED = st.recursive(
-    SINGLE,
-    lambda own: st.one_of(
-        inside(rules.AnyOf)(own), inside(rules.AllOf)(own), st.builds(rules.FromLayer, st.integers(0, DEPTH), own)
-    ),
-    max_leaves=4,
-)
+PARTS = SINGLE | later(SINGLE)
+RULES = st.one_of(SINGLE, later(SINGLE), joined(PARTS), joined(PARTS | joined(PARTS)), later(joined(PARTS)), later(later(SINGLE)))
 
 
 @st.composite
 def readings(draw, labels, layers):
     temperatures = draw(st.just({}) | st.fixed_dictionaries(dict.fromkeys(layers, st.floats(0.3, 3.0))))
-    if draw(st.booleans()):
+    if draw(st.sampled_from([True, True, False])):
         return EvidenceBuilder(True, temperatures=temperatures)
     threshold = draw(shares | st.lists(shares, min_size=labels, max_size=labels).map(numpy.array))
     return EvidenceBuilder(False, threshold, draw(st.sampled_from(["mean", "max"])), temperatures)
@@ -122,28 +122,33 @@ def climb(run, logits, doubt, exit_layers):
     return looks if looks is None else climb_until(STEPPER, state, looks)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.data(), NESTED, st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_rules_leave_within_the_graph_where_they_leave_in_python(data, rule, labels, seed):
-    chance = numpy.random.default_rng(seed)
-    exit_layers = sorted(data.draw(st.sets(st.integers(1, DEPTH - 1)))) + [DEPTH]
-    reading = data.draw(readings(labels, [0, *exit_layers]))
-    moves = chance.normal(size=(DEPTH + 1, labels)) * chance.choice([0.01, 1.0, 5.0])
-    logits = moves.cumsum(axis=0).astype("float32")
-    doubt = chance.normal(size=DEPTH + 1).astype("float32")
-    first = data.draw(st.sampled_from([None, True, False]))
-    words = None if first is None else Lexical(logits[:1], numpy.array([first]))
-    run = make_run(rule, reading, logits, doubt, words)
+def expected(rule, reading, logits, doubt, exit_layers, run, words):
+    """The layer and code of a unit by the rule itself."""
     seen = exit_layers if words is None else [0, *exit_layers]
     blind = None if words is None else ~words.known
     doubts = expit(doubt[seen])
     if run.look is not None:
         doubts[0] = run.look.evidence.item_doubt[0]
-        if run.look.done[0]:
-            return
-    replay = Replay(logits[seen][:, None], exit_layers=seen, reading=reading, doubt=doubts[:, None], blind=blind)
-    expected = replay.run(rule)
-    reached = climb(run, logits[1:], doubt[1:], exit_layers)
-    assert reached.layer == expected.layers[0]
-    assert (reached.fired.argmax() + 1 if reached.fired.any() else 0) == expected.codes[0]
-    assert reached.found[0].tolist() == [*logits[reached.layer], doubt[reached.layer]]
+    settings = {"exit_layers": seen, "reading": reading, "doubt": doubts[:, None], "blind": blind}
+    replayed = Replay(logits[seen][:, None], **settings).run(rule)
+    return replayed.layers[0], replayed.codes[0]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), RULES, st.sampled_from([2, 3, 4, 1]), st.sampled_from([True, None, False]), st.integers(0, 2**32 - 1))
+def test_rules_leave_within_the_graph_where_they_leave_in_python(data, rule, labels, known, seed):
+    chance = numpy.random.default_rng(seed)
+    exit_layers = [*data.draw(st.sampled_from([(1, 2, 3, 4), (1, 2, 3, 4), (2, 3), (1, 3, 4), (4,), ()])), DEPTH]
+    reading = data.draw(readings(labels, [0, *exit_layers]))
+    for size in (0.05, 0.3, 1.0, 1.0, 3.0, 3.0, 10.0):
+        logits = (chance.normal(size=(DEPTH + 1, labels)) * size).cumsum(axis=0).astype("float32")
+        doubt = chance.normal(size=DEPTH + 1).astype("float32")
+        words = None if known is None else Lexical(logits[:1] if known else logits[:1] * 0, numpy.array([known]))
+        logits[0] *= known is not False
+        run = make_run(rule, reading, logits, doubt, words)
+        if run.look is not None and run.look.done[0]:
+            continue
+        layer, code = expected(rule, reading, logits, doubt, exit_layers, run, words)
+        reached = climb(run, logits[1:], doubt[1:], exit_layers)
+        assert (reached.layer, reached.fired.argmax() + 1 if reached.fired.any() else 0) == (layer, code)
+        assert reached.found[0].tolist() == [*logits[layer], doubt[layer]]

@@ -1,6 +1,7 @@
 """In ONNX Runtime a unit alone climbs in one call, and is answered as in a batch."""
 
 import threading
+import warnings
 
 import numpy
 import pytest
@@ -14,6 +15,7 @@ from spacy_epee.engine import alone  # noqa: E402
 from spacy_epee.exits import rules  # noqa: E402
 from spacy_epee.inference import predict  # noqa: E402
 from spacy_epee.model import get_heads, get_runner, get_trunk_shim  # noqa: E402
+from spacy_epee.runtimes.onnx import stepper  # noqa: E402
 
 TEXTS = [*make_texts(4, seed=7), " ".join(make_texts(12, seed=8)), "a"]
 """One of them has several windows."""
@@ -158,6 +160,21 @@ def test_graphs_that_run_one_layer_a_call_are_run_by_turns(exported, calls, monk
     monkeypatch.setattr(get_runner(pipe.model), "_looking", {})
     assert pipe.answer([nlp.make_doc(TEXTS[0])], rules.Margin(1.0)).reasons == ["depth"]
     assert calls == [False]
+
+
+def test_a_runtime_that_cannot_look_is_told_once(exported, calls, monkeypatch):
+    nlp, pipe = exported
+    runner, doc = get_runner(pipe.model), nlp.make_doc(TEXTS[0])
+    expected = pipe.answer([doc], rules.Margin(0.9)).logits
+    monkeypatch.setattr(runner, "_looking", {})
+    monkeypatch.setattr(stepper, "_open", lambda *args: 1 / 0)
+    with pytest.warns(UserWarning, match=r"cannot be put into the ONNX graphs of this pipeline \(ZeroDivisionError\)"):
+        found = pipe.answer([doc], rules.Margin(0.9)).logits
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe.answer([doc], rules.Margin(0.8))
+    assert calls == [True, False, False]
+    numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_threads_may_ask_by_rules_of_different_forms(exported):

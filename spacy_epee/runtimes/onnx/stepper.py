@@ -1,6 +1,7 @@
 """A backbone in ONNX Runtime, one layer at a time."""
 
 import os
+import warnings
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Tuple, cast
 
@@ -217,14 +218,22 @@ class OnnxStepper:
     def _open_looking(self, form: Form) -> Optional[_Layers]:
         """The layers with what looks between them. They run batches from now on, so that there is one copy of the weights as
         long as there is one form of rule."""
-        kept = self._looking
-        if form not in kept:
-            opened = None
-            graph = with_looks(self.exported.layers, form) if self.exported.format == FORMAT else None
-            if graph is not None:
-                opened = self._layers = _Layers(graph, self._threads, without_looks(form, self.depth))
-            self._looking = {**dict([*kept.items()][1 - FORMS :]), form: opened}
+        if form not in self._looking:
+            try:
+                opened = self._make_looking(form)
+            except Exception as error:  # onnx's and onnxruntime's own kinds
+                warnings.warn(
+                    f"The exit rule cannot be put into the ONNX graphs of this pipeline ({type(error).__name__}), so that a text "
+                    "alone takes longer. Update ONNX Runtime, or make them anew with `python -m spacy epee export`."
+                )
+                opened = None
+            self._layers = opened or self._layers
+            self._looking = {**dict([*self._looking.items()][1 - FORMS :]), form: opened}
         return self._looking[form]
+
+    def _make_looking(self, form: Form) -> Optional[_Layers]:
+        graph = with_looks(self.exported.layers, form) if self.exported.format == FORMAT else None
+        return None if graph is None else _Layers(graph, self._threads, without_looks(form, self.depth))
 
     def _run_one(self, state: OnnxState) -> None:
         """The next layer of graphs that run one."""

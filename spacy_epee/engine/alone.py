@@ -1,16 +1,19 @@
 """A unit that climbs alone, such as a note that is answered at once. It is looked at as in `run_exits`, by the same rules,
 without what only batches need."""
 
-from typing import Sequence
+from typing import Optional, Sequence, cast
 
 import numpy
 import torch
 from scipy.special import expit
 
+from ..exits.evidence import Evidence
 from ..exits.rules.base import step
 from ..inputs.packing import pack
-from ..trunk.base import Runner
+from ..trunk.base import Runner, State
 from ..trunk.batch import CALL, climb
+from ..trunk.looks import climb_until
+from .looks import make_looks
 from .loop import TaskRun
 from .results import DEPTH, JOINT
 
@@ -38,16 +41,30 @@ def climbs_alone(stepper: Runner, runs: Sequence[TaskRun], rows: numpy.ndarray, 
 
 @torch.inference_mode()
 def climb_alone(stepper: Runner, run: TaskRun, *, exit_layers: Sequence[int]) -> None:
-    """Answer what is asked about a unit, from the first exit at which the rule finds it settled.
+    """Answer what is asked about a unit, from the first exit at which the rule finds it settled: in one call of the trunk if that
+    can look at what the rule asks for, and otherwise by turns.
 
     stepper (Runner): The trunk.
     run (TaskRun): The task.
     exit_layers (Sequence[int]): The layers with an exit, the last one among them.
     """
-    items, heads = run.items, run.heads
-    windows = items.windows
+    windows = run.items.windows
     state = stepper.embed(*map(torch.from_numpy, windows.batch(numpy.arange(len(windows)), stepper.padding)))
-    weights = heads.weigh(windows.lengths)
+    weights = cast(numpy.ndarray, run.heads.weigh(windows.lengths))
+    looks = make_looks(run, weights, exit_layers, stepper.depth)
+    reached = None if looks is None else climb_until(stepper, state, looks)
+    if reached is None:
+        _climb_by_turns(stepper, run, state, weights, exit_layers)
+        return
+    labels = run.heads.n_labels
+    evidence = _evidence(run, reached.layer, reached.found[:, :labels], reached.found[0, labels:], None)
+    codes = numpy.array([reached.fired.argmax() + 1 if reached.fired.any() else 0])
+    run.write(evidence, LEAVES, codes, DEPTH if reached.layer == stepper.depth else JOINT)
+
+
+def _climb_by_turns(stepper: Runner, run: TaskRun, state: State, weights: numpy.ndarray, exit_layers: Sequence[int]) -> None:
+    """Climb, and look between layers."""
+    items = run.items
     words = None if items.lexical is None else items.lexical.logits
     previous = None if run.look is None else run.look.evidence
     for exit, layer in enumerate(exit_layers):
@@ -57,13 +74,17 @@ def climb_alone(stepper: Runner, run: TaskRun, *, exit_layers: Sequence[int]) ->
         climb(stepper, state, layer - state.layer)
         hidden = stepper.final_hidden(state).numpy()
         vector = weights @ hidden.reshape(-1, hidden.shape[-1])
-        logits, doubt = heads.classify(exit, vector[None], words)
-        evidence = run.answers.reading.evidence(
-            logits, asked=items, layer=layer, units=UNIT, previous=previous, doubt=expit(doubt) if len(doubt) else None
-        )
+        evidence = _evidence(run, layer, *run.heads.classify(exit, vector[None], words), previous)
         codes = numpy.zeros(1, dtype=int) if run.rule is None else step(run.rule, evidence, run.counters)
         if last or codes[0]:
             run.write(evidence, LEAVES, codes, DEPTH if last else JOINT)
             return
         evidence.previous = None  # only neighbouring exits are compared
         previous = evidence
+
+
+def _evidence(run: TaskRun, layer: int, logits: numpy.ndarray, doubt: numpy.ndarray, previous: Optional[Evidence]) -> Evidence:
+    """RETURNS (Evidence): What an exit says."""
+    return run.answers.reading.evidence(
+        logits, asked=run.items, layer=layer, units=UNIT, previous=previous, doubt=expit(doubt) if len(doubt) else None
+    )

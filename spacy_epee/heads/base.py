@@ -1,7 +1,7 @@
 """What the loop asks of classifiers, and what all of them share."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, cast
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, cast
 
 import numpy
 import torch
@@ -38,6 +38,19 @@ class HeadInputs:
         RETURNS (Any): Where it is.
         """
         raise NotImplementedError
+
+
+class Linear(NamedTuple):
+    """Classifiers of sums of states.
+
+    weights (ndarray): From a sum to the logits of each exit, that of being wrong last, (E, H, K') float32.
+    biases (ndarray): What is added to these, (E, K') float32.
+    mix (ndarray): What the logits of words count at each exit, (E, 1) float32.
+    """
+
+    weights: numpy.ndarray
+    biases: numpy.ndarray
+    mix: numpy.ndarray
 
 
 class ExitHeads(nn.Module):
@@ -163,6 +176,11 @@ class ExitHeads(nn.Module):
         RETURNS (Tuple[ndarray, ndarray]): As `answer`.
         """
         raise NotImplementedError
+
+    def linear(self) -> Optional[Linear]:
+        """RETURNS (Optional[Linear]): The arrays of `classify`, for those who classify units by themselves. None if it is more than
+        they say."""
+        return None
 
     def answer(
         self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: Any, units: numpy.ndarray

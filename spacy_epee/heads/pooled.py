@@ -10,13 +10,16 @@ from torch import Tensor
 from ..inputs.instances import Instances
 from ..inputs.ngrams import BITS
 from ..settings import check_number
-from .base import ExitHeads, HeadInputs, head_model
+from .base import ExitHeads, HeadInputs, Linear, head_model
 from .lexical import LexicalHead
 
 if TYPE_CHECKING:
     from ..trunk.batch import PaddedBatch
 
 Pooling = Literal["cls", "mean", "last"]
+
+Watched = Tuple[Mapping[str, Optional[Tensor]], str, Tensor, int]
+"""Weights: what they belong to, under which name, themselves, and how often they had been changed."""
 
 
 class PooledInputs(HeadInputs):
@@ -79,6 +82,7 @@ class PooledHeads(ExitHeads):
         if ngrams:
             self.lexical = LexicalHead(ngrams, self.n_labels, len(self.classifiers))
         self._layers: Dict[int, Any] = {}
+        self._linear: Optional[Tuple[List[Watched], Linear]] = None
 
     def prepare(self, items: Instances, device: torch.device) -> PooledInputs:
         weights = items.windows.lengths if self.pooling == "mean" else numpy.ones(len(items.windows))
@@ -156,11 +160,24 @@ class PooledHeads(ExitHeads):
             found[:, : self.n_labels] += mix * words
         return found[:, : self.n_labels], found[:, self.n_labels] if self.doubt is not None else found[:0, 0]
 
+    def linear(self) -> Linear:
+        kept = self._linear
+        if kept is not None and _unchanged(kept[0]):
+            return kept[1]
+        folded = [self._folded(exit) for exit in range(len(self.classifiers))]
+        weights, biases, mix = (numpy.array(parts, dtype="float32") for parts in zip(*folded))
+        made = Linear(weights, biases, mix[:, None])
+        layers = [self._layers.get(exit, ((), None)) for exit in range(len(folded))]
+        if all(layer[1] is own for layer, own in zip(layers, folded)):
+            watched = {(id(part[0]), part[1]): part for layer in layers for part in layer[0]}  # most exits share some
+            self._linear = list(watched.values()), made
+        return made
+
     def _folded(self, exit: int) -> Tuple[numpy.ndarray, numpy.ndarray, float]:
         """From pooled states to all logits, that of being wrong last, in one layer: weights (H, K') and biases (K',); and what
         the words count. It is made anew when weights have changed, unless that was done through their `data`."""
         kept = self._layers.get(exit)
-        if kept is not None and all(owner[name] is part and part._version == n for owner, name, part, n in kept[0]):
+        if kept is not None and _unchanged(kept[0]):
             return kept[1]
         layers = [self.classifier(exit)] if self.doubt is None else [self.classifier(exit), self.doubt]
         weight = torch.cat([layer.weight.detach() for layer in layers])
@@ -180,10 +197,10 @@ class PooledHeads(ExitHeads):
         return folded
 
     def __getstate__(self) -> Dict[str, Any]:
-        return {**self.__dict__, "_layers": {}}  # copies count versions from 0
+        return {**self.__dict__, "_layers": {}, "_linear": None}  # copies count versions from 0
 
     def _apply(self, *args: Any, **kwargs: Any) -> "PooledHeads":
-        self._layers = {}  # of where the weights were before
+        self._layers, self._linear = {}, None  # of where the weights were before
         return super()._apply(*args, **kwargs)
 
     def _pool_array(self, hidden: numpy.ndarray, members: "PaddedBatch") -> numpy.ndarray:
@@ -195,6 +212,11 @@ class PooledHeads(ExitHeads):
         if members.mask is None:
             return hidden.sum(axis=1)
         return (members.mask.numpy() @ hidden)[:, 0]
+
+
+def _unchanged(watched: Sequence[Watched]) -> bool:
+    """Whether weights are what they were."""
+    return all(owner[name] is part and part._version == version for owner, name, part, version in watched)
 
 
 def _on(values: numpy.ndarray, like: Tensor) -> Tensor:

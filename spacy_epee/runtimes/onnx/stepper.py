@@ -1,16 +1,21 @@
 """A backbone in ONNX Runtime, one layer at a time."""
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional, Tuple
+import warnings
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Tuple, cast
 
 import numpy
 import torch
 from torch import Tensor
 
 from ...threads import FIRST_USE
+from ...trunk.looks import Form, Looks, Reached
 from .attention import PADDED
 from .branches import CHOICE, COUNT, FIRST, HIDDEN, STATES
-from .graphs import READABLE, OnnxGraphs, require
+from .climbs import RESULTS, with_looks, without_looks
+from .graphs import FORMAT, READABLE, OnnxGraphs, require
+from .looks import PREFIX
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -24,6 +29,9 @@ SLOWER = ["SkipLayerNormFusion"]
 wordpieces), 12 % of all."""
 
 _NO_MASK = numpy.zeros((1, 1, 1, 1), dtype="float32")
+
+FORMS = 2
+"""How many forms of rules are kept, each with layers of its own. Threads may ask by different ones."""
 
 _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
@@ -56,13 +64,31 @@ class OnnxState:
         self.seen = None if self.seen is None else self.seen[kept]
 
 
+class _Layers:
+    """The layers, opened.
+
+    session (InferenceSession): What runs them.
+    inputs (FrozenSet[str]): What that wants. What no layer uses is not in the graph.
+    outputs (List[str]): The states, and perhaps what heads see.
+    off (Dict[str, ndarray]): Inputs so that it does not look between layers.
+    tables (List[Tuple[str, int]]): The same inputs, with their places in `Looks`.
+    """
+
+    def __init__(self, graph: bytes, threads: int, off: Mapping[str, numpy.ndarray] = MappingProxyType({})):
+        self.session = _open(graph, threads)
+        self.inputs = frozenset(part.name for part in self.session.get_inputs())
+        self.outputs = [part.name for part in self.session.get_outputs() if not part.name.startswith(PREFIX)]
+        self.off = {name: value for name, value in off.items() if name in self.inputs}
+        self.tables = [(name, Looks._fields.index(name.removeprefix(PREFIX))) for name in self.off]
+
+
 class OnnxStepper:
     """Steps exported graphs as `LayerStepper` does a model."""
 
     device = torch.device("cpu")
     own_threads = True
     _embedding: "InferenceSession"
-    _layers: "InferenceSession"
+    _layers: _Layers
     _layer_inputs: Optional["InferenceSession"]
 
     def __init__(self, exported: OnnxGraphs, padding: int):
@@ -92,9 +118,9 @@ class OnnxStepper:
         """Open the graphs. A forked worker cannot use those of its parent, whose threads it does not have."""
         import onnxruntime
 
-        threads = torch.get_num_threads() if self._process is None else 1
+        threads = self._threads = torch.get_num_threads() if self._process is None else 1
         try:
-            embedding, layers = _open(self.exported.embedding, 1), _open(self.exported.layers, threads)
+            embedding, layers = _open(self.exported.embedding, 1), _Layers(self.exported.layers, threads)
             layer_inputs = _open(self.exported.layer_inputs, 1) if self.exported.names else None
         except Exception as error:  # onnxruntime's own kinds
             raise ValueError(
@@ -103,14 +129,13 @@ class OnnxStepper:
                 "`python -m spacy epee export`."
             ) from error
         if self._process is not None:
-            _LEFT.append((self._embedding, self._layer_inputs, self._layers))
+            _LEFT.append((self._embedding, self._layer_inputs, self._layers, self._looking))
         self._embedding, self._layer_inputs, self._layers = embedding, layer_inputs, layers
         self._needed = [
             [] if graph is None else [part.name for part in graph.get_inputs()] for graph in (embedding, layer_inputs)
         ]
-        # What no layer uses is not in the graph.
-        self._inputs = {part.name for part in layers.get_inputs()}
-        self._outputs = [part.name for part in layers.get_outputs()]
+        self._inputs = layers.inputs
+        self._looking: Dict[Form, Optional[_Layers]] = {}
         self._choices = [numpy.array([number]) for number in self.exported.order]
         self._numbers = [numpy.array(number) for number in range(self.depth + 1)]
         self._process = os.getpid()
@@ -171,19 +196,51 @@ class OnnxStepper:
             for _ in range(layers):
                 self._run_one(state)
             return
-        feeds = {**state.feeds, STATES: state.array, COUNT: self._numbers[layers]}
-        if FIRST in self._inputs:
+        opened = self._layers
+        feeds = {**state.feeds, **opened.off, STATES: state.array, COUNT: self._numbers[layers]}
+        if FIRST in opened.inputs:
             feeds[FIRST] = self._numbers[state.layer]
-        state.array, *seen = self._layers.run(self._outputs, feeds)
+        state.array, *seen = opened.session.run(opened.outputs, feeds)
         state.seen = seen[0] if seen else None
         state.layer += layers
+
+    def climb_until(self, state: OnnxState, looks: Looks) -> Optional[Reached]:
+        """As `trunk.looks.climb_until`: layers, exits and rule run in one call."""
+        opened = self._looking.get(looks.form) or self._open_looking(looks.form)
+        if opened is None:
+            return None
+        feeds = {**state.feeds, STATES: state.array, COUNT: self._numbers[self.depth], FIRST: self._numbers[0]}
+        feeds.update((name, cast(numpy.ndarray, looks[place])) for name, place in opened.tables)
+        layer, found, fired = opened.session.run(RESULTS, feeds)
+        return Reached(int(layer), found, fired)
+
+    @FIRST_USE
+    def _open_looking(self, form: Form) -> Optional[_Layers]:
+        """The layers with what looks between them. They run batches from now on, so that there is one copy of the weights as
+        long as there is one form of rule."""
+        if form not in self._looking:
+            try:
+                opened = self._make_looking(form)
+            except Exception as error:  # onnx's and onnxruntime's own kinds
+                warnings.warn(
+                    f"The exit rule cannot be put into the ONNX graphs of this pipeline ({type(error).__name__}), so that a text "
+                    "alone takes longer. Update ONNX Runtime, or make them anew with `python -m spacy epee export`."
+                )
+                opened = None
+            self._layers = opened or self._layers
+            self._looking = {**dict([*self._looking.items()][1 - FORMS :]), form: opened}
+        return self._looking[form]
+
+    def _make_looking(self, form: Form) -> Optional[_Layers]:
+        graph = with_looks(self.exported.layers, form) if self.exported.format == FORMAT else None
+        return None if graph is None else _Layers(graph, self._threads, without_looks(form, self.depth))
 
     def _run_one(self, state: OnnxState) -> None:
         """The next layer of graphs that run one."""
         feeds = {**state.feeds, HIDDEN: state.array}
         if CHOICE in self._inputs:
             feeds[CHOICE] = self._choices[state.layer]
-        state.array, *seen = self._layers.run(self._outputs, feeds)
+        state.array, *seen = self._layers.session.run(self._layers.outputs, feeds)
         state.seen = seen[0] if seen else None
         state.layer += 1
 

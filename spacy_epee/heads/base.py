@@ -178,8 +178,8 @@ class ExitHeads(nn.Module):
         raise NotImplementedError
 
     def linear(self) -> Optional[Linear]:
-        """RETURNS (Optional[Linear]): The arrays of `classify`, for those who classify units by themselves. None if it is more than
-        they say."""
+        """RETURNS (Optional[Linear]): The arrays of `classify`, for those who classify units by themselves. None if it is more
+        than they say."""
         return None
 
     def answer(

@@ -19,30 +19,38 @@ from spacy_epee.data.readers import read_jsonl
 from spacy_epee.engine import loop
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.heads.base import ExitHeads
+from spacy_epee.heads.lexical import LexicalHead
 from spacy_epee.inputs.windows import Windower
 from spacy_epee.model import get_heads, get_runner
 from spacy_epee.trunk.batch import ActiveBatches, PaddedBatch
 
 
-def watched(pipe: EarlyExitTransformer) -> List[Tuple[str, type, str]]:
-    """What is timed: a name, and a method."""
+def watched(pipe: EarlyExitTransformer, alone: bool) -> List[Tuple[str, type, str]]:
+    """What is timed: a name, and a method. A text alone takes another way than a batch."""
     runner, [heads] = get_runner(pipe.model), get_heads(pipe.model)
-    parts = [
-        ("predict", type(pipe), "predict"),
-        ("  windows", Windower, "__call__"),
-        ("  packs", PaddedBatch, "__init__"),
-        ("    below the layers", type(runner), "embed"),
-        ("  layers", type(runner), "step"),
-        ("  looks", loop.TaskRun, "evaluate_exit"),
-        ("    classifiers", type(heads), "answer" if "answer" in vars(type(heads)) else "forward"),
-        ("  leaving", loop.TaskRun, "release"),
-        ("  compaction", ActiveBatches, "keep"),
-        ("annotations", type(pipe), "set_annotations"),
-    ]
     assert isinstance(heads, ExitHeads)
+    one, kind = type(runner), type(heads)
+    parts = [("predict", type(pipe), "predict"), ("  words", LexicalHead, "look"), ("  windows", Windower, "__call__")]
+    if alone:
+        parts += [
+            ("  below the layers", one, "embed"),
+            ("  layers and looks", one, "climb_until"),
+            ("  layers", one, "climb" if hasattr(one, "climb") else "step"),
+            ("  classifiers", kind, "classify"),
+        ]
+    else:
+        parts += [
+            ("  packs", PaddedBatch, "__init__"),
+            ("    below the layers", one, "embed"),
+            ("  layers", ActiveBatches, "step"),
+            ("  looks", loop.TaskRun, "evaluate_exit"),
+            ("    classifiers", kind, "answer" if "answer" in vars(kind) else "forward"),
+            ("  compaction", ActiveBatches, "keep"),
+        ]
     if pipe.exit is not None:
-        parts.insert(7, ("  rule", type(pipe.exit), "step"))
-    return parts
+        parts.append(("  rule", type(pipe.exit), "step"))
+    parts += [("  leaving", loop.TaskRun, "write"), ("annotations", type(pipe), "set_annotations")]
+    return [part for part in parts if hasattr(part[1], part[2])]
 
 
 def watch(owner: type, method: str, tell: Callable[[float], None]) -> None:
@@ -83,7 +91,7 @@ def main(
     plain = sorted(run() for _ in range(5))[2]
     seconds: Counter = Counter()
     calls: Dict[str, int] = Counter()
-    parts = watched(pipe)
+    parts = watched(pipe, batch_size == 1)
     for name, owner, method in parts:
 
         def tell(value: float, name: str = name) -> None:

@@ -3,7 +3,7 @@
 # make test: set up, then the checks of lint, then the fast tests
 # make docs: set up, then the documentation as a site in build/site
 # make test-newest: the same for the trunk alone, on the newest transformers
-# make test-medspacy: the tests beside medSpaCy, in an environment of their own
+# make test-medspacy: the tests beside medSpaCy, EDS-NLP and negspacy, in an environment of their own
 PYTHON ?= python3
 VENV ?= .venv
 NEWEST ?= .venv-newest
@@ -32,7 +32,7 @@ docs: $(VENV)/ready
 test-newest: $(NEWEST)/ready
 	PYTHONPATH=. $(NEWEST)/bin/python -m pytest -q tests/trunk tests/runtimes tests/training/test_attention.py
 
-# Beside medSpaCy, in an environment of their own
+# Beside medSpaCy, EDS-NLP and negspacy, in an environment of their own
 test-medspacy: $(MEDSPACY)/ready
 	OMP_NUM_THREADS=1 $(MEDSPACY)/bin/python -m pytest -q tests/integration
 
@@ -73,7 +73,7 @@ $(MEDSPACY)/ready: setup.cfg requirements-dev.txt
 	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements-dev.txt)"
 	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -e .
 	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check PyFastNER quicksectx loguru pysbd==0.3.4 jsonschema \
-		medspacy_quickumls==3.2
+		medspacy_quickumls==3.2 negspacy==1.1.0 edsnlp==0.23.0
 	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check --no-deps PyRuSH==1.0.13 medspacy==1.3.1
 	touch $@
 

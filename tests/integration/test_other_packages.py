@@ -7,11 +7,12 @@ from importlib.util import find_spec
 import pytest
 import spacy
 from docs_util import BESIDE, read_page, run_blocks
+from spacy.cli.train import train
 from spacy.tokens import DocBin
 
 from spacy_epee.doc_attributes import exits_of
 
-PACKAGES = {"medSpaCy": "medspacy", "Components of spaCy": "spacy"}
+PACKAGES = {"medSpaCy": "medspacy", "EDS-NLP": "edsnlp", "negspacy": "negspacy", "Components of spaCy": "spacy"}
 """The package that each section with a pipeline needs."""
 
 
@@ -59,6 +60,7 @@ def test_medspacy(run, capfd):
     assert other.cats == pytest.approx(first.cats, abs=1e-6)
     read = list(DocBin().from_bytes(found["stored"]).get_docs(nlp.vocab))
     again = list(nlp.pipe(found["notes"], n_process=2))
+    assert len(docs) == len(read) == len(again)
     for doc, *copies in zip(docs, read, again):
         for copy in copies:
             assert copy.cats == pytest.approx(doc.cats) and json.dumps(copy._.relations) == json.dumps(doc._.relations)
@@ -76,9 +78,54 @@ def test_medspacy_without_pyrush_is_saved(run, tmp_path):
     assert spacy.load(tmp_path / "saved").pipe_names == nlp.pipe_names
 
 
+def test_spacy_train_learns_relations_from_what_medspacy_finds(run, tmp_path):
+    found = run("medSpaCy")
+    nlp = spacy.blank("en")
+    for name in ("sentencizer", "medspacy_target_matcher", "medspacy_context"):
+        nlp.add_pipe(name)
+    before = list(nlp.pipe_names)
+    trunk = {"name": str(tmp_path / "backbones" / "minilm-l6")}
+    nlp.add_pipe("epee_relations", config={"model": {"trunk": trunk}, "candidates": found["candidates"], "exit": None})
+    nlp.config.merge(found["config"]).to_disk(tmp_path / "config.cfg")
+    references = [found["nlp"].get_pipe("epee_plain")(eg.reference) for eg in found["examples"]]
+    DocBin(docs=references, store_user_data=True).to_disk(tmp_path / "train.spacy")
+    settings = {"training.annotating_components": before, "training.max_steps": 40, "training.eval_frequency": 20}
+    settings.update({"paths.train": str(tmp_path / "train.spacy"), "paths.dev": str(tmp_path / "train.spacy")})
+    settings["training.optimizer.learn_rate"] = 0.001
+    train(tmp_path / "config.cfg", tmp_path / "trained", overrides=settings)
+    trained = spacy.load(tmp_path / "trained" / "model-last")
+    doc = trained(found["docs"][0].text)
+    assert asked(trained, doc) == [("amoxicillin", "pneumonia")]
+    assert [relation["label"] for relation in doc._.relations] == ["TREATS"]
+
+
+def test_edsnlp(run, tmp_path):
+    found = run("EDS-NLP")
+    nlp, doc = found["nlp"], found["doc"]
+    assert asked(nlp, doc) == [("Amoxicilline", "Fièvre"), ("Amoxicilline", "pneumonie")]
+    assert exits_of(doc)["epee_textcat"]["textcat"]["sections"]
+    # What comes before the conclusion says nothing about its kind.
+    other = nlp(found["text"].replace("Fièvre", "Grippe"))
+    assert other.cats == pytest.approx(doc.cats, abs=1e-6)
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")(found["text"])
+    assert loaded.cats == pytest.approx(doc.cats, abs=1e-6) and loaded._.relations == doc._.relations
+
+
+def test_negspacy(run, tmp_path):
+    found = run("negspacy")
+    nlp, doc = found["nlp"], found["doc"]
+    assert asked(nlp, doc) == [("Amoxicillin", "pneumonia")]
+    assert [ent._.negex for ent in doc.ents] == [False, False, True]
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    assert [other._.relations for other in loaded.pipe([found["text"]] * 2, n_process=2)] == [doc._.relations] * 2
+
+
 def test_entities_of_spacy(run, tmp_path):
     found = run("Components of spaCy")
     nlp, doc = found["nlp"], found["doc"]
+    assert nlp.get_pipe("entity_ruler").patterns == found["patterns"]
     assert asked(nlp, doc) == [("Amoxicillin", "pneumonia")] and "rel_micro_f" in found["scores"]
     nlp.to_disk(tmp_path / "saved")
     loaded = spacy.load(tmp_path / "saved")

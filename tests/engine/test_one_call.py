@@ -32,6 +32,14 @@ FORMS = {
 """Layers of ALBERT are shared, and GPT-2 has a norm behind them."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def graphs_at_once():
+    """A graph is made for the first text already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stepper, "ASKED", 0)
+        yield
+
+
 def make_exported(backbone, **settings):
     nlp = make_nlp(backbone, **settings)
     pipe = nlp.get_pipe(nlp.pipe_names[0])
@@ -193,3 +201,18 @@ def test_threads_may_ask_by_rules_of_different_forms(exported):
     for thread in threads:
         thread.join()
     assert [found[n] for n in range(6)] == expected * 2
+
+
+def test_a_graph_is_made_once_a_rule_has_been_asked_often_in_a_row(exported, calls, monkeypatch):
+    monkeypatch.setattr(stepper, "ASKED", 2)
+    nlp, pipe = exported
+    runner = get_runner(pipe.model)
+    monkeypatch.setattr(runner, "_looking", {})
+    monkeypatch.setattr(runner, "_asked", (None, 0))
+    doc = nlp.make_doc(TEXTS[0])
+    for rule in (rules.Entropy(0.0), rules.Patience(3)) * 3:
+        pipe.answer([doc], rule)
+    assert calls == [False] * 6 and not runner._looking
+    for _ in range(4):
+        pipe.answer([doc], rules.Entropy(0.0))
+    assert calls[6:] == [False, False, True, True]

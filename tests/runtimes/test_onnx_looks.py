@@ -119,6 +119,8 @@ def climb(run, logits, doubt, exit_layers):
     looks = make_looks(run, numpy.ones(1, dtype="float32"), exit_layers, DEPTH)
     table = numpy.concatenate((logits, doubt[:, None]), axis=1)[:, None, None]
     state = OnnxState(numpy.zeros_like(table[0]), {"table": table}, frozenset())
+    if looks is not None:
+        STEPPER._open_looking(looks.form)  # which is otherwise done once it has been asked for often
     return looks if looks is None else climb_until(STEPPER, state, looks)
 
 

@@ -33,6 +33,10 @@ _NO_MASK = numpy.zeros((1, 1, 1, 1), dtype="float32")
 FORMS = 2
 """How many forms of rules are kept, each with layers of its own. Threads may ask by different ones."""
 
+ASKED = 256
+"""How many texts in a row must come alone, under one form of rule, before a graph is made for it: to make one takes as long as
+some dozens of them. So it is not made for rules that are compared in turns."""
+
 _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
 
@@ -136,6 +140,7 @@ class OnnxStepper:
         ]
         self._inputs = layers.inputs
         self._looking: Dict[Form, Optional[_Layers]] = {}
+        self._asked: Tuple[Optional[Form], int] = (None, 0)
         self._choices = [numpy.array([number]) for number in self.exported.order]
         self._numbers = [numpy.array(number) for number in range(self.depth + 1)]
         self._process = os.getpid()
@@ -206,13 +211,23 @@ class OnnxStepper:
 
     def climb_until(self, state: OnnxState, looks: Looks) -> Optional[Reached]:
         """As `trunk.looks.climb_until`: layers, exits and rule run in one call."""
-        opened = self._looking.get(looks.form) or self._open_looking(looks.form)
+        opened = self._looking.get(looks.form)
+        if opened is None and looks.form not in self._looking and self._goes_on(looks.form):
+            opened = self._open_looking(looks.form)
         if opened is None:
             return None
         feeds = {**state.feeds, STATES: state.array, COUNT: self._numbers[self.depth], FIRST: self._numbers[0]}
         feeds.update((name, cast(numpy.ndarray, looks[place])) for name, place in opened.tables)
         layer, found, fired = opened.session.run(RESULTS, feeds)
         return Reached(int(layer), found, fired)
+
+    def _goes_on(self, form: Form) -> bool:
+        """Whether a form of rule has been asked for often enough in a row to be worth a graph. Threads that count at once may
+        need some more."""
+        before, times = self._asked
+        times = times + 1 if form == before else 1
+        self._asked = form, times
+        return times > ASKED
 
     @FIRST_USE
     def _open_looking(self, form: Form) -> Optional[_Layers]:

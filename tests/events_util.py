@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import spacy
 from spacy.training import Example
 from thinc.api import Adam
+from util import train_once
 
 from spacy_epee.tasks.events.docs import install_extensions
 
@@ -91,7 +92,12 @@ def make_events_nlp(
     nlp.add_pipe("epee_events", config=settings)
     examples = [make_example(nlp, text) for text in texts]
     nlp.initialize(lambda: examples)
-    optimizer = Adam(0.002)
-    for _ in range(steps):
-        nlp.update(examples, sgd=optimizer)
+
+    def train() -> None:
+        optimizer = Adam(0.002)
+        for _ in range(steps):
+            nlp.update(examples, sgd=optimizer)
+
+    if steps:
+        train_once(nlp, repr((backbone, texts, window, head, trunk, seed, steps, config)), train)
     return nlp

@@ -6,6 +6,7 @@ import spacy
 from relations_util import tag
 from spacy.training import Example
 from thinc.api import Adam
+from util import train_once
 
 from spacy_epee.exits import rules
 from spacy_epee.tasks.events.docs import install_extensions
@@ -70,7 +71,12 @@ def make_joint_nlp(
     nlp.add_pipe("epee", config=config)
     examples = [make_example(nlp, text) for text in TEXTS]
     nlp.initialize(lambda: examples)
-    optimizer = Adam(0.002)
-    for _ in range(steps):
-        nlp.update([make_example(nlp, text, known or names) for text in TEXTS], sgd=optimizer)
+
+    def train():
+        optimizer = Adam(0.002)
+        for _ in range(steps):
+            nlp.update([make_example(nlp, text, known or names) for text in TEXTS], sgd=optimizer)
+
+    if steps:
+        train_once(nlp, repr((backbone, names, steps, known, more, trunk, lexical, settings)), train)
     return nlp

@@ -4,7 +4,7 @@ import copy
 import random
 import string
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import spacy
 import torch
@@ -265,6 +265,25 @@ def make_nlp(
     if spread is not None:
         spread_heads(pipe, list(nlp.pipe(make_texts(24, seed=99), disable=nlp.pipe_names)), spread, seed)
     return nlp
+
+
+_TRAINED: Dict[Any, bytes] = {}
+"""Weights of components that were trained, by how."""
+
+
+def train_once(nlp, key: Any, train: Callable[[], None]) -> None:
+    """Train a pipeline of one component, or give it the weights of one that was trained in the same way before.
+
+    nlp (Language): The pipeline, initialized.
+    key (Any): All that its weights depend on. Exit rules are none of it.
+    train (Callable[[], None]): Trains it.
+    """
+    [(_, pipe)] = nlp.pipeline
+    if key in _TRAINED:
+        pipe.model.from_bytes(_TRAINED[key])
+        return
+    train()
+    _TRAINED[key] = pipe.model.to_bytes()
 
 
 def _merge(base: Dict[str, Any], other: Dict[str, Any]) -> Dict[str, Any]:

@@ -161,7 +161,7 @@ class Events(TaskDefaults):
         self, examples: Sequence[Example], items: TokenInstances, links: LinkLogits
     ) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """RETURNS (Tuple[ndarray, ndarray, ndarray, ndarray]): What thresholds are fitted to, see `link_rows`."""
-        self.add_gold(examples, items)
+        self.add_gold(examples, items, strict=False)
         return link_rows(items, links)
 
     def weights(self, labels: Sequence[str], cfg: Dict[str, Any]) -> List[float]:
@@ -204,15 +204,16 @@ class Events(TaskDefaults):
             items.given = numpy.unique(numpy.array(nodes, dtype="int64"), axis=0)
         return items
 
-    def add_gold(self, examples: Sequence[Example], items: TokenInstances) -> None:
+    def add_gold(self, examples: Sequence[Example], items: TokenInstances, strict: bool = True) -> None:
         """Note the annotated spans and links, which are looked at in training beside those that the exits find.
 
         examples (Sequence[Example]): The examples.
         items (TokenInstances): What was asked about them.
+        strict (bool): Whether to refuse what is not known. Otherwise it is left out.
         """
         nodes: Dict[Tuple[int, ...], int] = {}
         links = []
-        for index, found in enumerate(self._annotated(examples, items)):
+        for index, found in enumerate(self._annotated(examples, items, strict)):
             linked = found.linked()
             for unit, places in held(items, index, found.nodes):
                 here = {}

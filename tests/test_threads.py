@@ -239,6 +239,7 @@ def test_a_process_is_forked_beside_threads_that_answer(kind):
     run(str(HERE / "threads_util.py"), kind, "fork", "4", "80")
 
 
+@pytest.mark.hard  # each process loads everything anew
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_process_is_started_anew_beside_threads_that_answer(method):
     if method == "forkserver" and not hasattr(os, "fork"):

@@ -76,6 +76,7 @@ def test_tables_function_can_be_sent_to_workers():
     assert pickle.loads(pickle.dumps(annotate)) is annotate
 
 
+@pytest.mark.hard  # a process that loads everything anew
 def test_tables_keep_their_process_to_one_thread(model, tmp_path):
     code = (
         "import pandas, torch; from spacy_epee.scale import annotate; torch.set_num_threads(2); "

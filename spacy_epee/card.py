@@ -9,7 +9,7 @@ from spacy.language import Language
 
 from .component.pipe import EarlyExitTransformer
 from .model import get_settings
-from .monitor.counts import NOTHING, TaskCounts, find_references
+from .monitor.counts import NOTHING, TaskCounts, by_depth, find_references
 from .scale.notes import components
 from .tasks.slot import TaskSlot, rule_config
 from .tuning.names import name_rule
@@ -166,7 +166,7 @@ def reference(pipe: EarlyExitTransformer, slot: TaskSlot) -> List[str]:
     counts: Optional[TaskCounts] = find_references([pipe]).counts.get((pipe.name, slot.name))
     if counts is None or not counts.documents:
         return [f"{UNKNOWN}: nothing was counted with this rule and these thresholds. `spacy epee tune` does so."]
-    layers = sorted(counts.layers.items(), key=lambda one: -1 if one[0] == NOTHING else int(one[0]))
+    layers = sorted(counts.layers.items(), key=lambda one: by_depth(one[0]))
     rows = [(f"layer {layer}" if layer != NOTHING else "nothing to answer", count) for layer, count in layers]
     rows += [("uncertain", counts.uncertain), *((f"label {label}", count) for label, count in counts.given.items())]
     shares = [[what, f"{100 * count / counts.documents:.2f} %"] for what, count in rows]

@@ -5,7 +5,7 @@ from typing import Optional
 
 from spacy.cli._util import import_code
 from spacy.util import load_model
-from typer import Argument, Option
+from typer import Argument, Option, echo
 from wasabi import Printer
 
 from ..card import UNKNOWN, make_card
@@ -29,7 +29,7 @@ def card_cli(
         import_code(code)
         card = make_card(load_model(model), Path(model).resolve().name)
         if target is None:
-            print(card, end="")
+            echo(card, nl=False)
             return
         with whole_file(target) as part:
             part.write_text(card, encoding="utf-8")

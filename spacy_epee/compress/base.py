@@ -77,14 +77,15 @@ class Smaller:
         return copy.deepcopy(self.model)
 
 
-def find_text_trunk(pipe: EarlyExitTransformer) -> TrunkShim:
+def find_text_trunk(pipe: EarlyExitTransformer, done: str = "compressed") -> TrunkShim:
     """Find what holds the backbone of a component.
 
     pipe (EarlyExitTransformer): The component.
+    done (str): What is to be done with it.
     RETURNS (TrunkShim): It.
     RAISES ValueError: The backbone reads images.
     """
     shim = get_trunk_shim(pipe.model)
     if not isinstance(shim, TrunkShim):
-        raise ValueError(f"The component '{pipe.name}' has a trunk for images, and only those for text can be compressed.")
+        raise ValueError(f"The component '{pipe.name}' has a trunk for images, and only those for text can be {done}.")
     return shim

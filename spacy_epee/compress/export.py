@@ -7,9 +7,10 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..component.pipe import EarlyExitTransformer
-from ..model import get_runner, get_trunk_shim
+from ..model import get_runner
 from ..trunk.base import TORCH, find_runtime
 from ..trunk.transformer import TrunkShim
+from .base import find_text_trunk
 
 
 class Export:
@@ -53,9 +54,7 @@ def export(nlp: Language, pipe: EarlyExitTransformer, runtime: str, docs: Sequen
     RETURNS (Export): Its precisions.
     RAISES ValueError: The component cannot be exported, or would not use what is exported.
     """
-    shim = get_trunk_shim(pipe.model)
-    if not isinstance(shim, TrunkShim):
-        raise ValueError(f"The component '{pipe.name}' has a trunk for images, and only those for text can be exported.")
+    shim = find_text_trunk(pipe, "exported")
     if runtime != TORCH and shim.settings.runtime not in ("auto", runtime):
         raise ValueError(
             f"The setting `components.{pipe.name}.model.trunk.runtime` is '{shim.settings.runtime}', so that what is exported "

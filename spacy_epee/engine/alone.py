@@ -12,7 +12,7 @@ from ..exits.rules.base import step
 from ..inputs.packing import pack
 from ..trunk.base import Runner, State
 from ..trunk.batch import CALL, climb
-from ..trunk.looks import climb_until
+from ..trunk.looks import can_look, climb_until
 from .looks import make_looks
 from .loop import TaskRun
 from .results import DEPTH, JOINT
@@ -51,7 +51,7 @@ def climb_alone(stepper: Runner, run: TaskRun, *, exit_layers: Sequence[int]) ->
     windows = run.items.windows
     state = stepper.embed(*map(torch.from_numpy, windows.batch(numpy.arange(len(windows)), stepper.padding)))
     weights = cast(numpy.ndarray, run.heads.weigh(windows.lengths))
-    looks = make_looks(run, weights, exit_layers, stepper.depth)
+    looks = make_looks(run, weights, exit_layers, stepper.depth) if can_look(stepper) else None
     reached = None if looks is None else climb_until(stepper, state, looks)
     if reached is None:
         _climb_by_turns(stepper, run, state, weights, exit_layers)

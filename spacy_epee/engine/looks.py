@@ -41,7 +41,7 @@ def make_looks(run: TaskRun, weights: numpy.ndarray, exit_layers: Sequence[int],
     RETURNS (Optional[Looks]): How; None if there is no rule, or more to it than a runner can do.
     """
     reading, heads, rule = run.answers.reading, run.heads, run.rule
-    if rule is None or type(reading) is not EvidenceBuilder:
+    if rule is None or rule.timed or type(reading) is not EvidenceBuilder:
         return None
     labels, learned = heads.n_labels, heads.doubt is not None
     look: Optional[Evidence] = None if run.look is None else run.look.evidence

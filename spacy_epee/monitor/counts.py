@@ -23,6 +23,12 @@ NOTHING = "none"
 REFERENCE = "reference"
 """Where the `cfg` of a task has its counts."""
 
+
+def by_depth(layer: str) -> int:
+    """RETURNS (int): By what layers are sorted, as they are counted."""
+    return -1 if layer == NOTHING else int(layer)
+
+
 Place = Tuple[str, str]
 """A component and a task of it."""
 

@@ -14,7 +14,7 @@ from scipy.stats import chi2_contingency, false_discovery_control, fisher_exact
 from scipy.stats.contingency import expected_freq
 
 from ..errors import raise_alone
-from .counts import BINS, NOTHING, Place, TaskCounts, count_row
+from .counts import BINS, NOTHING, Place, TaskCounts, by_depth, count_row
 from .rows import read_rows
 
 FEWEST = 50
@@ -109,7 +109,7 @@ def compare_counts(
 
 def _changes(prefix: str, then: TaskCounts, now: TaskCounts) -> List[Change]:
     """RETURNS (List[Change]): What is counted of a task."""
-    layers = sorted({*then.layers, *now.layers}, key=lambda layer: -1 if layer == NOTHING else int(layer))
+    layers = sorted({*then.layers, *now.layers}, key=by_depth)
     depth = [[counts.layers.get(layer, 0) for layer in layers] for counts in (then, now)]
     changes = [
         _change("exit layer", _mean_layer(then), _mean_layer(now), *depth),

@@ -82,6 +82,11 @@ class Reached(NamedTuple):
     fired: numpy.ndarray
 
 
+def can_look(stepper: Runner) -> bool:
+    """RETURNS (bool): Whether a trunk has a `climb_until` of its own."""
+    return hasattr(stepper, "climb_until")
+
+
 def climb_until(stepper: Runner, state: State, looks: Looks) -> Optional[Reached]:
     """Climb until a test says yes, or to the last layer, in one call.
 
@@ -90,5 +95,4 @@ def climb_until(stepper: Runner, state: State, looks: Looks) -> Optional[Reached
     looks (Looks): How it is looked at.
     RETURNS (Optional[Reached]): Where it has left; None if this trunk cannot do it.
     """
-    method = getattr(stepper, "climb_until", None)
-    return None if method is None else method(state, looks)
+    return stepper.climb_until(state, looks) if can_look(stepper) else None  # type: ignore[attr-defined]

@@ -152,18 +152,13 @@ class OnnxStepper:
                 if self._process != os.getpid():
                     self._start()
         feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-        [hidden] = self._embedding.run(None, {name: feeds[name] for name in self._needed[0]})
-        return OnnxState(hidden, self._beside(feeds), self._row_args)
+        return OnnxState(self._hidden(feeds), self._beside(feeds), self._row_args)
 
     def below(self, input_ids: Tensor, attention_mask: Tensor) -> Tuple[numpy.ndarray, Dict[str, numpy.ndarray]]:
         """RETURNS (Tuple[ndarray, Dict[str, ndarray]]): The states below the first layer (W, T, H), and all that layers may be
         given beside them."""
         feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-        [hidden] = self._embedding.run(None, {name: feeds[name] for name in self._needed[0]})
-        if self._layer_inputs is None:
-            return hidden, {}
-        values = self._layer_inputs.run(None, {name: feeds[name] for name in self._needed[1]})
-        return hidden, dict(zip(self.exported.names, values))
+        return self._hidden(feeds), self._given(feeds)
 
     def restart_at(self, hidden: Tensor, layer: int, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
         """As `LayerStepper.restart_at`."""
@@ -171,6 +166,17 @@ class OnnxStepper:
         state = OnnxState(hidden.numpy(), self._beside(feeds), self._row_args)
         state.layer = layer
         return state
+
+    def _hidden(self, feeds: Dict[str, numpy.ndarray]) -> numpy.ndarray:
+        """The states below the first layer."""
+        return self._embedding.run(None, {name: feeds[name] for name in self._needed[0]})[0]
+
+    def _given(self, feeds: Dict[str, numpy.ndarray]) -> Dict[str, numpy.ndarray]:
+        """All that layers may be given beside states."""
+        if self._layer_inputs is None:
+            return {}
+        values = self._layer_inputs.run(None, {name: feeds[name] for name in self._needed[1]})
+        return dict(zip(self.exported.names, values))
 
     def _beside(self, feeds: Dict[str, numpy.ndarray]) -> Dict[str, numpy.ndarray]:
         """What the layers are given beside the states. Nobody reads masks of a batch without padding."""
@@ -181,8 +187,7 @@ class OnnxStepper:
             padded = not feeds["attention_mask"].all()
             given[PADDED] = numpy.array(padded)
         if self._layer_inputs is not None and (padded or len(exported.masks) < len(exported.names)):
-            values = self._layer_inputs.run(None, {name: feeds[name] for name in self._needed[1]})
-            given.update(pair for pair in zip(exported.names, values) if pair[0] in self._inputs)
+            given.update(pair for pair in self._given(feeds).items() if pair[0] in self._inputs)
         if not padded:
             given.update(dict.fromkeys(exported.masks, _NO_MASK))
         return given
@@ -205,9 +210,7 @@ class OnnxStepper:
         feeds = {**state.feeds, **opened.off, STATES: state.array, COUNT: self._numbers[layers]}
         if FIRST in opened.inputs:
             feeds[FIRST] = self._numbers[state.layer]
-        state.array, *seen = opened.session.run(opened.outputs, feeds)
-        state.seen = seen[0] if seen else None
-        state.layer += layers
+        self._move_up(state, opened, feeds, layers)
 
     def climb_until(self, state: OnnxState, looks: Looks) -> Optional[Reached]:
         """As `trunk.looks.climb_until`: layers, exits and rule run in one call."""
@@ -255,9 +258,13 @@ class OnnxStepper:
         feeds = {**state.feeds, HIDDEN: state.array}
         if CHOICE in self._inputs:
             feeds[CHOICE] = self._choices[state.layer]
-        state.array, *seen = self._layers.session.run(self._layers.outputs, feeds)
+        self._move_up(state, self._layers, feeds, 1)
+
+    @staticmethod
+    def _move_up(state: OnnxState, opened: _Layers, feeds: Dict[str, numpy.ndarray], layers: int) -> None:
+        state.array, *seen = opened.session.run(opened.outputs, feeds)
         state.seen = seen[0] if seen else None
-        state.layer += 1
+        state.layer += layers
 
     def final_hidden(self, state: OnnxState) -> Tensor:
         """As `LayerStepper.final_hidden`."""

@@ -18,7 +18,7 @@ from spacy_epee.exits.rules.patience import Patience  # noqa: E402
 from spacy_epee.exits.rules.thresholds import Entropy  # noqa: E402
 from spacy_epee.heads.pooled import PooledHead  # noqa: E402
 from spacy_epee.settings import check_number  # noqa: E402
-from spacy_epee.tasks.base import check_settings  # noqa: E402
+from spacy_epee.tasks.checks import check_settings  # noqa: E402
 from spacy_epee.tasks.events.head import EventHead  # noqa: E402
 from spacy_epee.tasks.relations.head import PairHead  # noqa: E402
 from spacy_epee.tasks.slot import TaskSlot  # noqa: E402

@@ -8,8 +8,10 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..model import get_trunk_shim
+from ..component.pipe import EarlyExitTransformer
+from ..model import get_runner, get_trunk_shim
 from ..trunk.base import TORCH
+from ..trunk.looks import look_at_once
 from .workspace import Target, Unavailable, Workspace
 
 
@@ -86,7 +88,9 @@ class Exits(Pipeline):
         settings = {f"components.{name}.model.trunk.{setting}": value for setting, value in trunk.items()}
         self.nlp = spacy.load(self._exported or self.place.model, enable=[name], config=settings)
         rule = None if self.full else self.place.component.exit
-        self.nlp.get_pipe(name).set_exit(rule)  # type: ignore[attr-defined]
+        component: EarlyExitTransformer = self.nlp.get_pipe(name)  # type: ignore[assignment]
+        component.set_exit(rule)
+        look_at_once(get_runner(component.model))
 
     def run(self, texts: Sequence[str], size: int) -> Any:
         return super().run(texts, 1 if self.alone else size)

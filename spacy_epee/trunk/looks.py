@@ -82,6 +82,15 @@ class Reached(NamedTuple):
     fired: numpy.ndarray
 
 
+def look_at_once(stepper: Runner) -> None:
+    """Have a trunk look from the first text on, where it would wait until that is worth what it takes to make ready.
+
+    stepper (Runner): The trunk.
+    """
+    if can_look(stepper):
+        stepper.waits = 0  # type: ignore[attr-defined]
+
+
 def can_look(stepper: Runner) -> bool:
     """RETURNS (bool): Whether a trunk has a `climb_until` of its own."""
     return hasattr(stepper, "climb_until")

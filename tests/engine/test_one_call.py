@@ -204,9 +204,9 @@ def test_threads_may_ask_by_rules_of_different_forms(exported):
 
 
 def test_a_graph_is_made_once_a_rule_has_been_asked_often_in_a_row(exported, calls, monkeypatch):
-    monkeypatch.setattr(stepper, "ASKED", 2)
     nlp, pipe = exported
     runner = get_runner(pipe.model)
+    monkeypatch.setattr(runner, "waits", 2)
     monkeypatch.setattr(runner, "_looking", {})
     monkeypatch.setattr(runner, "_asked", (None, 0))
     doc = nlp.make_doc(TEXTS[0])

@@ -618,12 +618,22 @@ def test_rules_deadline_far_away_never_fires():
 
 
 def test_rules_deadline_is_in_milliseconds_from_the_start_of_the_batch(monkeypatch):
-    """The batch begins at 0, and the clock goes on by 10 ms with every look at it."""
+    """The batch begins at 0, and the clock goes on by 10 ms with every look at it: the third one would come too late."""
     stored = stored_logits(0, 6, 3, 2, 1.0)
     for _ in range(2):
         ticks = iter(range(1, 10**6))
         monkeypatch.setattr(depth, "time", SimpleNamespace(perf_counter=lambda: next(ticks) / 100))
-        assert climb(Deadline(deadline_ms=25), stored)[0] == [3, 3, 3]
+        assert climb(Deadline(deadline_ms=25), stored)[0] == [2, 2, 2]
+
+
+def test_deadline_ends_where_the_next_exit_would_come_too_late(monkeypatch):
+    """The time between two exits is what the next one is away; documents that climb behind others begin anew."""
+    now = iter([4.0, 7.0, 8.0, 8.5, 9.5])
+    monkeypatch.setattr(depth.time, "perf_counter", lambda: next(now))
+    rule = Deadline(deadline_ms=9000)
+    counters = rule.start(1, 0.0)
+    looks = [Evidence(numpy.zeros((1, 2)), layer=layer, units=numpy.array([0])) for layer in (1, 2, 1, 2, 1)]
+    assert [int(rule.step(look, counters)[0]) for look in looks] == [0, 1, 0, 1, 1]
 
 
 # Joined rules

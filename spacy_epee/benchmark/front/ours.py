@@ -17,6 +17,8 @@ from ...evaluation.stored_outputs import StoredOutputs
 from ...evaluation.timing import prepare
 from ...exits.rules.base import ExitRule, complete
 from ...exits.rules.depth import FixedDepth
+from ...model import get_runner
+from ...trunk.looks import look_at_once
 from ...tuning.names import name_rule
 from ...tuning.tuner import Tuner, TuningGoal, check_component
 from ..pipelines import answer_texts
@@ -70,6 +72,7 @@ class Measured:
         name = find_component(whole, component).name
         self.nlp = spacy.load(path, enable=[name])
         self.component = find_component(self.nlp, name)
+        look_at_once(get_runner(self.component.model))
 
     @property
     def exclusive(self) -> bool:

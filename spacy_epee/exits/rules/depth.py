@@ -47,11 +47,11 @@ class FixedDepth(Rule):
 
 @dataclass(frozen=True)
 class Deadline(Rule):
-    """Answer from where one is when the time is spent.
+    """Answer from where one is when the time would be spent before the next exit.
 
     deadline_ms (float): Milliseconds for a batch (for `nlp.pipe` its `batch_size`), tokenization included. Every document
-        gets to the first exit; the one at which the time is found to be spent is still finished. What it gives depends on
-        the machine.
+        gets to the first exit, and the next exit is taken to be as far away as the last one was. What it gives depends on the
+        machine.
     """
 
     deadline_ms: float
@@ -69,15 +69,41 @@ class Deadline(Rule):
     def timed(self) -> bool:
         return True
 
-    def start(self, units: int, began: float) -> float:
-        return began
+    def start(self, units: int, began: float) -> "Clock":
+        return Clock(began)
 
-    def step(self, evidence: Evidence, counters: float) -> numpy.ndarray:
-        spent = (time.perf_counter() - counters) * 1000 >= self.deadline_ms
+    def step(self, evidence: Evidence, counters: "Clock") -> numpy.ndarray:
+        spent = 1000 * counters.by_next_exit(evidence.layer) >= self.deadline_ms
         return numpy.full(len(evidence), int(spent))
 
     def can_fire(self, layers: Sequence[int]) -> bool:
         return len(layers) > 1
+
+
+@dataclass
+class Clock:
+    """The time that a batch takes.
+
+    began (float): When work on it began, by `time.perf_counter`.
+    layer (int): The layer that was looked at last, and
+    looked (float): when that was.
+    """
+
+    began: float
+    layer: int = 0
+    looked: float = 0.0
+
+    def by_next_exit(self, layer: int) -> float:
+        """Look at the time at an exit.
+
+        layer (int): Its layer.
+        RETURNS (float): The seconds that will be spent at the next exit, if that is as far away as the last one was; those spent
+            now at the first exit that some documents of the batch get to.
+        """
+        now = time.perf_counter()
+        ahead = now - self.looked if layer > self.layer > 0 else 0.0
+        self.layer, self.looked = layer, now
+        return now - self.began + ahead
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,10 @@ class _Layers:
 
 
 class OnnxStepper:
-    """Steps exported graphs as `LayerStepper` does a model."""
+    """Steps exported graphs as `LayerStepper` does a model.
+
+    waits (int): How many texts in a row come alone before it looks at them, see `ASKED`.
+    """
 
     device = torch.device("cpu")
     own_threads = True
@@ -111,6 +114,7 @@ class OnnxStepper:
         self.padding = padding
         self._row_args = frozenset(exported.row_args)
         self._process: Optional[int] = None
+        self.waits = ASKED
         self._start()
 
     @property
@@ -230,7 +234,7 @@ class OnnxStepper:
         before, times = self._asked
         times = times + 1 if form == before else 1
         self._asked = form, times
-        return times > ASKED
+        return times > self.waits
 
     @FIRST_USE
     def _open_looking(self, form: Form) -> Optional[_Layers]:

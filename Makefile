@@ -3,14 +3,16 @@
 # make test: set up, then the checks of lint, then the fast tests
 # make docs: set up, then the documentation as a site in build/site
 # make test-newest: the same for the trunk alone, on the newest transformers
+# make test-oldest: the fast tests of pipelines, at the low end of the ranges of versions
 # make test-medspacy: the tests beside medSpaCy, EDS-NLP and negspacy, in an environment of their own
 PYTHON ?= python3
 VENV ?= .venv
 NEWEST ?= .venv-newest
+OLDEST ?= .venv-oldest
 MEDSPACY ?= .venv-medspacy
 RUN = $(VENV)/bin/python
 
-.PHONY: demo bench test docs test-newest test-medspacy slow hard lint clean
+.PHONY: demo bench test docs test-newest test-oldest test-medspacy slow hard lint clean
 
 demo: $(VENV)/ready
 	$(RUN) -m spacy project run all
@@ -31,6 +33,11 @@ docs: $(VENV)/ready
 # spacy-transformers does not take this version, so that only what runs without it can be tested
 test-newest: $(NEWEST)/ready
 	PYTHONPATH=. $(NEWEST)/bin/python -m pytest -q tests/trunk tests/runtimes tests/training/test_attention.py
+
+# What reads, trains, answers, exports and serves
+test-oldest: $(OLDEST)/ready
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -q tests/component tests/runtimes tests/service tests/cli \
+		tests/scale tests/heads tests/training tests/data/test_readers.py
 
 # Beside medSpaCy, EDS-NLP and negspacy, in an environment of their own
 test-medspacy: $(MEDSPACY)/ready
@@ -67,6 +74,12 @@ $(NEWEST)/ready: requirements-newest.txt
 	$(NEWEST)/bin/python -m pip install -q --disable-pip-version-check -r requirements-newest.txt
 	touch $@
 
+$(OLDEST)/ready: setup.cfg requirements-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements-oldest.txt)"
+	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -r requirements-oldest.txt -e .
+	touch $@
+
 # medSpaCy and PyRuSH ask for a spaCy before 3.8 on Python before 3.12, and work with this one: without what they ask for
 $(MEDSPACY)/ready: setup.cfg requirements-dev.txt
 	$(PYTHON) -m venv $(MEDSPACY)
@@ -78,4 +91,4 @@ $(MEDSPACY)/ready: setup.cfg requirements-dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(NEWEST) $(MEDSPACY) build backbones training metrics corpora corpora_derived project.lock
+	rm -rf $(VENV) $(NEWEST) $(OLDEST) $(MEDSPACY) build backbones training metrics corpora corpora_derived project.lock

@@ -277,7 +277,10 @@ def damaged():
     yield "ann", f"T1\t{CANARY}\xe8".encode("latin-1")
 
 
-@pytest.mark.parametrize("number", range(len(list(damaged()))))
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(number, marks=[pytest.mark.hard] if len(part) > 10_000 else []) for number, (_, part) in enumerate(damaged())],
+)
 def test_everything_is_silent_about_damaged_files(folder, number):
     ending, content = list(damaged())[number]
     path = folder / f"notes.{ending}"
@@ -319,6 +322,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.hard
 @settings(deadline=None, max_examples=15)
 @given(row=st.dictionaries(st.sampled_from([CANARY, *ROW, *PRODIGY, *DOCCANO, *LABEL_STUDIO]), ANYTHING, max_size=6))
 def test_convert_is_silent_about_any_object(tmp_path_factory, row):

@@ -63,6 +63,7 @@ def work(what, doc, windows):
         assert len(make_task().make_instances([doc], windows, CFG).given) > len(doc) / 8
 
 
+@pytest.mark.hard
 @pytest.mark.parametrize("what", ["windows", "align", "tokens", "pairs", "events"])
 def test_memory_grows_with_the_document(what):
     peaks = []

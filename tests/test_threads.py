@@ -231,6 +231,7 @@ def test_no_process_is_forked_while_others_are_at_work():
     together(lambda number: no_fork.__enter__() or no_fork.__exit__())  # and all goes on
 
 
+@pytest.mark.hard
 @forks
 @pytest.mark.parametrize("kind", ["textcat", "onnx"])
 def test_a_process_is_forked_beside_threads_that_answer(kind):

@@ -106,11 +106,17 @@ def written(folder):
     return [path for path in files if shows(path.read_bytes().decode("latin-1")) or shows(path.name)], len(files)
 
 
-def combinations():
-    return [(name, kind) for name in COMMANDS for kind in KINDS if name != "benchmark" or kind == "textcat"]
+def combinations(names):
+    """RETURNS (List): Commands and tasks. What takes long of structures is among the hard tests."""
+    return [
+        pytest.param(name, kind, marks=[pytest.mark.hard] if kind != "textcat" and name != "evaluate" else [])
+        for name in COMMANDS
+        for kind in KINDS
+        if name in names or kind == "textcat"
+    ]
 
 
-@pytest.mark.parametrize("name,kind", combinations())
+@pytest.mark.parametrize("name,kind", combinations(COMMANDS.keys() - {"benchmark"}))
 def test_commands_say_and_write_nothing_of_good_data(name, kind, models, tmp_path):
     if name == "report":
         pytest.importorskip("matplotlib")
@@ -170,8 +176,7 @@ def bad_data(kind):
         yield f"{next(iter(changed))}", (json.dumps({"text": f"Rash {CANARY} of aspirin.", **changed}) + "\n").encode()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name,kind", combinations(COMMANDS))
 def test_commands_say_nothing_of_bad_data(name, kind, models, tmp_path, monkeypatch):
     """The pipeline is loaded once, so that it knows the words of earlier data: pipelines that are saved are looked at above."""
     if name == "report":

@@ -89,6 +89,7 @@ def test_component_answers_any_text(nlp, texts):
     assert all(numpy.isfinite(list(doc.cats.values())).all() for doc in docs)
 
 
+@pytest.mark.hard
 def test_component_answers_100000_tokens_in_bounded_calls(backbone):
     nlp = make_nlp(backbone, exit=EPEE, model={"trunk": {"max_wordpieces": 2048}})
     pipe = pipe_of(nlp)
@@ -152,6 +153,7 @@ def package(nlp, folder):
     return folder / "out" / "en_tiny-1.2.3"
 
 
+@pytest.mark.parametrize("nlp", [False], indirect=True)
 def test_component_survives_spacy_package(nlp, tmp_path):
     folder = package(nlp, tmp_path)
     assert "spacy_epee" in (folder / "meta.json").read_text()  # a requirement of the package
@@ -416,6 +418,7 @@ def test_component_scores_full_depth_and_layers(nlp):
     assert scores["exit_layer"] == 3 and full["exit_layer"] == DEPTH
 
 
+@pytest.mark.hard
 def test_component_updates_keep_no_old_tensors(backbone):
     """thinc's own update leaves a tensor behind for each parameter."""
     nlp = make_nlp(backbone)

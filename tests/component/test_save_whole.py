@@ -52,6 +52,7 @@ def test_a_kill_leaves_the_old_pipeline_or_the_new(nlp, old, tmp_path):
     assert not left_behind(tmp_path)
 
 
+@pytest.mark.hard
 @posix
 def test_a_kill_leaves_the_old_component_or_the_new(nlp, old, tmp_path):
     ((name, pipe),) = nlp.pipeline
@@ -63,6 +64,7 @@ def test_a_kill_leaves_the_old_component_or_the_new(nlp, old, tmp_path):
     assert spacy.load(old).get_pipe(name).cfg["temperatures"][0] == 2
 
 
+@pytest.mark.hard
 @posix
 def test_a_full_disk_leaves_the_old_pipeline(nlp, old, tmp_path):
     shutil.copytree(old, tmp_path / "kept")
@@ -77,6 +79,7 @@ def test_a_full_disk_leaves_the_old_pipeline(nlp, old, tmp_path):
     assert codes.count(3) > 20
 
 
+@pytest.mark.hard
 @posix
 @pytest.mark.parametrize("there", [True, False])
 def test_a_kill_in_a_checkpoint_leaves_whole_ones(there, nlp, old, tmp_path):

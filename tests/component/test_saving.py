@@ -310,6 +310,7 @@ def test_a_load_keeps_the_model_that_others_hold(pipe):
     assert pipe.model is model and model.get_ref("trunk").shims[0] is shim and shim._model is not backbone
 
 
+@pytest.mark.hard
 def test_failed_loads_beside_answers(pipe):
     data = [content for content in bad_bytes(pipe) if len(content) > 100][:6]
     nlp = spacy.blank("en")

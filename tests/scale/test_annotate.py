@@ -146,6 +146,7 @@ def stop_after(patch, count):
     patch.setattr(Journal, "add", add)
 
 
+@pytest.mark.hard
 @forks
 def test_annotate_killed_again_and_again_loses_and_doubles_nothing(loaded, whole, tmp_path, small_chunks):
     assert kill_until_done(loaded, whole, tmp_path, kills=10) == 10

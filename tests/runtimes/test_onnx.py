@@ -256,6 +256,15 @@ def test_missing_extra(monkeypatch, exported):
     assert onnx_stepper.require is require
 
 
+def test_a_runtime_that_is_too_old(monkeypatch, exported):
+    monkeypatch.setattr("onnxruntime.__version__", "1.21.1")
+    nlp = spacy.load(exported)
+    with pytest.warns(UserWarning, match="needs ONNX Runtime 1.22 or newer, and 1.21.1 is installed"):
+        assert nlp(SENTENCES[0]).cats
+    with pytest.raises(ValueError, match="pip install -U onnxruntime"):
+        require("onnxruntime")
+
+
 def test_unknown_runtime(backbone):
     with pytest.raises(ValueError, match="runtime"):
         make_nlp(backbone, LABELS, model={"trunk": {"runtime": "tensorrt"}})

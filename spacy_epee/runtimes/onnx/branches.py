@@ -5,7 +5,7 @@ the threads of one layer would have to be woken while those of the layer below w
 less time than that.
 """
 
-from typing import TYPE_CHECKING, List, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Mapping, Sequence, Tuple
 
 import numpy
 
@@ -72,7 +72,9 @@ def _choose(models: Sequence["ModelProto"], first: int, stop: int) -> Tuple[List
     from onnx import compose, helper, numpy_helper
 
     if stop - first == 1:
-        own = compose.add_prefix_graph(models[first].graph, f"{first}/", rename_inputs=False)
+        graph = models[first].graph
+        own = compose.add_prefix_graph(graph, f"{first}/", rename_inputs=False)
+        _rename(own, {f"{first}/{part.name}": part.name for part in graph.input})  # before ONNX 1.19 nodes get the prefix
         return list(own.node), list(own.initializer), [part.name for part in own.output]
     middle = (first + stop) // 2
     name = f"{first}-{stop}"
@@ -83,6 +85,16 @@ def _choose(models: Sequence["ModelProto"], first: int, stop: int) -> Tuple[List
         helper.make_node("If", [f"{name}/below"], outputs, then_branch=branches[0], else_branch=branches[1]),
     ]
     return nodes, [numpy_helper.from_array(numpy.array([middle]), f"{name}/middle")], outputs
+
+
+def _rename(graph: "GraphProto", names: Mapping[str, str]) -> None:
+    """Have the nodes of a graph, and of the graphs in it, read values of other names."""
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g, names)
 
 
 def _branch(models: Sequence["ModelProto"], first: int, stop: int) -> "GraphProto":

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any, Dict, List
 
+from spacy.util import is_compatible_version
+
 FORMAT, READABLE = 4, (3, 4)
 """The layout of exported graphs, and those that can be run. Raise it when an older version could not run newer ones."""
 
@@ -52,11 +54,23 @@ class OnnxGraphs:
         return cls(**{fields.get(name, name): value for name, value in message.items()})
 
 
+OLDEST = "1.22"
+"""The oldest version of ONNX Runtime. Before, masks of fused attention are read in another way, and answers are wrong."""
+
+
 def require(*modules: str) -> None:
-    """RAISES ValueError: One of the modules is not installed."""
+    """RAISES ValueError: One of the modules is not installed, or ONNX Runtime is too old."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise ValueError(
             f"The runtime 'onnx' needs {' and '.join(missing)}. Run `pip install \"spacy_epee[onnx]\"`, or set "
             "`model.trunk.runtime` to 'torch'."
         )
+    if "onnxruntime" in modules:
+        import onnxruntime
+
+        if not is_compatible_version(onnxruntime.__version__, f">={OLDEST}"):
+            raise ValueError(
+                f"The runtime 'onnx' needs ONNX Runtime {OLDEST} or newer, and {onnxruntime.__version__} is installed. Update it "
+                "with `pip install -U onnxruntime`, or set `model.trunk.runtime` to 'torch'."
+            )

@@ -198,7 +198,7 @@ def test_stored_logits_are_those_of_the_graphs(backbone):
     docs = [nlp.make_doc(text) for text in SENTENCES]
     stored = next(iter(pipe.exit_logits(docs)))
     # Sums of float32, whose order is that of the threads.
-    numpy.testing.assert_allclose(stored.logits[-1], pipe.answer(docs, None).logits, rtol=1e-5, atol=1e-5)
+    numpy.testing.assert_allclose(stored.logits[-1], pipe.answer(docs, None).logits, rtol=1e-5, atol=1e-4)
     trunk(nlp).exported = None
     assert numpy.abs(stored.logits[-1] - pipe.answer(docs, None).logits).max() > 1e-3
 

@@ -16,7 +16,9 @@ from spacy_epee.inputs.windows import UnreadableDocs, Windower
 
 TOKENIZERS = {kind: make_tokenizer(special, kind) for special, kind in (("bert", "wordpiece"), ("roberta", "bytes"))}
 quick = settings(deadline=None, max_examples=40)
-words = st.lists(st.sampled_from([*make_words()[:40], "pneumonitis", ".", "\n", "  ", "\u200b", "日本語"]), min_size=1, max_size=60)
+words = st.lists(
+    st.sampled_from([*make_words()[:40], "pneumonitis", ".", "\n", "  ", "\u200b", "日本語"]), min_size=1, max_size=60
+)
 
 
 def make_sentences(words, starts, spaces=None) -> Doc:

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 import spacy
-from events_util import TEXTS, make_events_nlp, make_example, place
+from events_util import TEXTS, make_events_nlp, make_example, place, replay
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
@@ -12,10 +12,8 @@ from test_event_items import SCHEMA
 from util import make_tokenizer, make_words
 from windows_util import blank
 
-from spacy_epee.engine.replay import simulate
 from spacy_epee.exits import rules
 from spacy_epee.inputs.windows import UnreadableDocs, Windower
-from spacy_epee.model import get_exit_layers
 from spacy_epee.tasks.events.instances import find_tokens
 
 LONG = " ".join([*TEXTS] * 2)
@@ -104,16 +102,7 @@ def test_sentences_in_batches_are_answered_as_one_by_one_and_as_in_a_replay(nlp,
     assert said(live) == alone
     if rule is not None:
         (stored,) = pipe.exit_logits(docs)
-        found = simulate(
-            stored.logits,
-            rule,
-            exit_layers=get_exit_layers(pipe.model),
-            reading=pipe.task.reading(0.5),
-            doubt=1 / (1 + numpy.exp(-stored.doubt)),
-            counts=stored.items.counts,
-            asked=stored.items,
-            links=stored.links,
-        )
+        found = replay(pipe, stored, rule)
         assert found.layers.tolist() == live.layers.tolist()
         assert [plain(graph) for graph in found.graphs] == [plain(graph) for graph in live.graphs]
 

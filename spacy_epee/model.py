@@ -20,8 +20,9 @@ from .training.attention import PlainAttention
 from .training.learning_rates import set_learning_rates
 from .training.stages import set_stage
 from .trunk.base import Runner
+from .trunk.settings import TrunkSettings
 from .trunk.stepper import LayerStepper
-from .trunk.transformer import TrunkSettings, load_backbone
+from .trunk.transformer import load_backbone
 
 Asked = List[Instances]
 """What each task asks about the same windows, in the order of the classifiers."""

@@ -2,11 +2,14 @@
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import numpy
 import spacy
 from spacy.training import Example
 from thinc.api import Adam
 from util import train_once
 
+from spacy_epee.engine.replay import simulate
+from spacy_epee.model import get_exit_layers
 from spacy_epee.tasks.events.docs import install_extensions
 
 TEXTS = (
@@ -64,6 +67,20 @@ def make_example(nlp, text: str) -> Example:
         events.append({"trigger": place(doc, trigger), "label": label, "score": 1.0, "arguments": found, "attributes": given})
     doc._.events = events
     return Example(nlp.make_doc(text), doc)
+
+
+def replay(pipe, stored, rule):
+    """What a rule does with what all exits say about a batch."""
+    return simulate(
+        stored.logits,
+        rule,
+        exit_layers=get_exit_layers(pipe.model),
+        reading=pipe.task.reading(0.5),
+        doubt=1 / (1 + numpy.exp(-stored.doubt)),
+        counts=stored.items.counts,
+        asked=stored.items,
+        links=stored.links,
+    )
 
 
 def make_events_nlp(

@@ -7,8 +7,10 @@ import pytest
 import spacy
 from spacy.tokens import Doc, Span
 from spacy.training import Example
+from util import make_tokenizer
 from windows_util import get_windower
 
+from spacy_epee.inputs.windows import Windower
 from spacy_epee.tasks.events.docs import install_extensions
 from spacy_epee.tasks.events.instances import TokenInstances, find_tokens
 from spacy_epee.tasks.events.schema import EventSchema
@@ -28,7 +30,8 @@ CFG = {"labels": ["Harm"], "schema": PLAIN}
 
 def make_doc(size: int) -> Doc:
     install_extensions()
-    doc = Doc(NLP.vocab, words=["fever", "with", "rash", "mg"] * (size // 4))
+    words = ["fever", "with", "rash", "mg"] * (size // 4)
+    doc = Doc(NLP.vocab, words=words, sent_starts=[i % 8 == 0 for i in range(len(words))])
     places = range(0, size - 4, 8)
     doc.spans["all"] = [Span(doc, i, i + 1, label="Problem") for i in places]
     doc.spans["triggers"] = [Span(doc, i + 2, i + 3, label="Harm") for i in places]
@@ -76,6 +79,23 @@ def test_memory_grows_with_the_document(what):
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
+    assert peaks[1] < 5.5 * peaks[0]
+
+
+@pytest.mark.parametrize("what", ["tokens", "pairs", "events"])
+def test_memory_grows_with_the_sentences(what):
+    windower, peaks = Windower(make_tokenizer(), 64, 8, context=8), []
+    for size in (2_000, 8_000):
+        doc = make_doc(size)
+        doc.spans["all"] = [Span(doc, span.start + i, span.end + i, label="Problem") for span in doc.spans["all"] for i in (0, 2)]
+        tracemalloc.start()
+        try:
+            windows = windower([doc])
+            work(what, doc, windows)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert len(windows) == size // 8
     assert peaks[1] < 5.5 * peaks[0]
 
 

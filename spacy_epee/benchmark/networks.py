@@ -118,11 +118,13 @@ def plan_of(component: EarlyExitTransformer, layer: Optional[int] = None) -> Net
 
 def windower_of(component: EarlyExitTransformer) -> Windower:
     """RETURNS (Windower): What cuts texts for a component.
-    RAISES ValueError: It reads sections, which texts alone do not have."""
-    if get_settings(component.model).sections is not None:
+    RAISES ValueError: It reads sections or sentences, which texts alone do not have."""
+    settings = get_settings(component.model)
+    if settings.sections is not None or settings.unit == "sentence":
+        what, setting = ("sentences", 'unit = "window"') if settings.sections is None else ("sections", "sections = null")
         raise ValueError(
-            f"The component '{component.name}' reads sections, and texts are compared here, without components that find "
-            "any. Load it without (`model.trunk.sections = null`)."
+            f"The component '{component.name}' reads {what}, and texts are compared here, without components that find any. "
+            f"Load it without (`model.trunk.{setting}`)."
         )
     return get_trunk_shim(component.model).windower
 

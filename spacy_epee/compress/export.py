@@ -6,10 +6,11 @@ from typing import Sequence
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..component.initialization import with_sentences
 from ..component.pipe import EarlyExitTransformer
 from ..model import get_runner
 from ..trunk.base import TORCH, find_runtime
-from ..trunk.transformer import TrunkShim
+from ..trunk.transformer import MOST_SAMPLED, TrunkShim
 from .base import find_text_trunk
 
 
@@ -27,7 +28,7 @@ class Export:
         docs (Sequence[Doc]): Docs like those to come.
         RAISES ValueError: There is no such runtime.
         """
-        self.docs = docs
+        self.docs = with_sentences(nlp, pipe, docs[:: max(1, len(docs) // MOST_SAMPLED)])
         self.nlp, self.pipe, self.shim, self.runtime = nlp, pipe, shim, runtime
         self.choices = list(find_runtime(runtime).precisions)
 

@@ -9,8 +9,9 @@ import numpy
 from spacy.tokens import Doc, Span
 
 from ..threads import cached_property
-from .packing import cut
+from .packing import cut, cut_at
 from .sections import Sections
+from .sentences import NEEDED, find_sentences, lacking_sentences
 
 Encoded = Tuple[numpy.ndarray, numpy.ndarray]
 """Wordpieces (n,), and their characters, start and end, (n, 2)."""
@@ -52,6 +53,8 @@ class Windows:
     n_prefix (int): The special wordpieces before the first one of the text.
     n_suffix (int): Those behind the last one.
     mask (Optional[int]): The wordpiece that stands for a hidden one, if the tokenizer has it.
+    cores (Optional[ndarray]): If windows are sentences, what each is asked about: the first of the Doc's wordpieces and the one
+        behind the last, in rising order, (W, 2). What else it has is read with it. None if a window is asked about all it has.
     """
 
     ids: List[numpy.ndarray]
@@ -61,6 +64,7 @@ class Windows:
     n_prefix: int
     n_suffix: int
     mask: Optional[int] = None
+    cores: Optional[numpy.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,6 +78,19 @@ class Windows:
     def lengths(self) -> numpy.ndarray:
         """RETURNS (ndarray): Wordpieces per window, special ones included, (W,)."""
         return numpy.array([len(ids) for ids in self.ids], dtype="int64")
+
+    @property
+    def by_sentence(self) -> bool:
+        """RETURNS (bool): Whether windows are sentences."""
+        return self.cores is not None
+
+    @cached_property
+    def asked(self) -> numpy.ndarray:
+        """RETURNS (ndarray): What each window is asked about: the first of the Doc's wordpieces, and the one behind the last,
+        (W, 2)."""
+        if self.cores is not None:
+            return self.cores
+        return numpy.column_stack((self.starts, self.starts + self.lengths - self.n_prefix - self.n_suffix))
 
     def doc_lengths(self) -> numpy.ndarray:
         """RETURNS (ndarray): Wordpieces to run per Doc, special ones and overlaps included, (n_docs,)."""
@@ -89,13 +106,8 @@ class Windows:
         new[list(docs)] = numpy.arange(len(docs))
         kept = numpy.flatnonzero(new[self.docs] >= 0)
         kept = kept[numpy.argsort(new[self.docs[kept]], kind="stable")]
-        return replace(
-            self,
-            ids=[self.ids[i] for i in kept],
-            docs=new[self.docs[kept]],
-            starts=self.starts[kept],
-            offsets=[self.offsets[i] for i in docs],
-        )
+        some = self._only(kept)
+        return replace(some, docs=new[some.docs], offsets=[self.offsets[i] for i in docs])
 
     def sample(self, most: int) -> "Windows":
         """Leave out random windows of the Docs that are too long.
@@ -110,8 +122,12 @@ class Windows:
             kept[rows[1:]] = numpy.cumsum(self.lengths[rows])[1:] <= most
         if kept.all():
             return self
-        rows = numpy.flatnonzero(kept)
-        return replace(self, ids=[self.ids[i] for i in rows], docs=self.docs[rows], starts=self.starts[rows])
+        return self._only(numpy.flatnonzero(kept))
+
+    def _only(self, rows: numpy.ndarray) -> "Windows":
+        """Some of the windows, of the same Docs."""
+        cores = None if self.cores is None else self.cores[rows]
+        return replace(self, ids=[self.ids[i] for i in rows], docs=self.docs[rows], starts=self.starts[rows], cores=cores)
 
     def batch(self, rows: numpy.ndarray, padding: int) -> Tuple[numpy.ndarray, ...]:
         """Make the model's inputs of some windows.
@@ -146,8 +162,7 @@ class Windows:
             above the first if there is none.
         """
         offsets = self.offsets[index]
-        # A wordpiece that a byte-level tokenizer makes of a part of a character can begin where the one before it does.
-        first = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 1]), starts, side="right")
+        first = first_pieces(offsets, starts)
         stop = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 0]), ends, side="left")
         return numpy.stack((first, stop), axis=1)
 
@@ -163,17 +178,22 @@ class Windows:
         first, last = self.pieces(index, begins, begins + [len(token) for token in doc]).T
         last = numpy.maximum(first, last)
         windows = numpy.arange(*numpy.searchsorted(self.docs, (index, index + 1)))
-        starts = self.starts[windows]
-        stops = starts + self.lengths[windows] - self.n_prefix - self.n_suffix
+        starts, stops = self.asked[windows].T
         if len(windows):
             best = farthest_from_edges((first + last) / 2, starts, stops)
             window = windows[best]
-            first_in = numpy.clip(first, starts[best], stops[best]) - starts[best] + self.n_prefix
-            last_in = numpy.clip(last, starts[best], stops[best]) - starts[best] + self.n_prefix
+            shift = self.n_prefix - self.starts[window]
+            first_in, last_in = (numpy.clip(ends, starts[best], stops[best]) + shift for ends in (first, last))
         else:
             window, first_in, last_in = numpy.full(len(doc), -1), first, last
         window = numpy.where(last_in > first_in, window, -1)
         return Alignment(window=window, first=first_in, last=last_in)
+
+
+def first_pieces(offsets: numpy.ndarray, starts: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): Of wordpieces (n, 2) the first that ends behind each of some characters, (S,)."""
+    # A wordpiece that a byte-level tokenizer makes of a part of a character can begin where the one before it does.
+    return numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 1]), starts, side="right")
 
 
 def farthest_from_edges(places: numpy.ndarray, starts: numpy.ndarray, stops: numpy.ndarray) -> numpy.ndarray:
@@ -207,14 +227,16 @@ class Alignment:
 
 
 class Windower:
-    """Cuts Docs into overlapping windows of wordpieces."""
+    """Cuts Docs into overlapping windows of wordpieces, or into sentences."""
 
-    def __init__(self, tokenizer, size: int, overlap: int, sections: Optional[Sections] = None):
+    def __init__(self, tokenizer, size: int, overlap: int, sections: Optional[Sections] = None, context: Optional[int] = None):
         """
         tokenizer (PreTrainedTokenizerFast): The backbone's tokenizer.
         size (int): The most wordpieces in a window, special ones included.
         overlap (int): The fewest wordpieces that neighbouring windows share.
         sections (Optional[Sections]): The sections to cut, one behind the other; None for all of a text.
+        context (Optional[int]): Cut where sentences begin, and read so many wordpieces at each side of one with it, as far as
+            there is room. None for windows that are as long as can be.
         RAISES ValueError: A tokenizer without offsets, or settings that leave no room for text.
         """
         if not getattr(tokenizer, "is_fast", False):
@@ -241,6 +263,7 @@ class Windower:
         self.room = size - len(self.prefix) - len(self.suffix)
         self.overlap = overlap
         self.sections = sections
+        self.context = context
         if not 0 <= overlap < self.room:
             raise ValueError(
                 f"Windows of {size} wordpieces have room for {self.room} beside the special ones, which leaves nothing for an "
@@ -253,18 +276,31 @@ class Windower:
         docs (Sequence[Doc]): The Docs. One without any wordpiece gets no window.
         wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
         RETURNS (Windows): Their windows.
+        RAISES UnreadableDocs: Docs have no sentence boundaries, and are to be cut into sentences.
         """
         asked: Iterable[bool] = wanted or repeat(True)
+        if self.context is not None:
+            self._need_sentences(docs, asked)
+        parts: List[List[Span]] = [[] for _ in docs]
         if self.sections is None:
             encoded = self._encode([doc.text if want else "" for doc, want in zip(docs, asked)])
         else:
             self.sections.expect(docs)
-            encoded = self._encode_parts([self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)])
+            parts = [self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)]
+            encoded = self._encode_parts(parts)
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []
-        for owner, (pieces, _) in enumerate(encoded):
-            for start, stop in cut(len(pieces), self.room, self.overlap):
+        cores = [numpy.zeros((0, 2), dtype="int64")]
+        for owner, (pieces, offsets) in enumerate(encoded):
+            if self.context is None:
+                windows = cut(len(pieces), self.room, self.overlap)
+            else:
+                bounds = first_pieces(offsets, find_sentences(docs[owner], parts[owner]))
+                reads, own = cut_at(bounds, len(pieces), self.room, self.overlap, self.context)
+                windows = reads.tolist()
+                cores.append(own)
+            for start, stop in windows:
                 ids.append(numpy.concatenate((self.prefix, pieces[start:stop], self.suffix)))
                 owners.append(owner)
                 starts.append(start)
@@ -276,7 +312,14 @@ class Windower:
             n_prefix=len(self.prefix),
             n_suffix=len(self.suffix),
             mask=self.mask,
+            cores=None if self.context is None else numpy.concatenate(cores),
         )
+
+    def _need_sentences(self, docs: Sequence[Doc], wanted: Iterable[bool]) -> None:
+        """Refuse Docs that do not say where their sentences begin."""
+        lacking = lacking_sentences(docs, wanted)
+        if lacking:
+            raise UnreadableDocs(f"{len(lacking)} of {len(docs)} documents {NEEDED}", lacking)
 
     def _encode(self, texts: Sequence[str]) -> List[Encoded]:
         """The wordpieces of texts, without special ones."""

@@ -5,7 +5,7 @@ from typing import Sequence
 from torch import nn
 
 from ..heads.base import ExitHeads
-from ..trunk.transformer import TrunkSettings
+from ..trunk.settings import TrunkSettings
 
 
 def set_stage(stage: str, backbone: nn.Module, heads: Sequence[ExitHeads], settings: TrunkSettings) -> None:

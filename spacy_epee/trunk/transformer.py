@@ -3,9 +3,8 @@
 import tempfile
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union, get_args
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy
 import srsly
@@ -16,16 +15,15 @@ from thinc.api import Model, Optimizer, get_torch_default_device
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
-from ..inputs.sections import Sections
 from ..inputs.windows import Windower
 from ..registry import names, runtimes
-from ..settings import check_number
 from ..threads import LOADING, kept
 from .base import TORCH, Exported, Precision, Runner, Unread, find_runtime, is_installed
 from .layers import Layers, check_layers, keep_layers
 from .packed import leave_out_shared, put_shared_back
 from .pretrained import find_backbone, longest_window, not_loaded, refuse_code
 from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
+from .settings import TrunkSettings, Unit
 from .shims import ScaledShim
 from .spacy_pipelines import find_pipeline, take_trunk
 from .stepper import LayerStepper
@@ -33,26 +31,6 @@ from .verification import as_answering, check_runner, make_stepper, probe_text
 
 SAMPLED, MOST_SAMPLED, MOST_WINDOWS = 20_000, 512, 4
 """Of how many wordpieces, Docs, and windows of a Doc samples are taken at most."""
-
-
-@dataclass(frozen=True)
-class TrunkSettings:
-    """What `TransformerTrunk` is given. It is kept off the model's attributes, which thinc saves and would put back over what
-    a config asks for when a pipeline is loaded."""
-
-    name: str
-    window: int
-    overlap: int
-    freeze_embeddings: bool
-    lr_decay: float
-    mixed_precision: bool
-    max_wordpieces: int
-    component: Optional[str] = None
-    frozen: bool = False
-    runtime: str = "auto"
-    precision: Precision = "fp32"
-    layers: Layers = None
-    sections: Optional[Sections] = None
 
 
 class TrunkShim(HFShim, ScaledShim):
@@ -205,7 +183,9 @@ class TrunkShim(HFShim, ScaledShim):
         tokenizer, settings = self._hfmodel.tokenizer, self.settings
 
         def make() -> Windower:
-            return Windower(tokenizer, min(settings.window, longest_window(self._model)), settings.overlap, settings.sections)
+            context = settings.context if settings.unit == "sentence" else None
+            size = min(settings.window, longest_window(self._model))
+            return Windower(tokenizer, size, settings.overlap, settings.sections, context)
 
         return kept(self, "_windower", lambda made: made.tokenizer is tokenizer, make)
 
@@ -296,6 +276,8 @@ def TransformerTrunk(
     precision: Precision = "fp32",
     layers: Layers = None,
     sections: Any = None,  # a block: a schema of spaCy cannot be made of its type
+    unit: Unit = "window",
+    context: int = 0,
 ) -> Model:
     """Build a trunk from a Hugging Face encoder. It is loaded when the component is initialized, or with the pipeline.
 
@@ -321,13 +303,12 @@ def TransformerTrunk(
     layers (Union[str, List[int], None]): Which layers of the encoder to start from, if not all, as a student of a larger model:
         "first 6", "every 2" (the 2nd, 4th, ...) or their numbers from 1. The pipeline has no others.
     sections (Optional[Sections]): Which sections of a note are read, as a component before this one finds them; null reads all.
+    unit (str): What relations and events leave by: "window", or "sentence", each by itself. Windows are then cut where sentences
+        begin, as a component before this one finds them, and what crosses sentences is not found.
+    context (int): With sentences, how many wordpieces at each side of one are read with it, as far as the window has room.
     RETURNS (Model): The trunk.
     """
     refuse_code(tokenizer_config, transformer_config)
-    check_number("model.trunk.window", window, 1, whole=True)
-    check_number("model.trunk.overlap", overlap, 0, whole=True)
-    check_number("model.trunk.lr_decay", lr_decay, 0, 1)
-    check_number("model.trunk.max_wordpieces", max_wordpieces, 1, whole=True)
     blank = HFObjects(None, None, None, dict(tokenizer_config), dict(transformer_config))
     shim = TrunkShim(blank)
     shim.blank = blank
@@ -336,8 +317,6 @@ def TransformerTrunk(
             f"The setting `model.trunk.runtime` is '{runtime}'; give 'auto' or one of {', '.join(names(runtimes))}, or install "
             "the package that registers it."
         )
-    if precision not in get_args(Precision):
-        raise ValueError(f"The setting `model.trunk.precision` is '{precision}'; give 'fp32', 'bf16', 'int8' or 'auto'.")
     check_layers(layers)
     shim.settings = TrunkSettings(
         name=name or "",
@@ -353,7 +332,10 @@ def TransformerTrunk(
         precision=precision,
         layers=layers,
         sections=sections,
+        unit=unit,
+        context=context,
     )
+    shim.settings.check()
     return Model("epee-trunk", forward, shims=[shim])
 
 

@@ -45,6 +45,8 @@ class ImageTrunkSettings:
 
     sections: ClassVar[None] = None
     """An image has none."""
+    unit: ClassVar[str] = "window"
+    """Nor sentences."""
 
     @property
     def max_wordpieces(self) -> int:

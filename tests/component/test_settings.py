@@ -36,6 +36,7 @@ BAD = [math.nan, math.inf, -math.inf, -1]
         (lambda value: TransformerTrunk("b", lr_decay=value), "model.trunk.lr_decay"),
         (lambda value: TransformerTrunk("b", window=value), "model.trunk.window"),
         (lambda value: TransformerTrunk("b", overlap=value), "model.trunk.overlap"),
+        (lambda value: TransformerTrunk("b", context=value), "model.trunk.context"),
         (lambda value: TransformerTrunk("b", max_wordpieces=value), "model.trunk.max_wordpieces"),
         (lambda value: PooledHead(dropout=value), "model.head.dropout"),
         (lambda value: PairHead(dropout=value), "model.head.dropout"),
@@ -51,6 +52,11 @@ BAD = [math.nan, math.inf, -math.inf, -1]
 def test_settings_refuse_what_is_out_of_range(make, setting, value):
     with pytest.raises(ValueError, match=f"{setting}.*give"):
         make(value)
+
+
+def test_settings_refuse_units_that_there_are_not():
+    with pytest.raises(ValueError, match="`model.trunk.unit` is 'paragraph'; give 'window' or 'sentence'"):
+        TransformerTrunk("b", unit="paragraph")
 
 
 def test_image_settings_refuse_what_is_out_of_range():

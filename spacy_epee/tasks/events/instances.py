@@ -236,8 +236,7 @@ def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_
     RETURNS (TokenInstances): The items, without given nodes.
     """
     bounds = numpy.searchsorted(windows.docs, numpy.arange(len(docs) + 1))
-    units: List[numpy.ndarray] = []
-    columns: List[numpy.ndarray] = []
+    tables = [numpy.zeros((5, 0), dtype="int64")]
     for index, doc in enumerate(docs):
         rows = numpy.arange(*bounds[index : index + 2])
         if not len(rows):
@@ -247,28 +246,29 @@ def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_
         tokens = numpy.flatnonzero((pieces[:, 0] < pieces[:, 1]) & numpy.array([not token.is_space for token in doc]))
         best = windows.align(index, doc).window[tokens]
         first, stop = pieces[tokens].T
-        for row in rows:
-            begin = windows.starts[row]
-            end = begin + windows.lengths[row] - windows.n_prefix - windows.n_suffix
-            low, high = numpy.searchsorted(stop, begin, side="right"), numpy.searchsorted(first, end, side="left")
-            inside = numpy.clip(numpy.stack((first[low:high], stop[low:high])), begin, end) - begin + windows.n_prefix
-            units.append(numpy.full(high - low, row))
-            columns.append(numpy.stack((tokens[low:high], *inside, best[low:high] == row)))
-    table = numpy.concatenate([numpy.zeros((4, 0), dtype="int64"), *columns], axis=1)
-    found = numpy.concatenate([numpy.zeros(0, dtype="int64"), *units])
-    stops = windows.starts + windows.lengths - windows.n_prefix - windows.n_suffix
+        # A token with wordpieces of two sentences is an item of the one that has its middle.
+        left, right = ((first + stop - 1) // 2,) * 2 if windows.by_sentence else (first, stop - 1)
+        begins, ends = windows.asked[rows].T
+        low, high = numpy.searchsorted(right, begins), numpy.searchsorted(left, ends)
+        counts = high - low
+        places, owners = ranges(low, counts), numpy.repeat(rows, counts)
+        shift = windows.n_prefix - windows.starts[owners]
+        inside = (numpy.clip(side[places], *windows.asked[owners].T) + shift for side in (first, stop))
+        tables.append(numpy.stack((owners, tokens[places], *inside, best[places] == owners)))
+    units, tokens, first, stop, own = numpy.concatenate(tables, axis=1)
+    lengths = numpy.array([len(windows.offsets[doc]) for doc in windows.docs], dtype="int64")
     return TokenInstances(
         windows=windows,
         window_units=numpy.arange(len(windows)),
         unit_docs=windows.docs,
-        units=found,
+        units=units,
         schema=schema,
-        tokens=table[0],
-        first=table[1],
-        stop=table[2],
-        own=table[3].astype(bool),
-        opens=windows.starts == 0,
-        closes=stops == numpy.array([len(windows.offsets[doc]) for doc in windows.docs], dtype="int64"),
+        tokens=tokens,
+        first=first,
+        stop=stop,
+        own=own.astype(bool),
+        opens=windows.asked[:, 0] == 0,
+        closes=windows.asked[:, 1] == lengths,
         given=NO_NODES,
         max_pairs=max_pairs,
     )

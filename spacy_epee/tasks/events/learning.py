@@ -31,8 +31,9 @@ def find_tags(annotated: Sequence[Annotation], items: TokenInstances) -> Tuple[n
     tags = numpy.full((len(items), items.schema.n_layers), OUT)
     shared = 0
     for index, found in enumerate(annotated):
+        nodes = in_sentences(items, index, found.nodes) if items.windows.by_sentence else found.nodes
         # The longest first: of spans of a kind that overlap, one can be tagged.
-        nodes = sorted(found.nodes, key=lambda node: (node[0] - node[1], node))
+        nodes = sorted(nodes, key=lambda node: (node[0] - node[1], node))
         for unit, places in held(items, index, nodes, whole=False):
             for start, end, kind in map(nodes.__getitem__, places):
                 begin, stop = items.place(unit, start, end)
@@ -45,6 +46,12 @@ def find_tags(annotated: Sequence[Annotation], items: TokenInstances) -> Tuple[n
                 if items.tokens[begin] == start:
                     tags[begin, kind] = BEGIN
     return tags, shared
+
+
+def in_sentences(items: TokenInstances, index: int, nodes: Sequence[Node]) -> List[Node]:
+    """RETURNS (List[Node]): Those nodes of a Doc that one sentence has all of. Parts of the others are no spans."""
+    places = {place for _, places in held(items, index, nodes) for place in places}
+    return [node for place, node in enumerate(nodes) if place in places]
 
 
 def known_units(examples: Sequence[Example], items: TokenInstances) -> numpy.ndarray:
@@ -103,8 +110,10 @@ def warn_lost(examples: Sequence[Example], annotated: Sequence[Annotation], item
     name (str): The component.
     """
     _, shared = find_tags(annotated, items)
-    missed = 0
+    missed = crossing = 0
     for index, found in enumerate(annotated):
+        if items.windows.by_sentence:
+            crossing += len(found.nodes) - len(in_sentences(items, index, found.nodes))
         linked = found.linked()
         seen: Set[Tuple[int, ...]] = set()
         for _, places in held(items, index, found.nodes):
@@ -116,7 +125,11 @@ def warn_lost(examples: Sequence[Example], annotated: Sequence[Annotation], item
     start = f"Of what is annotated in the first {len(examples)} documents the component '{name}' cannot find "
     if shared:
         warnings.warn(start + f"{shared} spans that overlap with one of the same kind: only the longest is tagged.")
-    if missed:
+    if crossing:
+        warnings.warn(start + f"{crossing} spans: no sentence has all of one. Look at what sets the boundaries.")
+    if missed and items.windows.by_sentence:
+        warnings.warn(start + f"{missed} links: their ends are not in one sentence. Take the unit 'window' to find them.")
+    elif missed:
         warnings.warn(start + f"{missed} links: their ends are not in one window. Raise `model.trunk.window` to take in more.")
     if mixed:
         warnings.warn(

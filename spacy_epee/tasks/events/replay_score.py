@@ -46,10 +46,11 @@ def count_events(
     docs = [copy_doc(eg.predicted) for eg in stored.examples]
     for exit, evidence in enumerate(replay.evidence):
         for unit, index in enumerate(stored.docs.tolist()):
-            if not annotated[index]:
+            graph = evidence.graph(unit)  # type: ignore[attr-defined]  # that of a structure
+            if not annotated[index] or not len(graph.nodes):
                 continue
             annotate(docs[index], "events", [])
-            write_events(docs[index], [evidence.graph(unit)], stored.items, stored.labels)  # type: ignore
+            write_events(docs[index], [graph], stored.items, stored.labels)  # type: ignore
             predicted = facts_of(docs[index], stored.examples[index].reference, stored.labels)
             for column, name in enumerate(names):
                 answered[exit, unit, column] = len(predicted[name])

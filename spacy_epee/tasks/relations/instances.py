@@ -91,11 +91,13 @@ def _doc_pairs(
     spans = candidates.spans(doc)
     characters = numpy.array([(span.start_char, span.end_char) for span in spans], dtype="int64").reshape(-1, 2)
     pieces = windows.pieces(index, *characters.T)
-    begins = windows.starts[rows]
-    ends = begins + windows.lengths[rows] - windows.n_prefix - windows.n_suffix
+    begins, ends = windows.asked[rows].T
     first = numpy.searchsorted(ends, pieces[:, 0], side="right")
     last = numpy.searchsorted(begins, pieces[:, 1], side="left") - 1
-    last = numpy.where(pieces[:, 0] < pieces[:, 1], last, -1)  # made of characters that have no wordpiece
+    there = pieces[:, 0] < pieces[:, 1]  # not made of characters that have no wordpiece
+    if windows.by_sentence:  # nor in parts of two sentences
+        there &= numpy.searchsorted(ends, pieces[:, 1]) < numpy.searchsorted(begins, pieces[:, 0], side="right")
+    last = numpy.where(there, last, -1)
     heads, children = candidates.pairs(doc, spans, first, last)
     if not len(heads):
         return None
@@ -115,7 +117,7 @@ def _doc_pairs(
     table[:, TOKENS] = numpy.hstack((tokens[heads], tokens[children]))
     for columns, who in ((HEAD, heads), (CHILD, children)):
         inside = numpy.clip(pieces[who], begins[chosen][:, None], ends[chosen][:, None])
-        table[:, columns] = inside - begins[chosen][:, None] + windows.n_prefix
+        table[:, columns] = inside - windows.starts[rows[chosen]][:, None] + windows.n_prefix
     table[:, TYPES] = numpy.stack((numbers[heads], numbers[children]), axis=1)
     codes = candidates.codes(candidates.concepts(spans))
     table[:, CODES] = 0 if codes is None else numpy.stack((codes[heads], codes[children]), axis=1)

@@ -229,11 +229,13 @@ class Relations(FlatTask):
         gold = [(i, *characters) for i, eg in enumerate(examples) for characters in self.gold(eg.reference)]
         missed = sum(key not in asked for key in gold)
         if missed:
+            unit, more = "window", "raise `model.trunk.window`"
+            if items.windows.by_sentence:
+                unit, more = "sentence", "set `model.trunk.unit` to 'window'"
             warnings.warn(
                 f"{missed} of {len(gold)} annotated relations in the first {len(examples)} documents are not among the pairs "
-                f"that the component '{name}' looks at: their entities are missing, not in one window, or not allowed by "
-                "`candidates`. They cannot be found and count as missed. For pairs that are far apart raise "
-                "`model.trunk.window`."
+                f"that the component '{name}' looks at: their entities are missing, not in one {unit}, or not allowed by "
+                f"`candidates`. They cannot be found and count as missed. For pairs that are far apart {more}."
             )
 
     def annotate(self, docs: Sequence[Doc], answers: Predictions, labels: Sequence[str]) -> None:

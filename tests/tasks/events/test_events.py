@@ -7,12 +7,11 @@ import numpy
 import pytest
 import spacy
 import torch
-from events_util import EVENTS, TEXTS, make_events_nlp, make_example, place
+from events_util import EVENTS, TEXTS, make_events_nlp, make_example, place, replay
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam
 
-from spacy_epee.engine.replay import simulate
 from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers, get_heads
 from spacy_epee.tasks.events.builder import EventsTask
@@ -106,16 +105,7 @@ def test_events_simulation_equals_the_loop(nlp, rule, reduce, monkeypatch):
     docs = docs_of(nlp)
     (stored,) = pipe.exit_logits(docs)
     live = pipe.answer(docs, rule)
-    found = simulate(
-        stored.logits,
-        rule,
-        exit_layers=get_exit_layers(pipe.model),
-        reading=pipe.task.reading(0.5),
-        doubt=1 / (1 + numpy.exp(-stored.doubt)),
-        counts=stored.items.counts,
-        asked=stored.items,
-        links=stored.links,
-    )
+    found = replay(pipe, stored, rule)
     assert found.layers.tolist() == live.layers.tolist()
     assert [plain(graph) for graph in found.graphs] == [plain(graph) for graph in live.graphs]
 

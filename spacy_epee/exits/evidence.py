@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Literal, Optional, Protocol, Tuple, Union, cast
+from typing import Any, Callable, ClassVar, Dict, List, Literal, Optional, Protocol, Tuple, Type, Union, cast
 
 import numpy
 from scipy.special import entr, expit
 
 from ..inputs.instances import firsts
 from ..threads import cached_property
+from .features import Features
 from .scaling import Threshold, pivot, scale
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
@@ -117,6 +118,10 @@ class Evidence:
         """
         return units if self.counts is None else numpy.repeat(units, self.counts)
 
+    def leaving(self, done: numpy.ndarray) -> Tuple["Evidence", numpy.ndarray]:
+        """RETURNS (Tuple[Evidence, ndarray]): What units leave with, and which of those in it do. The others may be dear."""
+        return self, done
+
     def write_to(self, predictions: "Written", done: numpy.ndarray) -> None:
         """Write down what units leave with.
 
@@ -140,6 +145,11 @@ class Evidence:
     def finite(self) -> numpy.ndarray:
         """RETURNS (ndarray): Whether no logit of a unit is NaN or infinite, (U,) bool."""
         return self.least(numpy.isfinite(self.logits).all(axis=1))
+
+    @property
+    def features(self) -> Optional[Features]:
+        """RETURNS (Optional[Features]): What `SettledStructure` weighs; None where the answer is no structure."""
+        return None
 
     @cached_property
     def scaled(self) -> numpy.ndarray:
@@ -363,6 +373,7 @@ class EvidenceBuilder:
     temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
     """
 
+    made: ClassVar[Type[Evidence]] = Evidence
     exclusive: bool = True
     threshold: Threshold = 0.5
     reduce: Reduction = "mean"
@@ -378,7 +389,7 @@ class EvidenceBuilder:
         context (Any): What else the evidence is made of.
         RETURNS (Evidence): What a rule may look at.
         """
-        return Evidence(
+        return self.made(
             logits,
             layer=layer,
             exclusive=self.exclusive,

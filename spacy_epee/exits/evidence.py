@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, ClassVar, Dict, List, Literal, Optional, Protocol, Tuple, Type, Union, cast
+from typing import Any, Callable, ClassVar, Dict, List, Literal, Optional, Protocol, Set, Tuple, Type, Union, cast
 
 import numpy
 from scipy.special import entr, expit
@@ -15,7 +15,6 @@ from .scaling import Threshold, pivot, scale
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
 
 Reduction = Literal["mean", "max"]
-
 
 FEW = 16
 """How many logits are so few that arrays cost more than numbers one by one: those of a document alone."""
@@ -39,7 +38,13 @@ class Evidence:
 
     Everything is worked out when first asked for, so a rule pays for what it looks at. Plain numpy in float64: the arrays
     are a few numbers a unit, and the same code serves every runtime and the simulation from stored logits.
+
+    features (Optional[Features]): What `SettledStructure` weighs; None for labels of documents.
+    parts (Optional[List[Set[Any]]]): What each unit says, part by part, where that is a structure, U of them.
     """
+
+    features: Optional[Features] = None
+    parts: Optional[List[Set[Any]]] = None
 
     def __init__(
         self,
@@ -145,11 +150,6 @@ class Evidence:
     def finite(self) -> numpy.ndarray:
         """RETURNS (ndarray): Whether no logit of a unit is NaN or infinite, (U,) bool."""
         return self.least(numpy.isfinite(self.logits).all(axis=1))
-
-    @property
-    def features(self) -> Optional[Features]:
-        """RETURNS (Optional[Features]): What `SettledStructure` weighs; None where the answer is no structure."""
-        return None
 
     @cached_property
     def scaled(self) -> numpy.ndarray:

@@ -17,8 +17,9 @@ from ...evaluation.stored_outputs import StoredOutputs
 from ...evaluation.timing import prepare
 from ...exits.rules.base import ExitRule, complete
 from ...exits.rules.depth import FixedDepth
+from ...tuning.annotation import check_component
 from ...tuning.names import name_rule
-from ...tuning.tuner import Tuner, TuningGoal, check_component
+from ...tuning.tuner import Tuner, TuningGoal
 from ..pipelines import answer_texts
 from .texts import LabelledTexts, score_both
 

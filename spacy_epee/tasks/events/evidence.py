@@ -1,6 +1,6 @@
 """What an exit rule may look at when the answer is a structure: spans, and links between them."""
 
-from typing import Callable, Optional, Tuple, Union
+from typing import Callable, List, Optional, Set, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit, logsumexp
@@ -12,6 +12,7 @@ from ...exits.scaling import pivot
 from ...inputs.instances import firsts
 from ...threads import cached_property
 from .features import link_values, span_values
+from .instances import OUT
 from .structure import Structure, log_softmax
 
 
@@ -102,6 +103,10 @@ class StructureEvidence(Evidence):
         """RETURNS (ndarray): Whether each unit has the same spans and links at another exit, (U,) bool."""
         return numpy.array([one == another for one, another in zip(self.structure.keys, other.structure.keys)], dtype=bool)
 
+    @property
+    def parts(self) -> List[Set[Tuple[int, ...]]]:  # type: ignore[override]
+        return self.structure.keys
+
     @cached_property
     def agrees(self) -> numpy.ndarray:
         """RETURNS (ndarray): Whether the events are those of the previous exit, (U,) bool."""
@@ -130,8 +135,10 @@ class StructureEvidence(Evidence):
 
     @cached_property
     def decision(self) -> numpy.ndarray:
-        """RETURNS (ndarray): The best tag of each layer, (N, K) bool."""
-        return (numpy.arange(3) == self.structure.tags[:, :, None]).reshape(len(self.logits), -1)
+        """RETURNS (ndarray): The best tag of each layer, (N, K) bool; none of an argument where there is no event."""
+        tags = self.structure.tags.copy()
+        tags[~numpy.repeat(self.structure.open, self.structure.counts), self.structure.n_triggers :] = OUT
+        return (numpy.arange(3) == tags[:, :, None]).reshape(len(self.logits), -1)
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:

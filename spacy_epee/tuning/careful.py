@@ -156,7 +156,7 @@ class CarefulChooser:
         parts = self.replay.evidence[deepest].parts
         if parts is not None:
             units = numpy.flatnonzero(self.wanted[self.docs]).tolist()
-            pairs = [(parts[unit], self.replay.evidence[exits[unit]].parts[unit]) for unit in units]  # type: ignore[index]
+            pairs = [(parts[unit], self.replay.evidence[exits[unit]].parts[unit]) for unit in units]
             total = sum(len(true) + len(given) for true, given in pairs)
             return 1 - 2 * sum(len(true & given) for true, given in pairs) / total if total else 0.0
         counts = self.replay.counts

@@ -124,7 +124,7 @@ class StructureEvidence(Evidence):
         return finite
 
     @cached_property
-    def features(self) -> Features:
+    def features(self) -> Features:  # type: ignore[override]
         def of_links(units: numpy.ndarray) -> numpy.ndarray:
             whole = self if self.structure.linked else self.only(units)
             values = link_values(whole.structure)

@@ -17,7 +17,7 @@ class PairEvidence(Evidence):
     """The labels of pairs. Of exclusive ones the first is that of "not related"."""
 
     @cached_property
-    def features(self) -> Features:
+    def features(self) -> Features:  # type: ignore[override]
         counts = numpy.ones(len(self), dtype="int64") if self.counts is None else self.counts
         starts = firsts(counts)
         if self.exclusive:

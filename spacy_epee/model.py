@@ -67,8 +67,7 @@ def JointModel(
 
 
 def _build(trunk: Model, heads: List[Model], names: Optional[List[str]], exit_layers: ExitLayers) -> Model:
-    named = isinstance(exit_layers, list)
-    if exit_layers not in (None, "few") and not (named and sorted(set(exit_layers)) == exit_layers and exit_layers[:1] > [0]):
+    if exit_layers not in (None, "few") and not _rises(exit_layers):
         raise ValueError(
             f"The setting `model.exit_layers` is {exit_layers}; give layers from 1 on in rising order, null for all of them, or "
             "'few'."
@@ -82,6 +81,11 @@ def _build(trunk: Model, heads: List[Model], names: Optional[List[str]], exit_la
         attrs={"exit_layers": exit_layers, "stage": "joint", "sizes": [], "tasks": names},
         dims={"nO": None},
     )
+
+
+def _rises(layers: Any) -> bool:
+    """Whether there are layers, from 1 on, in rising order."""
+    return bool(layers) and sorted(set(layers)) == list(layers) and layers[0] >= 1
 
 
 def init(model: Model, X=None, Y=None) -> None:

@@ -151,6 +151,24 @@ def test_events_a_window_without_a_trigger_links_nothing(nlp, monkeypatch):
     assert asked
 
 
+@pytest.mark.parametrize("rule", [None, rules.FixedDepth(2), rules.Entropy(0.9)], ids=str)
+def test_events_links_are_looked_at_once_for_each_window_that_leaves(nlp, rule, monkeypatch):
+    pipe = nlp.get_pipe("epee_events")
+    heads = get_heads(pipe.model)[0]
+    asked, link = [], heads._link
+
+    def counted(*args):
+        asked.extend(map(tuple, numpy.hstack(args[-2:]).tolist()))
+        return link(*args)
+
+    monkeypatch.setattr(heads, "_link", counted)
+    answers = pipe.answer(docs_of(nlp), rule)
+    linked = {pair[0] for pair in asked}
+    assert linked and linked <= {unit for unit, graph in enumerate(answers.graphs) if graph is not None and len(graph.nodes)}
+    if rule is None or isinstance(rule, rules.FixedDepth):  # all leave at one exit
+        assert len(asked) == len(set(asked))
+
+
 @pytest.mark.parametrize("rule", [rules.Entropy(1e-9), rules.EntropyPatience(1e-9, None)], ids=str)
 def test_events_are_linked_only_where_the_tags_are_settled(nlp, rule, monkeypatch):
     pipe = nlp.get_pipe("epee_events")

@@ -39,6 +39,9 @@ entropy = 0.1
 patience = 4
 """
 
+FEW = SINGLE.replace("exit_layers = null", 'exit_layers = "few"')
+"""For windows: a look at what they say costs a fifth of a layer where there is no event, and more than half a layer for links."""
+
 SEVERAL = """
 [model]
 @architectures = "spacy-epee.JointModel.v1"

@@ -9,6 +9,7 @@ from .defaults import (
     CLS,
     EVENT_SCORES,
     EVENTS,
+    FEW,
     IMAGE_TRUNK,
     IMAGECAT,
     JOINT,
@@ -143,7 +144,7 @@ def make_textcat_multilabel(
     "epee_relations",
     assigns=["doc._.relations", "doc._.exits"],
     requires=["doc.ents"],
-    default_config=block_of(RELATIONS, SINGLE + PAIRS),
+    default_config=block_of(RELATIONS, FEW + PAIRS),
     default_score_weights=RELATION_SCORES,
 )
 def make_relations(
@@ -186,7 +187,7 @@ def make_relations(
 @Language.factory(
     "epee_events",
     assigns=["doc._.events", "doc._.exits", "doc.spans"],
-    default_config=block_of(EVENTS, SINGLE + TAGS),
+    default_config=block_of(EVENTS, FEW + TAGS),
     default_score_weights=EVENT_SCORES,
 )
 def make_events(

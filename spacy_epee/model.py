@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple, Union, cast
 
 import torch
 from spacy.tokens import Doc
@@ -28,14 +28,22 @@ Asked = List[Instances]
 """What each task asks about the same windows, in the order of the classifiers."""
 
 
-def EarlyExitModel(trunk: Model, head: Model, exit_layers: Optional[List[int]] = None) -> Model[Asked, List[ExitOutputs]]:
+MANY = 12
+"""From how many layers on every third has an exit where there are few, and not every second."""
+
+ExitLayers = Union[List[int], Literal["few"], None]
+"""The layers with an exit; null for all, "few" where a look costs much: every second one, and every third from 12 layers on."""
+
+
+def EarlyExitModel(trunk: Model, head: Model, exit_layers: ExitLayers = None) -> Model[Asked, List[ExitOutputs]]:
     """Build an early-exiting model for one task. Called on what it asks about some Docs it runs the full depth and answers at
     every exit.
 
     trunk (Model): The transformer.
     head (Model): The classifiers.
-    exit_layers (Optional[List[int]]): The layers with an exit, from 1; null for all. The last layer always has one. Fewer
-        exits make the check itself cheaper. Rules that count, such as patience, count exits.
+    exit_layers (Union[List[int], str, None]): The layers with an exit, from 1; null for all, "few" for every second one, or
+        every third from 12 layers on. The last layer always has one. With fewer exits less is spent on looking. Rules that
+        count, such as patience, count exits.
     RETURNS (Model): The model.
     """
     return _build(trunk, [head], None, exit_layers)
@@ -44,24 +52,26 @@ def EarlyExitModel(trunk: Model, head: Model, exit_layers: Optional[List[int]] =
 def JointModel(
     trunk: Model,
     heads: Dict[str, Any],
-    exit_layers: Optional[List[int]] = None,  # blocks in a dict are checked too early
+    exit_layers: ExitLayers = None,  # blocks in a dict are checked too early
 ) -> Model[Asked, List[ExitOutputs]]:
     """Build an early-exiting model for several tasks over one trunk.
 
     trunk (Model): The transformer.
     heads (Dict[str, Model]): The classifiers of each task, by its name. None until they are known, as in a config that is only
         filled.
-    exit_layers (Optional[List[int]]): The layers with an exit, from 1; null for all. The last layer always has one.
+    exit_layers (Union[List[int], str, None]): The layers with an exit, from 1; null for all, or "few". The last layer always
+        has one.
     RETURNS (Model): The model.
     """
     names = sorted(heads)  # a saved config may have them in another order
     return _build(trunk, [heads[name] for name in names], names, exit_layers)
 
 
-def _build(trunk: Model, heads: List[Model], names: Optional[List[str]], exit_layers: Optional[List[int]]) -> Model:
-    if exit_layers is not None and (not exit_layers or sorted(set(exit_layers)) != list(exit_layers) or exit_layers[0] < 1):
+def _build(trunk: Model, heads: List[Model], names: Optional[List[str]], exit_layers: ExitLayers) -> Model:
+    if exit_layers not in (None, "few") and not _rises(exit_layers):
         raise ValueError(
-            f"The setting `model.exit_layers` is {exit_layers}; give layers from 1 on in rising order, or null for all of them."
+            f"The setting `model.exit_layers` is {exit_layers}; give layers from 1 on in rising order, null for all of them, or "
+            "'few'."
         )
     return Model(
         "epee-model",
@@ -72,6 +82,11 @@ def _build(trunk: Model, heads: List[Model], names: Optional[List[str]], exit_la
         attrs={"exit_layers": exit_layers, "stage": "joint", "sizes": [], "tasks": names},
         dims={"nO": None},
     )
+
+
+def _rises(layers: Any) -> bool:
+    """Whether there are layers, from 1 on, in rising order."""
+    return bool(layers) and sorted(set(layers)) == list(layers) and layers[0] >= 1
 
 
 def init(model: Model, X=None, Y=None) -> None:
@@ -205,6 +220,9 @@ def get_exit_layers(model: Model) -> List[int]:
     layers = model.attrs["exit_layers"]
     if layers is None:
         return list(range(1, depth + 1))
+    if layers == "few":
+        step = 3 if depth >= MANY else 2
+        return [*range(step, depth, step), depth]
     if layers[-1] > depth:
         raise ValueError(
             f"The setting `model.exit_layers` names layer {layers[-1]}, but the backbone has {depth} layers. Leave out what is "

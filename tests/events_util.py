@@ -102,6 +102,7 @@ def make_events_nlp(
         "model": {
             "trunk": {"name": str(backbone), "window": window, "overlap": 8, **(trunk or {})},
             "head": {"hidden": 16, **(head or {})},
+            "exit_layers": None,
         },
         "exit": exit,
         **config,

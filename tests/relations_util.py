@@ -70,7 +70,7 @@ def make_relations_nlp(
     nlp = spacy.blank("en")
     trunk = {"name": str(backbone), "window": window, "overlap": 8, **(trunk or {})}
     settings = {
-        "model": {"trunk": trunk, "head": {"hidden": 16, **(head or {})}},
+        "model": {"trunk": trunk, "head": {"hidden": 16, **(head or {})}, "exit_layers": None},
         "exit": exit,
         "candidates": {"labels": [["Drug", "Problem"]], **(candidates or {})},
         **config,

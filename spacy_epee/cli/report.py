@@ -13,8 +13,9 @@ from wasabi import Printer
 from ..evaluation.compare import find_component
 from ..files import whole_folder
 from ..report.build import make_report
+from ..tuning.annotation import check_component
 from ..tuning.names import describe_rule
-from ..tuning.tuner import Tuner, check_component
+from ..tuning.tuner import Tuner
 from . import epee
 from .data import read_data, read_sizes
 from .linear import add_linear, learn_linear

@@ -12,8 +12,9 @@ from wasabi import Printer
 from ..component.saving import save_pipeline
 from ..evaluation.compare import find_component
 from ..monitor.counts import store_reference
+from ..tuning.annotation import check_component
 from ..tuning.names import describe_rule
-from ..tuning.tuner import Tuner, TuningGoal, check_component
+from ..tuning.tuner import Tuner, TuningGoal
 from . import epee
 from .data import read_data, read_sizes
 from .linear import add_linear, learn_linear

@@ -1,13 +1,13 @@
 """Dropping whole layers from the top, with the exits on them."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from spacy.language import Language
 
 from ..component.pipe import EarlyExitTransformer
 from ..exits.rules.config import resolve_rule
 from ..heads.base import ExitHeads, head_shim
-from ..model import get_exit_layers
+from ..model import ExitLayers, get_exit_layers
 from ..tasks.slot import rule_config
 from ..trunk.layers import keep_layers
 from ..trunk.verification import make_stepper, probe_text
@@ -28,7 +28,7 @@ class Layers(Smaller):
         super().__init__(pipe)
         self.config: Dict[str, Any] = nlp.get_pipe_config(pipe.name)["model"]
         self.exits = get_exit_layers(pipe.model)
-        self.setting: Optional[List[int]] = pipe.model.attrs["exit_layers"]
+        self.setting: ExitLayers = pipe.model.attrs["exit_layers"]
         self.heads = [head_shim(head)._model for head in pipe.model.layers[1:]]
         self.slots = {name: (slot.cfg, slot.exit) for name, slot in pipe.slots.items()}
         self.choices = [*(f"first {layer}" for layer in self.exits[:-1]), "all"]
@@ -54,7 +54,7 @@ class Layers(Smaller):
             if slot.exit is not None and not slot.exit.can_fire(slot.exit_layers(self.pipe.model)):
                 slot.exit = None  # it would let all texts go to the last of the layers that are left
 
-    def _exits(self, layers: Optional[List[int]], heads: List[Any]) -> None:
+    def _exits(self, layers: ExitLayers, heads: List[Any]) -> None:
         """Have exits on some layers, in the model and in the config, and their classifiers."""
         self.pipe.model.attrs["exit_layers"] = layers
         self.config["exit_layers"] = layers
@@ -74,10 +74,17 @@ def _cut(heads: ExitHeads, exits: int) -> ExitHeads:
 
 
 def _fewer_exits(rule: Any, fewer: int) -> Any:
-    """A rule without the thresholds of exits that are not there any more."""
+    """A rule without the thresholds of exits that are not there any more; None for one that was fitted to the last of these."""
     config = None if rule is None else rule_config(rule)
+    if config is not None and _is_fitted(config):
+        return None
     cut = None if config is None else _shorter(config, fewer)
     return rule if cut == config else resolve_rule(cut)
+
+
+def _is_fitted(block: Any) -> bool:
+    """Whether a rule, or one in it, names the layers that it was fitted to."""
+    return isinstance(block, dict) and ("layers" in block or any(map(_is_fitted, block.values())))
 
 
 def _shorter(value: Any, fewer: int) -> Any:

@@ -50,7 +50,6 @@ class TaskRun:
         self.answers = answers
         self.items = answers.items
         self.rule = None if rule is None else complete(rule)
-        self.first_layer = 1 if self.rule is None else self.rule.first_layer
         if look is not None:
             self.counters = look.counters
         else:
@@ -84,7 +83,7 @@ class TaskRun:
 
     def checks_layer(self, layer: int) -> bool:
         """RETURNS (bool): Whether the rule wants to look at an exit."""
-        return self.rule is not None and layer >= self.first_layer
+        return self.rule is not None and self.rule.looks_at(layer)
 
     def windows(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which windows of the batch are of units that climb, (W,) bool."""

@@ -7,6 +7,7 @@ from typing import Any, List, Optional, Protocol, Sequence, Union
 import numpy
 
 from ..exits.evidence import Divergence, Evidence, EvidenceMaker
+from ..exits.features import Features
 from ..exits.rules.base import ExitRule, complete, step
 from ..inputs.instances import Instances, firsts, ranges
 from ..threads import cached_property
@@ -239,6 +240,11 @@ class _View:
     def doubt(self) -> Optional[numpy.ndarray]:
         doubt = self.stored.evidence.doubt
         return None if doubt is None else doubt[self.units]
+
+    @property
+    def features(self) -> Optional[Features]:
+        features = self.stored.evidence.features
+        return None if features is None else features.of(self.units)
 
     @property
     def logits(self) -> numpy.ndarray:

@@ -110,6 +110,7 @@ class Predictions:
         done (ndarray): Which of its units leave, (U,) bool.
         reasons (Sequence[str]): Why each of them does.
         """
+        evidence, done = evidence.leaving(done)
         evidence.write_to(self, done)
         units = evidence.units[done]
         self.broken[units] = ~evidence.finite[done]

@@ -2,19 +2,19 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Literal, Optional, Protocol, Tuple, Union, cast
+from typing import Any, Callable, ClassVar, Dict, List, Literal, Optional, Protocol, Set, Tuple, Type, Union, cast
 
 import numpy
 from scipy.special import entr, expit
 
 from ..inputs.instances import firsts
 from ..threads import cached_property
+from .features import Features
 from .scaling import Threshold, pivot, scale
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
 
 Reduction = Literal["mean", "max"]
-
 
 FEW = 16
 """How many logits are so few that arrays cost more than numbers one by one: those of a document alone."""
@@ -38,7 +38,13 @@ class Evidence:
 
     Everything is worked out when first asked for, so a rule pays for what it looks at. Plain numpy in float64: the arrays
     are a few numbers a unit, and the same code serves every runtime and the simulation from stored logits.
+
+    features (Optional[Features]): What `SettledStructure` weighs; None for labels of documents.
+    parts (Optional[List[Set[Any]]]): What each unit says, part by part, where that is a structure, U of them.
     """
+
+    features: Optional[Features] = None
+    parts: Optional[List[Set[Any]]] = None
 
     def __init__(
         self,
@@ -116,6 +122,10 @@ class Evidence:
         RETURNS (ndarray): Which of the rows, (N,) bool.
         """
         return units if self.counts is None else numpy.repeat(units, self.counts)
+
+    def leaving(self, done: numpy.ndarray) -> Tuple["Evidence", numpy.ndarray]:
+        """RETURNS (Tuple[Evidence, ndarray]): What units leave with, and which of those in it do. The others may be dear."""
+        return self, done
 
     def write_to(self, predictions: "Written", done: numpy.ndarray) -> None:
         """Write down what units leave with.
@@ -363,6 +373,7 @@ class EvidenceBuilder:
     temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
     """
 
+    made: ClassVar[Type[Evidence]] = Evidence
     exclusive: bool = True
     threshold: Threshold = 0.5
     reduce: Reduction = "mean"
@@ -378,7 +389,7 @@ class EvidenceBuilder:
         context (Any): What else the evidence is made of.
         RETURNS (Evidence): What a rule may look at.
         """
-        return Evidence(
+        return self.made(
             logits,
             layer=layer,
             exclusive=self.exclusive,

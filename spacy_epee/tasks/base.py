@@ -48,7 +48,7 @@ class TaskDefaults:
     unit = "document"
     head_kind = "document"
     group: Optional[int] = None
-    reads_entities = reads_cats = has_triggers = has_links = False
+    reads_entities = reads_cats = has_triggers = has_links = has_features = False
     spans_key: Optional[str] = None
     exclusive: bool
     others: FrozenSet[str] = frozenset()
@@ -218,6 +218,8 @@ class Task(Protocol):
     """Whether it looks for triggers, which may be given instead: see `take_triggers`."""
     has_links: bool
     """Whether what is found is linked. Links are known within a batch alone, so that what is stored must be of one batch."""
+    has_features: bool
+    """Whether its evidence has `features`, so that it can take rules for structures."""
     others: FrozenSet[str]
     """Labels of other tasks of the component, which may be answered in the same place. The component sets it."""
     spans_key: Optional[str]

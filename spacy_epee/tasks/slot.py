@@ -16,6 +16,7 @@ from thinc.api import Model
 from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import NEEDS_DOUBT, ExitRule, complete
 from ..exits.rules.config import check_kept, resolve_rule
+from ..exits.rules.structure import NEEDS_STRUCTURE
 from ..exits.scaling import Threshold
 from ..heads.base import ExitHeads
 from ..inputs.instances import Instances, Lexical
@@ -211,6 +212,8 @@ class TaskSlot:
                 f"the exits, which are after the layers {layers}. Relax `{self.block}.exit`, or set it to null to run the full "
                 "depth on purpose."
             )
+        if complete(rule).structured and not self.task.has_features:
+            raise ValueError(f"The exit rule {type(rule).__name__} of {self.called} {NEEDS_STRUCTURE}")
         if complete(rule).learned and self.heads(model).doubt is None:
             raise ValueError(f"The exit rule {type(rule).__name__} of {self.called} {NEEDS_DOUBT}")
 

@@ -1,7 +1,11 @@
-"""Whether documents say enough to choose a rule by."""
+"""Whether there is anything to choose a rule for, and whether documents say enough to choose it by."""
 
+from typing import Optional
+
+from ..component.pipe import EarlyExitTransformer
 from ..evaluation.sample import FEWEST
 from ..evaluation.stored_outputs import StoredOutputs
+from ..model import get_exit_layers, is_initialized
 
 
 def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
@@ -26,4 +30,25 @@ def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
         raise ValueError(
             f"None of the labels of the task '{stored.name}' is in {FEWEST} of the {stored.n_docs} documents, too few for a mean "
             "over labels. Raise --limit."
+        )
+
+
+def check_component(component: EarlyExitTransformer, task: Optional[str]) -> None:
+    """Refuse a component that there is nothing to tune about.
+
+    component (EarlyExitTransformer): The component.
+    task (Optional[str]): The task; None if there is only one.
+    RAISES ValueError: Several tasks and no name, no weights, or no exits before the last layer.
+    """
+    if task is None and len(component.slots) > 1 or task is not None and task not in component.slots:
+        tasks = list(component.slots)
+        raise ValueError(f"The component '{component.name}' has the tasks {tasks}; name one of them with `--task`.")
+    if not is_initialized(component.model):
+        raise ValueError(f"The component '{component.name}' is not trained; train it first.")
+    behind = get_exit_layers(component.model)
+    untrained = len(behind) > 1 and component.loss.weighting == "last"
+    if len(component.slot(task).exit_layers(component.model)) < 2 or untrained:
+        raise ValueError(
+            f"The component '{component.name}' was trained without exits before the last layer, so there is nothing to choose "
+            'from. Train it with `model.exit_layers = null` and `loss.weighting = "depth"`.'
         )

@@ -15,7 +15,6 @@ from ..exits.label_thresholds import f_scores
 from ..exits.rules.base import ExitRule
 from ..exits.rules.composite import AnyOf
 from ..exits.rules.depth import FixedDepth
-from ..threads import cached_property
 from .grids import is_simple, rule_grids
 from .search import calmest
 
@@ -91,6 +90,7 @@ class CarefulChooser:
         self.as_good = first_as_good(losses[:, self.wanted])
         self.folds = self._folds(seed)
         self._limits: Dict[int, _Limits] = {}
+        self._drops: Dict[Optional[bytes], float] = {}  # what all documents lose at some exits
 
     def choose(self, max_drop: float) -> CarefulChoice:
         """Choose a fast setting that loses little, on documents that it was not made on.
@@ -101,26 +101,46 @@ class CarefulChooser:
         """
         last = len(self.replay.layers) - 1
         deepest = next(exit for exit in range(self.as_good, last + 1) if exit == last or self._is_safe(exit, max_drop))
+        return self._within(max_drop, deepest, None)
+
+    def by_kind(self, max_drop: float, deepest: int) -> List[CarefulChoice]:
+        """Choose in the same way among the settings of each kind alone: where looks cost time, layers do not tell the fastest.
+
+        max_drop (float): By how much the score may fall, in its own unit.
+        deepest (int): The layer above which none goes.
+        RETURNS (List[CarefulChoice]): Of each kind that has a setting which holds, that setting.
+        """
+        exit = self.replay.layers.tolist().index(deepest)
+        found = [self._within(max_drop, exit, kind) for kind in self._limits[exit].kinds]
+        return [choice for choice in found if choice.limit >= 0 and choice.rule is not None]
+
+    def _within(self, max_drop: float, deepest: int, kind: Optional[str]) -> CarefulChoice:
+        """The choice below an exit, among the settings of a kind; None for all."""
         limits = self._limits[deepest] = self._limits.get(deepest) or _Limits(self, deepest)
         name, rule, exits = limits.all_deepest
         layer = int(self.replay.layers[deepest])
         best = CarefulChoice(rule, name, layer, -1.0, self.drop(exits), 0.0, 0.0)
-        for limit, exits in zip(LIMITS, limits.held_out):
+        for limit, exits in zip(LIMITS, limits.held_out(kind)):
             drop, worst = self.drop(exits), self.worst(exits, deepest)
             if drop <= max_drop + NOISE and worst <= max_drop + TOLERANCE + 1e-9:
                 changed = float(limits.changed(exits[None], self.wanted)[0])
                 best = replace(best, limit=limit, drop=drop, changed=changed, worst=worst)
         if best.limit >= 0:
-            best.name, best.rule, _ = limits.chosen[LIMITS.index(best.limit)]
+            best.name, best.rule, _ = limits.fastest(self.wanted, kind)[LIMITS.index(best.limit)]
         return best
 
     def drop(self, exits: numpy.ndarray, docs: Optional[numpy.ndarray] = None) -> float:
         """RETURNS (float): By how much the score of the wanted documents, or some of them, falls if units leave at some exits,
         (U,)."""
+        key = None if docs is not None else exits.tobytes()
+        if key in self._drops:
+            return self._drops[key]
         codes = numpy.zeros(len(exits), dtype=int)
         full = numpy.full(len(exits), len(self.replay.layers) - 1)
         mask = self.wanted if docs is None else self.wanted & docs
         before, now = (self.score(ReplayResult(self.replay, places, codes), mask) for places in (full, exits))
+        if key is not None:
+            self._drops[key] = before - now
         return before - now
 
     def _is_safe(self, exit: int, max_drop: float) -> bool:
@@ -132,7 +152,13 @@ class CarefulChooser:
 
     def worst(self, exits: numpy.ndarray, deepest: int) -> float:
         """RETURNS (float): How far the answers at some exits are from those of the deepest one, as one less macro F with these as
-        the truth."""
+        the truth; of structures one less F of all their parts."""
+        parts = self.replay.evidence[deepest].parts
+        if parts is not None:
+            units = numpy.flatnonzero(self.wanted[self.docs]).tolist()
+            pairs = [(parts[unit], self.replay.evidence[exits[unit]].parts[unit]) for unit in units]
+            total = sum(len(true) + len(given) for true, given in pairs)
+            return 1 - 2 * sum(len(true & given) for true, given in pairs) / total if total else 0.0
         counts = self.replay.counts
         rows = self.wanted[self.docs if counts is None else numpy.repeat(self.docs, counts)]
         right = self.replay.evidence[deepest].decision[rows]
@@ -161,19 +187,23 @@ class _Limits:
         is_last = deepest == len(self.replay.layers) - 1
         self.last = None if is_last else FixedDepth(int(self.replay.layers[deepest]))
         deepest_exits = numpy.full(self.replay.n_units, deepest)
+        self._made: Dict[bytes, Dict[str, List[Setting]]] = {}
         self.all_deepest: Setting = ("full depth" if is_last else "fixed depth", self.last, deepest_exits)
 
-    @cached_property
-    def chosen(self) -> List[Setting]:
-        """RETURNS (List[Tuple[str, Optional[ExitRule], ndarray]]): For each limit the setting that is made on all documents."""
-        return self.fastest(self.chooser.wanted)
+    @property
+    def kinds(self) -> List[str]:
+        """RETURNS (List[str]): The kinds of settings."""
+        return list(self._settings(self.chooser.wanted))
 
-    @cached_property
-    def held_out(self) -> List[numpy.ndarray]:
-        """RETURNS (List[ndarray]): For each limit the exits that units take by settings that were made on the other folds, (U,);
-        none without folds."""
+    def held_out(self, kind: Optional[str] = None) -> List[numpy.ndarray]:
+        """Run settings on documents that they were not made on.
+
+        kind (Optional[str]): Their kind; None for all.
+        RETURNS (List[ndarray]): For each limit the exits that units take by settings that were made on the other folds, (U,);
+            none without folds.
+        """
         chooser = self.chooser
-        by_fold = [self.fastest(chooser.wanted & ~fold) for fold in chooser.folds]
+        by_fold = [self.fastest(chooser.wanted & ~fold, kind) for fold in chooser.folds]
         held_out = []
         for place in range(len(LIMITS) if by_fold else 0):
             exits = self.all_deepest[2].copy()
@@ -183,10 +213,11 @@ class _Limits:
             held_out.append(exits)
         return held_out
 
-    def fastest(self, chosen: numpy.ndarray) -> List[Setting]:
-        """Make settings on some documents.
+    def fastest(self, chosen: numpy.ndarray, kind: Optional[str] = None) -> List[Setting]:
+        """Find the fastest of the settings that are made on some documents.
 
         chosen (ndarray): The documents, (D,) bool.
+        kind (Optional[str]): The kind of these settings; None for all.
         RETURNS (List[Tuple[str, Optional[ExitRule], ndarray]]): For each limit on the share of their answers that may change, of
             the settings that are about as fast as the fastest, the one that changes the fewest.
         """
@@ -194,18 +225,29 @@ class _Limits:
         units = chosen[chooser.docs]
         if not units.any():
             return [self.all_deepest] * len(LIMITS)
+        made = self._settings(chosen)
         settings: Dict[bytes, Setting] = {self.all_deepest[2].tobytes(): self.all_deepest}  # many come to the same
-        for name, grid in rule_grids(self.replay, units, chooser.steps, chooser.wordpieces).items():
-            for rule in grid if is_simple(name) else ():
-                whole = rule if self.last is None else AnyOf({"settled": rule, "deepest": self.last})
-                exits = numpy.minimum(self.replay.run(rule).exits, self.deepest)
-                settings.setdefault(exits.tobytes(), (name, whole, exits))
+        for setting in (one for name, grid in made.items() if kind in (None, name) for one in grid):
+            settings.setdefault(setting[2].tobytes(), setting)
         named = list(settings.values())
         every = numpy.array([exits for _, _, exits in named])
         costs = chooser.wordpieces[units] / max(chooser.wordpieces[units].sum(), 1e-9)
         layers, changed = self.replay.layers[every[:, units]] @ costs, self.changed(every, chosen)
         allowed = (numpy.flatnonzero(changed <= limit + 1e-9) for limit in LIMITS)
         return [named[places[calmest(layers[places], changed[places])]] for places in allowed]
+
+    def _settings(self, chosen: numpy.ndarray) -> Dict[str, List[Setting]]:
+        """Settings that are made on some documents (D,) bool, by their kind."""
+        made = self._made.get(chosen.tobytes())
+        if made is None:
+            chooser, made = self.chooser, {}
+            for name, grid in rule_grids(self.replay, chosen[chooser.docs], chooser.steps, chooser.wordpieces).items():
+                for rule in grid if is_simple(name) else ():
+                    whole = rule if self.last is None else AnyOf({"settled": rule, "deepest": self.last})
+                    exits = numpy.minimum(self.replay.run(rule).exits, self.deepest)
+                    made.setdefault(name, []).append((name, whole, exits))
+            self._made[chosen.tobytes()] = made
+        return made
 
     def changed(self, exits: numpy.ndarray, chosen: numpy.ndarray) -> numpy.ndarray:
         """RETURNS (ndarray): The share of some documents whose answers at some exits (S, U) are not those of the deepest one,

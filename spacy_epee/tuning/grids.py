@@ -1,6 +1,6 @@
 """Settings of all exit rules to try, with thresholds where the evidence lies."""
 
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy
 from scipy.special import expit
@@ -9,6 +9,8 @@ from ..engine.replay import Replay
 from ..exits.evidence import Evidence
 from ..exits.rules.base import ExitRule, complete
 from ..exits.rules.config import registered_rules
+from ..threads import cached_property
+from .structures import Weights, fit_structures
 
 ORDER = (
     "fixed depth",
@@ -81,6 +83,14 @@ class ReplayLevels:
     def by_exit(self, other: Optional[ExitRule] = None) -> List[List[float]]:
         """RETURNS (List[List[float]]): Thresholds on the entropy for all exits, where units may leave by another rule, too."""
         return entropies_by_exit(self.replay, self.units, self.steps, self.wordpieces, other)
+
+    @cached_property
+    def _structures(self) -> Dict[str, Tuple[List[int], Weights]]:
+        return fit_structures(self.replay, self.units)
+
+    def structures(self) -> Dict[str, Tuple[List[int], Weights]]:
+        """RETURNS (Dict[str, Tuple[List[int], Weights]]): Layers to look at and fitted weights, see `fit_structures`."""
+        return self._structures
 
 
 def rule_grids(

@@ -13,6 +13,8 @@ def describe_rule(rule: Optional[Dict[str, Any]]) -> str:
             parts += [f"{key}: {describe_rule(part)}" for key, part in value.items()]
         elif name == "rule":
             parts.append(name_rule(value))
+        elif isinstance(value, (list, tuple)) and not any(isinstance(number, (int, float)) for number in value):
+            continue  # fitted, and of no use to a reader
         elif isinstance(value, (list, tuple)):
             parts.append(f"{name} {' '.join(f'{number:.3g}' for number in value)}")
         elif not name.startswith("@"):

@@ -69,6 +69,15 @@ class Candidates:
         places = pareto_front([trial.wordpiece_layers for trial in everything], [-trial.score for trial in everything])
         return [everything[place] for place in places]
 
+    def curves(self) -> Dict[str, List[List[float]]]:
+        """RETURNS (Dict[str, List[List[float]]]): By the name of each rule its own Pareto front: layers and score."""
+        found = {}
+        for name in dict.fromkeys(trial.name for trial in self.trials):
+            own = [trial for trial in self.trials if trial.name == name]
+            front = pareto_front([trial.wordpiece_layers for trial in own], [-trial.score for trial in own])
+            found[name] = [[own[place].wordpiece_layers, own[place].score] for place in front]
+        return found
+
     def fixed_depth(self) -> Candidate:
         """RETURNS (Candidate): What a user can have without any rule: of all fixed depths, the full one among them, that with the
         best score; of equals the one with the fewest layers."""

@@ -6,22 +6,23 @@ from ..exits.rules.base import ExitRule
 
 
 def find_faster(
-    report: Dict[str, Any], rules: Sequence[Optional[ExitRule]], chosen: Optional[ExitRule], plain: ExitRule
+    report: Dict[str, Any], rules: Sequence[Optional[ExitRule]], chosen: Optional[ExitRule], safe: Sequence[Optional[ExitRule]]
 ) -> Tuple[Optional[Dict[str, Any]], Optional[int]]:
-    """Look whether a chosen rule is slower than the full depth, at any batch size, and for what takes its place then.
+    """Look whether a chosen rule is slower than the full depth, at any batch size, and which rule is the fastest that may take
+    its place.
 
     report (Dict[str, Any]): That of `Tuner`, with milliseconds.
     rules (Sequence[Optional[ExitRule]]): Those of the rows in its "front".
     chosen (Optional[ExitRule]): The chosen one.
-    plain (ExitRule): A fixed depth that loses no more.
-    RETURNS (Tuple[Optional[Dict[str, Any]], Optional[int]]): The rule that is slower, and how many times; None if it is not.
-        And the row of the fixed depth, if that is there and not slower.
+    safe (Sequence[Optional[ExitRule]]): Others that lose no more.
+    RETURNS (Tuple[Optional[Dict[str, Any]], Optional[int]]): The chosen rule if it is slower, and how many times; None if it is
+        not. And the row of the fastest one, the chosen one among them, over all batch sizes; None if all are slower than the
+        full depth at one.
     """
     full = report["full"]["ms"]
-    ratios: List[float] = [max(row["ms"][size] / full[size] for size in full) for row in report["front"]]
+    ratios: List[List[float]] = [[row["ms"][size] / full[size] for size in full] for row in report["front"]]
     mine = next(place for place, rule in enumerate(rules) if rule == chosen)
-    if ratios[mine] <= 1:
-        return None, None
+    fast = [place for place, rule in enumerate(rules) if (place == mine or rule in safe) and max(ratios[place]) <= 1]
     row = report["front"][mine]
-    fast = [place for place, rule in enumerate(rules) if rule == plain and ratios[place] <= 1]
-    return {"name": row["name"], "rule": row["rule"], "times": ratios[mine]}, fast[0] if fast else None
+    slower = {"name": row["name"], "rule": row["rule"], "times": max(ratios[mine])} if max(ratios[mine]) > 1 else None
+    return slower, min(fast, key=lambda place: sum(ratios[place]), default=None)

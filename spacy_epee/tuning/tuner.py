@@ -1,7 +1,7 @@
 """From what a user asks for to an exit rule in the pipeline."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.language import Language
@@ -10,17 +10,16 @@ from spacy.training import Example
 from ..component.pipe import EarlyExitTransformer
 from ..engine.replay import Replay, ReplayResult
 from ..evaluation.compare import times_fewer
-from ..evaluation.mixing import best_mix, has_words, mix_helps
 from ..evaluation.spread import spread
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.timing import milliseconds, prepare
 from ..exits.coverage import flag, flag_threshold
 from ..exits.rules.base import ExitRule, complete
 from ..exits.rules.depth import FixedDepth
-from ..model import get_exit_layers, is_initialized
 from ..threads import cached_property
-from .annotation import check_annotation
+from .annotation import check_annotation, check_component
 from .careful import CarefulChooser
+from .fitting import fit_mix, fit_temperatures, fit_thresholds
 from .noted import noted
 from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search, try_setting
 from .seconds import find_faster
@@ -29,6 +28,8 @@ from .unknown import find_unknown_threshold
 SHOWN = 8
 """The most settings of the Pareto front that are shown and timed."""
 
+KINDS = 5
+"""The most rules that are timed beside the chosen one as they lose no more."""
 
 FIXED = "fixed depth, chosen here"
 """What the best fixed depth on the documents is called."""
@@ -134,9 +135,9 @@ class Tuner:
             "score_desc": self.stored.describe(),
             "left_out": self.stored.scoring.left_out,
             "absent": self.stored.scoring.absent,
-            "mix": self._fit_mix(calibrate, half, seed),
-            "thresholds": self._fit_thresholds(thresholds, half, seed),
-            "calibration": self._calibrate(calibrate, half, seed),
+            "mix": fit_mix(component, self.stored, calibrate, half, seed),
+            "thresholds": fit_thresholds(component, self.stored, thresholds, half, seed),
+            "calibration": fit_temperatures(component, self.stored, calibrate, half, seed),
         }
         self.replay: Replay = self.stored.replay()
         self.score = self.stored.scorer(self.replay)
@@ -152,13 +153,14 @@ class Tuner:
         )
         front = self.trials.front()
         places = numpy.unique(numpy.linspace(0, len(front) - 1, SHOWN).round().astype(int))
+        self.safe: List[Tuple[Optional[ExitRule], Optional[Dict[str, Any]]]] = []
         self.shown: List[Candidate] = [front[place] for place in places]
         self.report["settings"] = len(self.trials.trials)
         self.report["front_settings"] = len(front)
         self.report["full"] = self.row(self.trials.full)
         self.report["fixed"] = {**self.row(self.trials.fixed_depth()), "name": FIXED}
         self.report["front"] = [self.row(trial) for trial in self.shown]
-        self.report["curves"] = self._curves()
+        self.report["curves"] = self.trials.curves()
 
     def row(self, trial: Candidate) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""
@@ -168,65 +170,13 @@ class Tuner:
         width = spread(lambda docs: self.score(simulation, docs) - self.score(base, docs), self.stored.n_docs)
         return {**trial.row(), "speedup": speedup, "drop": full.score - trial.score, "spread": width}
 
-    def _fit_mix(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> List[float]:
-        """Fit how much words count at each exit, to some of the documents."""
-        stored = self.stored
-        if has_words(stored) and wanted is not False and (wanted or mix_helps(stored, half, seed)):
-            stored.set_mix(best_mix(stored, half))
-            stored.slot.set_mix(stored.mix.tolist(), self.component.model)
-        return stored.mix.tolist()
-
-    def _calibrate(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
-        """Fit temperatures, to some of the documents."""
-        component, stored = self.component, self.stored
-        kept = component.slots[self.name].cfg.get("temperatures")
-        if wanted is not False and (wanted or stored.helps(half, seed)):
-            component.set_temperatures(stored.fit(half), self.name)
-        elif wanted is None:
-            component.set_temperatures(None, self.name)
-        temperatures = component.slots[self.name].cfg.get("temperatures")
-        fitted = wanted is not False and temperatures is not None
-        figures = stored.calibration(temperatures or [1.0] * len(stored.layers))
-        exits = [{"layer": layer, **_plain(exit)} for layer, exit in zip(stored.layers, figures)]
-        documents = 0 if not fitted else stored.n_docs if half is None else int(half.sum())
-        return {"fitted": fitted, "kept": kept is not None and wanted is False, "documents": documents, "exits": exits}
-
-    def _fit_thresholds(self, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int) -> Dict[str, Any]:
-        """Fit a threshold for each label, or role and attribute, to some of the documents."""
-        component, stored = self.component, self.stored
-        fitted = wanted or (wanted is None and stored.thresholds_help(half, seed))
-        if fitted:
-            component.set_label_thresholds(stored.fit_thresholds(half), self.name)
-        elif wanted is None:
-            component.set_label_thresholds(None, self.name)
-        if "label_thresholds" not in stored.cfg:
-            return {"fitted": False, "labels": {}}
-        setting = stored.cfg["threshold"]
-        return {
-            "fitted": fitted,
-            "labels": component.label_thresholds(self.name),
-            "threshold": setting,
-            "documents": 0 if not fitted else stored.n_docs if half is None else int(half.sum()),
-            "macro_f": [stored.macro_f(setting), stored.macro_f(stored.slot.thresholds)],
-        }
-
-    def _curves(self) -> Dict[str, List[List[float]]]:
-        """By the name of each rule its own Pareto front: layers and score."""
-        names = dict.fromkeys(trial.name for trial in self.trials.trials)
-        curves = {}
-        for name in names:
-            trials = [trial for trial in self.trials.trials if trial.name == name]
-            front = pareto_front([trial.wordpiece_layers for trial in trials], [-trial.score for trial in trials])
-            curves[name] = [[trials[place].wordpiece_layers, trials[place].score] for place in front]
-        return curves
-
     def choose(self) -> Optional[ExitRule]:
         """Choose by the wish, and set the rule on the component.
 
         RETURNS (Optional[ExitRule]): The rule; None for the full depth.
         RAISES ValueError: Nothing is asked for, or it cannot be had.
         """
-        wish, trials = self.wish, self.trials
+        wish, trials, self.safe = self.wish, self.trials, []
         if wish.max_disagreement is not None:
             chosen, certificate = trials.certified(wish.max_disagreement, wish.confidence)
             place = certificate.chosen
@@ -247,10 +197,16 @@ class Tuner:
         if wish.max_disagreement is None:
             self.report["wish"].pop("confidence")
         deepest = self.report.get("held_out", {}).get("deepest", self.stored.layers[-1])
-        plain = FixedDepth(deepest)
-        if deepest < self.stored.layers[-1] and chosen.rule != plain:  # loses no more, and looks at nothing on the way
-            self._show(try_setting(self.replay, self.score, "fixed depth", plain, **self._documents))
+        fixed = FixedDepth(deepest)
+        if deepest < self.stored.layers[-1] and chosen.rule != fixed:  # loses no more, and looks at nothing on the way
+            self._allow(self._try("fixed depth", fixed), self.report.get("held_out"))
         return chosen.rule
+
+    def _allow(self, trial: Candidate, held_out: Optional[Dict[str, Any]]) -> None:
+        """Have a rule timed that may be taken if it is faster, with what it does where it was not made."""
+        self.safe.append((trial.rule, held_out))
+        if all(trial.rule != one.rule for one in self.shown):
+            self._show(trial)
 
     def _take(self, chosen: Candidate) -> None:
         """Set a rule on the component, and show it."""
@@ -281,10 +237,19 @@ class Tuner:
     def _careful(self, max_drop: float) -> Candidate:
         """Choose by what may be lost."""
         choice = self.chooser.choose(max_drop)
-        self.report["held_out"] = {name: value for name, value in vars(choice).items() if name not in ("rule", "name")}
-        if choice.rule is None:
+        found = [choice, *(self.chooser.by_kind(max_drop, choice.deepest) if self._by_seconds else ())]
+        tried = [(one, self._try(one.name, one.rule)) for one in found]
+        tried.sort(key=lambda pair: pair[1].wordpiece_layers)
+        for one, trial in tried[: 1 + KINDS]:
+            self._allow(trial, {name: value for name, value in vars(one).items() if name not in ("rule", "name")})
+        self.report["held_out"] = self.safe[0][1]
+        return tried[0][1]
+
+    def _try(self, name: str, rule: Optional[ExitRule]) -> Candidate:
+        """RETURNS (Candidate): What a rule does."""
+        if rule is None:
             return self.trials.full
-        return try_setting(self.replay, self.score, choice.name, choice.rule, **self._documents)
+        return try_setting(self.replay, self.score, name, rule, **self._documents)
 
     def simulation(self) -> ReplayResult:
         """RETURNS (ReplayResult): What the rule does, the chosen one or else that of the component."""
@@ -325,8 +290,8 @@ class Tuner:
 
     def time(self, batch_sizes: Sequence[int] = (1, 32), documents: int = 100, rounds: int = 3) -> None:
         """Time the whole pipeline with the settings shown and at full depth, in turns, and note milliseconds a document. Where
-        windows leave, and not documents, looking at what they say can take longer than it saves: a chosen rule that is slower
-        than the full depth, at any of the batch sizes, is given up.
+        windows leave, and not documents, looking at what they say can take longer than it saves: of rules that lose no more the
+        fastest is taken, and none that is slower than the full depth at any of the batch sizes.
 
         batch_sizes (Sequence[int]): The batch sizes.
         documents (int): How many documents, evenly from all of them.
@@ -347,18 +312,30 @@ class Tuner:
                 row.setdefault("on_time_front", {})[str(size)] = place in front
         if "chosen" not in self.report:
             return
-        if self.stored.task.unit == "window" and self.rule is not None and self.report["full"].get("ms"):
-            self._replace_slower()
+        if self._by_seconds and self.rule is not None and self.report["full"].get("ms"):
+            self._take_fastest()
         mine = [row for row, trial in zip(self.report["front"], self.shown) if trial.rule == self.rule]
         self.report["chosen"] = mine[0] if mine else self.report["chosen"]
 
-    def _replace_slower(self) -> None:
-        """Give up a rule that takes more seconds than the full depth."""
-        plain = FixedDepth(self.report.get("held_out", {}).get("deepest", self.stored.layers[-1]))
-        slower, place = find_faster(self.report, [trial.rule for trial in self.shown], self.rule, plain)
+    @property
+    def _by_seconds(self) -> bool:
+        """Whether looks cost so much that layers do not say which rule is the fastest."""
+        return self.stored.task.unit == "window"
+
+    def _take_fastest(self) -> None:
+        """Of the rules that lose no more than the chosen one take the fastest, and none that takes more seconds than the full
+        depth."""
+        safe = [rule for rule, _ in self.safe]
+        slower, place = find_faster(self.report, [trial.rule for trial in self.shown], self.rule, safe)
         if slower is not None:
             self.report["slower"] = slower
-            self._take(self.trials.full if place is None else self.shown[place])
+        taken = self.trials.full if place is None else self.shown[place]
+        if taken.rule == self.rule:
+            return
+        self._take(taken)
+        held_out = next((found for rule, found in self.safe if rule == taken.rule), None)
+        if held_out is not None:
+            self.report["held_out"] = held_out
 
     def write(self) -> None:
         """Put the rule into the pipeline's config, so that it is there to be seen once the pipeline is saved, and what it does on
@@ -367,32 +344,3 @@ class Tuner:
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
         slot.cfg["tuned"] = noted(self.report, block["exit"])
-
-
-def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:
-    """Figures that JSON can hold: None for what is no number."""
-    return {
-        name: [None if one is None or one != one else one for one in value] if isinstance(value, list) else value
-        for name, value in figures.items()
-    }
-
-
-def check_component(component: EarlyExitTransformer, task: Optional[str]) -> None:
-    """Refuse a component that there is nothing to tune about.
-
-    component (EarlyExitTransformer): The component.
-    task (Optional[str]): The task; None if there is only one.
-    RAISES ValueError: Several tasks and no name, no weights, or no exits before the last layer.
-    """
-    if task is None and len(component.slots) > 1 or task is not None and task not in component.slots:
-        tasks = list(component.slots)
-        raise ValueError(f"The component '{component.name}' has the tasks {tasks}; name one of them with `--task`.")
-    if not is_initialized(component.model):
-        raise ValueError(f"The component '{component.name}' is not trained; train it first.")
-    behind = get_exit_layers(component.model)
-    untrained = len(behind) > 1 and component.loss.weighting == "last"
-    if len(component.slot(task).exit_layers(component.model)) < 2 or untrained:
-        raise ValueError(
-            f"The component '{component.name}' was trained without exits before the last layer, so there is nothing to choose "
-            'from. Train it with `model.exit_layers = null` and `loss.weighting = "depth"`.'
-        )

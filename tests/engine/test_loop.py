@@ -2,6 +2,7 @@ import weakref
 from configparser import ConfigParser
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
@@ -552,3 +553,9 @@ def test_loop_does_not_look_where_a_rule_does_not_want_to(get_pipe, monkeypatch,
     monkeypatch.setattr(heads, "answer", lambda exit, *rest: seen.append(exit + 1) or answer(exit, *rest))
     pipe.answer(make_docs(nlp, SENTENCES), made)
     assert min(seen) == looked
+
+
+@pytest.mark.parametrize("depth,layers", [(1, [1]), (4, [2, 4]), (6, [2, 4, 6]), (11, [2, 4, 6, 8, 10, 11]), (12, [3, 6, 9, 12])])
+def test_loop_few_exits_are_every_second_or_third(monkeypatch, depth, layers):
+    monkeypatch.setattr("spacy_epee.model.get_stepper", lambda model: SimpleNamespace(depth=depth))
+    assert get_exit_layers(SimpleNamespace(attrs={"exit_layers": "few"})) == layers

@@ -75,3 +75,29 @@ def test_rules_of_documents_are_chosen_by_layers(tuning, monkeypatch):
 def test_without_times_it_is_said_that_there_are_none(tuning):
     tuning.choose()
     assert any(line.startswith("Not timed") for line in conclusions(tuning.report))
+
+
+@pytest.fixture
+def careful(tuned, monkeypatch):
+    """What is chosen with `--max-drop`, where anything may be lost."""
+    found, report, shown = tuned
+    monkeypatch.setattr(found, "wish", TuningGoal(max_drop=100))
+    found.report, found.shown = deepcopy(report), list(shown)
+    return found
+
+
+def test_of_rules_that_lose_no_more_the_fastest_in_seconds_is_taken(careful, monkeypatch):
+    def other():
+        return next(pair for pair in reversed(careful.safe) if pair[0] not in (None, first[0]))
+
+    first = []
+    choose = careful.choose
+    monkeypatch.setattr(careful, "choose", lambda: first.append(choose()))
+    assert take(careful, monkeypatch, lambda rule: rule != other()[0]) == first[0]
+    assert len(careful.safe) > 2 and careful.rule == other()[0] and careful.report["held_out"] == other()[1]
+    assert careful.report["slower"]["times"] > 1
+
+
+def test_rules_for_structures_are_among_those_that_are_tried(careful):
+    names = {trial.name for trial in careful.trials.trials}
+    assert {"nothing found", "settled structure, all exits", "settled structure, every second exit"} <= names

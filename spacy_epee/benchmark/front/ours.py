@@ -19,8 +19,9 @@ from ...exits.rules.base import ExitRule, complete
 from ...exits.rules.depth import FixedDepth
 from ...model import get_runner
 from ...trunk.looks import look_at_once
+from ...tuning.annotation import check_component
 from ...tuning.names import name_rule
-from ...tuning.tuner import Tuner, TuningGoal, check_component
+from ...tuning.tuner import Tuner, TuningGoal
 from ..pipelines import answer_texts
 from .texts import LabelledTexts, score_both
 

@@ -6,6 +6,7 @@ from .composite import AllOf, AnyOf
 from .config import check_kept, resolve_rule
 from .depth import Deadline, FixedDepth, FromLayer
 from .patience import ConfidentPatience, EntropyPatience, FlexiblePatience, Patience, Voting
+from .structure import NothingFound, SettledStructure
 from .thresholds import Confidence, Energy, Entropy, Learned, Margin
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "FromLayer",
     "Learned",
     "Margin",
+    "NothingFound",
     "Patience",
     "Rule",
+    "SettledStructure",
     "Voting",
     "check_kept",
     "resolve_rule",

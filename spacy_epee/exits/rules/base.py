@@ -51,6 +51,9 @@ class CompleteRule(ExitRule, Protocol):
         """RETURNS (int): The layer from which on the rule wants to look, 0 for that before the first one. The loop saves the
         checks below."""
 
+    def looks_at(self, layer: int) -> bool:
+        """RETURNS (bool): Whether it wants to look at the exit after a layer, from the first one on."""
+
     @property
     def timed(self) -> bool:
         """RETURNS (bool): Whether the rule looks at the time spent on a batch. No more are read ahead then."""
@@ -58,6 +61,10 @@ class CompleteRule(ExitRule, Protocol):
     @property
     def learned(self) -> bool:
         """RETURNS (bool): Whether the rule needs a model with a learned exit."""
+
+    @property
+    def structured(self) -> bool:
+        """RETURNS (bool): Whether the rule needs a task whose answers are structures, see `exits.features`."""
 
     def to_config(self) -> Optional[Dict[str, Any]]:
         """RETURNS (Optional[Dict[str, Any]]): The config block that makes this rule; None if it does not tell."""
@@ -83,6 +90,10 @@ class Levels(Protocol):
 
     def by_exit(self, other: Optional[ExitRule] = None) -> List[List[float]]:
         """RETURNS (List[List[float]]): Thresholds on the entropy for all exits, where units may leave by another rule, too."""
+
+    def structures(self) -> Dict[str, Tuple[List[int], Dict[str, List[List[float]]]]]:
+        """RETURNS (Dict[str, Tuple[List[int], Dict[str, List[List[float]]]]]): Layers to look at, and the weights of
+        `SettledStructure` that are fitted there, by what that is called; nothing where answers are no structures."""
 
 
 Grid = Dict[str, List[Any]]
@@ -119,6 +130,13 @@ class Rule:
         return False
 
     @property
+    def structured(self) -> bool:
+        return False
+
+    def looks_at(self, layer: int) -> bool:
+        return layer >= self.first_layer
+
+    @property
     def reasons(self) -> Tuple[str, ...]:
         return (self.reason,)
 
@@ -150,6 +168,8 @@ class ForeignRule:
         self.first_layer: int = getattr(rule, "first_layer", 0)
         self.timed: bool = getattr(rule, "timed", False)
         self.learned: bool = getattr(rule, "learned", False)
+        self.structured: bool = getattr(rule, "structured", False)
+        self.looks_at: Callable[[int], bool] = getattr(rule, "looks_at", lambda layer: layer >= self.first_layer)
         self.to_config: Callable[[], Optional[Dict[str, Any]]] = getattr(rule, "to_config", lambda: None)
 
     def start(self, units: int, began: float) -> Dict[str, Any]:

@@ -27,6 +27,13 @@ class _Joined(Rule):
     def learned(self) -> bool:
         return any(complete(rule).learned for rule in self.rules.values())
 
+    @property
+    def structured(self) -> bool:
+        return any(complete(rule).structured for rule in self.rules.values())
+
+    def looks_at(self, layer: int) -> bool:
+        return any(complete(rule).looks_at(layer) for rule in self.rules.values())
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.rules:

@@ -137,6 +137,13 @@ class FromLayer(Rule):
         return complete(self.rule).learned
 
     @property
+    def structured(self) -> bool:
+        return complete(self.rule).structured
+
+    def looks_at(self, layer: int) -> bool:
+        return layer >= self.layer and complete(self.rule).looks_at(layer)
+
+    @property
     def reasons(self) -> Tuple[str, ...]:
         return self.rule.reasons
 

@@ -1,15 +1,18 @@
 """What an exit rule may look at when the answer is a structure: spans, and links between them."""
 
-from typing import Callable, Optional, Union
+from typing import Callable, List, Optional, Set, Tuple, Union
 
 import numpy
 from scipy.special import entr, expit, logsumexp
 
 from ...engine.results import Graph
 from ...exits.evidence import Divergence, Evidence, Written, divergence_of
+from ...exits.features import Features
 from ...exits.scaling import pivot
 from ...inputs.instances import firsts
 from ...threads import cached_property
+from .features import link_values, span_values
+from .instances import OUT
 from .structure import Structure, log_softmax
 
 
@@ -51,6 +54,7 @@ class StructureEvidence(Evidence):
             counts=structure.counts,
         )
         self.structure = structure
+        self._part: Optional[Tuple[numpy.ndarray, "StructureEvidence"]] = None
 
     def keep(self, units: numpy.ndarray) -> "StructureEvidence":
         return self._of(self.structure.keep(units), units)
@@ -59,9 +63,21 @@ class StructureEvidence(Evidence):
         """Some of the units, whose spans can still be linked.
 
         units (ndarray): Which units, (U,) bool. Nothing is linked so far.
-        RETURNS (StructureEvidence): Their evidence.
+        RETURNS (StructureEvidence): Their evidence, kept for as long as no others are asked for.
         """
-        return self._of(self.structure.only(units), units)
+        if units.all():
+            return self
+        if self._part is None or not numpy.array_equal(self._part[0], units):
+            self._part = units.copy(), self._of(self.structure.only(units), units)
+        return self._part[1]
+
+    def leaving(self, done: numpy.ndarray) -> Tuple["StructureEvidence", numpy.ndarray]:
+        if self.structure.linked:
+            return self, done
+        if self._part is not None and self._part[0][done].all():  # those may be linked already
+            units, part = self._part
+            return part.leaving(done[units])
+        return self.only(done), numpy.ones(int(done.sum()), dtype=bool)
 
     def _of(self, structure: Structure, units: numpy.ndarray) -> "StructureEvidence":
         """Evidence of some of the units, without a previous one."""
@@ -75,8 +91,6 @@ class StructureEvidence(Evidence):
         done (ndarray): Which of the units leave, (U,) bool.
         """
         structure = self.structure
-        if not structure.linked:  # those that stay need no links
-            structure, done = structure.only(done), numpy.ones(int(done.sum()), dtype=bool)
         predictions.graphs = predictions.graphs or [None] * structure.asked.n_units
         for place in numpy.flatnonzero(done).tolist():
             predictions.graphs[structure.units[place]] = structure.graph(place)
@@ -88,6 +102,10 @@ class StructureEvidence(Evidence):
     def same_answer(self, other: "StructureEvidence") -> numpy.ndarray:  # type: ignore[override]
         """RETURNS (ndarray): Whether each unit has the same spans and links at another exit, (U,) bool."""
         return numpy.array([one == another for one, another in zip(self.structure.keys, other.structure.keys)], dtype=bool)
+
+    @property
+    def parts(self) -> List[Set[Tuple[int, ...]]]:  # type: ignore[override]
+        return self.structure.keys
 
     @cached_property
     def agrees(self) -> numpy.ndarray:
@@ -106,9 +124,21 @@ class StructureEvidence(Evidence):
         return finite
 
     @cached_property
+    def features(self) -> Features:  # type: ignore[override]
+        def of_links(units: numpy.ndarray) -> numpy.ndarray:
+            whole = self if self.structure.linked else self.only(units)
+            values = link_values(whole.structure)
+            return values[units] if whole is self else values
+
+        values, keys = span_values(self.structure)
+        return Features(self.structure.open, values, keys, of_links if self.structure.asked.schema.outputs else None)
+
+    @cached_property
     def decision(self) -> numpy.ndarray:
-        """RETURNS (ndarray): The best tag of each layer, (N, K) bool."""
-        return (numpy.arange(3) == self.structure.tags[:, :, None]).reshape(len(self.logits), -1)
+        """RETURNS (ndarray): The best tag of each layer, (N, K) bool; none of an argument where there is no event."""
+        tags = self.structure.tags.copy()
+        tags[~numpy.repeat(self.structure.open, self.structure.counts), self.structure.n_triggers :] = OUT
+        return (numpy.arange(3) == tags[:, :, None]).reshape(len(self.logits), -1)
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:

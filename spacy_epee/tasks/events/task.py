@@ -79,7 +79,7 @@ class Events(TaskDefaults):
     exclusive = False
     group: Optional[int] = TAGS
     head_kind = "tokens"
-    has_triggers = has_links = True
+    has_triggers = has_links = has_features = True
 
     def __init__(
         self,

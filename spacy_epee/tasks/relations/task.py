@@ -1,7 +1,8 @@
 """Relations between entities. The unit that exits is the window: it leaves when all its pairs are settled."""
 
 import warnings
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc
@@ -10,6 +11,7 @@ from spacy.training import Example
 from ...doc_attributes import annotate, annotation, entries_of, in_place
 from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
+from ...exits.scaling import Threshold
 from ...inputs.expected import FirstDocuments
 from ...inputs.windows import Windows
 from ...settings import check_number
@@ -19,6 +21,7 @@ from ..replay_score import StoredAnnotation
 from .candidates import EntityPairs
 from .concepts import name_pairs, ordered
 from .docs import Relation, install_extensions
+from .evidence import PairEvidenceBuilder
 from .instances import PairInstances, find_pairs
 from .replay_score import pair_score
 from .scorer import relations_of
@@ -31,7 +34,7 @@ class Relations(FlatTask):
     assigns, unit = "doc._.relations", "window"
     head_kind = "pairs"
     main, full, per_label = "rel_micro_f", "rel_full", "rel_f_per_type"
-    reads_entities = True
+    reads_entities = has_features = True
 
     def __init__(
         self,
@@ -59,6 +62,10 @@ class Relations(FlatTask):
         self.hide_entities = hide_entities
         self._without_entities, self._without_pairs = FirstDocuments(), FirstDocuments()
         install_extensions()
+
+    def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> PairEvidenceBuilder:
+        """RETURNS (PairEvidenceBuilder): How the logits are to be read."""
+        return PairEvidenceBuilder(self.exclusive, threshold, self.reduce, dict(temperatures))
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per item. Of exclusive labels the first one is that of "not related"."""

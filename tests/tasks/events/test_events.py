@@ -33,6 +33,11 @@ RULES = [
     rules.FixedDepth(2),
     rules.FromLayer(2, rules.EntropyPatience(0.5, 1)),
     rules.FromLayer(2, rules.FlexiblePatience(0.3, 1)),
+    rules.NothingFound(0.6),
+    rules.AnyOf({"empty": rules.NothingFound(0.6), "twice": rules.Patience(2)}),
+    rules.SettledStructure(
+        0.6, [1, 3], [[0, 0, 0, -1, -1, 0, 0.5, 0]] * 2, [[0, 1, -1, 0, -1, 0, 2, 2]] * 2, [[0.5, 1.0, -0.2, 0.0]] * 2
+    ),
 ]
 
 
@@ -134,6 +139,24 @@ def test_events_a_window_without_a_trigger_links_nothing(nlp, monkeypatch):
     assert not asked
     pipe.answer(docs_of(nlp), rules.EntropyPatience(0.5, 2))
     assert asked
+
+
+@pytest.mark.parametrize("rule", [None, rules.FixedDepth(2), rules.Entropy(0.9)], ids=str)
+def test_events_links_are_looked_at_once_for_each_window_that_leaves(nlp, rule, monkeypatch):
+    pipe = nlp.get_pipe("epee_events")
+    heads = get_heads(pipe.model)[0]
+    asked, link = [], heads._link
+
+    def counted(*args):
+        asked.extend(map(tuple, numpy.hstack(args[-2:]).tolist()))
+        return link(*args)
+
+    monkeypatch.setattr(heads, "_link", counted)
+    answers = pipe.answer(docs_of(nlp), rule)
+    linked = {pair[0] for pair in asked}
+    assert linked and linked <= {unit for unit, graph in enumerate(answers.graphs) if graph is not None and len(graph.nodes)}
+    if rule is None or isinstance(rule, rules.FixedDepth):  # all leave at one exit
+        assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("rule", [rules.Entropy(1e-9), rules.EntropyPatience(1e-9, None)], ids=str)

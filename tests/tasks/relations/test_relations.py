@@ -36,6 +36,9 @@ RULES = [
     rules.FixedDepth(2),
     rules.FromLayer(2, rules.EntropyPatience(0.5, 1)),
     rules.FromLayer(2, rules.FlexiblePatience(0.3, 1)),
+    rules.NothingFound(0.6),
+    rules.AnyOf({"empty": rules.NothingFound(0.6), "twice": rules.Patience(2)}),
+    rules.SettledStructure(0.6, [1, 3], [[0, 0, 0, -1, -1, 0, 0.5, 0]] * 2, [[0, 1, -1, 0, -1, 0, 2, 1]] * 2, []),
 ]
 
 

@@ -1,0 +1,180 @@
+"""Rules for answers that are structures: events, or the relations of a window."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple
+
+import numpy
+from scipy.special import expit, logit
+
+from ..evidence import Evidence
+from ..features import FEATURES, LINK_FEATURES, Features
+from .base import Grid, Levels, Rule, check_within
+
+NEEDS_STRUCTURE = (
+    "is for windows with events or with pairs of entities. For labels of documents or images take "
+    "`spacy-epee.EntropyPatience.v1` or `spacy-epee.Entropy.v1`, or have `tune` choose."
+)
+
+SAME = len(FEATURES)
+"""The column behind the features: whether the same was found at the rule's last look."""
+
+TRIED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
+"""Thresholds to try: the estimates are probabilities already."""
+
+MISSED = (0.003, 0.01, 0.03, 0.1, 0.3)
+"""Those on the probability of what is not given."""
+
+
+def features_of(rule: Rule, evidence: Evidence) -> Features:
+    """RETURNS (Features): What an exit says in numbers.
+    RAISES ValueError: The answer is no structure."""
+    features = evidence.features
+    if features is None:
+        raise ValueError(f"The exit rule {rule.registered} {NEEDS_STRUCTURE}")
+    return features
+
+
+@dataclass(frozen=True)
+class NothingFound(Rule):
+    """Leave when a window has no event, or no related pair, and none is near: what would be arguments is not looked at.
+
+    missed (float): The threshold on the probability of the nearest trigger, or relation, that is not given, from 0 to 1.
+    """
+
+    missed: float = 0.05
+    registered: ClassVar[str] = "spacy-epee.NothingFound.v1"
+    reason: ClassVar[str] = "nothing"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_within(self, "missed", 0.0, 1.0)
+
+    @property
+    def structured(self) -> bool:
+        return True
+
+    def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
+        features = features_of(self, evidence)
+        return (~features.found & (expit(features.missed) < self.missed)).astype(int)
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        return self.missed > 0 and len(layers) > 1
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        return {"nothing found": [cls(missed) for missed in MISSED]} if levels.structures() else {}
+
+
+@dataclass(frozen=True)
+class SettledStructure(Rule):
+    """Leave when the answer is as likely as asked for that of the last exit (learning to exit, as in BERxiT, Xin et al. 2021, by
+    logistic regressions over what exits say and not over states; `epee tune` fits them).
+
+    A window without an event, or a related pair, leaves by `nothing`, and none of its arguments is looked at. Another one needs
+    `found` to say half of what is asked for by its spans, and only then are these linked, and `links` decides.
+
+    threshold (float): The probability from which on units leave, from 0 to 1.
+    layers (List[int]): The layers at which the rule looks. Others cost nothing.
+    nothing (List[List[float]]): For each of these the weights of `exits.features.FEATURES`, of finding the same as at the look
+        before, and the bias.
+    found (List[List[float]]): The same, where something is found.
+    links (List[List[float]]): The weights of the log-odds of `found`, of `exits.features.LINK_FEATURES`, and the bias. Empty for
+        relations, which have no links between spans.
+    """
+
+    threshold: float
+    layers: List[int]
+    nothing: List[List[float]]
+    found: List[List[float]]
+    links: List[List[float]]
+    registered: ClassVar[str] = "spacy-epee.SettledStructure.v1"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(int(layer) for layer in self.layers))
+        for name, size in (("nothing", SAME + 2), ("found", SAME + 2), ("links", len(LINK_FEATURES) + 2)):
+            rows = tuple(tuple(map(float, row)) for row in getattr(self, name))
+            object.__setattr__(self, name, rows)
+            wanted = {0, len(self.layers)} if name == "links" else {len(self.layers)}
+            if len(rows) not in wanted or any(len(row) != size or not numpy.isfinite(row).all() for row in rows):
+                raise ValueError(
+                    f"The exit rule {self.registered} needs {size} numbers in {name} for each of its layers {list(self.layers)}; "
+                    "they are fitted, so have `tune` make the rule."
+                )
+        if list(self.layers) != sorted(set(self.layers)) or not self.layers or self.layers[0] < 1:
+            raise ValueError(
+                f"The exit rule {self.registered} has layers = {list(self.layers)}; give layers from 1 on in rising order."
+            )
+        super().__post_init__()
+        check_within(self, "threshold", 0.0, 1.0)
+
+    @property
+    def first_layer(self) -> int:
+        return self.layers[0]
+
+    def looks_at(self, layer: int) -> bool:
+        return layer in self.layers
+
+    @property
+    def structured(self) -> bool:
+        return True
+
+    @property
+    def reasons(self) -> Tuple[str, ...]:
+        return ("nothing", "settled")
+
+    def start(self, units: int, began: float) -> numpy.ndarray:
+        """RETURNS (ndarray): What each unit said at the last look, 0 before the first."""
+        return numpy.zeros(units, dtype="int64")
+
+    def step(self, evidence: Evidence, counters: numpy.ndarray) -> numpy.ndarray:
+        codes: numpy.ndarray = numpy.zeros(len(evidence), dtype=int)
+        if evidence.layer not in self.layers:
+            return codes
+        features, exit = features_of(self, evidence), self.layers.index(evidence.layer)
+        inputs = with_same(features, counters[evidence.units])
+        counters[evidence.units] = features.keys
+        odds = numpy.where(features.found, weigh(self.found[exit], inputs), weigh(self.nothing[exit], inputs))
+        asked, found = logit(self.threshold), features.found
+        if self.links and features.links is not None:
+            likely = found & (odds > logit(self.threshold / 2))
+            if likely.any():
+                odds[likely] = weigh(self.links[exit], with_odds(odds[likely], features.links(likely)))
+            found = likely
+        codes[~features.found & (odds > asked)] = 1
+        codes[found & (odds > asked)] = 2
+        return codes
+
+    def can_fire(self, layers: Sequence[int]) -> bool:
+        missing = [layer for layer in self.layers if layer not in layers]
+        if missing:
+            raise ValueError(
+                f"The exit rule {self.registered} was fitted to exits after the layers {list(self.layers)}, and there are none "
+                f"after {missing} any more. Run `tune` again."
+            )
+        return self.threshold < 1 and self.layers[0] < layers[-1]
+
+    def to_config(self) -> Optional[Dict[str, Any]]:
+        weights = {name: [list(row) for row in getattr(self, name)] for name in ("nothing", "found", "links")}
+        return {"@misc": self.registered, "threshold": self.threshold, "layers": list(self.layers), **weights}
+
+    @classmethod
+    def grid(cls, levels: Levels) -> Grid:
+        return {
+            name: [cls(threshold, layers, **weights) for threshold in TRIED]
+            for name, (layers, weights) in levels.structures().items()
+        }
+
+
+def with_same(features: Features, before: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): Features, and whether the same was found before, by the numbers of that (0 for never), (U, F + 1)."""
+    return numpy.column_stack((features.values, features.keys == before))
+
+
+def with_odds(odds: numpy.ndarray, links: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): What spans say as log-odds (U,), and what links say (U, G), side by side."""
+    return numpy.column_stack((odds, links))
+
+
+def weigh(weights: Sequence[float], inputs: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): Log-odds by weights, the last of which is the bias, (U,)."""
+    return inputs @ numpy.array(weights[:-1]) + weights[-1]

@@ -1,0 +1,65 @@
+"""What is fitted before rules are tried: how much words count, temperatures, and thresholds of labels."""
+
+from typing import Any, Dict, List, Optional
+
+import numpy
+
+from ..component.pipe import EarlyExitTransformer
+from ..evaluation.mixing import best_mix, has_words, mix_helps
+from ..evaluation.stored_outputs import StoredOutputs
+
+
+def fit_mix(
+    component: EarlyExitTransformer, stored: StoredOutputs, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int
+) -> List[float]:
+    """Fit how much words count at each exit, to some of the documents."""
+    if has_words(stored) and wanted is not False and (wanted or mix_helps(stored, half, seed)):
+        stored.set_mix(best_mix(stored, half))
+        stored.slot.set_mix(stored.mix.tolist(), component.model)
+    return stored.mix.tolist()
+
+
+def fit_temperatures(
+    component: EarlyExitTransformer, stored: StoredOutputs, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int
+) -> Dict[str, Any]:
+    """Fit temperatures, to some of the documents."""
+    kept = component.slots[stored.name].cfg.get("temperatures")
+    if wanted is not False and (wanted or stored.helps(half, seed)):
+        component.set_temperatures(stored.fit(half), stored.name)
+    elif wanted is None:
+        component.set_temperatures(None, stored.name)
+    temperatures = component.slots[stored.name].cfg.get("temperatures")
+    fitted = wanted is not False and temperatures is not None
+    figures = stored.calibration(temperatures or [1.0] * len(stored.layers))
+    exits = [{"layer": layer, **_plain(exit)} for layer, exit in zip(stored.layers, figures)]
+    documents = 0 if not fitted else stored.n_docs if half is None else int(half.sum())
+    return {"fitted": fitted, "kept": kept is not None and wanted is False, "documents": documents, "exits": exits}
+
+
+def fit_thresholds(
+    component: EarlyExitTransformer, stored: StoredOutputs, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int
+) -> Dict[str, Any]:
+    """Fit a threshold for each label, or role and attribute, to some of the documents."""
+    fitted = wanted or (wanted is None and stored.thresholds_help(half, seed))
+    if fitted:
+        component.set_label_thresholds(stored.fit_thresholds(half), stored.name)
+    elif wanted is None:
+        component.set_label_thresholds(None, stored.name)
+    if "label_thresholds" not in stored.cfg:
+        return {"fitted": False, "labels": {}}
+    setting = stored.cfg["threshold"]
+    return {
+        "fitted": fitted,
+        "labels": component.label_thresholds(stored.name),
+        "threshold": setting,
+        "documents": 0 if not fitted else stored.n_docs if half is None else int(half.sum()),
+        "macro_f": [stored.macro_f(setting), stored.macro_f(stored.slot.thresholds)],
+    }
+
+
+def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:
+    """Figures that JSON can hold: None for what is no number."""
+    return {
+        name: [None if one is None or one != one else one for one in value] if isinstance(value, list) else value
+        for name, value in figures.items()
+    }

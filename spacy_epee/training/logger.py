@@ -66,6 +66,9 @@ def ConsoleLogger(
         def close() -> None:
             bar.close()
             finalize()
+            if console_output:
+                for text in notes.of_end():
+                    stdout.write(msg.info(text) + "\n")
 
         return log, close
 
@@ -136,6 +139,14 @@ class _Notes:
         found = describe_slowdown() if self.slow else None
         self.slow = self.slow and found is None
         return [] if found is None else [found]
+
+    def of_end(self) -> List[str]:
+        """RETURNS (List[str]): What is to be done with what was trained."""
+        labels = any(slot.thresholded for pipe in self.pipes for slot in pipe.slots.values())
+        also = ", and a threshold for each label," if labels else ""
+        return (
+            [f"The exit rule is that of the config; `python -m spacy epee tune` chooses one{also} on dev"] if self.pipes else []
+        )
 
 
 class _Bar:

@@ -55,6 +55,14 @@ def test_table_says_which_scores_its_columns_are_and_how_many_passes_are_made(nl
     assert out.count("50.00 60.00 2.50 0.50") == 3  # the layer is a plain number
 
 
+def test_end_says_what_chooses_a_rule_and_thresholds(nlp, backbone):
+    said = "`python -m spacy epee tune` chooses one"
+    assert run(nlp)[0].count(f"{said} on dev") == 1
+    several = make_nlp(backbone, ["A", "B"], True)
+    several.config = nlp.config
+    assert run(several)[0].count(f"{said}, and a threshold for each label, on dev") == 1
+
+
 def test_table_of_several_tasks_says_which_scores_its_columns_are(backbone):
     from joint_util import make_joint_nlp
 

@@ -29,10 +29,11 @@ Asked = List[Instances]
 
 
 MANY = 12
-"""From how many layers on every third has an exit where there are few, and not every second."""
+"""From how many layers on every third one has an exit where there are few, and not every second."""
 
 ExitLayers = Union[List[int], Literal["few"], None]
-"""The layers with an exit; null for all, "few" where a look costs much: every second one, and every third from 12 layers on."""
+"""The layers with an exit; null for all, "few" where a look costs much: the first and every second one from there, or every third
+of 12 and more."""
 
 
 def EarlyExitModel(trunk: Model, head: Model, exit_layers: ExitLayers = None) -> Model[Asked, List[ExitOutputs]]:
@@ -41,9 +42,9 @@ def EarlyExitModel(trunk: Model, head: Model, exit_layers: ExitLayers = None) ->
 
     trunk (Model): The transformer.
     head (Model): The classifiers.
-    exit_layers (Union[List[int], str, None]): The layers with an exit, from 1; null for all, "few" for every second one, or
-        every third from 12 layers on. The last layer always has one. With fewer exits less is spent on looking. Rules that
-        count, such as patience, count exits.
+    exit_layers (Union[List[int], str, None]): The layers with an exit, from 1; null for all, "few" for the first and every
+        second one from there, or every third of 12 layers and more. The last layer always has one. With fewer exits less is
+        spent on looking. Rules that count, such as patience, count exits.
     RETURNS (Model): The model.
     """
     return _build(trunk, [head], None, exit_layers)
@@ -222,7 +223,7 @@ def get_exit_layers(model: Model) -> List[int]:
         return list(range(1, depth + 1))
     if layers == "few":
         step = 3 if depth >= MANY else 2
-        return [*range(step, depth, step), depth]
+        return [*range(1, depth, step), depth]
     if layers[-1] > depth:
         raise ValueError(
             f"The setting `model.exit_layers` names layer {layers[-1]}, but the backbone has {depth} layers. Leave out what is "

@@ -27,7 +27,7 @@ def fit_structures(replay: Replay, units: numpy.ndarray) -> Dict[str, Tuple[List
     if not layers or replay.evidence[-1].features is None or replay.counts is None:
         return {}
     chosen = {tuple(layers): f"{NAME}, all exits"}
-    chosen.setdefault(tuple(layers[1::2]), f"{NAME}, every second exit")
+    chosen.setdefault(tuple(layers[::2]), f"{NAME}, every second exit")
     for layer in layers[: len(layers) // 2 + 1]:
         chosen.setdefault((layer,), f"{NAME}, layer {layer}")
     return {name: (list(own), _fit(replay, units, own)) for own, name in chosen.items() if own}

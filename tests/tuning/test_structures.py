@@ -79,8 +79,8 @@ def test_where_all_answers_are_those_of_the_last_exit_it_leaves_at_once():
 
 def test_it_is_saved_in_a_config_and_told_on_a_line():
     rule = rule_grids(make())["settled structure, every second exit"][3]
-    assert rule.layers == (2, 4) and resolve_rule(rule.to_config()) == rule
-    assert describe_rule(rule.to_config()) == f"threshold {rule.threshold:.3g}, layers 2 4"
+    assert rule.layers == (1, 3) and resolve_rule(rule.to_config()) == rule
+    assert describe_rule(rule.to_config()) == f"threshold {rule.threshold:.3g}, layers 1 3"
 
 
 def test_labels_of_documents_have_no_such_rules():

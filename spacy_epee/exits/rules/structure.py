@@ -21,7 +21,7 @@ SAME = len(FEATURES)
 TRIED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
 """Thresholds to try: the estimates are probabilities already."""
 
-MISSED = (0.003, 0.01, 0.03, 0.1, 0.3)
+MISSED = (0.003, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 """Those on the probability of what is not given."""
 
 

@@ -81,6 +81,7 @@ dropout = 0.1
 learned_exit = false
 standardize = true
 lr_scale = 10.0
+gate = 0
 
 [candidates]
 @misc = "spacy-epee.EntityPairs.v1"
@@ -102,6 +103,7 @@ dropout = 0.1
 learned_exit = false
 standardize = true
 lr_scale = 10.0
+gate = 0
 """
 
 JOINT = """

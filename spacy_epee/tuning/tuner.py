@@ -21,7 +21,8 @@ from ..model import get_exit_layers, is_initialized
 from ..threads import cached_property
 from .annotation import check_annotation
 from .careful import CarefulChooser
-from .noted import noted
+from .gate import fit_gate
+from .noted import noted, plain
 from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search, try_setting
 from .seconds import find_faster
 from .unknown import find_unknown_threshold
@@ -89,6 +90,7 @@ class Tuner:
         wish: TuningGoal = TuningGoal(),
         calibrate: Optional[bool] = None,
         thresholds: Optional[bool] = None,
+        gate_recall: Optional[float] = None,
         missing_labels: bool = False,
         steps: int = 16,
         seed: int = 0,
@@ -106,6 +108,7 @@ class Tuner:
             to, and False leaves those that are there.
         thresholds (Optional[bool]): Whether to fit a threshold for each label, where labels do not exclude each other; None and
             False as for `calibrate`.
+        gate_recall (Optional[float]): The share of triggers, or relations, that the gate may not lose; None keeps it as it is.
         missing_labels (bool): Whether labels may be absent from the documents.
         steps (int): How many values of each threshold are tried.
         seed (int): The seed of the split into halves.
@@ -137,6 +140,7 @@ class Tuner:
             "mix": self._fit_mix(calibrate, half, seed),
             "thresholds": self._fit_thresholds(thresholds, half, seed),
             "calibration": self._calibrate(calibrate, half, seed),
+            "gate": fit_gate(self.stored, gate_recall, wish.confidence, half),
         }
         self.replay: Replay = self.stored.replay()
         self.score = self.stored.scorer(self.replay)
@@ -153,12 +157,9 @@ class Tuner:
         front = self.trials.front()
         places = numpy.unique(numpy.linspace(0, len(front) - 1, SHOWN).round().astype(int))
         self.shown: List[Candidate] = [front[place] for place in places]
-        self.report["settings"] = len(self.trials.trials)
-        self.report["front_settings"] = len(front)
-        self.report["full"] = self.row(self.trials.full)
-        self.report["fixed"] = {**self.row(self.trials.fixed_depth()), "name": FIXED}
-        self.report["front"] = [self.row(trial) for trial in self.shown]
-        self.report["curves"] = self._curves()
+        self.report.update(settings=len(self.trials.trials), front_settings=len(front))
+        self.report.update(full=self.row(self.trials.full), fixed={**self.row(self.trials.fixed_depth()), "name": FIXED})
+        self.report.update(front=[self.row(trial) for trial in self.shown], curves=self._curves())
 
     def row(self, trial: Candidate) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""
@@ -187,7 +188,7 @@ class Tuner:
         temperatures = component.slots[self.name].cfg.get("temperatures")
         fitted = wanted is not False and temperatures is not None
         figures = stored.calibration(temperatures or [1.0] * len(stored.layers))
-        exits = [{"layer": layer, **_plain(exit)} for layer, exit in zip(stored.layers, figures)]
+        exits = [{"layer": layer, **plain(exit)} for layer, exit in zip(stored.layers, figures)]
         documents = 0 if not fitted else stored.n_docs if half is None else int(half.sum())
         return {"fitted": fitted, "kept": kept is not None and wanted is False, "documents": documents, "exits": exits}
 
@@ -367,14 +368,6 @@ class Tuner:
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
         slot.cfg["tuned"] = noted(self.report, block["exit"])
-
-
-def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:
-    """Figures that JSON can hold: None for what is no number."""
-    return {
-        name: [None if one is None or one != one else one for one in value] if isinstance(value, list) else value
-        for name, value in figures.items()
-    }
 
 
 def check_component(component: EarlyExitTransformer, task: Optional[str]) -> None:

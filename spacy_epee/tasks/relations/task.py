@@ -11,6 +11,7 @@ from ...doc_attributes import annotate, annotation, entries_of, in_place
 from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
 from ...inputs.expected import FirstDocuments
+from ...inputs.ngrams import Bags
 from ...inputs.windows import Windows
 from ...settings import check_number
 from ..base import FlatTask
@@ -19,6 +20,7 @@ from ..replay_score import StoredAnnotation
 from .candidates import EntityPairs
 from .concepts import name_pairs, ordered
 from .docs import Relation, install_extensions
+from .gate import pair_bags
 from .instances import PairInstances, find_pairs
 from .replay_score import pair_score
 from .scorer import relations_of
@@ -81,6 +83,10 @@ class Relations(FlatTask):
         RETURNS (PairInstances): One item a pair.
         """
         return find_pairs(docs, windows, self.candidates, {label: i for i, label in enumerate(cfg["types"], 1)})
+
+    def gate_bags(self, docs: Sequence[Doc], items: PairInstances) -> Bags:
+        """RETURNS (Bags): The n-grams of the pairs."""
+        return pair_bags(docs, items)
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find out about the data.

@@ -45,15 +45,13 @@ def columns_of_something(logits: int, labels: int, group: Optional[int]) -> nump
 
 
 def write_settled(answers: Predictions, nothing: numpy.ndarray) -> None:
-    """Write down the items that are settled, and the units that leave as nothing else is in them.
+    """Write down the items that are settled, at least one, and the units that leave as nothing else is in them.
 
     answers (Predictions): The answers of a batch.
     nothing (ndarray): The logits that say that there is nothing, (K,).
     """
     items = answers.items
-    if items.settled is None:
-        return
-    rows = numpy.flatnonzero(items.settled)
+    rows = numpy.flatnonzero(items.settled)  # type: ignore[arg-type]  # there are some
     units, counts = numpy.unique(items.units[rows], return_counts=True)
     evidence = answers.reading.evidence(
         numpy.tile(nothing, (len(rows), 1)), asked=items, layer=0, units=units, items=rows, counts=counts

@@ -147,7 +147,8 @@ def predict(
             heads = slot.heads(model)
             settle(slot, model, docs, instances, rules[name])
             answers = Predictions.empty(instances, heads.n_labels, stepper.depth, slot.reading(model))
-            write_settled(answers, nothing_of(slot))
+            if instances.settled is not None:
+                write_settled(answers, nothing_of(slot))
             runs[name] = TaskRun(
                 heads, answers, rules[name], began, device=stepper.device, priority=slot.priority, look=looks[name]
             )

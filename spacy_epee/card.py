@@ -124,11 +124,23 @@ def task(nlp: Language, pipe: EarlyExitTransformer, slot: TaskSlot) -> List[str]
     if not slot.task.exclusive:
         thresholds = pipe.label_thresholds(slot.name)
         rows.append(["thresholds", ", ".join(f"{label} {number:.3g}" for label, number in thresholds.items())])
+    if "gate" in slot.cfg:
+        rows.append(["nothing to find, before the first layer", gate(slot.cfg["gate"])])
     return [
         *[f"## `{slot.title}`", "", *_table(["", ""], rows), ""],
         *["### What the rule costs, and what is promised", "", *tuned(slot, json.dumps(rule)), ""],
         *["### Where documents leave", "", *reference(pipe, slot), ""],
     ]
+
+
+def gate(noted: Dict[str, Any]) -> str:
+    """RETURNS (str): What is answered before the first layer as there is nothing to find in it, and what that promises."""
+    if "recall" not in noted:
+        return f"below a probability of {noted['threshold']:.3g}; nothing is promised"
+    return (
+        f"at most {100 * (1 - noted['recall']):.3g} % of what there is are lost, with a confidence of {noted['confidence']:g} "
+        f"(of {noted['something']} on dev {noted['lost']})"
+    )
 
 
 def tuned(slot: TaskSlot, rule: str) -> List[str]:
@@ -180,8 +192,11 @@ def limits(meta: Dict[str, Any], pipes: Sequence[EarlyExitTransformer]) -> List[
         "notes can differ: `spacy epee monitor` compares.",
         "- Answers can be wrong without being flagged as uncertain. A person answers for what is done with them.",
     ]
-    if any(slot.heads(pipe.model).lexical is not None for pipe in pipes for slot in pipe.slots.values()):
-        lines.append("- The exit before the first layer keeps hashes of n-grams of the training documents, which can be guessed.")
+    heads = [slot.heads(pipe.model) for pipe in pipes for slot in pipe.slots.values()]
+    if any(own.lexical is not None or own.gate is not None for own in heads):
+        lines.append(
+            "- What answers before the first layer keeps hashes of n-grams of the training documents, which can be guessed."
+        )
     missing = [about for name, about in ASK.items() if not meta.get(name)]
     missing += ["how it does on groups of patients", "what it must not be used for"]
     return ["## Limits", "", *lines, "", "## Not known", "", *(f"- {UNKNOWN}: {about}" for about in missing)]

@@ -84,6 +84,7 @@ dropout = 0.1
 learned_exit = false
 standardize = true
 lr_scale = 10.0
+gate = 0
 
 [candidates]
 @misc = "spacy-epee.EntityPairs.v1"
@@ -105,6 +106,7 @@ dropout = 0.1
 learned_exit = false
 standardize = true
 lr_scale = 10.0
+gate = 0
 """
 
 JOINT = """

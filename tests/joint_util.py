@@ -41,6 +41,7 @@ def make_joint_nlp(
     more=None,
     trunk=None,
     lexical=0,
+    gate=0,
     **settings,
 ):
     """Make a pipeline of one component with some tasks."""
@@ -56,8 +57,8 @@ def make_joint_nlp(
     }
     heads = {
         "kind": {"@architectures": "spacy-epee.PooledHead.v1", "lexical": lexical},
-        "relations": {"@architectures": "spacy-epee.PairHead.v1", "hidden": 16},
-        "events": {"@architectures": "spacy-epee.EventHead.v1", "hidden": 16},
+        "relations": {"@architectures": "spacy-epee.PairHead.v1", "hidden": 16, "gate": gate},
+        "events": {"@architectures": "spacy-epee.EventHead.v1", "hidden": 16, "gate": gate},
     }
     nlp = spacy.blank("en")
     config = {

@@ -13,10 +13,12 @@ from ..component.saving import save_pipeline
 from ..evaluation.compare import find_component
 from ..monitor.counts import store_reference
 from ..tuning.annotation import check_component
+from ..tuning.gate import check_gate
 from ..tuning.names import describe_rule
 from ..tuning.tuner import Tuner, TuningGoal
 from . import epee
 from .data import read_data, read_sizes
+from .gate import describe_gate
 from .linear import add_linear, learn_linear
 from .options import (
     BatchSizesOpt,
@@ -51,12 +53,18 @@ def tune_cli(
     max_disagreement: Optional[float] = Option(
         None, "--max-disagreement", help="At most this share of documents gets another answer than at full depth: 0.01"
     ),
-    confidence: float = Option(0.95, "--confidence", help="How surely, with --max-disagreement"),
+    confidence: float = Option(0.95, "--confidence", help="How surely, with --max-disagreement or --gate-recall"),
     coverage: Optional[float] = Option(
         None, "--coverage", help="Share of documents without the flag `uncertain`: 0.9. The others are to be reviewed"
     ),
     unknown_precision: Optional[float] = Option(
         None, "--unknown-precision", help="Give a label only so surely that this share of those given is right: 0.95"
+    ),
+    gate_recall: Optional[float] = Option(
+        None,
+        "--gate-recall",
+        help="Answer windows or pairs before the first layer so that at most the rest of this share of triggers or relations is "
+        "lost: 0.99",
     ),
     output_model: Optional[Path] = Option(None, "--output-model", help="Folder for a copy of the pipeline with the rule"),
     force: bool = Option(False, "--force", "-F", help="Replace what is at --output-model"),
@@ -93,17 +101,18 @@ def tune_cli(
     try:
         wish = TuningGoal(max_drop, min_speedup, max_disagreement, confidence)
         sizes = read_sizes(batch_sizes)
-        check_paths(model, wish, coverage, unknown_precision, output_model, in_place, output, force)
+        check_paths(model, wish, coverage, unknown_precision, gate_recall, output_model, in_place, output, force)
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)
         strings = StringStore(nlp.vocab.strings)
         pipe = find_component(nlp, component)
         check_component(pipe, task)
+        check_gate(pipe.slot(task), pipe.model, gate_recall)
         examples, fewest = read_data(nlp, pipe, data, cats, entities, spans_key=spans_key, limit=limit, seed=seed)
         linear = None if train is None else learn_linear(nlp, pipe, train, cats)
         tell_slowdown(gpu_id, msg)
-        stays = wish.empty and (coverage is not None or unknown_precision is not None)
+        stays = wish.empty and any(share is not None for share in (coverage, unknown_precision, gate_recall))
         tuning = Tuner(
             nlp,
             pipe,
@@ -113,6 +122,7 @@ def tune_cli(
             # The rule that stays leaves by temperatures and thresholds of labels, so that they stay, too.
             calibrate=False if calibrate is None and stays else calibrate,
             thresholds=False if thresholds is None and stays else thresholds,
+            gate_recall=gate_recall,
             missing_labels=missing_labels,
             steps=steps,
             seed=seed,
@@ -147,6 +157,7 @@ def check_paths(
     wish: TuningGoal,
     coverage: Optional[float],
     unknown_precision: Optional[float],
+    gate_recall: Optional[float],
     output_model: Optional[Path],
     in_place: bool,
     output: Optional[Path],
@@ -162,10 +173,10 @@ def check_paths(
         raise ValueError(f"--unknown-precision is {unknown_precision}; give a share from 0 to 1, such as 0.95")
     if output_model is not None and in_place:
         raise ValueError("Give --output-model or --in-place, not both")
-    if (output_model is not None or in_place) and wish.empty and coverage is None and unknown_precision is None:
+    if (output_model is not None or in_place) and wish.empty and coverage is unknown_precision is gate_recall is None:
         raise ValueError(
-            "There is nothing to write without a wish; give --max-drop, --min-speedup or --max-disagreement, --coverage or "
-            f"--unknown-precision, with {'--in-place' if in_place else '--output-model'}"
+            "There is nothing to write without a wish; give --max-drop, --min-speedup or --max-disagreement, --coverage, "
+            f"--unknown-precision or --gate-recall, with {'--in-place' if in_place else '--output-model'}"
         )
     if in_place and not Path(model).is_dir():
         raise ValueError(f"--in-place needs a folder, and '{model}' is none; give --output-model FOLDER")
@@ -240,8 +251,9 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
         asks = "ask with --max-drop, --min-speedup or --max-disagreement."
         return [
             f"The rule stays; for another one {asks}"
-            if "uncertain" in report or "unknown" in report
+            if "uncertain" in report or "unknown" in report or report["gate"]
             else f"Nothing is chosen; {asks}",
+            *describe_gate(report),
             *_flagged(report),
         ]
     chosen, lines = report["chosen"], _seconds(report)
@@ -280,7 +292,7 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
             "Scores are those of the documents that the rule was chosen on, and the best of many settings are better on these "
             "than on others; evaluate it on test data, once."
         )
-    return lines + _flagged(report)
+    return lines + describe_gate(report) + _flagged(report)
 
 
 def _seconds(report: Dict[str, Any]) -> List[str]:

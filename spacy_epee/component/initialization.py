@@ -16,7 +16,7 @@ from ..doc_attributes import copy_doc
 from ..heads.base import head_shim
 from ..inference.predict import Slots, all_exits, make_instances
 from ..model import get_heads, get_settings, get_trunk_shim
-from ..tasks.base import check_trunk
+from ..tasks.base import Task
 from ..tasks.slot import TaskSlot
 from ..trunk.shims import scaled_shim
 from .rivals import labels_at, slots_of
@@ -61,6 +61,26 @@ def check_slots(slots: Mapping[str, Any], model: Model, name: str) -> None:
             )
     for slot in slots.values():
         check_trunk(slot.task, get_trunk_shim(model).reads, name)
+
+
+def check_trunk(task: Task, reads: str, name: str) -> None:
+    """Refuse a trunk for something else.
+
+    task (Task): The task.
+    reads (str): What the trunk reads, "text" or "images".
+    name (str): The component.
+    RAISES ValueError: The task needs something else.
+    """
+    if reads == task.reads:
+        return
+    other = {"text": "TransformerTrunk", "images": "ImageTrunk"}.get(task.reads)
+    if other is None:
+        raise ValueError(f"The task '{task.name}' reads '{task.reads}'; there are trunks that read 'text' or 'images'.")
+    also = ", or use the factory 'epee_imagecat' to classify images" if task.reads == "text" else ""
+    raise ValueError(
+        f"The component '{name}' needs {task.reads} (task '{task.name}'), and the trunk in its setting `model.trunk` reads "
+        f"{reads}. Set `components.{name}.model.trunk.@architectures` to 'spacy-epee.{other}.v1'{also}."
+    )
 
 
 def check_named(slots: Slots, name: str) -> None:

@@ -28,6 +28,7 @@ from ..tasks.slot import TaskSlot
 from ..tasks.unknown import given_none, known_names, showable
 from ..threads import LOADING
 from ..training.losses import JointLoss
+from .gate import learn_gates
 from .initialization import (
     SAMPLE,
     check_heads,
@@ -242,6 +243,12 @@ class EarlyExitTransformer(TaskComponent):
                 slot.check_rule(slot.exit, self.model)
             docs = with_sentences(nlp, self, [eg.predicted for eg in sample])
             enough = check_sample(self.model, self.slots, docs, sample)  # or what is to be asked about, others will predict
+            learn_gates(
+                self.slots,
+                self.model,
+                get_examples,
+                lambda examples: with_sentences(nlp, self, [eg.predicted if enough else eg.reference for eg in examples]),
+            )
             gold = [eg.reference for eg in sample]
             standardize(self.model, self.slots, lambda: docs if enough else with_sentences(nlp, self, gold))
         if trained:

@@ -18,6 +18,7 @@ from ..inference.predict import all_exits, make_instances, predict
 from ..inputs.instances import Instances
 from ..model import is_initialized
 from ..tasks.base import Task
+from ..tasks.gate import set_gate
 from ..tasks.slot import TaskSlot
 from .initialization import check_joint, check_slots
 
@@ -157,6 +158,14 @@ class TaskComponent(TrainablePipe):
         task (Optional[str]): The task; None if there is only one.
         """
         self.slot(task).set_label_thresholds(thresholds)
+
+    def set_gate(self, threshold: Optional[float], task: Optional[str] = None) -> None:
+        """Set the probability below which windows without a trigger, or pairs without a relation, leave before the first layer.
+
+        threshold (Optional[float]): The probability, see `tasks.gate.find_chances`; None has all climb.
+        task (Optional[str]): The task; None if there is only one.
+        """
+        set_gate(self.slot(task), threshold, self.model)
 
     def label_thresholds(self, task: Optional[str] = None) -> Dict[str, float]:
         """RETURNS (Dict[str, float]): From which probability on each label of a task counts as given, where labels do not exclude

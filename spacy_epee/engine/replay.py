@@ -11,11 +11,16 @@ from ..exits.features import Features
 from ..exits.rules.base import ExitRule, complete, step
 from ..inputs.instances import Instances, firsts, ranges
 from ..threads import cached_property
+from .gate import has_gate
 from .results import Graph, LinkLogits
 
 
 class Replay:
-    """The evidence of all units at all exits, worked out once, for any number of rules."""
+    """The evidence of all units at all exits, worked out once, for any number of rules.
+
+    owners (ndarray): The unit of each item, (N,).
+    left (ndarray): The units that leave before the first layer by rules with a gate, (U,) bool.
+    """
 
     def __init__(
         self,
@@ -29,6 +34,8 @@ class Replay:
         units: Optional[numpy.ndarray] = None,
         links: Optional[Sequence[LinkLogits]] = None,
         blind: Optional[numpy.ndarray] = None,
+        settled: Optional[numpy.ndarray] = None,
+        nothing: Optional[numpy.ndarray] = None,
     ):
         """
         logits (ndarray): The logits of all exits, (E, N, K).
@@ -40,6 +47,8 @@ class Replay:
         units (Optional[ndarray]): Which of its units these are, in order, (U,); None for all.
         links (Optional[Sequence[LinkLogits]]): The stored links of each exit, E of them.
         blind (Optional[ndarray]): Of which units nothing is known before the first layer, (U,) bool.
+        settled (Optional[ndarray]): The items in which there is nothing to find, where rules with a gate do not look, (N,) bool.
+        nothing (Optional[ndarray]): The logits that they get then, (K,).
         """
         if len(logits) != len(exit_layers):
             raise ValueError(
@@ -51,48 +60,95 @@ class Replay:
         self.n_units = logits.shape[1] if counts is None else len(counts)
         places = numpy.arange(self.n_units) if units is None else units
         rows = numpy.arange(logits.shape[1]) if asked is None else asked.of_units(places)
-        self.evidence: List[Evidence] = []
-        for exit, layer in enumerate(exit_layers):
-            self.evidence.append(
-                reading.evidence(
-                    logits[exit],
-                    asked=asked,
-                    link=None if not links else links[exit],
-                    layer=layer,
-                    units=places,
-                    previous=self.evidence[-1] if exit else None,
-                    doubt=None if doubt is None else doubt[exit],
-                    items=None if counts is None else rows,
-                    counts=counts,
-                    **({} if layer or blind is None else {"blind": blind}),
+
+        def read(seen: Any, seen_counts: Optional[numpy.ndarray]) -> List[Evidence]:
+            """The evidence of all exits, of some of the items."""
+            found: List[Evidence] = []
+            for exit, layer in enumerate(exit_layers):
+                found.append(
+                    reading.evidence(
+                        logits[exit][seen],
+                        asked=asked,
+                        link=None if not links else links[exit],
+                        layer=layer,
+                        units=places,
+                        previous=found[-1] if exit else None,
+                        doubt=None if doubt is None else doubt[exit][seen],
+                        items=None if counts is None else rows[seen],
+                        counts=seen_counts,
+                        **({} if layer or blind is None else {"blind": blind}),
+                    )
                 )
+            return found
+
+        every = slice(None)
+        self.evidence: List[Evidence] = read(every, counts)
+        self.settled = numpy.zeros(logits.shape[1], dtype=bool) if settled is None else settled
+        units_of = numpy.arange(self.n_units)
+        self.owners = units_of if counts is None else numpy.repeat(units_of, counts)
+        self.left: numpy.ndarray = numpy.bincount(self.owners, ~self.settled, minlength=self.n_units) == 0
+        self.nothing: Optional[Evidence] = None
+        seen = ~self.settled | self.left[self.owners]  # what leaves is not looked at, and has a place all the same
+        if self.settled.any():
+            self.nothing = reading.evidence(
+                numpy.broadcast_to(nothing, logits.shape[1:]),  # type: ignore[arg-type]  # given with `settled`
+                asked=asked,
+                layer=0,
+                units=places,
+                items=None if counts is None else rows,
+                counts=counts,
             )
-        self.views = [CachedEvidence(evidence) for evidence in self.evidence]
+        looked = self.evidence if seen.all() else read(seen, numpy.bincount(self.owners[seen], minlength=self.n_units))
+        self.views = [CachedEvidence(evidence) for evidence in looked]
+
+    @cached_property
+    def mixed(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The units that climb, and of which some items do not, (U,) bool."""
+        return (numpy.bincount(self.owners, self.settled, minlength=self.n_units) > 0) & ~self.left
+
+    @cached_property
+    def answers(self) -> List[Evidence]:
+        """RETURNS (List[Evidence]): What all exits say. Behind the last one, so that it is at -1, that there is nothing, if any
+        unit or item may leave with that."""
+        return self.evidence if self.nothing is None else [*self.evidence, self.nothing]
+
+    def all_at(self, exit: int) -> numpy.ndarray:
+        """RETURNS (ndarray): The exits taken if all that climb leave at one, (U,)."""
+        return numpy.where(self.left, -1, exit)
+
+    def layers_of(self, exits: numpy.ndarray) -> numpy.ndarray:
+        """RETURNS (ndarray): The layer of exits, 0 for -1."""
+        return numpy.where(exits < 0, 0, self.layers[exits])
 
     @cached_property
     def differs(self) -> numpy.ndarray:
         """RETURNS (ndarray): Where a unit's answer (the label, label set, or events, of any item) is not that of the last exit,
-        (E, U) bool."""
+        (E, U) bool; a row more with that of nothing, see `answers`."""
         last = self.evidence[-1]
-        differs = numpy.zeros((len(self.evidence), self.n_units), dtype=bool)
-        for exit, evidence in enumerate(self.evidence[:-1]):
-            differs[exit] = ~evidence.same_answer(last)
+        differs = numpy.zeros((len(self.answers), self.n_units), dtype=bool)
+        for exit, evidence in enumerate(self.answers):
+            differs[exit] = evidence is not last and ~evidence.same_answer(last)
         return differs
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:
-        """RETURNS (ndarray): The probabilities of the items at all exits, (E, N, K) float32."""
-        return numpy.stack([evidence.probabilities for evidence in self.evidence]).astype("float32")
+        """RETURNS (ndarray): The probabilities of the items at all exits, see `answers`, (E, N, K) float32."""
+        return numpy.stack([evidence.probabilities for evidence in self.answers]).astype("float32")
 
     @cached_property
     def decisions(self) -> numpy.ndarray:
-        """RETURNS (ndarray): The labels given at all exits, (E, N, K) bool."""
-        return numpy.stack([evidence.decision for evidence in self.evidence])
+        """RETURNS (ndarray): The labels given at all exits, see `answers`, (E, N, K) bool."""
+        return numpy.stack([evidence.decision for evidence in self.answers])
 
     @cached_property
     def entropies(self) -> numpy.ndarray:
         """RETURNS (ndarray): The normalised entropy of the units at all exits, (E, U)."""
         return numpy.stack([evidence.entropy for evidence in self.evidence])
+
+    @cached_property
+    def looked_entropies(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The same of the items that rules with a gate look at, (E, U)."""
+        return numpy.stack([view.evidence.entropy for view in self.views])
 
     def run(self, rule: Optional[ExitRule]) -> "ReplayResult":
         """Run a rule.
@@ -102,7 +158,9 @@ class Replay:
         """
         taken = numpy.full(self.n_units, len(self.views) - 1)
         codes = numpy.zeros(self.n_units, dtype=int)
-        live = numpy.arange(self.n_units)
+        gated = has_gate(rule) and self.nothing is not None
+        taken[self.left & gated] = -1
+        live = numpy.flatnonzero(taken >= 0)
         completed = None if rule is None else complete(rule)
         counters = None if completed is None else completed.start(self.n_units, 0.0)
         for exit, stored in enumerate(self.views):
@@ -113,7 +171,7 @@ class Replay:
             taken[live[done]] = exit
             codes[live[done]] = reasons[done]
             live = live[~done]
-        return ReplayResult(self, taken, codes)
+        return ReplayResult(self, taken, codes, gated)
 
 
 @dataclass
@@ -121,23 +179,37 @@ class ReplayResult:
     """The exits that a rule takes.
 
     replay (Replay): Where it ran.
-    exits (ndarray): The index of the exit of each unit, from 0, (U,).
+    exits (ndarray): The index of the exit of each unit, from 0; -1 for those that leave before the first layer as there is
+        nothing to find, (U,).
     codes (ndarray): The number of the reason, from 1; 0 for the full depth, (U,).
+    gated (bool): Whether items that are settled are answered so.
     """
 
     replay: Replay
     exits: numpy.ndarray
     codes: numpy.ndarray
+    gated: bool = False
 
     @property
     def layers(self) -> numpy.ndarray:
         """RETURNS (ndarray): The layer of each unit's exit, (U,)."""
-        return self.replay.layers[self.exits]
+        return self.replay.layers_of(self.exits)
+
+    @property
+    def differs(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Whose answer is not that of the last exit, (U,) bool."""
+        differs = self.replay.differs[self.exits, numpy.arange(len(self.exits))]
+        if self.gated and self.replay.mixed.any():
+            same = (self.decision == self.replay.evidence[-1].decision).all(axis=1)
+            mixed = numpy.bincount(self.replay.owners, ~same, minlength=len(differs)) > 0
+            differs = numpy.where(self.replay.mixed, mixed, differs)
+        return differs
 
     @property
     def logits(self) -> numpy.ndarray:
         """RETURNS (ndarray): The logits of the items there, (N, K)."""
-        return self._there(self.replay.logits)
+        replay = self.replay
+        return self._there(replay.logits if replay.nothing is None else [*replay.logits, replay.nothing.logits])
 
     @property
     def probabilities(self) -> numpy.ndarray:
@@ -152,18 +224,21 @@ class ReplayResult:
     @property
     def entropy(self) -> numpy.ndarray:
         """RETURNS (ndarray): The normalised entropy of each unit there, (U,)."""
-        return self.replay.entropies[self.exits, numpy.arange(len(self.exits))]
+        replay = self.replay
+        entropies = replay.looked_entropies if self.gated else replay.entropies
+        return numpy.where(self.exits < 0, 0.0, entropies[self.exits, numpy.arange(len(self.exits))])
 
-    def _there(self, values: numpy.ndarray) -> numpy.ndarray:
+    def _there(self, values: Any) -> numpy.ndarray:
         """Of values at all exits those at the exits taken."""
-        counts = self.replay.counts
-        chosen = self.exits if counts is None else numpy.repeat(self.exits, counts)
-        return values[chosen, numpy.arange(len(chosen))]
+        chosen = self.exits[self.replay.owners]
+        if self.gated:
+            chosen[self.replay.settled] = -1
+        return numpy.asarray(values)[chosen, numpy.arange(len(chosen))]
 
     @property
     def graphs(self) -> List[Graph]:
         """RETURNS (List[Graph]): Where the answer is a structure, what each unit says there, U of them."""
-        return [self.replay.evidence[exit].graph(unit) for unit, exit in enumerate(self.exits)]
+        return [self.replay.answers[exit].graph(unit) for unit, exit in enumerate(self.exits)]
 
 
 def simulate(logits: numpy.ndarray, rule: Optional[ExitRule], **settings: Any) -> ReplayResult:

@@ -11,6 +11,7 @@ from ..engine.replay import Replay, Score
 from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, item_losses, reliability
 from ..exits.label_thresholds import FEWEST, can_fit, fit_label_thresholds, macro_f
 from ..inputs.instances import Instances
+from ..tasks.gate import find_chances, gate_threshold, nothing_of
 from ..threads import cached_property
 from .scoring import Scoring, describe_main
 
@@ -28,11 +29,13 @@ class StoredOutputs:
     layers (List[int]): The layer of each exit, 0 for that before the first one.
     blind (Optional[ndarray]): Of which units nothing is known there, (U,) bool; None without such an exit.
     mix (ndarray): How many times what words say is in the logits of each exit behind a layer, (E - 1,) if they are.
+    chances (Optional[ndarray]): How likely there is anything to find in each item, by words alone, (N,); None without a gate.
     docs (ndarray): The document of each unit, (U,).
     wordpieces (ndarray): The wordpieces of each unit, (U,).
     targets (ndarray): 1 for the logits that are true, (N, K).
     label_mask (ndarray): 0 where nothing is known, (N, K).
     items_docs (ndarray): The document of each item, (N,).
+    owners (ndarray): The unit of each item, (N,).
     places (Optional[ndarray]): The document of each item and where it is there, if the task says so, (N, 1 + columns).
     unknown (Unknown): What is annotated and no answer can be.
     """
@@ -61,7 +64,7 @@ class StoredOutputs:
         self.layers = self.slot.exit_layers(component.model)
         size = max(len(self.examples), 1) if self.task.has_links else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
-        logits, doubt, counts, docs, wordpieces, places, blind = ([] for _ in range(7))
+        logits, doubt, counts, docs, wordpieces, places, blind, chances = ([] for _ in range(8))
         targets: List[numpy.ndarray] = []
         label_mask: List[numpy.ndarray] = []
         outputs = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
@@ -73,6 +76,9 @@ class StoredOutputs:
                 doubt.append(expit(self.outputs.doubt[:, rows]))
             if items.lexical is not None:
                 blind.append(~items.lexical.known[items.live])
+            own_chances = find_chances(self.slot, component.model, [eg.predicted for eg in batch], items)
+            if own_chances is not None:
+                chances.append(own_chances[rows])
             counts.append(items.counts[items.live])
             docs.append(items.unit_docs[items.live] + number * size)
             wordpieces.append(items.lengths[items.live])
@@ -86,6 +92,7 @@ class StoredOutputs:
         self.logits = numpy.concatenate(logits, axis=1)
         self.doubt = numpy.concatenate(doubt, axis=1) if doubt else None
         self.blind = numpy.concatenate(blind) if blind else None
+        self.chances = numpy.concatenate(chances) if chances else None
         self.mix = self.slot.mix(component.model)
         self.counts = numpy.concatenate(counts)
         self.docs = numpy.concatenate(docs)
@@ -93,6 +100,7 @@ class StoredOutputs:
         self.targets, self.label_mask = numpy.concatenate(targets), numpy.concatenate(label_mask)
         self.places = numpy.concatenate(places) if places else None
         self.items_docs = numpy.repeat(self.docs, self.counts)
+        self.owners = numpy.repeat(numpy.arange(len(self.docs)), self.counts)
 
     @property
     def n_docs(self) -> int:
@@ -134,6 +142,8 @@ class StoredOutputs:
         RETURNS (Replay): What rules can be run on.
         """
         several = self.task.unit == "window"
+        gate = gate_threshold(self.slot)
+        settled = None if self.chances is None or not gate else numpy.asarray(self.chances < gate)
         return Replay(
             self.logits,
             exit_layers=self.layers,
@@ -144,6 +154,8 @@ class StoredOutputs:
             units=self.items.live if self.task.has_links else None,
             links=self.outputs.links if self.task.has_links else None,
             blind=self.blind,
+            settled=settled,
+            nothing=None if settled is None else nothing_of(self.slot),
         )
 
     def scorer(self, replay: Replay) -> Score:

@@ -103,6 +103,23 @@ def bounded_p_values(totals: numpy.ndarray, units: int, alpha: float) -> numpy.n
     return numpy.minimum(numpy.minimum(hoeffding, bentkus), 1.0)
 
 
+def tolerance_threshold(values: numpy.ndarray, alpha: float, confidence: float = 0.95) -> Optional[float]:
+    """Find the highest threshold below which at most a share of new values lies, with the stated confidence: a one-sided
+    tolerance limit (Wilks 1941, "Determination of Sample Sizes for Setting Tolerance Limits"). With so many values below that few
+    would be by chance if more than the share were, the next one is the threshold. It is exact and needs no order of tests, as the
+    threshold is one of the values.
+
+    values (ndarray): The values, each an independent draw, (N,).
+    alpha (float): The share that may lie below, from 0 to 1.
+    confidence (float): How surely, above 0 and below 1.
+    RETURNS (Optional[float]): The threshold; None if there are too few values, see `documents_needed`.
+    RAISES ValueError: Numbers out of range.
+    """
+    _check(alpha, confidence)
+    allowed = numpy.flatnonzero(binomial_p_values(numpy.arange(len(values)), len(values), alpha) <= 1 - confidence)
+    return float(numpy.sort(values)[allowed[-1]]) if len(allowed) else None
+
+
 def documents_needed(alpha: float, confidence: float = 0.9) -> int:
     """How many documents it takes at the least to certify anything: with fewer even a setting without any loss fails. That is
     ln(1 - confidence) / ln(1 - alpha), for losses of both kinds.

@@ -9,9 +9,10 @@ from thinc.api import Model, get_torch_default_device
 from torch import Tensor, nn
 
 from ..inputs.instances import Instances
+from ..inputs.ngrams import BITS
 from ..settings import check_number
 from ..trunk.shims import ScaledShim, dump_module, load_module
-from .lexical import LexicalHead
+from .lexical import LexicalHead, LinearHead
 from .standardize import Standardize
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class ExitHeads(nn.Module):
         dropout: float,
         learned_exit: bool,
         standardize: bool = False,
+        gate_ngrams: int = 0,
         **settings: Any,
     ):
         """
@@ -80,6 +82,7 @@ class ExitHeads(nn.Module):
         learned_exit (bool): Whether to add the estimate of being wrong: one linear layer shared by all exits (BERxiT, Xin
             et al. 2021, section 3.3).
         standardize (bool): Whether vectors from the trunk are standardized.
+        gate_ngrams (int): How many n-grams the gate knows; 0 for none.
         settings (Any): What else the module is built from, so that it can be built again.
         """
         super().__init__()
@@ -94,6 +97,9 @@ class ExitHeads(nn.Module):
         }
         self.standardize = Standardize(exits, width) if standardize else None
         self.lexical: Optional[LexicalHead] = None  # what answers before the first layer, if anything does
+        self.gate: Optional[LinearHead] = None  # what tells before the first layer where there is nothing to find
+        if gate_ngrams:
+            self.make_gate(gate_ngrams)
         self.n_labels = labels
         self.dropout = nn.Dropout(dropout)
         classifiers = [nn.Linear(features, labels) for _ in range(exits)]
@@ -102,6 +108,16 @@ class ExitHeads(nn.Module):
             nn.init.normal_(classifier.weight, std=0.02)
             nn.init.zeros_(classifier.bias)
         self.doubt = nn.Linear(features, 1) if learned_exit else None
+
+    def make_gate(self, ngrams: int) -> LinearHead:
+        """Make a gate, before the first layer.
+
+        ngrams (int): How many n-grams it knows.
+        RETURNS (LinearHead): What holds it.
+        """
+        self.settings["gate_ngrams"] = ngrams
+        self.gate = LinearHead(ngrams, 1)
+        return self.gate
 
     def prepare(self, items: Instances, device: torch.device) -> Any:
         """Work out what is the same at every exit.
@@ -223,6 +239,17 @@ def head_model(kind: Type[ExitHeads], settings: Dict[str, Any], lr_scale: float)
     shim.scale = partial(learning_rate, lr_scale)
     shim.kind, shim.build = kind, partial(kind, **settings)
     return Model("epee-head", run_alone, shims=[shim])
+
+
+def check_ngrams(setting: str, ngrams: int) -> int:
+    """RETURNS (int): A setting of how many n-grams to look at.
+
+    setting (str): Its name in `model.head`.
+    ngrams (int): Its value.
+    RAISES ValueError: It is none, or more than can be told apart.
+    """
+    check_number(f"model.head.{setting}", ngrams, 0, 1 << (BITS - 1), whole=True)
+    return int(ngrams)
 
 
 def learning_rate(lr_scale: float, name: str) -> float:

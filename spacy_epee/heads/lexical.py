@@ -1,7 +1,8 @@
-"""A linear model over the n-grams of whole documents: what can be said before the first layer, and what each exit adds to."""
+"""Linear models over n-grams: of whole documents, what can be said before the first layer, and what each exit adds to; of
+windows and pairs, whether there can be anything."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -10,7 +11,7 @@ from spacy.tokens import Doc
 from torch import Tensor, nn
 
 from ..inputs.instances import Lexical
-from ..inputs.ngrams import NGrams, chunks
+from ..inputs.ngrams import NGrams, Weighed, chunks, hash_ngrams
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,21 @@ class LinearModel:
 
     def __call__(self, docs: Sequence[Doc]) -> Lexical:
         """RETURNS (Lexical): What it says about some Docs."""
-        known = numpy.zeros(len(docs), dtype=bool)
-        logits = numpy.zeros((len(docs), len(self.bias)), dtype="float32")
+        return self.read((self.ngrams.weigh(*hash_ngrams(part), len(part)) for part in chunks(docs)), len(docs))
+
+    def read(self, parts: Iterable[Weighed], things: int) -> Lexical:
+        """Say what there is to say about documents, or other things, by their n-grams.
+
+        parts (Iterable[Weighed]): What `ngrams` knows of them, some of them at a time.
+        things (int): How many there are.
+        RETURNS (Lexical): What it says.
+        """
+        known = numpy.zeros(things, dtype=bool)
+        logits = numpy.zeros((things, len(self.bias)), dtype="float32")
         if not len(self.weights):
             return Lexical(logits, known)
         row = 0
-        for values, columns, starts in map(self.ngrams.weigh, chunks(docs)):
+        for values, columns, starts in parts:
             for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist()):
                 if begin < end:
                     known[row], logits[row] = True, values[begin:end] @ self.weights[columns[begin:end]] + self.bias
@@ -41,45 +51,36 @@ class LinearModel:
         return Lexical(logits, known)
 
 
-class LexicalHead(nn.Module):
-    """A linear model that was learned before training begins, and how much it counts at each exit (as in Wide & Deep, Cheng et
-    al. 2016, whose parts are trained together; here each by itself). Saved are numbers alone, and none of the words."""
+class LinearHead(nn.Module):
+    """A linear model that was learned before training begins. Saved are numbers alone, and none of the words."""
 
     keys: Tensor
     rarity: Tensor
     weights: Tensor
     bias: Tensor
 
-    def __init__(self, ngrams: int, labels: int, exits: int):
+    def __init__(self, ngrams: int, labels: int):
         """
         ngrams (int): How many n-grams are known, V.
         labels (int): The number of logits, K.
-        exits (int): The number of exits behind layers, E.
         """
         super().__init__()
         self.register_buffer("keys", torch.zeros(ngrams, dtype=torch.int64))
         self.register_buffer("rarity", torch.zeros(ngrams, dtype=torch.float16))
         self.register_buffer("weights", torch.zeros(ngrams, labels, dtype=torch.float16))
         self.register_buffer("bias", torch.zeros(labels))
-        self.mix = nn.Parameter(torch.zeros(exits))  # until it is learned from documents that were held out
-        self.held_out: Dict[int, int] = {}
-        self.held_out_logits = numpy.zeros((0, labels), dtype="float32")
         self._model: Optional[Tuple[Any, LinearModel]] = None
 
-    def take(self, model: LinearModel, texts: Sequence[str], held_out: numpy.ndarray) -> None:
+    def take_model(self, model: LinearModel) -> None:
         """Take over what was learned.
 
-        model (LinearModel): The model of all documents.
-        texts (Sequence[str]): The texts that it was learned from. They are not kept.
-        held_out (ndarray): The logits of models that have not seen them, (N, K) float32.
+        model (LinearModel): The model.
         """
         device = self.bias.device
         self.keys = torch.from_numpy(model.ngrams.keys.view("int64")).to(device)
         self.rarity = torch.from_numpy(model.ngrams.rarity.astype("float16")).to(device)
         self.weights = torch.from_numpy(model.weights.astype("float16")).to(device)
         self.bias = torch.from_numpy(model.bias.astype("float32")).to(device)
-        self.held_out = {get_string_id(text): row for row, text in enumerate(texts)}
-        self.held_out_logits = held_out
 
     @property
     def model(self) -> LinearModel:
@@ -91,6 +92,40 @@ class LexicalHead(nn.Module):
             ngrams = NGrams(keys.view("uint64"), rarity.astype("float32"))
             kept = self._model = parts, LinearModel(ngrams, weights.astype("float32"), bias)
         return kept[1]
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**self.__dict__, "_model": None}
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._model = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+
+class LexicalHead(LinearHead):
+    """A linear model of whole documents, and how much it counts at each exit (as in Wide & Deep, Cheng et al. 2016, whose parts
+    are trained together; here each by itself)."""
+
+    def __init__(self, ngrams: int, labels: int, exits: int):
+        """
+        ngrams (int): How many n-grams are known, V.
+        labels (int): The number of logits, K.
+        exits (int): The number of exits behind layers, E.
+        """
+        super().__init__(ngrams, labels)
+        self.mix = nn.Parameter(torch.zeros(exits))  # until it is learned from documents that were held out
+        self.held_out: Dict[int, int] = {}
+        self.held_out_logits = numpy.zeros((0, labels), dtype="float32")
+
+    def take(self, model: LinearModel, texts: Sequence[str], held_out: numpy.ndarray) -> None:
+        """Take over what was learned.
+
+        model (LinearModel): The model of all documents.
+        texts (Sequence[str]): The texts that it was learned from. They are not kept.
+        held_out (ndarray): The logits of models that have not seen them, (N, K) float32.
+        """
+        self.take_model(model)
+        self.held_out = {get_string_id(text): row for row, text in enumerate(texts)}
+        self.held_out_logits = held_out
 
     def look(self, docs: Sequence[Doc]) -> Lexical:
         """RETURNS (Lexical): What the words of some Docs say."""
@@ -111,8 +146,4 @@ class LexicalHead(nn.Module):
 
     def __getstate__(self) -> Dict[str, Any]:
         # What it was learned from is of use where it is trained, and copies answer.
-        return {**self.__dict__, "_model": None, "held_out": {}, "held_out_logits": self.held_out_logits[:0]}
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._model = None
-        super()._load_from_state_dict(*args, **kwargs)
+        return {**super().__getstate__(), "held_out": {}, "held_out_logits": self.held_out_logits[:0]}

@@ -8,9 +8,7 @@ from thinc.api import Model
 from torch import Tensor
 
 from ..inputs.instances import Instances
-from ..inputs.ngrams import BITS
-from ..settings import check_number
-from .base import ExitHeads, HeadInputs, Linear, head_model
+from .base import ExitHeads, HeadInputs, Linear, check_ngrams, head_model
 from .lexical import LexicalHead
 
 if TYPE_CHECKING:
@@ -244,8 +242,8 @@ def PooledHead(
         first layer, and that each exit adds to. 0 for no exit there. Images have none.
     RETURNS (Model): The model.
     """
-    check_number("model.head.lexical", lexical, 0, 1 << (BITS - 1), whole=True)
+    lexical = check_ngrams("lexical", lexical)
     if pooling not in ("cls", "mean", "last"):
         raise ValueError(f"The setting `model.head.pooling` is '{pooling}'; give 'cls', 'mean' or 'last'.")
     settings = {"pooling": pooling, "dropout": dropout, "learned_exit": learned_exit, "standardize": standardize}
-    return head_model(PooledHeads, {**settings, "lexical": int(lexical)}, lr_scale)
+    return head_model(PooledHeads, {**settings, "lexical": lexical}, lr_scale)

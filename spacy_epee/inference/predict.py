@@ -10,6 +10,7 @@ from thinc.api import Model, to_numpy
 
 from ..engine.alone import climb_alone, climbs_alone
 from ..engine.before import FirstLook, first_look, leave_jointly, needed, with_first_exit
+from ..engine.gate import write_settled
 from ..engine.joint import Joint
 from ..engine.loop import CALLS_PER_PASS, TaskRun, plan_passes, run_exits
 from ..engine.results import ExitOutputs, Predictions
@@ -19,6 +20,7 @@ from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import NotFinite, Windows
 from ..model import as_read, get_exit_layers, get_runner, get_settings, get_windows, set_training
 from ..runtimes.threads import single_torch_thread
+from ..tasks.gate import nothing_of, settle
 from ..tasks.slot import TaskSlot
 from ..threads import no_fork
 
@@ -143,7 +145,10 @@ def predict(
         if name in rules:
             slot = slots[name]
             heads = slot.heads(model)
+            settle(slot, model, docs, instances, rules[name])
             answers = Predictions.empty(instances, heads.n_labels, stepper.depth, slot.reading(model))
+            if instances.settled is not None:
+                write_settled(answers, nothing_of(slot))
             runs[name] = TaskRun(
                 heads, answers, rules[name], began, device=stepper.device, priority=slot.priority, look=looks[name]
             )

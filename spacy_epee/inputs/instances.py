@@ -46,11 +46,23 @@ class Instances:
     wanted = None
     """Which units to run, (U,) bool; None for all. Not a field: training sets it."""
 
+    settled = None
+    """Which items are answered before the first layer, (N,) bool; None for none. Not a field: see `settle`."""
+
     lexical: Optional[Lexical] = field(default=None, kw_only=True)
     """What the words of the items say; None if the classifiers do not ask."""
 
     def __len__(self) -> int:
         return len(self.units)
+
+    def settle(self, items: numpy.ndarray) -> None:
+        """Have items climb no more. Units without any other do not climb either.
+
+        items (ndarray): Which items are answered before the first layer, (N,) bool.
+        """
+        self.settled = items if items.any() else None
+        for name in ("counts", "live", "one_each", "_firsts", "_climbing"):
+            vars(self).pop(name, None)
 
     @property
     def n_units(self) -> int:
@@ -66,8 +78,8 @@ class Instances:
 
     @cached_property
     def counts(self) -> numpy.ndarray:
-        """RETURNS (ndarray): Items per unit, (U,)."""
-        return numpy.bincount(self.units, minlength=self.n_units)
+        """RETURNS (ndarray): Items per unit, those that are settled left out, (U,)."""
+        return numpy.bincount(self.units if self.settled is None else self.units[self._climbing], minlength=self.n_units)
 
     @cached_property
     def live(self) -> numpy.ndarray:
@@ -84,9 +96,17 @@ class Instances:
         """Find the items of some units.
 
         units (ndarray): The units, in order.
-        RETURNS (ndarray): Their items, in order.
+        RETURNS (ndarray): Their items, in order, without those that are settled.
         """
-        return units if self.one_each else ranges(self._firsts[units], self.counts[units])
+        if self.one_each:
+            return units
+        items = ranges(self._firsts[units], self.counts[units])
+        return items if self.settled is None else self._climbing[items]
+
+    @cached_property
+    def _climbing(self) -> numpy.ndarray:
+        """The items that are not settled, in order."""
+        return numpy.flatnonzero(~self.settled)  # type: ignore[operator]  # there are some
 
     @cached_property
     def _firsts(self) -> numpy.ndarray:

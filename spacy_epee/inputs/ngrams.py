@@ -1,14 +1,19 @@
-"""N-grams of whole documents as numbers: of words by spaCy's hashes, and of characters. No text is kept of either."""
+"""N-grams of documents, and of pieces of them, as numbers: of words by spaCy's hashes, and of characters. No text is kept of
+either."""
 
 from dataclasses import dataclass
-from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple, Union, cast
 
 import numpy
 from scipy.sparse import csr_matrix, vstack
 from spacy.attrs import IS_SPACE, LOWER
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 from ..threads import cached_property
+from .instances import ranges
+
+Piece = Union[Doc, Span]
+"""What n-grams are made of."""
 
 WORDS = 2
 """The most words in an n-gram."""
@@ -28,23 +33,80 @@ _SHIFT = numpy.uint64(33)
 _TO_PLACE = numpy.uint64(64 - BITS)
 
 
-def hash_ngrams(docs: Sequence[Doc]) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """List what documents say, all of it: nothing is cut off at a window. Case and the kind of whitespace do not matter.
+def hash_ngrams(pieces: Sequence[Piece]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """List what documents say, or pieces of them, all of it: nothing is cut off at a window. Case and the kind of whitespace do
+    not matter.
 
-    docs (Sequence[Doc]): The Docs. Their tokens are those of the pipeline.
-    RETURNS (Tuple[ndarray, ndarray]): Their n-grams, each as often as it is there, uint64, and the Doc of each.
+    pieces (Sequence[Union[Doc, Span]]): The Docs or pieces. Their tokens are those of the pipeline.
+    RETURNS (Tuple[ndarray, ndarray]): Their n-grams, each as often as it is there, uint64, and the piece of each.
     """
     words, texts = [], []
-    for doc in docs:
-        tokens = doc.to_array([LOWER, IS_SPACE]).reshape(-1, 2)
+    for piece in pieces:
+        tokens = _read_tokens(piece)
         words.append(tokens[:, 0] if not tokens[:, 1].any() else tokens[tokens[:, 1] == 0, 0])
-        texts.append(f" {' '.join(doc.text.lower().split())} ")
+        texts.append(f" {' '.join(piece.text.lower().split())} ")
     characters = numpy.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype("uint64")
     # Numbers of frequent words of spaCy's own are small: their first bits are all 0.
     parts = [*_runs(_mix(numpy.concatenate([*words, _NOTHING])), [*map(len, words)], 1, WORDS)]
     parts += _runs(_mix(characters), [*map(len, texts)], *CHARACTERS)
     keys, owners = zip(*parts)
     return numpy.concatenate(keys), numpy.concatenate(owners)
+
+
+def hash_parts(doc: Doc, parts: Sequence[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """List the words, and pairs of them, of some things that a Doc has, such as what is before, in and behind each of some spans.
+    A word is another one in each part.
+
+    doc (Doc): The Doc.
+    parts (Sequence[ndarray]): The first token of each part and the one behind its last, for each thing, (N, 2) each.
+    RETURNS (Tuple[ndarray, ndarray]): The n-grams, uint64, and the thing of each.
+    """
+    tokens = _read_tokens(doc)
+    words = numpy.flatnonzero(tokens[:, 1] == 0)
+    runs = [run for run, _ in _runs(_mix(tokens[words, 0]), [len(words)], 1, WORDS)]
+    keys, owners = [_NOTHING], [_NOTHING.astype("int64")]
+    for number, bounds in enumerate(parts):
+        starts, stops = numpy.searchsorted(words, bounds.T)
+        for more, run in enumerate(runs):
+            counts = numpy.maximum(stops - starts - more, 0)
+            keys.append(_in_part(run[ranges(starts, counts)], number))
+            owners.append(numpy.repeat(numpy.arange(len(bounds)), counts))
+    return numpy.concatenate(keys), numpy.concatenate(owners)
+
+
+def hash_facts(facts: Sequence[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """Have facts about some things beside their n-grams.
+
+    facts (Sequence[ndarray]): A whole number for each thing, (N,) each.
+    RETURNS (Tuple[ndarray, ndarray]): As `hash_parts`.
+    """
+    keys = [_in_part(_mix(values.astype("uint64") + _FACTOR), -1 - number) for number, values in enumerate(facts)]
+    return numpy.concatenate(keys), numpy.concatenate([numpy.arange(len(values)) for values in facts])
+
+
+def _read_tokens(piece: Piece) -> numpy.ndarray:
+    """The words and whether they are whitespace, (T, 2) uint64."""
+    return cast(Doc, piece).to_array([LOWER, IS_SPACE]).reshape(-1, 2)  # of a Span, too
+
+
+def _in_part(keys: numpy.ndarray, number: int) -> numpy.ndarray:
+    """Tell n-grams of a part from those of others."""
+    return _mix(keys + _mix(numpy.array([number], dtype="int64").view("uint64") * _FACTOR))
+
+
+class Bags(NamedTuple):
+    """N-grams of what is asked about.
+
+    keys (ndarray): The n-grams, uint64.
+    owners (ndarray): What each is of, by number.
+    items (ndarray): What each item is about, by number: several can be about the same, (N,).
+    size (int): How many numbers there are.
+    """
+
+    keys: numpy.ndarray
+    owners: numpy.ndarray
+    items: numpy.ndarray
+    size: int
 
 
 @dataclass(frozen=True)
@@ -73,13 +135,22 @@ class NGrams:
         """
         if not len(self.keys) or not len(docs):
             return csr_matrix((len(docs), len(self.keys)), dtype="float32")
-        found = [self.weigh(part) for part in chunks(docs)]
+        found = [self.weigh(*hash_ngrams(part), len(part)) for part in chunks(docs)]
+        return self.stack(found)
+
+    def stack(self, found: Sequence["Weighed"]) -> csr_matrix:
+        """RETURNS (csr_matrix): What was weighed, (N, V) float32."""
         parts = [csr_matrix((own.values, own.columns, own.starts), (len(own.starts) - 1, len(self.keys))) for own in found]
         return parts[0] if len(parts) == 1 else vstack(parts, format="csr")
 
-    def weigh(self, docs: Sequence[Doc]) -> "Weighed":
-        """As `count`, of documents that fit into memory together, at least one, and of at least one n-gram."""
-        keys, owners = hash_ngrams(docs)
+    def weigh(self, keys: numpy.ndarray, owners: numpy.ndarray, things: int) -> "Weighed":
+        """As `count`, of n-grams that fit into memory together, where any are known.
+
+        keys (ndarray): The n-grams, uint64, as `hash_ngrams` lists them.
+        owners (ndarray): The document of each, or whatever it is of.
+        things (int): How many of these there are, at least one.
+        RETURNS (Weighed): What they have of what is known.
+        """
         places = self.table[_first_bits(keys)]
         known = self.keys[places] == keys
         cells = numpy.sort(owners[known] * len(self.keys) + places[known])
@@ -88,13 +159,13 @@ class NGrams:
         counts[1:] -= ends[:-1]
         rows, columns = numpy.divmod(cells[ends - 1], len(self.keys))
         values = (1 + numpy.log(counts)) * self.rarity[columns]
-        lengths = numpy.sqrt(numpy.bincount(rows, values * values, minlength=len(docs)))
-        starts = numpy.searchsorted(rows, numpy.arange(len(docs) + 1))
+        lengths = numpy.sqrt(numpy.bincount(rows, values * values, minlength=things))
+        starts = numpy.searchsorted(rows, numpy.arange(things + 1))
         return Weighed((values / lengths[rows]).astype("float32"), columns, starts)
 
 
 class Weighed(NamedTuple):
-    """N-grams of documents, one document behind the other.
+    """N-grams of documents, or other things, one behind the other.
 
     values (ndarray): Their weights, (M,) float32.
     columns (ndarray): Which they are, of those that are known, (M,).
@@ -130,12 +201,21 @@ def choose_ngrams(batches: Iterable[Sequence[Doc]], most: int) -> NGrams:
     most (int): How many n-grams to take. Of 500 documents or more they must be in five, of few in two.
     RETURNS (NGrams): The n-grams.
     """
+    return choose_keys(([numpy.unique(hash_ngrams([doc])[0]) for doc in batch] for batch in batches), most)
+
+
+def choose_keys(batches: Iterable[Sequence[numpy.ndarray]], most: int) -> NGrams:
+    """As `choose_ngrams`, of the n-grams of any things.
+
+    batches (Iterable[Sequence[ndarray]]): The n-grams of each thing, none of them twice, some things at a time.
+    most (int): How many n-grams to take.
+    RETURNS (NGrams): The n-grams.
+    """
     keys, docs, seen = _NOTHING, numpy.zeros(0, dtype="int64"), 0
     waiting: List[numpy.ndarray] = []
     for batch in batches:
         seen += len(batch)
-        for doc in batch:
-            waiting.append(numpy.unique(hash_ngrams([doc])[0]))
+        waiting.extend(batch)
         if sum(map(len, waiting)) > TOGETHER:
             keys, docs, waiting = *_forget(*_merge(keys, docs, waiting)), []
     keys, docs = _merge(keys, docs, waiting)
@@ -167,7 +247,7 @@ def _forget(keys: numpy.ndarray, docs: numpy.ndarray) -> Tuple[numpy.ndarray, nu
 
 def _runs(units: numpy.ndarray, lengths: Sequence[int], fewest: int, most: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
     """A number for each run of so many units within a document, and the document."""
-    owners = numpy.repeat(numpy.arange(len(lengths)), lengths)
+    owners = numpy.repeat(numpy.arange(len(lengths)), numpy.array(lengths, dtype="int64"))
     runs = units
     for length in range(1, most + 1):
         if length > 1:

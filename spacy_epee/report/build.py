@@ -24,7 +24,7 @@ def make_report(tuning: Tuner, examples: int = 0, timing: Optional[Dict[str, Any
     stored, found = tuning.stored, tuning.simulation()
     layers, docs, wordpieces = found.layers, stored.docs, stored.wordpieces
     differs = numpy.zeros(stored.n_docs, dtype=bool)
-    differs[docs[tuning.replay.differs[found.exits, numpy.arange(len(docs))]]] = True
+    differs[docs[found.differs]] = True
     weighted = float(wordpieces @ layers / max(wordpieces.sum(), 1))
     trial = Candidate(
         "the pipeline's rule", tuning.rule, float(layers.mean()), weighted, tuning.score(found), float(differs.mean())

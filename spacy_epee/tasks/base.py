@@ -13,32 +13,13 @@ from ..engine.results import LinkLogits, Predictions
 from ..exits.evidence import EvidenceBuilder, EvidenceMaker, Reduction
 from ..exits.scaling import Threshold
 from ..inputs.instances import Instances, whole_docs
+from ..inputs.ngrams import Bags
 from ..inputs.windows import Windows
 from .checks import check_weighted
 from .replay_score import StoredAnnotation, micro_score
 
 Targets = Tuple[numpy.ndarray, numpy.ndarray]
 """What logits should be, and where that is known."""
-
-
-def check_trunk(task: "Task", reads: str, name: str) -> None:
-    """Refuse a trunk for something else.
-
-    task (Task): The task.
-    reads (str): What the trunk reads, "text" or "images".
-    name (str): The component.
-    RAISES ValueError: The task needs something else.
-    """
-    if reads == task.reads:
-        return
-    other = {"text": "TransformerTrunk", "images": "ImageTrunk"}.get(task.reads)
-    if other is None:
-        raise ValueError(f"The task '{task.name}' reads '{task.reads}'; there are trunks that read 'text' or 'images'.")
-    also = ", or use the factory 'epee_imagecat' to classify images" if task.reads == "text" else ""
-    raise ValueError(
-        f"The component '{name}' needs {task.reads} (task '{task.name}'), and the trunk in its setting `model.trunk` reads "
-        f"{reads}. Set `components.{name}.model.trunk.@architectures` to 'spacy-epee.{other}.v1'{also}."
-    )
 
 
 class TaskDefaults:
@@ -92,6 +73,10 @@ class TaskDefaults:
 
     def has_instances(self, docs: Sequence[Doc]) -> Optional[List[bool]]:
         """RETURNS (Optional[List[bool]]): There is something to ask about all Docs."""
+        return None
+
+    def gate_bags(self, docs: Sequence[Doc], items: Any) -> Optional[Bags]:
+        """RETURNS (Optional[Bags]): None: everything climbs."""
         return None
 
     def check_data(self, examples: Sequence[Example], items: Any, name: str) -> None:
@@ -289,6 +274,14 @@ class Task(Protocol):
         windows (Windows): Their windows.
         cfg (Dict[str, Any]): What `infer_labels` found out.
         RETURNS (Instances): The items and their units.
+        """
+
+    def gate_bags(self, docs: Sequence[Doc], items: Any) -> Optional[Bags]:
+        """List what can be told before the first layer of whether there is anything to find.
+
+        docs (Sequence[Doc]): The Docs.
+        items (Instances): What is asked about them.
+        RETURNS (Optional[Bags]): The n-grams of what the items are about: a window, or a pair. None if all must climb.
         """
 
     def check_data(self, examples: Sequence[Example], items: Any, name: str) -> None:

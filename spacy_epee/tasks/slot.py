@@ -26,7 +26,7 @@ from ..settings import check_number
 from ..trunk.shims import put
 from .base import Targets, Task
 
-FITTED_LATER = ("temperatures", "label_thresholds", "uncertain", "reference", "tuned")
+FITTED_LATER = ("temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
 """What of a task's `cfg` is fitted to a trained component, or found out about it."""
 
 TEMPERATURES = (1e-3, 1e3)

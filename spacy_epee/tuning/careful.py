@@ -131,14 +131,13 @@ class CarefulChooser:
 
     def drop(self, exits: numpy.ndarray, docs: Optional[numpy.ndarray] = None) -> float:
         """RETURNS (float): By how much the score of the wanted documents, or some of them, falls if units leave at some exits,
-        (U,)."""
+        (U,). What has nothing to find leaves before the first layer in both: what that costs is not up to the rule."""
         key = None if docs is not None else exits.tobytes()
         if key in self._drops:
             return self._drops[key]
-        codes = numpy.zeros(len(exits), dtype=int)
-        full = numpy.full(len(exits), len(self.replay.layers) - 1)
+        full = self.replay.all_at(len(self.replay.layers) - 1)
         mask = self.wanted if docs is None else self.wanted & docs
-        before, now = (self.score(ReplayResult(self.replay, places, codes), mask) for places in (full, exits))
+        before, now = (self.score(self._result(places), mask) for places in (full, exits))
         if key is not None:
             self._drops[key] = before - now
         return before - now
@@ -146,7 +145,7 @@ class CarefulChooser:
     def _is_safe(self, exit: int, max_drop: float) -> bool:
         """Whether an exit in place of the last one loses no more than allowed, and surely: to be better than the last one counts
         for nothing."""
-        exits = numpy.full(self.replay.n_units, exit)
+        exits = self.replay.all_at(exit)
         error = (spread(lambda docs: self.drop(exits, docs), self.n_docs) or 0.0) / NORMAL
         return self.drop(exits) <= max_drop + NOISE and error <= max_drop + UNSURE
 
@@ -155,18 +154,21 @@ class CarefulChooser:
         the truth; of structures one less F of all their parts."""
         parts = self.replay.evidence[deepest].parts
         if parts is not None:
-            units = numpy.flatnonzero(self.wanted[self.docs]).tolist()
+            units = numpy.flatnonzero(self.wanted[self.docs] & (exits >= 0)).tolist()  # those of the gate say nothing in both
             pairs = [(parts[unit], self.replay.evidence[exits[unit]].parts[unit]) for unit in units]
             total = sum(len(true) + len(given) for true, given in pairs)
             return 1 - 2 * sum(len(true & given) for true, given in pairs) / total if total else 0.0
         counts = self.replay.counts
         rows = self.wanted[self.docs if counts is None else numpy.repeat(self.docs, counts)]
-        right = self.replay.evidence[deepest].decision[rows]
-        given = ReplayResult(self.replay, exits, exits).decision[rows]
+        right, given = (self._result(places).decision[rows] for places in (self.replay.all_at(deepest), exits))
         there = right.any(axis=0)
         if not there.any():
             return float(given.any())
         return float(1 - f_scores(given, right)[there].mean())
+
+    def _result(self, exits: numpy.ndarray) -> ReplayResult:
+        """What is answered at some exits, (U,)."""
+        return ReplayResult(self.replay, exits, numpy.zeros(len(exits), dtype=int), self.replay.nothing is not None)
 
     def _folds(self, seed: int) -> List[numpy.ndarray]:
         """The documents of each fold, (D,) bool; none if there are too few to put apart."""
@@ -181,12 +183,13 @@ class _Limits:
 
     def __init__(self, chooser: CarefulChooser, deepest: int):
         self.chooser, self.replay, self.deepest = chooser, chooser.replay, deepest
-        self.differs = numpy.zeros((deepest + 1, self.replay.n_units), dtype=bool)
+        self.differs = numpy.zeros((deepest + 2, self.replay.n_units), dtype=bool)  # the last row is that of the gate, at -1
+        looked = [view.evidence for view in self.replay.views]
         for exit in range(deepest):
-            self.differs[exit] = ~self.replay.evidence[exit].same_answer(self.replay.evidence[deepest])
+            self.differs[exit] = ~looked[exit].same_answer(looked[deepest])
         is_last = deepest == len(self.replay.layers) - 1
         self.last = None if is_last else FixedDepth(int(self.replay.layers[deepest]))
-        deepest_exits = numpy.full(self.replay.n_units, deepest)
+        deepest_exits = self.replay.all_at(deepest)
         self._made: Dict[bytes, Dict[str, List[Setting]]] = {}
         self.all_deepest: Setting = ("full depth" if is_last else "fixed depth", self.last, deepest_exits)
 
@@ -232,7 +235,7 @@ class _Limits:
         named = list(settings.values())
         every = numpy.array([exits for _, _, exits in named])
         costs = chooser.wordpieces[units] / max(chooser.wordpieces[units].sum(), 1e-9)
-        layers, changed = self.replay.layers[every[:, units]] @ costs, self.changed(every, chosen)
+        layers, changed = self.replay.layers_of(every[:, units]) @ costs, self.changed(every, chosen)
         allowed = (numpy.flatnonzero(changed <= limit + 1e-9) for limit in LIMITS)
         return [named[places[calmest(layers[places], changed[places])]] for places in allowed]
 

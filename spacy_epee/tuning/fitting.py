@@ -7,6 +7,7 @@ import numpy
 from ..component.pipe import EarlyExitTransformer
 from ..evaluation.mixing import best_mix, has_words, mix_helps
 from ..evaluation.stored_outputs import StoredOutputs
+from .noted import plain
 
 
 def fit_mix(
@@ -31,7 +32,7 @@ def fit_temperatures(
     temperatures = component.slots[stored.name].cfg.get("temperatures")
     fitted = wanted is not False and temperatures is not None
     figures = stored.calibration(temperatures or [1.0] * len(stored.layers))
-    exits = [{"layer": layer, **_plain(exit)} for layer, exit in zip(stored.layers, figures)]
+    exits = [{"layer": layer, **plain(exit)} for layer, exit in zip(stored.layers, figures)]
     documents = 0 if not fitted else stored.n_docs if half is None else int(half.sum())
     return {"fitted": fitted, "kept": kept is not None and wanted is False, "documents": documents, "exits": exits}
 
@@ -54,12 +55,4 @@ def fit_thresholds(
         "threshold": setting,
         "documents": 0 if not fitted else stored.n_docs if half is None else int(half.sum()),
         "macro_f": [stored.macro_f(setting), stored.macro_f(stored.slot.thresholds)],
-    }
-
-
-def _plain(figures: Dict[str, Any]) -> Dict[str, Any]:
-    """Figures that JSON can hold: None for what is no number."""
-    return {
-        name: [None if one is None or one != one else one for one in value] if isinstance(value, list) else value
-        for name, value in figures.items()
     }

@@ -62,7 +62,7 @@ class ReplayLevels:
         wordpieces (Optional[ndarray]): What a layer costs each unit, (U,); None if all the same.
         """
         self.replay, self.steps, self.wordpieces = replay, steps, wordpieces
-        self.units = numpy.ones(replay.n_units, dtype=bool) if units is None else units
+        self.units = ~replay.left if units is None else units & ~replay.left  # no rule sees what the gate lets go
         self.layers: List[int] = replay.layers.tolist()
         self.learned = all(evidence.doubt is not None for evidence in replay.evidence)
 
@@ -146,7 +146,7 @@ def entropies_by_exit(
     other (Optional[ExitRule]): Another rule by which units leave too.
     RETURNS (List[List[float]]): Thresholds of all exits, from careful to bold: (V, E).
     """
-    entropies = [evidence.entropy[units] for evidence in replay.evidence[:-1]]
+    entropies = list(replay.looked_entropies[:-1, units])
     differs = replay.differs[:, units].astype(int)
     costs = numpy.ones(replay.n_units) if wordpieces is None else wordpieces
     costs = costs[units] / max(costs[units].mean(), 1e-9)

@@ -21,3 +21,11 @@ def noted(report: Dict[str, Any], rule: Any) -> Dict[str, Any]:
         value = report["chosen"][name]
         found[name] = None if value is None or not numpy.isfinite(value) else float(value)
     return {**found, "full": report["full"]["score"], "rule": json.dumps(rule)}
+
+
+def plain(figures: Dict[str, Any]) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): Figures that JSON can hold: None for what is no number."""
+    return {
+        name: [None if one is None or one != one else one for one in value] if isinstance(value, list) else value
+        for name, value in figures.items()
+    }

@@ -215,7 +215,7 @@ def search(
     first_layers = numpy.zeros(len(settings))
     for place, (name, rule) in enumerate(tqdm.tqdm(settings, desc="Settings", disable=not progress, leave=False)):
         simulation = replay.run(rule)
-        key = simulation.exits.astype("uint16").tobytes()  # many settings come to the same
+        key = bytes([simulation.gated]) + simulation.exits.astype("uint16").tobytes()  # many settings come to the same
         if key not in scores:
             scores[key] = score(simulation)
         differs[place] = _changed_docs(simulation, docs, n_docs)
@@ -255,7 +255,7 @@ def _candidate(
 def _changed_docs(simulation: ReplayResult, docs: numpy.ndarray, n_docs: int) -> numpy.ndarray:
     """Which documents have an answer that is not that of the full depth, (D,) bool."""
     changed = numpy.zeros(n_docs, dtype=bool)
-    changed[docs[simulation.replay.differs[simulation.exits, numpy.arange(len(simulation.exits))]]] = True
+    changed[docs[simulation.differs]] = True
     return changed
 
 

@@ -20,6 +20,7 @@ from ..threads import cached_property
 from .annotation import check_annotation, check_component
 from .careful import CarefulChooser
 from .fitting import fit_mix, fit_temperatures, fit_thresholds
+from .gate import fit_gate
 from .noted import noted
 from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search, try_setting
 from .seconds import find_faster
@@ -90,6 +91,7 @@ class Tuner:
         wish: TuningGoal = TuningGoal(),
         calibrate: Optional[bool] = None,
         thresholds: Optional[bool] = None,
+        gate_recall: Optional[float] = None,
         missing_labels: bool = False,
         steps: int = 16,
         seed: int = 0,
@@ -107,6 +109,7 @@ class Tuner:
             to, and False leaves those that are there.
         thresholds (Optional[bool]): Whether to fit a threshold for each label, where labels do not exclude each other; None and
             False as for `calibrate`.
+        gate_recall (Optional[float]): The share of triggers, or relations, that the gate may not lose; None keeps it as it is.
         missing_labels (bool): Whether labels may be absent from the documents.
         steps (int): How many values of each threshold are tried.
         seed (int): The seed of the split into halves.
@@ -138,6 +141,7 @@ class Tuner:
             "mix": fit_mix(component, self.stored, calibrate, half, seed),
             "thresholds": fit_thresholds(component, self.stored, thresholds, half, seed),
             "calibration": fit_temperatures(component, self.stored, calibrate, half, seed),
+            "gate": fit_gate(self.stored, gate_recall, wish.confidence, half),
         }
         self.replay: Replay = self.stored.replay()
         self.score = self.stored.scorer(self.replay)
@@ -155,12 +159,9 @@ class Tuner:
         places = numpy.unique(numpy.linspace(0, len(front) - 1, SHOWN).round().astype(int))
         self.safe: List[Tuple[Optional[ExitRule], Optional[Dict[str, Any]]]] = []
         self.shown: List[Candidate] = [front[place] for place in places]
-        self.report["settings"] = len(self.trials.trials)
-        self.report["front_settings"] = len(front)
-        self.report["full"] = self.row(self.trials.full)
-        self.report["fixed"] = {**self.row(self.trials.fixed_depth()), "name": FIXED}
-        self.report["front"] = [self.row(trial) for trial in self.shown]
-        self.report["curves"] = self.trials.curves()
+        self.report.update(settings=len(self.trials.trials), front_settings=len(front))
+        self.report.update(full=self.row(self.trials.full), fixed={**self.row(self.trials.fixed_depth()), "name": FIXED})
+        self.report.update(front=[self.row(trial) for trial in self.shown], curves=self.trials.curves())
 
     def row(self, trial: Candidate) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""

@@ -52,3 +52,20 @@ def test_firsts_and_ranges_are_those_of_what_lies_one_behind_the_other(counts):
     begins = firsts(numpy.array(counts, dtype="int64"))
     assert begins.tolist() == [sum(counts[:owner]) for owner in range(len(counts))]
     assert ranges(begins, numpy.array(counts, dtype="int64")).tolist() == list(range(sum(counts)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data())
+def test_settled_items_are_of_no_unit_that_climbs(data):
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=8))
+    units = numpy.repeat(numpy.arange(len(counts)), counts)
+    windows = make_windows([0] * len(counts), [4] * len(counts), 1)
+    items = Instances(windows, numpy.arange(len(counts)), numpy.zeros(len(counts), dtype=int), units)
+    every = numpy.arange(len(counts))
+    assert items.of_units(every).tolist() == list(range(len(units)))
+    settled = numpy.array(data.draw(st.lists(st.booleans(), min_size=len(units), max_size=len(units))), dtype=bool)
+    items.settle(settled)
+    assert items.of_units(every).tolist() == numpy.flatnonzero(~settled).tolist()
+    assert items.live.tolist() == sorted(set(units[~settled].tolist()))
+    for unit in every:
+        assert items.of_units(numpy.array([unit])).tolist() == numpy.flatnonzero(~settled & (units == unit)).tolist()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from util import SENTENCES
 
 from spacy_epee.inputs import ngrams as module
-from spacy_epee.inputs.ngrams import BITS, choose_ngrams, hash_ngrams
+from spacy_epee.inputs.ngrams import BITS, choose_ngrams, hash_facts, hash_ngrams, hash_parts
 
 nlp = spacy.blank("en")
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" \n\tabcéß"), max_size=40)
@@ -113,3 +113,37 @@ def test_frequent_words_of_spacy_are_told_apart():
 def test_nothing_can_be_known():
     known = choose_ngrams([[nlp.make_doc("fever")]], 300)  # in one document alone
     assert not len(known.keys) and known.count([nlp.make_doc("fever")]).shape == (1, 0)
+
+
+@settings(deadline=None)
+@given(TEXT, st.data())
+def test_a_piece_is_read_as_its_text(text, data):
+    doc = nlp.make_doc(text)
+    start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(doc))] * 2)))
+    whole = spacy.tokens.Doc(
+        nlp.vocab, [token.text for token in doc[start:stop]], [bool(token.whitespace_) for token in doc[start:stop]]
+    )
+    assert sorted(hash_ngrams([doc[start:stop]])[0].tolist()) == sorted(hash_ngrams([whole])[0].tolist())
+
+
+def test_no_pieces_have_no_ngrams():
+    assert [len(part) for part in hash_ngrams([])] == [0, 0]
+
+
+def test_words_of_parts_are_known_by_where_they_are():
+    doc = nlp.make_doc("No rash  on warfarin , no rash")
+    words = [token.text.lower() for token in doc]
+    bounds = numpy.array([[0, 2], [words.index(","), len(doc)], [0, 0], [0, len(doc)]])
+    keys, owners = hash_parts(doc, [bounds, bounds])
+    of_things = [sorted(keys[owners == thing].tolist()) for thing in range(4)]
+    assert [len(own) for own in of_things] == [2 * 3, 2 * 5, 0, 2 * 13]  # 2, 3, 0 and 7 words, and pairs of them
+    assert set(of_things[0]) <= set(of_things[1]) <= set(of_things[3])  # "no rash"
+    first = hash_parts(doc, [bounds])[0]
+    assert sorted(first.tolist() * 2) != sorted(keys.tolist()) and set(first.tolist()) < set(keys.tolist())
+    assert numpy.array_equal(hash_parts(nlp.make_doc("no rash"), [numpy.array([[0, 2]])])[0], first[owners[: len(first)] == 0])
+
+
+def test_facts_are_others_than_words_and_than_each_other():
+    keys, owners = hash_facts([numpy.array([1, 2, 1]), numpy.array([1, 1, 0])])
+    assert owners.tolist() == [0, 1, 2] * 2
+    assert keys[0] == keys[2] != keys[1] and keys[3] == keys[4] != keys[5] and len(set(keys.tolist())) == 4

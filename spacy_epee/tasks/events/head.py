@@ -7,7 +7,7 @@ import torch
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ...heads.base import ExitHeads, HeadInputs, head_model
+from ...heads.base import ExitHeads, HeadInputs, check_ngrams, head_model
 from ...heads.pair_layer import DISTANCES, PairLayer
 from ...heads.span_pooling import SpanPooling, locate
 from .instances import KIND, START, STOP, UNIT, TokenInstances
@@ -144,6 +144,7 @@ def EventHead(
     learned_exit: bool = False,
     standardize: bool = True,
     lr_scale: float = 10.0,
+    gate: int = 0,
 ) -> Model:
     """Build the classifiers for events. They get their sizes when the component is initialized.
 
@@ -153,9 +154,11 @@ def EventHead(
     standardize (bool): Whether states are brought to mean 0 and size 1 by statistics of the pretrained trunk on the first
         training data.
     lr_scale (float): Times the learning rate of the trunk. The classifiers start from nothing.
+    gate (int): The most n-grams of a linear model that finds windows without a trigger before the first layer, once
+        `tune --gate-recall` has set how surely. 0 for none.
     RETURNS (Model): The model.
     """
     if hidden < 1:
         raise ValueError(f"The setting `model.head.hidden` is {hidden}; give a size from 1 on.")
     settings = {"hidden": hidden, "dropout": dropout, "learned_exit": learned_exit, "standardize": standardize}
-    return head_model(EventHeads, settings, lr_scale)
+    return head_model(EventHeads, {**settings, "gate": check_ngrams("gate", gate)}, lr_scale)

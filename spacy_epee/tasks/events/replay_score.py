@@ -36,15 +36,15 @@ def count_events(
     replay (Replay): What their exits say.
     names (Sequence[str]): What to count, by the names that `facts_of` gives.
     RETURNS (Tuple[ndarray, ndarray, ndarray]): What is found and what of it is right, (E, U, names) each, and what is annotated
-        in each document, (D, names). Documents without annotation count nothing.
+        in each document, (D, names). The exits are those of `Replay.answers`. Documents without annotation count nothing.
     """
     facts: List[Dict[str, Any]] = [facts_of(eg.reference, eg.reference, stored.all_labels) for eg in stored.examples]
     annotated = [annotation(eg.reference, "events") is not None for eg in stored.examples]
     gold = numpy.array([[len(doc_facts[name]) for name in names] for doc_facts in facts])
-    answered = numpy.zeros((len(replay.evidence), replay.n_units, len(names)))
+    answered = numpy.zeros((len(replay.answers), replay.n_units, len(names)))
     right = numpy.zeros_like(answered)
     docs = [copy_doc(eg.predicted) for eg in stored.examples]
-    for exit, evidence in enumerate(replay.evidence):
+    for exit, evidence in enumerate(replay.answers):
         for unit, index in enumerate(stored.docs.tolist()):
             graph = evidence.graph(unit)  # type: ignore[attr-defined]  # that of a structure
             if not annotated[index] or not len(graph.nodes):

@@ -12,6 +12,7 @@ from ...doc_attributes import annotation, entries_of, spans_of
 from ...engine.replay import Replay, Score
 from ...engine.results import LinkLogits, Predictions
 from ...exits.scaling import Threshold
+from ...inputs.ngrams import Bags
 from ...inputs.windows import Windows
 from ..base import TaskDefaults
 from ..checks import check_settings
@@ -19,6 +20,7 @@ from ..replay_score import StoredAnnotation
 from .decoder import write_events
 from .docs import Event, install_extensions
 from .evidence import StructureEvidence
+from .gate import window_bags
 from .instances import TAGS, TokenInstances, find_tokens
 from .learning import find_tags, held, known_units, link_rows, link_targets, warn_lost
 from .replay_score import event_score
@@ -203,6 +205,10 @@ class Events(TaskDefaults):
         if nodes:
             items.given = numpy.unique(numpy.array(nodes, dtype="int64"), axis=0)
         return items
+
+    def gate_bags(self, docs: Sequence[Doc], items: TokenInstances) -> Optional[Bags]:
+        """RETURNS (Optional[Bags]): The n-grams of the windows; None if triggers are given."""
+        return window_bags(docs, items) if items.find_triggers else None
 
     def add_gold(self, examples: Sequence[Example], items: TokenInstances, strict: bool = True) -> None:
         """Note the annotated spans and links, which are looked at in training beside those that the exits find.

@@ -7,7 +7,7 @@ import torch
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ...heads.base import ExitHeads, HeadInputs, head_model
+from ...heads.base import ExitHeads, HeadInputs, check_ngrams, head_model
 from ...heads.pair_layer import DISTANCES, PairLayer
 from ...heads.span_pooling import SpanPooling
 from ...inputs.instances import ranges
@@ -163,6 +163,7 @@ def PairHead(
     learned_exit: bool = False,
     standardize: bool = True,
     lr_scale: float = 10.0,
+    gate: int = 0,
 ) -> Model:
     """Build the classifiers for pairs of entities. They get their sizes when the component is initialized.
 
@@ -174,6 +175,8 @@ def PairHead(
     standardize (bool): Whether states of spans are brought to mean 0 and size 1 by statistics of the
         pretrained trunk on the first training data.
     lr_scale (float): Times the learning rate of the trunk. The classifiers start from nothing.
+    gate (int): The most n-grams of a linear model that finds pairs without a relation before the first layer, once
+        `tune --gate-recall` has set how surely. 0 for none.
     RETURNS (Model): The model.
     """
     if hidden < 0:
@@ -187,5 +190,6 @@ def PairHead(
         "dropout": dropout,
         "learned_exit": learned_exit,
         "standardize": standardize,
+        "gate": check_ngrams("gate", gate),
     }
     return head_model(PairHeads, settings, lr_scale)

@@ -13,6 +13,7 @@ from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
 from ...exits.scaling import Threshold
 from ...inputs.expected import FirstDocuments
+from ...inputs.ngrams import Bags
 from ...inputs.windows import Windows
 from ...settings import check_number
 from ..base import FlatTask
@@ -22,6 +23,7 @@ from .candidates import EntityPairs
 from .concepts import name_pairs, ordered
 from .docs import Relation, install_extensions
 from .evidence import PairEvidenceBuilder
+from .gate import pair_bags
 from .instances import PairInstances, find_pairs
 from .replay_score import pair_score
 from .scorer import relations_of
@@ -88,6 +90,10 @@ class Relations(FlatTask):
         RETURNS (PairInstances): One item a pair.
         """
         return find_pairs(docs, windows, self.candidates, {label: i for i, label in enumerate(cfg["types"], 1)})
+
+    def gate_bags(self, docs: Sequence[Doc], items: PairInstances) -> Bags:
+        """RETURNS (Bags): The n-grams of the pairs."""
+        return pair_bags(docs, items)
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """Find out about the data.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
 import typer
-from sources import events, relations, textcat
+from sources import events, outcomes, relations, textcat
 from sources.files import Rows
 from wasabi import msg
 
@@ -29,6 +29,7 @@ SOURCES: List[Tuple[str, str, Callable[[Path], Rows]]] = [
     ("phee_v2", "normalised", events.phee),
     ("genia_ge13", "normalised", events.genia),
     ("maccrobat", "normalised", events.maccrobat),
+    ("vaers", "normalised", outcomes.vaers),
 ]
 
 

@@ -46,6 +46,8 @@ def main(corpora: Path = typer.Argument(..., help="Folder with the fetched corpo
         except FileNotFoundError as error:
             msg.warn(f"There is no file {error.filename}; fetch it with `python -m spacy project assets --extra`")
             continue
+        except ValueError as error:  # a table that is not what is expected
+            msg.fail(str(error), exits=1)
         try:
             with whole_folder(target, keep=True) as part:
                 for split, rows in splits.items():

@@ -112,6 +112,20 @@ def test_reports_are_read_from_the_archives_that_are_fetched(script, reports):
         list(outcomes.vaers(folder))
 
 
+def test_conversion_of_reports_writes_all_splits_or_says_why_not(script, reports, tmp_path):
+    folder = reports({"VAERS_ID": "7", "SYMPTOM_TEXT": f"{REPORT} {SECRET}", "HOSPDAYS": "many"})
+    convert = script("convert_corpora")
+    (tmp_path / "corpora" / "vaers").mkdir(parents=True)
+    for path in folder.glob("*.csv"):
+        path.rename(tmp_path / "corpora" / "vaers" / path.name)
+    code, said = run(convert, tmp_path / "corpora")
+    assert code == 1 and "1990VAERSDATA.csv, row 2: the column 'HOSPDAYS' has no number" in said and SECRET not in said
+    table = tmp_path / "corpora" / "vaers" / "1990VAERSDATA.csv"
+    table.write_text(table.read_text(encoding="cp1252").replace("many", "3"), encoding="cp1252")
+    assert run(convert, tmp_path / "corpora")[0] == 0
+    assert len(read_jsonl(tmp_path / "corpora" / "vaers" / "normalised" / "train.jsonl")) == 15
+
+
 def test_training_keeps_all_serious_reports_and_some_of_the_others(script, reports, monkeypatch):
     outcomes = script("sources.outcomes")
     monkeypatch.setattr(outcomes, "TRAIN_ROWS", 3)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
 import typer
-from sources import events, relations, textcat
+from sources import events, outcomes, relations, textcat
 from sources.files import Rows
 from wasabi import msg
 
@@ -29,6 +29,7 @@ SOURCES: List[Tuple[str, str, Callable[[Path], Rows]]] = [
     ("phee_v2", "normalised", events.phee),
     ("genia_ge13", "normalised", events.genia),
     ("maccrobat", "normalised", events.maccrobat),
+    ("vaers", "normalised", outcomes.vaers),
 ]
 
 
@@ -45,6 +46,8 @@ def main(corpora: Path = typer.Argument(..., help="Folder with the fetched corpo
         except FileNotFoundError as error:
             msg.warn(f"There is no file {error.filename}; fetch it with `python -m spacy project assets --extra`")
             continue
+        except ValueError as error:  # a table that is not what is expected
+            msg.fail(str(error), exits=1)
         try:
             with whole_folder(target, keep=True) as part:
                 for split, rows in splits.items():

@@ -29,7 +29,7 @@ LAYERS = [
     ["component"],
     ["data"],
     ["evaluation"],
-    ["training.callbacks", "training.passes"],  # what spaCy's training calls with a whole pipeline
+    ["training.callbacks", "training.passes", "training.pruning"],  # what spaCy's training calls with a whole pipeline
     ["training.logger"],
     ["tuning", "compress", "teach"],
     ["report", "benchmark"],

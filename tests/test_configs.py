@@ -21,6 +21,15 @@ from spacy_epee.training.logger import check_steps
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.cfg"))
 
+# What configs with several tasks of documents ask about, and the labels of each
+LABELS = {
+    kind: {task: [f"{task} A", f"{task} B"] for task in tasks}
+    for kind, tasks in {
+        "outcomes": ["outcomes", "stay", "symptoms"],
+        "admissions": ["mortality", "stay", "diagnoses", "procedures"],
+    }.items()
+}
+
 
 def write_rows(folder, kind):
     """Some rows with everything that a config reads."""
@@ -45,6 +54,8 @@ def write_rows(folder, kind):
                     "arguments": [{"role": "What", "ent": "T1"}] if len(words) > 1 else [],
                 }
             ]
+        for task, (one, other) in LABELS.get(kind, {}).items():
+            row[task] = one if task == "stay" else {one: number % 2, other: 1 - number % 2}
         rows.append(row)
     path = folder / "notes.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -58,6 +69,9 @@ def overrides(request, backbone, tmp_path):
     data = write_rows(tmp_path, kind)
     found = {"paths.train": data, "paths.dev": data, "paths.backbone": str(folder)}
     config = load_config(request.getfixturevalue("path"))
+    if "labels" in config["paths"]:
+        (tmp_path / "labels.json").write_text(json.dumps(LABELS[kind]))
+        found["paths.labels"] = str(tmp_path / "labels.json")
     for name, block in config["components"].items():  # the tiny backbones have fewer layers
         if "exit" in block:
             found[f"components.{name}.exit.patience"] = 1

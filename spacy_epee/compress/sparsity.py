@@ -1,13 +1,12 @@
 """Zeros in place of the smallest weights. That saves room in the folder, where zeros are left out, and no time: torch and ONNX
 Runtime multiply with zeros as with any number."""
 
-from typing import List, Sequence, Tuple
+from typing import Sequence
 
 from spacy.language import Language
-from torch import nn
-from torch.nn.utils import prune
 
 from ..component.pipe import EarlyExitTransformer
+from ..trunk.pruning import prune_smallest
 from ..trunk.verification import make_stepper
 from .base import Smaller
 
@@ -29,16 +28,7 @@ class Sparsity(Smaller):
     def change(self, choice: str) -> None:
         share = int(choice.split()[0]) / 100
         model = self.copied()
-        modules = [part for layer in dict.fromkeys(make_stepper(model).layers) for part in layer.modules()]
-        linear: List[Tuple[nn.Module, str]] = [(part, "weight") for part in modules if isinstance(part, nn.Linear)]
-        if not linear:
-            raise ValueError(f"The layers of the family '{model.config.model_type}' have no linear modules to prune.")
-        if self.everywhere:
-            prune.global_unstructured(linear, prune.L1Unstructured, amount=share)
-        for part, name in linear:
-            if not self.everywhere:
-                prune.l1_unstructured(part, name, share)
-            prune.remove(part, name)
+        prune_smallest(make_stepper(model), share, self.everywhere)
         self.shim.replace(model)
 
 

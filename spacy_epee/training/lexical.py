@@ -8,8 +8,12 @@ from scipy.sparse import csr_matrix
 STRENGTH = 10.0
 """How little the weights are held back (the inverse of the penalty, `C` of scikit-learn)."""
 
-FOLDS = 5
-"""In how many parts documents are put, each of which is answered by a model of the others."""
+FOLDS, FOLDS_OF_MANY = 5, 2
+"""In how many parts documents are put, each of which is answered by a model of the others. Of many documents half are enough to
+learn from, and all parts together take as long as the model of all documents."""
+
+MANY = 20_000
+"""How many documents are many."""
 
 Linear = Tuple[numpy.ndarray, numpy.ndarray]
 """Weights (V, K) and biases (K,), float32."""
@@ -58,8 +62,9 @@ def held_out_logits(
 def _folds(texts: Sequence[Any], seed: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
     numbers: Dict[Any, int] = {}
     groups = numpy.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype="int64")
-    fold = numpy.random.default_rng(seed).permutation(len(numbers)) % FOLDS
-    for number in range(min(FOLDS, len(numbers))):
+    parts = FOLDS if len(texts) < MANY else FOLDS_OF_MANY
+    fold = numpy.random.default_rng(seed).permutation(len(numbers)) % parts
+    for number in range(min(parts, len(numbers))):
         held_out = fold[groups] == number
         yield numpy.flatnonzero(~held_out), numpy.flatnonzero(held_out)
 

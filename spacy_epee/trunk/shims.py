@@ -15,9 +15,11 @@ class ScaledShim(PyTorchShim):
     """A torch shim whose parameters have learning rates of their own.
 
     scale (Callable[[str], float]): From a parameter's name to a factor of the learning rate.
+    masks (Dict[str, Tensor]): Which weights of parameters stay zeros in training (False), by name. They are not saved.
     """
 
     scale: Optional[Callable[[str], float]] = None
+    masks: Optional[Dict[str, torch.Tensor]] = None
 
     def finish_update(self, optimizer: Optimizer) -> None:
         # In place of thinc's own, which gives each parameter a new tensor over the old one: with every update the chain of
@@ -38,13 +40,15 @@ class ScaledShim(PyTorchShim):
                 torch.autograd.graph.increment_version(parameter)
             # A gradient of zeros would go on moving what a batch has nothing about, through Adam's momentum.
             parameter.grad = None
+            if self.masks is not None and name in self.masks:
+                put(parameter, parameter * self.masks[name])
 
     def weights_changed(self) -> None:
         """Drop what was made of the weights that were there before."""
 
     def forget(self) -> None:
         """Give up the module, so that a new one is made. To an optimizer that is another one, with moments of its own."""
-        self._model = None
+        self._model = self.masks = None
         with Shim.global_id_lock:
             Shim.global_id += 1
             self.id = Shim.global_id

@@ -162,7 +162,7 @@ class TrunkShim(HFShim, ScaledShim):
         objects (HFObjects): What `objects` was then.
         """
         self._hfmodel, self._model = objects, objects.transformer
-        vars(self).pop("scale", None)  # of parameters that may have other names
+        self.scale = self.masks = None  # of parameters that may have other names
         self.weights_changed()
 
     @property

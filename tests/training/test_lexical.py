@@ -83,3 +83,20 @@ def test_a_label_that_is_never_true_has_its_prior():
     targets = numpy.zeros((100, 1), dtype="float32")
     _, bias = fit_linear(make_rows(numpy.zeros(100, dtype=int)), targets, numpy.ones_like(targets), exclusive=False)
     assert bias[0] == pytest.approx(numpy.log(0.5 / 100.5), abs=1e-3)
+
+
+def test_many_documents_are_held_out_by_halves(monkeypatch):
+    classes = numpy.arange(60) % 2
+    rows, targets = make_rows(classes), one_hot(classes, 2)
+    seen = []
+
+    def fit(rows, *args, **settings):
+        seen.append(rows.shape[0])
+        return fit_linear(rows, *args, **settings)
+
+    monkeypatch.setattr("spacy_epee.training.lexical.fit_linear", fit)
+    for many, expected in ((61, [48] * 5), (60, [30] * 2)):
+        seen.clear()
+        monkeypatch.setattr("spacy_epee.training.lexical.MANY", many)
+        logits = held_out_logits(rows, targets, numpy.ones_like(targets), range(60), exclusive=True)
+        assert seen == expected and (logits.argmax(axis=1) == classes).all()

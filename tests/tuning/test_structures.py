@@ -13,6 +13,7 @@ from spacy_epee.exits import rules
 from spacy_epee.exits.evidence import EvidenceBuilder
 from spacy_epee.exits.features import FEATURES
 from spacy_epee.exits.rules.config import resolve_rule
+from spacy_epee.exits.rules.plain import as_tests
 from spacy_epee.tasks.relations.evidence import PairEvidenceBuilder
 from spacy_epee.tuning.grids import rule_grids
 from spacy_epee.tuning.names import describe_rule
@@ -178,3 +179,9 @@ def test_relations_leave_by_it(backbone):
     sure = [[0.0] * 7 + [9.0]]
     taken = pipe.answer([tag(nlp.make_doc("aspirin against headache"))], rules.SettledStructure(0.5, [2], sure, sure, []))
     assert set(taken.layers[taken.ran]) <= {2}
+
+
+def test_it_is_asked_in_python_and_in_no_graph():
+    rule = rules.SettledStructure(0.9, [1, 2], [[0.0] * 8] * 2, [[0.0] * 8] * 2, [])
+    for one in (rule, rules.NothingFound(0.1), rules.AnyOf({"settled": rule, "late": rules.FixedDepth(2)})):
+        assert as_tests(one, [1, 2, 3], numpy.ones(3, dtype=bool), False, False) is None

@@ -12,7 +12,6 @@ from ...doc_attributes import annotate, annotation, entries_of, in_place
 from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
 from ...exits.scaling import Threshold
-from ...inputs.expected import FirstDocuments
 from ...inputs.ngrams import Bags
 from ...inputs.windows import Windows
 from ...settings import check_number
@@ -23,6 +22,7 @@ from .candidates import EntityPairs
 from .concepts import name_pairs, ordered
 from .docs import Relation, install_extensions
 from .evidence import PairEvidenceBuilder
+from .expected import Expected
 from .gate import pair_bags
 from .instances import PairInstances, find_pairs
 from .replay_score import pair_score
@@ -62,7 +62,7 @@ class Relations(FlatTask):
         self.label_weights = dict(label_weights)
         self.reduce = reduce  # type: ignore[assignment]
         self.hide_entities = hide_entities
-        self._without_entities, self._without_pairs = FirstDocuments(), FirstDocuments()
+        self._expected = Expected(candidates)
         install_extensions()
 
     def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> PairEvidenceBuilder:
@@ -260,8 +260,7 @@ class Relations(FlatTask):
         """
         install_extensions()
         items: PairInstances = answers.items  # type: ignore[assignment]
-        self._expect_entities(docs)
-        self._expect_pairs(docs, items)
+        self._expected.check(docs, items, self.has_instances(docs))
         reading = answers.reading
         decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
         concepts = items.concept_pairs() if self.candidates.level == "concept" else None
@@ -284,26 +283,6 @@ class Relations(FlatTask):
             others = [entry for entry in annotation(doc, "relations") or () if entry["label"] not in labels]
             ordered = sorted(own.values(), key=lambda entry: (entry["head"], entry["child"], entry["label"]))
             annotate(doc, "relations", [*others, *ordered])
-
-    def _expect_entities(self, docs: Sequence[Doc]) -> None:
-        """Warn once if the first documents have no entities: no answer on any document is not what anybody wants."""
-        if self._without_entities.add(lambda: any(map(self.candidates.spans, docs)), lambda: sum(len(doc) > 0 for doc in docs)):
-            key = self.candidates.spans_key
-            where = "`doc.ents`" if key is None else f"`doc.spans['{key}']`"
-            warnings.warn(
-                f"The first documents have nothing in {where}, so there are no relations to find. Put a component that sets "
-                "entities before this one (and in training list it in `training.annotating_components`, or read the "
-                "entities of the annotation with the reader 'spacy-epee.EntityReader.v1'), or set `candidates.spans_key`."
-            )
-
-    def _expect_pairs(self, docs: Sequence[Doc], items: PairInstances) -> None:
-        """Warn once if no pair of the entities of the first documents may be related."""
-        if self._without_pairs.add(lambda: len(items) > 0, lambda: sum(self.has_instances(docs))):
-            warnings.warn(
-                "The first documents have entities, and no two of them may be related, so there are no relations to find. "
-                "Look at `candidates.labels`, which must be labels of these entities, at `candidates.leave_out`, "
-                "`candidates.max_distance` and `candidates.same_sentence`, and at `model.trunk.sections` if some alone are read."
-            )
 
     def describe(self, scores: Dict[str, Any]) -> str:
         """RETURNS (str): What the main figure is."""

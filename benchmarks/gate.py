@@ -194,7 +194,7 @@ def cells(row: Dict[str, Any], pairs: bool) -> List[str]:
 
 def page(reports: Dict[str, Any]) -> str:
     """What was measured, to be read."""
-    lines = ["# The gate before the first layer", "", *made_by(command(), machine())]
+    lines = ["# The gate before the first layer", "", *made_by(command().split(" --only")[0], machine())]
     for name, report in reports.items():
         pairs = CORPORA[name].task == "relations"
         one, several = ("relation", "relations") if pairs else ("trigger", "triggers")

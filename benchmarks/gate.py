@@ -35,6 +35,7 @@ from written import RESULTS, write_results
 
 from spacy_epee.engine.gate import columns_of_something
 from spacy_epee.exits.risk_control import tolerance_threshold
+from spacy_epee.files import whole_file
 from spacy_epee.tasks.gate import find_chances
 
 RECALLS, CONFIDENCE = (0.99, 0.98, 0.95), 0.95
@@ -159,9 +160,11 @@ def measure(name: str, parts: Dict[str, Rows], backbone: Path) -> Dict[str, Any]
     pipe = nlp.add_pipe(plan.pipe, config=settings)
     examples = {}
     with tempfile.TemporaryDirectory() as folder:
-        for part, rows in parts.items():
-            srsly.write_jsonl(Path(folder) / f"{part}.jsonl", rows)
-            examples[part] = list(plan.reader(Path(folder) / f"{part}.jsonl")(nlp))
+        for name_of_part, rows in parts.items():
+            path = Path(folder) / f"{name_of_part}.jsonl"
+            with whole_file(path) as part:
+                srsly.write_jsonl(part, rows)
+            examples[name_of_part] = list(plan.reader(path)(nlp))
     began = time.process_time()
     nlp.initialize(lambda: examples["train"])
     learned = time.process_time() - began

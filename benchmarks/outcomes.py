@@ -26,6 +26,7 @@ from spacy_epee.data.readers import read_jsonl
 from spacy_epee.engine.replay import Replay
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.exits.rules import Entropy, FixedDepth
+from spacy_epee.files import whole_file
 from spacy_epee.inference.predict import all_exits, read_words
 
 TASKS = ("outcomes", "stay", "symptoms")
@@ -266,8 +267,9 @@ def main(
     table = to_table(result)
     print(table)
     if out is not None:
-        out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        out.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
+        for ending, content in ((".json", json.dumps(result, indent=1)), (".md", table)):
+            with whole_file(out.with_suffix(ending)) as part:
+                part.write_text(content + "\n", encoding="utf-8")
 
 
 def to_table(result: Dict[str, Any]) -> str:

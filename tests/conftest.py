@@ -1,10 +1,22 @@
 """Fixtures of all tests. Backbones are built once a session: leave them unchanged, and never write into their folders."""
 
+import os
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, Iterator
 
 import pytest
-from util import make_backbone
+from util import TRAINED, make_backbone
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trained(tmp_path_factory) -> Iterator[None]:
+    """A folder that all processes share: what one has trained no other one trains."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "trained"
+    folder.mkdir(exist_ok=True)
+    TRAINED.append(folder)
+    yield
+    TRAINED.clear()
 
 
 @pytest.fixture(scope="session")

@@ -117,5 +117,5 @@ def make_events_nlp(
             nlp.update(examples, sgd=optimizer)
 
     if steps:
-        train_once(nlp, repr((backbone, texts, window, head, trunk, seed, steps, config)), train)
+        train_once(nlp, (texts, window, head, trunk, seed, steps, config), train)
     return nlp

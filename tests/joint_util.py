@@ -79,5 +79,5 @@ def make_joint_nlp(
             nlp.update([make_example(nlp, text, known or names) for text in TEXTS], sgd=optimizer)
 
     if steps:
-        train_once(nlp, repr((backbone, names, steps, known, more, trunk, lexical, settings)), train)
+        train_once(nlp, (names, steps, known, more, trunk, lexical, settings), train)
     return nlp

@@ -1,6 +1,7 @@
 """Tiny backbones, tokenizers, texts and pipelines for the tests. Nothing is downloaded, nothing outside the tests is read."""
 
 import copy
+import hashlib
 import random
 import string
 from pathlib import Path
@@ -12,6 +13,8 @@ import transformers
 from spacy.training import Example
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from spacy_epee.files import whole_file
 
 DEPTH = 4
 """The number of layers of the tiny backbones."""
@@ -267,23 +270,29 @@ def make_nlp(
     return nlp
 
 
-_TRAINED: Dict[Any, bytes] = {}
-"""Weights of components that were trained, by how."""
+TRAINED: List[Path] = []
+"""The folder, if there is one, in which the processes that run the tests share weights of components that were trained."""
 
 
 def train_once(nlp, key: Any, train: Callable[[], None]) -> None:
     """Train a pipeline of one component, or give it the weights of one that was trained in the same way before.
 
     nlp (Language): The pipeline, initialized.
-    key (Any): All that its weights depend on. Exit rules are none of it.
+    key (Any): All that its weights depend on beside those that it begins with. Exit rules are none of it.
     train (Callable[[], None]): Trains it.
     """
     [(_, pipe)] = nlp.pipeline
-    if key in _TRAINED:
-        pipe.model.from_bytes(_TRAINED[key])
+    if not TRAINED:
+        train()
+        return
+    known = pipe.model.to_bytes() + repr(key).encode()
+    path = TRAINED[0] / f"{hashlib.sha256(known).hexdigest()}.weights"
+    if path.exists():
+        pipe.model.from_bytes(path.read_bytes())
         return
     train()
-    _TRAINED[key] = pipe.model.to_bytes()
+    with whole_file(path) as part:
+        part.write_bytes(pipe.model.to_bytes())
 
 
 def _merge(base: Dict[str, Any], other: Dict[str, Any]) -> Dict[str, Any]:

@@ -5,10 +5,10 @@ from typing import Iterable, List, Sequence
 import numpy
 from spacy.tokens import Doc, Span
 
-NEEDED = (
-    "have no sentence boundaries, which the setting `model.trunk.unit` ('sentence') needs. Add a component that sets them, "
-    "such as 'sentencizer', 'senter' or 'parser', before this one, and in training list it in `training.annotating_components`: "
-    "boundaries of the annotation are not those of the documents that are answered. Or set the unit to 'window'."
+FIX = (
+    "Add a component that sets them, such as 'sentencizer', 'senter' or 'parser', before this one, and in training list it in "
+    "`training.annotating_components`: boundaries of the annotation are not those of the documents that are answered. Or set the "
+    "unit to 'window'."
 )
 """What to do where there are none."""
 

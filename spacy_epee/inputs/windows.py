@@ -11,7 +11,7 @@ from spacy.tokens import Doc, Span
 from ..threads import cached_property
 from .packing import cut, cut_at
 from .sections import Sections
-from .sentences import NEEDED, find_sentences, lacking_sentences
+from .sentences import FIX, find_sentences, lacking_sentences
 
 Encoded = Tuple[numpy.ndarray, numpy.ndarray]
 """Wordpieces (n,), and their characters, start and end, (n, 2)."""
@@ -319,7 +319,11 @@ class Windower:
         """Refuse Docs that do not say where their sentences begin."""
         lacking = lacking_sentences(docs, wanted)
         if lacking:
-            raise UnreadableDocs(f"{len(lacking)} of {len(docs)} documents {NEEDED}", lacking)
+            raise UnreadableDocs(
+                f"{len(lacking)} of {len(docs)} documents have no sentence boundaries, which the setting `model.trunk.unit` "
+                f"('sentence') needs. {FIX}",
+                lacking,
+            )
 
     def _encode(self, texts: Sequence[str]) -> List[Encoded]:
         """The wordpieces of texts, without special ones."""

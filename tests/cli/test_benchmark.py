@@ -221,6 +221,7 @@ def test_benchmark_refuses_other_tasks(backbone, tmp_path):
     assert found.exit_code == 1 and "only text classifiers" in " ".join(found.output.split())
 
 
+@pytest.mark.hard
 def test_benchmark_by_another_rule_on_some_documents_and_memory_in_processes_of_their_own(saved, tmp_path):
     output = tmp_path / "figures.json"
     arguments = ["--contestants", "full,exits", "--batch-sizes", "4", "--rule", "FixedDepth(1)", "--limit", "9"]

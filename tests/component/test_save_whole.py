@@ -39,6 +39,7 @@ def put_back(kept, path):
         shutil.copytree(kept, path)
 
 
+@pytest.mark.hard
 @posix
 def test_a_kill_leaves_the_old_pipeline_or_the_new(nlp, old, tmp_path):
     shutil.copytree(old, tmp_path / "kept")

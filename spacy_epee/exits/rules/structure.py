@@ -90,7 +90,10 @@ class SettledStructure(Rule):
     registered: ClassVar[str] = "spacy-epee.SettledStructure.v1"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(int(layer) for layer in self.layers))
+        layers = list(self.layers)
+        if not layers or not numpy.isfinite(layers).all() or layers != sorted(set(layers)) or layers[0] < 1:
+            raise ValueError(f"The exit rule {self.registered} has layers = {layers}; give layers from 1 on in rising order.")
+        object.__setattr__(self, "layers", tuple(map(int, layers)))
         for name, size in (("nothing", SAME + 2), ("found", SAME + 2), ("links", len(LINK_FEATURES) + 2)):
             rows = tuple(tuple(map(float, row)) for row in getattr(self, name))
             object.__setattr__(self, name, rows)
@@ -100,10 +103,6 @@ class SettledStructure(Rule):
                     f"The exit rule {self.registered} needs {size} numbers in {name} for each of its layers {list(self.layers)}; "
                     "they are fitted, so have `tune` make the rule."
                 )
-        if list(self.layers) != sorted(set(self.layers)) or not self.layers or self.layers[0] < 1:
-            raise ValueError(
-                f"The exit rule {self.registered} has layers = {list(self.layers)}; give layers from 1 on in rising order."
-            )
         super().__post_init__()
         check_within(self, "threshold", 0.0, 1.0)
 

@@ -316,6 +316,7 @@ def test_reading_grows_with_the_file(tmp_path, what):
     assert growth(work, 1500) < 9
 
 
+@pytest.mark.hard
 @pytest.mark.parametrize("what", KINDS)
 def test_writing_grows_with_the_row(tmp_path, what):
     rows = {count: read(tmp_path, *many(what, count))[0] for count in (1500, 6000)}

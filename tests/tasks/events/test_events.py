@@ -141,7 +141,7 @@ def test_events_a_window_without_a_trigger_links_nothing(nlp, monkeypatch):
     assert asked
 
 
-@pytest.mark.parametrize("rule", [None, rules.FixedDepth(2), rules.Entropy(0.9)], ids=str)
+@pytest.mark.parametrize("rule", [None, rules.FixedDepth(2)], ids=str)
 def test_events_links_are_looked_at_once_for_each_window_that_leaves(nlp, rule, monkeypatch):
     pipe = nlp.get_pipe("epee_events")
     heads = get_heads(pipe.model)[0]
@@ -155,8 +155,7 @@ def test_events_links_are_looked_at_once_for_each_window_that_leaves(nlp, rule, 
     answers = pipe.answer(docs_of(nlp), rule)
     linked = {pair[0] for pair in asked}
     assert linked and linked <= {unit for unit, graph in enumerate(answers.graphs) if graph is not None and len(graph.nodes)}
-    if rule is None or isinstance(rule, rules.FixedDepth):  # all leave at one exit
-        assert len(asked) == len(set(asked))
+    assert len(asked) == len(set(asked))  # all leave at one exit
 
 
 @pytest.mark.parametrize("rule", [rules.Entropy(1e-9), rules.EntropyPatience(1e-9, None)], ids=str)

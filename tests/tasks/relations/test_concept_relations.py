@@ -52,7 +52,7 @@ def nlp(backbone):
     spacy.util.fix_random_seed(0)
     nlp = spacy.blank("en")
     trunk = {"name": str(backbone), "window": 48, "overlap": 8}
-    settings = {"model": {"trunk": trunk, "head": {"hidden": 16}}, "candidates": {"level": "concept"}}
+    settings = {"model": {"trunk": trunk, "head": {"hidden": 16}, "exit_layers": None}, "candidates": {"level": "concept"}}
     nlp.add_pipe("epee_relations", config=settings)
     examples = [make_example(nlp, text) for text in TEXTS]
     nlp.initialize(lambda: examples)

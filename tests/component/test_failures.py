@@ -135,7 +135,9 @@ def make(kind, backbone, tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("kind", ["exclusive", "multilabel", "relations", "events", "links", "images"])
+@pytest.mark.parametrize(
+    "kind", ["exclusive", "multilabel", "relations", "events", pytest.param("links", marks=pytest.mark.hard), "images"]
+)
 def test_answers_that_are_no_numbers_are_refused(kind, value, backbone, tmp_path):
     nlp, docs = make(kind, backbone, tmp_path)
     name = nlp.pipe_names[0]

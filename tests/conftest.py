@@ -7,6 +7,14 @@ from typing import Callable, Dict, Iterator
 import pytest
 from util import TRAINED, make_backbone
 
+try:
+    from hypothesis import settings
+except ImportError:  # not in the environment of the newest versions
+    pass
+else:  # how long an example takes is up to the machine, and to what else it does
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def trained(tmp_path_factory) -> Iterator[None]:

@@ -16,12 +16,12 @@ from tables import made_by, table
 from wasabi import msg
 from written import write_results
 
+from spacy_epee.benchmark.front.ours import describe
 from spacy_epee.data.readers import EntityReader
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.evaluation.timing import milliseconds, prepare
 from spacy_epee.exits.rules.base import ExitRule
-from spacy_epee.tuning.names import name_rule
 from spacy_epee.tuning.tuner import Tuner
 
 SIZES = (1, 32)
@@ -55,7 +55,7 @@ def main(model: Path, dev: Path, test: Path, allowed: float = 0.5, timed: int = 
     rows: List[Dict[str, Any]] = []
     for place, (name, rule) in enumerate(rules.items()):
         layers = float(stored.wordpieces @ results[name].layers / stored.wordpieces.sum())
-        row = {"kind": name, "rule": name_rule(None if rule is None else rule.to_config()), "score": 100 * score(results[name])}  # type: ignore[attr-defined]
+        row = {"kind": name, "rule": describe(rule), "score": 100 * score(results[name])}
         rows.append({**row, "layers": layers, "ms": {str(size): ms[size][place] for size in SIZES}})
         msg.info(f"{row['rule']}: {row['score']:.2f}, {layers:.2f} layers")
     report = {"command": command(), "machine": machine(), "allowed": allowed, "rows": rows}

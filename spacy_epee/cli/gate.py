@@ -7,7 +7,7 @@ from .tables import share
 
 def describe_gate(report: Dict[str, Any]) -> List[str]:
     """RETURNS (List[str]): What a tuning has found about the gate, if that was asked for, in sentences."""
-    gate = report.get("gate")
+    gate = report["gate"]
     if not gate:
         return []
     promise = (

@@ -57,21 +57,21 @@ def learn_gates(
 
         read: List[ReadBags] = []
         for examples in minibatch(get_examples(), TOGETHER):
-            read += _read(slot, model, slots, examples, read_docs(examples))
+            read += _read(slot, model, examples, read_docs(examples))
             if sum(len(part.bags.keys) for part in read) > MOST_NGRAMS:
                 break
         ngrams = choose_keys(map(_split, read), most)
         if not len(ngrams.keys):  # nothing is asked about these documents, or nothing is there twice
             continue
-        rows = ngrams.stack([ngrams.weigh(*part.bags[:2], part.bags.size) for part in read])
+        rows = ngrams.stack([ngrams.weigh(part.bags.keys, part.bags.owners, part.bags.size) for part in read])
         targets, mask = (numpy.concatenate(own)[:, None].astype("float32") for own in list(zip(*read))[1:])
         linear = LinearModel(ngrams, *fit_linear(rows, targets, mask, exclusive=False))
         slot.heads(model).make_gate(len(ngrams.keys)).take_model(linear)
 
 
-def _read(slot: TaskSlot, model: Model, slots: Slots, examples: Sequence[Example], docs: Sequence[Doc]) -> List[ReadBags]:
+def _read(slot: TaskSlot, model: Model, examples: Sequence[Example], docs: Sequence[Doc]) -> List[ReadBags]:
     """What a task asks about some examples, if that has n-grams."""
-    items = make_instances(model, slots, docs, dict.fromkeys(slots))[slot.name]
+    items = make_instances(model, {slot.name: slot}, docs, {slot.name: None})[slot.name]
     bags = slot.task.gate_bags(docs, items)
     if bags is None or not bags.size:
         return []

@@ -67,6 +67,11 @@ def bounded(values: numpy.ndarray) -> numpy.ndarray:
     return numpy.clip(numpy.nan_to_num(values, nan=-MOST), -MOST, MOST)
 
 
+def odds_against(logs: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): The log-odds of anything else, by the logarithms of probabilities."""
+    return numpy.log(-numpy.expm1(numpy.minimum(logs, -1e-9))) - logs
+
+
 def log_sum(values: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
     """RETURNS (ndarray): The logarithm of the sum of the values of each unit, which has so many in a row, (U,)."""
     return numpy.maximum(numpy.log(numpy.maximum(numpy.add.reduceat(values, firsts(counts)), 1e-9)), -MOST)

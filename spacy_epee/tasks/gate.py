@@ -29,7 +29,7 @@ def find_chances(slot: TaskSlot, model: Model, docs: Sequence[Doc], items: Insta
     if head is None or bags is None:
         return None
     linear = head.model
-    found = linear.read((linear.ngrams.weigh(*bags[:2], size) for size in [bags.size]), bags.size)
+    found = linear.read([linear.ngrams.weigh(bags.keys, bags.owners, bags.size)], bags.size)
     chances: numpy.ndarray = numpy.where(found.known, expit(found.logits[:, 0].astype("float64")), 1.0)[bags.items]
     return chances
 

@@ -158,8 +158,7 @@ class CarefulChooser:
             pairs = [(parts[unit], self.replay.evidence[exits[unit]].parts[unit]) for unit in units]
             total = sum(len(true) + len(given) for true, given in pairs)
             return 1 - 2 * sum(len(true & given) for true, given in pairs) / total if total else 0.0
-        counts = self.replay.counts
-        rows = self.wanted[self.docs if counts is None else numpy.repeat(self.docs, counts)]
+        rows = self.wanted[self.docs[self.replay.owners]]
         right, given = (self._result(places).decision[rows] for places in (self.replay.all_at(deepest), exits))
         there = right.any(axis=0)
         if not there.any():

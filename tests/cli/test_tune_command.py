@@ -74,6 +74,7 @@ def test_tune_fits_a_hundred_columns(folder):
     row["on_time_front"] = {"1": True, "32": False}
     report = {
         "calibration": {"exits": [], "fitted": False, "kept": False},
+        "gate": None,
         "thresholds": {"labels": {"LABEL " * 20: 0.123}, "fitted": True, "documents": 9, "threshold": 0.5, "macro_f": [0.5, 0.6]},
         "score_desc": "mean F of triggers and arguments, predicted triggers",
         "front": [row],

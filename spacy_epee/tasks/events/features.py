@@ -5,7 +5,7 @@ from typing import Tuple
 import numpy
 from scipy.special import expit
 
-from ...exits.features import MOST, bounded, keys_of, log_sum
+from ...exits.features import MOST, bounded, keys_of, log_sum, odds_against
 from ...exits.scaling import pivot
 from ...inputs.instances import firsts
 from .instances import OUT
@@ -46,8 +46,7 @@ def _tag_values(structure: Structure, begin: int, end: int, units: numpy.ndarray
     ordered = numpy.sort(logs, axis=2)
     inside = tags != OUT
     margins = numpy.where(inside, ordered[:, :, 2] - ordered[:, :, 1], MOST)
-    other = numpy.log(-numpy.expm1(numpy.minimum(logs[:, :, OUT], -1e-9)))
-    missed = numpy.where(inside, -MOST, other - logs[:, :, OUT])
+    missed = numpy.where(inside, -MOST, odds_against(logs[:, :, OUT]))
     entropy = numpy.where(_beside(inside, starts), -(numpy.exp(logs) * logs).sum(axis=2), 0.0) / numpy.log(3)
     wrong = -numpy.expm1(ordered[:, :, 2])
     columns = (

@@ -7,7 +7,7 @@ import numpy
 from scipy.special import expit
 
 from ...exits.evidence import Evidence, EvidenceBuilder
-from ...exits.features import MOST, Features, bounded, keys_of, log_sum
+from ...exits.features import MOST, Features, bounded, keys_of, log_sum, odds_against
 from ...exits.scaling import pivot
 from ...inputs.instances import firsts
 from ...threads import cached_property
@@ -25,7 +25,7 @@ class PairEvidence(Evidence):
             logs = self.log_probabilities
             ordered = numpy.sort(logs, axis=1)
             margins = ordered[:, -1] - ordered[:, -2] if logs.shape[1] > 1 else numpy.full(len(logs), MOST)
-            odds = numpy.log(-numpy.expm1(numpy.minimum(logs[:, 0], -1e-9))) - logs[:, 0]
+            odds = odds_against(logs[:, 0])
             wrong = -numpy.expm1(ordered[:, -1])
         else:
             related = self.decision.any(axis=1)

@@ -260,7 +260,7 @@ class Relations(FlatTask):
         """
         install_extensions()
         items: PairInstances = answers.items  # type: ignore[assignment]
-        self._expected.check(docs, items, self.has_instances(docs))
+        self._expected.check(docs, items, lambda: self.has_instances(docs))
         reading = answers.reading
         decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
         concepts = items.concept_pairs() if self.candidates.level == "concept" else None

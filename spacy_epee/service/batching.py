@@ -1,7 +1,7 @@
 """Notes of many requests, answered together by one thread.
 
-A batch begins with the note that has waited longest, and is filled up with notes of the same budget, in order. What it may take
-is what the first of them has left. So a note without a budget is never answered from a lower layer for another one's sake, and
+A batch begins with the note that has waited longest, and is filled up with notes of the same budget, in order. It is waited for
+more only where the batch before had more: who asks alone waits for nobody. What it may take is what the first of them has left. So a note without a budget is never answered from a lower layer for another one's sake, and
 one with a budget may be for the sake of a note of the same budget alone, that came before it.
 """
 
@@ -73,6 +73,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._seconds = 0.0  # for a note, lately
+        self._together = 1  # how many the last batch had
         self._thread = threading.Thread(target=self._work, name="spacy_epee batches", daemon=True)
 
     def start(self) -> None:
@@ -128,13 +129,14 @@ class Batcher:
                     return None
                 self._changed.wait()
             first = self._waiting[0]
-            while not self._closed and len(self._alike(first)) < self._limits.batch_size:
+            while not self._closed and len(self._alike(first)) < min(self._together, self._limits.batch_size):
                 rest = first.rest(min(self._limits.wait_ms, math.inf if first.budget_ms is None else first.budget_ms))
                 if not rest:
                     break
                 self._changed.wait(rest / 1000)
             batch = self._alike(first)[: self._limits.batch_size]
             taken = set(map(id, batch))
+            self._together = len(batch)
             self._waiting = deque(job for job in self._waiting if id(job) not in taken)
         return [job for job in batch if job.answer.set_running_or_notify_cancel()]
 

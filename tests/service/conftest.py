@@ -1,5 +1,7 @@
 """A pipeline in a folder, and a service of it."""
 
+import gc
+
 import pytest
 from util import make_nlp
 
@@ -12,3 +14,10 @@ def served(backbone, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served") / "model"
     make_nlp(backbone, exit=RULE).to_disk(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def thaw():
+    """Other tests count what is garbage."""
+    yield
+    gc.unfreeze()

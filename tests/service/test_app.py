@@ -1,10 +1,12 @@
 """What the service answers, and what it keeps to itself."""
 
+import gc
 import json
 import os
 import shutil
 import sys
 import threading
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -249,6 +251,15 @@ def test_a_reload_takes_what_is_at_the_place_of_the_pipeline(served, tmp_path):
         text = client.get("/metrics").text
         for outcome in ("replaced", "unchanged", "failed"):
             assert f'spacy_epee_reloads_total{{outcome="{outcome}"}} 1.0' in text
+
+
+def test_what_is_loaded_keeps_no_request_waiting_and_goes_when_it_is_replaced(served, monkeypatch):
+    found = Models(str(served))
+    assert gc.get_freeze_count() > 10_000
+    before = weakref.ref(found.current.nlp)
+    monkeypatch.setattr(type(found.current), "is_replaced", lambda self: True)
+    assert found.reload() and before() is None
+    assert gc.get_freeze_count() > 10_000
 
 
 def test_a_pipeline_that_answers_nothing_takes_no_place(served, monkeypatch):

@@ -85,14 +85,29 @@ def test_batches_have_the_time_that_the_first_note_has_left(pipeline):
     assert pipeline.batches[1:] == [["old", "new"]] and pipeline.budgets[1] < 1
 
 
+def test_a_note_that_comes_alone_waits_for_no_other(pipeline):
+    pipeline.go.set()
+    with running(wait_ms=60_000) as batcher:
+        for number in range(3):
+            assert batcher.submit([Note(str(number), "")], None)[0].result(20)["id"] == str(number)
+    assert pipeline.batches == [["0"], ["1"], ["2"]]
+
+
+def test_batches_wait_for_as_many_notes_as_the_last_one_had(pipeline):
+    pipeline.go.set()
+    with running(wait_ms=10_000) as batcher:
+        [future.result(20) for future in batcher.submit([Note("a", ""), Note("b", "")], None)]
+        start = time.perf_counter()
+        futures = [*batcher.submit([Note("c", "")], None), *batcher.submit([Note("d", "")], None)]
+        assert [future.result(5)["id"] for future in futures] == ["c", "d"]
+        assert time.perf_counter() - start < 5
+    assert pipeline.batches == [["a", "b"], ["c", "d"]]
+
+
 def test_batches_wait_for_more_notes_no_longer_than_they_are_told(pipeline):
     pipeline.go.set()
-    with running(batch_size=2, wait_ms=10_000) as batcher:
-        futures = [*batcher.submit([Note("a", "")], None), *batcher.submit([Note("b", "")], None)]
-        start = time.perf_counter()
-        assert [future.result(5)["id"] for future in futures] == ["a", "b"]
-        assert time.perf_counter() - start < 5
-    with running(batch_size=2, wait_ms=50) as batcher:
+    with running(wait_ms=50) as batcher:
+        [future.result(20) for future in batcher.submit([Note("a", ""), Note("b", "")], None)]
         start = time.perf_counter()
         batcher.submit([Note("alone", "")], None)[0].result(20)
         assert time.perf_counter() - start >= 0.05

@@ -3,8 +3,8 @@
     python benchmarks/serving.py DATA/test.jsonl fp32=MODELS/minilm-l6/health_advice/exits/model-best int8=MODELS/health-int8
 
 Each client asks for one note after the other over a connection that is kept. Clients and service share the cores that the command
-is given. Milliseconds of the processor are those of the service, told since other programs may run. With --budget-ms exits are
-measured once more, with that budget in each request.
+is given. Milliseconds of the processor are those of the service, told since other programs may run. With --budgets-ms exits are
+measured once more for each budget, which is in each request then.
 """
 
 import http.client
@@ -101,6 +101,7 @@ def measure(port: int, pid: int, texts: List[str], clients: int, budget_ms: Opti
         "processor_ms": 1000 * used / len(good),
         "ms_median": float(numpy.percentile(ms, 50)),
         "ms_99": float(numpy.percentile(ms, 99)),
+        "kept": None if budget_ms is None else float((ms <= budget_ms).mean()),
         "layer": float(numpy.mean([one[2] for one in good])),
     }
 
@@ -118,7 +119,7 @@ def full_depth(model: Path, folder: Path) -> Path:
 def page(figures: Dict[str, Any]) -> str:
     """RETURNS (str): The figures in Markdown."""
     header = ["pipeline", "exits", "budget, ms", "clients", "requests/s", "ms of the processor a request", "times fewer"]
-    header += ["median, ms", "99 %, ms", "layer", "refused"]
+    header += ["median, ms", "99 %, ms", "budget kept", "layer", "refused"]
     full = {(row["pipeline"], row["clients"]): row["processor_ms"] for row in figures["rows"] if not row["exits"]}
     rows = []
     for row in figures["rows"]:
@@ -131,7 +132,8 @@ def page(figures: Dict[str, Any]) -> str:
             f"{row['ms_median']:.1f}",
             f"{row['ms_99']:.1f}",
         ]
-        rows.append([*shown, f"{row['layer']:.2f}", row["refused"]])
+        kept = "" if row["kept"] is None else f"{row['kept']:.1%}"
+        rows.append([*shown, kept, f"{row['layer']:.2f}", row["refused"]])
     return "\n".join(["# Serving", "", *made_by(figures["command"], figures["machine"]), *table(header, rows)])
 
 
@@ -140,7 +142,7 @@ def main(
     models: List[str] = typer.Argument(..., help="NAME=FOLDER of each pipeline"),
     clients: str = "1,8,32",
     seconds: float = typer.Option(10, help="For each number of clients"),
-    budget_ms: Optional[float] = None,
+    budgets_ms: str = typer.Option("", help="With commas"),
     name: str = typer.Option("serving", help="What to call the results"),
 ):
     notes = [json.loads(line)["text"] for line in texts.open(encoding="utf-8")]
@@ -151,7 +153,7 @@ def main(
             for exits, served in ((False, full), (True, Path(model))):
                 with serving(served, Path(folder) / "log") as place:
                     measure(*place, notes, 4, None, min(seconds, 3))
-                    for budget in [None, budget_ms] if exits and budget_ms else [None]:
+                    for budget in [None, *map(float, filter(None, budgets_ms.split(",")))] if exits else [None]:
                         for count in map(int, clients.split(",")):
                             row = measure(*place, notes, count, budget, seconds)
                             rows.append({"pipeline": title, "exits": exits, "budget_ms": budget, **row})

@@ -3,9 +3,10 @@
 import gc
 import logging
 import threading
+from dataclasses import replace
 
 from ..errors import raise_alone
-from ..scale.notes import Note, annotate_alone
+from ..scale.notes import Note
 from ..scale.version import Loaded, load_pipeline
 
 logger = logging.getLogger("spacy_epee.service")
@@ -57,6 +58,21 @@ class Models:
         finally:
             self._turn.release()
 
+    def watch_memory(self) -> None:
+        """Load the pipeline anew when it has grown (see `WORDS`), beside the one that answers."""
+        if self.current.has_grown and self._turn.acquire(blocking=False):
+            threading.Thread(target=self._renew, name="spacy_epee memory", daemon=True).start()
+
+    def _renew(self) -> None:
+        try:
+            fresh = replace(self.current)
+            fresh.renew()
+            self.current = fresh
+            leave_in_place()
+            logger.info("loaded anew to save memory: %s", fresh.version)
+        finally:
+            self._turn.release()
+
 
 def load_answering(model: str) -> Loaded:
     """Load a pipeline, and see that it answers.
@@ -66,7 +82,7 @@ def load_answering(model: str) -> Loaded:
     RAISES ValueError: It does not.
     """
     loaded = load_pipeline(model)
-    [row] = annotate_alone(loaded.nlp, [FIRST], loaded.version)
+    [row] = loaded.answer([FIRST])
     if row["error"]:
         raise ValueError(f"The pipeline '{model}' cannot answer a note: {row['error']}")
     return loaded

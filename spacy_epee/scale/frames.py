@@ -5,7 +5,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Iterator, Optional
 
 from ..threads import LOADING, one_thread
-from .notes import COLUMNS, chunks, make_note
+from .notes import COLUMNS, annotate_alone, chunks, make_note
 from .tables import require
 from .version import Loaded, load_pipeline
 from .writing import flat
@@ -47,7 +47,7 @@ def annotate(
                 raise ValueError(f"A table of notes has no column '{column}'.")
         pairs = zip(frame[id_column].tolist(), frame[text_column].tolist())
         notes = (make_note(key, text, "a row of the table") for key, text in pairs)
-        rows = chain.from_iterable(loaded.answer(chunk, batch_size) for chunk in chunks(notes))
+        rows = chain.from_iterable(annotate_alone(loaded.nlp, chunk, loaded.version, batch_size) for chunk in chunks(notes))
         yield pandas.DataFrame([flat(row) for row in rows], columns=list(COLUMNS))
 
 

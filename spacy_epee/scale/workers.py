@@ -9,7 +9,7 @@ from itertools import islice
 from multiprocessing import parent_process
 from typing import Deque, Iterable, Iterator, List, Optional, Tuple
 
-from .notes import Note, Row
+from .notes import Note, Row, annotate_alone
 from .version import Loaded
 
 AHEAD = 2
@@ -32,7 +32,7 @@ def annotate_chunks(loaded: Loaded, chunks: Iterable[List[Note]], n_process: int
     """
     if n_process == 1:
         for chunk in chunks:
-            yield loaded.answer(chunk, batch_size)
+            yield annotate_alone(loaded.nlp, chunk, loaded.version, batch_size)
         return
     source = iter(chunks)
     pool = _Pool(loaded, n_process, batch_size)
@@ -65,7 +65,7 @@ def _carefully(loaded: Loaded, notes: List[Note], batch_size: int) -> List[Row]:
     finally:
         pool.close()
     if len(notes) == 1:
-        return loaded.answer([Note(notes[0].id, None, DIED)], batch_size)
+        return annotate_alone(loaded.nlp, [Note(notes[0].id, None, DIED)], loaded.version, batch_size)
     half = len(notes) // 2
     return [row for part in (notes[:half], notes[half:]) for row in _carefully(loaded, part, batch_size)]
 
@@ -113,4 +113,4 @@ def _end_with_parent() -> None:
 def _annotate(notes: List[Note], batch_size: int) -> List[Row]:
     """Answer a chunk, in a worker."""
     assert _loaded is not None
-    return _loaded.answer(notes, batch_size)
+    return annotate_alone(_loaded.nlp, notes, _loaded.version, batch_size)

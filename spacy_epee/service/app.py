@@ -120,7 +120,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
-        self.batcher = Batcher(lambda: self.models.current, self.limits, self._watch)
+        self.batcher = Batcher(lambda: self.models.current, self.limits, self.metrics.batch)
         self.metrics.watch(lambda: self.batcher.waiting)
 
     async def answer(self, notes: Sequence[OneNote], budget_ms: Optional[float]) -> List[Values]:
@@ -140,11 +140,6 @@ class Service:
             return await asyncio.gather(*map(asyncio.wrap_future, waiting))
         except Unanswered as error:
             raise Refusal(500, f"it cannot be answered ({error})") from None
-
-    def _watch(self, rows: List[Values]) -> None:
-        """What is done after each batch."""
-        self.metrics.batch(rows)
-        self.models.watch_memory()
 
     def reload_now(self) -> bool:
         """As `Models.reload`, and counted."""

@@ -3,10 +3,9 @@
 import gc
 import logging
 import threading
-from dataclasses import replace
 
 from ..errors import raise_alone
-from ..scale.notes import Note
+from ..scale.notes import Note, annotate_alone
 from ..scale.version import Loaded, load_pipeline
 
 logger = logging.getLogger("spacy_epee.service")
@@ -58,21 +57,6 @@ class Models:
         finally:
             self._turn.release()
 
-    def watch_memory(self) -> None:
-        """Load the pipeline anew when it has grown (see `WORDS`), beside the one that answers."""
-        if self.current.has_grown and self._turn.acquire(blocking=False):
-            threading.Thread(target=self._renew, name="spacy_epee memory", daemon=True).start()
-
-    def _renew(self) -> None:
-        try:
-            fresh = replace(self.current)
-            fresh.renew()
-            self.current = fresh
-            leave_in_place()
-            logger.info("loaded anew to save memory: %s", fresh.version)
-        finally:
-            self._turn.release()
-
 
 def load_answering(model: str) -> Loaded:
     """Load a pipeline, and see that it answers.
@@ -82,7 +66,7 @@ def load_answering(model: str) -> Loaded:
     RAISES ValueError: It does not.
     """
     loaded = load_pipeline(model)
-    [row] = loaded.answer([FIRST])
+    [row] = annotate_alone(loaded.nlp, [FIRST], loaded.version)
     if row["error"]:
         raise ValueError(f"The pipeline '{model}' cannot answer a note: {row['error']}")
     return loaded

@@ -18,9 +18,8 @@ from kills_util import fork, kills_at_random, wait
 from util import SENTENCES, make_nlp, make_texts
 
 from spacy_epee.scale import journal, run, workers
-from spacy_epee.scale import version as versions
 from spacy_epee.scale.journal import Journal
-from spacy_epee.scale.notes import COLUMNS, Note, chunks
+from spacy_epee.scale.notes import COLUMNS, chunks
 from spacy_epee.scale.reading import Columns, read_notes
 from spacy_epee.scale.version import load_pipeline
 
@@ -195,7 +194,7 @@ def test_annotate_workers_end_with_the_process_that_began_them(loaded, whole, tm
         time.sleep(60)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(versions, "annotate_alone", slow)
+        patch.setattr(workers, "annotate_alone", slow)
         child = fork(lambda: go(loaded, tmp_path, n_process=2))
         until(lambda: len(list(numbers.iterdir())) == 2)
         os.kill(child, signal.SIGKILL)
@@ -256,7 +255,7 @@ def test_annotate_a_note_that_kills_its_process_costs_no_other(deadly, tmp_path,
 @forks
 def test_annotate_a_worker_that_is_killed_once_costs_nothing(loaded, whole, tmp_path, small_chunks, monkeypatch):
     shutil.copy(whole / "in.jsonl", tmp_path)
-    flag, answer = tmp_path / "flag", versions.annotate_alone
+    flag, answer = tmp_path / "flag", workers.annotate_alone
 
     def once(nlp, notes, version, batch_size):
         if not flag.exists():
@@ -264,7 +263,7 @@ def test_annotate_a_worker_that_is_killed_once_costs_nothing(loaded, whole, tmp_
             os.kill(os.getpid(), signal.SIGKILL)
         return answer(nlp, notes, version, batch_size)
 
-    monkeypatch.setattr(versions, "annotate_alone", once)
+    monkeypatch.setattr(workers, "annotate_alone", once)
     assert go(loaded, tmp_path, n_process=2).failed == 0
     assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
 
@@ -440,42 +439,3 @@ def test_annotate_refuses_settings_that_mean_nothing(model, source, tmp_path):
 def test_annotate_refuses_a_pipeline_without_exits(source, tmp_path):
     spacy.blank("en").to_disk(tmp_path / "blank")
     assert "has no early-exiting component" in refused(tmp_path / "blank", source, tmp_path / "out.jsonl")
-
-
-@pytest.mark.parametrize("n_process", [1, pytest.param(2, marks=forks)])
-def test_a_pipeline_is_loaded_anew_when_its_vocabulary_has_grown(model, whole, tmp_path, small_chunks, monkeypatch, n_process):
-    loaded = load_pipeline(str(model))
-    shutil.copy(whole / "in.jsonl", tmp_path)
-    loads = tmp_path / "loads"
-    real = versions.load_pipeline
-
-    def load(model):
-        with loads.open("a") as file:
-            file.write(f"{model}\n")
-        return real(model)
-
-    monkeypatch.setattr(versions, "WORDS", 20)
-    monkeypatch.setattr(versions, "load_pipeline", load)
-    before = loaded.nlp
-    go(loaded, tmp_path, n_process=n_process)
-    assert loads.read_text().splitlines()[0] == loaded.model
-    assert (loaded.nlp is not before) == (n_process == 1)
-    assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
-
-
-@pytest.mark.parametrize("found", ["another", "none"])
-def test_a_pipeline_that_has_grown_goes_on_where_its_files_are_others(model, monkeypatch, found):
-    loaded = load_pipeline(str(model))
-
-    def load(name):
-        if found == "none":
-            raise OSError(name)
-        other = load_pipeline(name)
-        other.version += "0"
-        return other
-
-    monkeypatch.setattr(versions, "WORDS", -1)
-    monkeypatch.setattr(versions, "load_pipeline", load)
-    before = loaded.nlp
-    [row] = loaded.answer([Note("1", SENTENCES[0])])
-    assert loaded.nlp is before and row["error"] is None

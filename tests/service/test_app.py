@@ -22,9 +22,8 @@ pytest.importorskip("httpx")
 from fastapi.testclient import TestClient  # noqa: E402
 
 from spacy_epee.cli import epee  # noqa: E402
-from spacy_epee.scale import version as versions  # noqa: E402
 from spacy_epee.scale.notes import COLUMNS, Note, annotate_notes  # noqa: E402
-from spacy_epee.service import batching  # noqa: E402
+from spacy_epee.service import batching, models  # noqa: E402
 from spacy_epee.service.app import Row, Service, make_app  # noqa: E402
 from spacy_epee.service.limits import Limits  # noqa: E402
 from spacy_epee.service.models import Busy, Models  # noqa: E402
@@ -263,24 +262,10 @@ def test_what_is_loaded_keeps_no_request_waiting_and_goes_when_it_is_replaced(se
     assert gc.get_freeze_count() > 10_000
 
 
-def test_a_pipeline_whose_vocabulary_has_grown_is_loaded_anew_beside_the_one_that_answers(served, monkeypatch):
-    monkeypatch.setattr(versions, "WORDS", 20)
-    with serving(served) as client:
-        models = client.service.models
-        first = models.current
-        answers = [client.post("/annotate", json={"text": text}).json() for text in SENTENCES * 2]
-        for thread in threading.enumerate():
-            if thread.name == "spacy_epee memory":
-                thread.join(20)
-        assert models.current is not first and models.current.version == first.version
-        assert len(models.current.nlp.vocab) <= len(first.nlp.vocab)
-    assert [one["answers"] for one in answers[: len(SENTENCES)]] == [one["answers"] for one in answers[len(SENTENCES) :]]
-
-
 def test_a_pipeline_that_answers_nothing_takes_no_place(served, monkeypatch):
     found = Models(str(served))
     monkeypatch.setattr(type(found.current), "is_replaced", lambda self: True)
-    monkeypatch.setattr(versions, "annotate_alone", lambda nlp, notes, version, batch_size: [{"error": "no weights"}])
+    monkeypatch.setattr(models, "annotate_alone", lambda nlp, notes, version: [{"error": "no weights"}])
     before = found.current
     with pytest.raises(ValueError, match="cannot answer a note: no weights"):
         found.reload()

@@ -1,8 +1,9 @@
 """Notes of many requests, answered together by one thread.
 
 A batch begins with the note that has waited longest, and is filled up with notes of the same budget, in order. It is waited for
-more only where the batch before had more: who asks alone waits for nobody. What it may take is what the first of them has left. So a note without a budget is never answered from a lower layer for another one's sake, and
-one with a budget may be for the sake of a note of the same budget alone, that came before it.
+more only where the batch before had more: who asks alone waits for nobody. What it may take is what the first of them has left.
+So a note without a budget is never answered from a lower layer for another one's sake, and one with a budget may be for the
+sake of a note of the same budget alone, that came before it.
 """
 
 import logging

@@ -29,57 +29,54 @@ SIZES = (1, 32)
 
 def best_of_kinds(tuner: Tuner, allowed: float) -> Dict[str, Optional[ExitRule]]:
     """By kind the setting with the fewest layers that loses at most so many points on dev."""
-    full = tuner.trials.full
-    found: Dict[str, Any] = {}
-    for trial in tuner.trials.trials:
-        if full.score - trial.score <= allowed / 100:
-            best = found.get(trial.name)
-            if best is None or trial.wordpiece_layers < best.wordpiece_layers:
-                found[trial.name] = trial
-    return {name: trial.rule for name, trial in found.items()}
+    least = tuner.trials.full.score - allowed / 100
+    kept = [trial for trial in tuner.trials.trials if trial.score >= least]
+    kinds = {name: [trial for trial in kept if trial.name == name] for name in dict.fromkeys(trial.name for trial in kept)}
+    return {name: min(own, key=lambda trial: trial.wordpiece_layers).rule for name, own in kinds.items()}
+
+
+def page(figures: Dict[str, Any]) -> str:
+    """RETURNS (str): The figures in Markdown."""
+    rows, first = figures["rows"], figures["rows"][0]
+    header = ["rule", "score", "layers", "fewer"]
+    header += [f"ms, batch {size}" for size in SIZES] + [f"faster, batch {size}" for size in SIZES]
+    cells = []
+    for row in rows:
+        times = [(first["ms"][str(size)], row["ms"][str(size)]) for size in SIZES]
+        shown = [row["rule"], f"{row['score']:.2f}", f"{row['layers']:.2f}", f"{first['layers'] / row['layers']:.2f}x"]
+        cells.append([*shown, *(f"{own:.1f}" for _, own in times), *(f"{full / own:.2f}x" for full, own in times)])
+    lines = [
+        *made_by(figures["command"], figures["machine"]),
+        f"Score on {figures['documents']:,} test documents, of which {figures['timed']} are timed in {figures['rounds']} "
+        "rounds, in turns. Of each kind of",
+        f"rule the setting that runs the fewest layers on dev and loses at most {figures['allowed']:g} points there.",
+        "",
+    ]
+    return "\n".join(["# Text that mostly holds no event", "", *lines, *table(header, cells)])
 
 
 def main(model: Path, dev: Path, test: Path, allowed: float = 0.5, timed: int = 150, rounds: int = 3):
     nlp = spacy.load(model)
     pipe = find_component(nlp)
-    reader = {part: list(EntityReader(path)(nlp)) for part, path in (("dev", dev), ("test", test))}
-    tuner = Tuner(nlp, pipe, reader["dev"], missing_labels=True)
+    examples = {part: list(EntityReader(path)(nlp)) for part, path in (("dev", dev), ("test", test))}
+    tuner = Tuner(nlp, pipe, examples["dev"], missing_labels=True)
     rules: Dict[str, Optional[ExitRule]] = {"full depth": None, **best_of_kinds(tuner, allowed)}
-    stored = StoredOutputs(pipe, prepare(nlp, pipe, reader["test"]), nlp=nlp)
+    stored = StoredOutputs(pipe, prepare(nlp, pipe, examples["test"]), nlp=nlp)
     replay = stored.replay()
     score = stored.scorer(replay)
-    results = {name: replay.run(rule) for name, rule in rules.items()}
-    some = reader["test"][:: max(len(reader["test"]) // timed, 1)][:timed]
-    settings = [{name: rule} for rule in rules.values() for name in pipe.slots]
-    ms = {size: milliseconds(nlp, some, pipe, settings, size, rounds) for size in SIZES}
+    some = examples["test"][:: max(len(examples["test"]) // timed, 1)][:timed]
+    settings = [dict.fromkeys(pipe.slots, rule) for rule in rules.values()]
+    ms = {str(size): milliseconds(nlp, some, pipe, settings, size, rounds) for size in SIZES}
     rows: List[Dict[str, Any]] = []
     for place, (name, rule) in enumerate(rules.items()):
-        layers = float(stored.wordpieces @ results[name].layers / stored.wordpieces.sum())
-        row = {"kind": name, "rule": describe(rule), "score": 100 * score(results[name])}
-        rows.append({**row, "layers": layers, "ms": {str(size): ms[size][place] for size in SIZES}})
+        result = replay.run(rule)
+        layers = float(stored.wordpieces @ result.layers / stored.wordpieces.sum())
+        row = {"kind": name, "rule": describe(rule), "score": 100 * score(result), "layers": layers}
+        rows.append({**row, "ms": {size: own[place] for size, own in ms.items()}})
         msg.info(f"{row['rule']}: {row['score']:.2f}, {layers:.2f} layers")
-    report = {"command": command(), "machine": machine(), "allowed": allowed, "rows": rows}
-    lines = ["# Text that mostly holds no event", "", *made_by(command(), machine())]
-    lines += [
-        f"Score on {stored.n_docs:,} test documents, of which {len(some)} are timed in {rounds} rounds, in turns. Of each kind of"
-    ]
-    lines += [f"rule the setting that runs the fewest layers on dev and loses at most {allowed:g} points there.", ""]
-    header = [
-        "rule",
-        "score",
-        "layers",
-        "fewer",
-        *(f"ms, batch {size}" for size in SIZES),
-        *(f"faster, batch {size}" for size in SIZES),
-    ]
-    first = rows[0]
-    cells = [
-        [row["rule"], f"{row['score']:.2f}", f"{row['layers']:.2f}", f"{first['layers'] / row['layers']:.2f}x"]
-        + [f"{row['ms'][str(size)]:.1f}" for size in SIZES]
-        + [f"{first['ms'][str(size)] / row['ms'][str(size)]:.2f}x" for size in SIZES]
-        for row in rows
-    ]
-    write_results("empty-text", report, "\n".join([*lines, *table(header, cells)]))
+    figures = {"command": command(), "machine": machine(), "allowed": allowed, "documents": stored.n_docs, "timed": len(some)}
+    figures = {**figures, "rounds": rounds, "rows": rows}
+    write_results("empty-text", figures, page(figures))
 
 
 if __name__ == "__main__":

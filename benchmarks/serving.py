@@ -3,8 +3,8 @@
     python benchmarks/serving.py DATA/test.jsonl fp32=MODELS/minilm-l6/health_advice/exits/model-best int8=MODELS/health-int8
 
 Each client asks for one note after the other over a connection that is kept. Clients and service share the cores that the command
-is given. Milliseconds of the processor are those of the service, told since other programs may run. With --budgets-ms exits are
-measured once more for each budget, which is in each request then.
+is given. Milliseconds of the processor are those of the service, told since other programs may run. With --budget-ms exits are
+measured once more for each of these budgets, which is in each request then.
 """
 
 import http.client
@@ -142,7 +142,7 @@ def main(
     models: List[str] = typer.Argument(..., help="NAME=FOLDER of each pipeline"),
     clients: str = "1,8,32",
     seconds: float = typer.Option(10, help="For each number of clients"),
-    budgets_ms: str = typer.Option("", help="With commas"),
+    budget_ms: str = typer.Option("", help="One or more, with commas"),
     name: str = typer.Option("serving", help="What to call the results"),
 ):
     notes = [json.loads(line)["text"] for line in texts.open(encoding="utf-8")]
@@ -153,7 +153,7 @@ def main(
             for exits, served in ((False, full), (True, Path(model))):
                 with serving(served, Path(folder) / "log") as place:
                     measure(*place, notes, 4, None, min(seconds, 3))
-                    for budget in [None, *map(float, filter(None, budgets_ms.split(",")))] if exits else [None]:
+                    for budget in [None, *map(float, filter(None, budget_ms.split(",")))] if exits else [None]:
                         for count in map(int, clients.split(",")):
                             row = measure(*place, notes, count, budget, seconds)
                             rows.append({"pipeline": title, "exits": exits, "budget_ms": budget, **row})

@@ -74,7 +74,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._seconds = 0.0  # for a note, lately
-        self._together = 1  # how many the last batch had
+        self._together = 1  # how many the last batch had, at most `batch_size`
         self._thread = threading.Thread(target=self._work, name="spacy_epee batches", daemon=True)
 
     def start(self) -> None:
@@ -130,7 +130,7 @@ class Batcher:
                     return None
                 self._changed.wait()
             first = self._waiting[0]
-            while not self._closed and len(self._alike(first)) < min(self._together, self._limits.batch_size):
+            while not self._closed and len(self._alike(first)) < self._together:
                 rest = first.rest(min(self._limits.wait_ms, math.inf if first.budget_ms is None else first.budget_ms))
                 if not rest:
                     break

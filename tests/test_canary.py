@@ -326,7 +326,7 @@ ANYTHING = st.recursive(
 
 
 @pytest.mark.hard
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(row=st.dictionaries(st.sampled_from([CANARY, *ROW, *PRODIGY, *DOCCANO, *LABEL_STUDIO]), ANYTHING, max_size=6))
 def test_convert_is_silent_about_any_object(tmp_path_factory, row):
     folder = tmp_path_factory.mktemp("any")

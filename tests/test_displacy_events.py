@@ -115,7 +115,7 @@ def test_displacy_draws_a_part_of_the_doc_and_some_events():
 spans = st.tuples(st.integers(0, 9), st.integers(1, 3)).map(lambda one: (one[0], one[0] + one[1]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(spans, st.lists(spans, max_size=4)), max_size=3))
 def test_displacy_draws_each_token_once_and_each_argument_as_an_arc_or_below(triggers):
     roles = iter("abcdefghijkl")

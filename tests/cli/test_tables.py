@@ -35,7 +35,7 @@ WORDS = st.text("abcdefgh .,0123456789", max_size=200)
 FIGURES = st.floats(-1e4, 1e4).map("{:.2f}".format)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=st.lists(st.tuples(WORDS, WORDS, FIGURES, FIGURES, FIGURES, FIGURES), max_size=5),
     header=st.lists(WORDS, min_size=6, max_size=6),

@@ -81,7 +81,7 @@ def test_component_answers_documents_without_wordpieces(nlp, text):
         assert entry["layer"] == 0 and set(alone.cats.values()) == {0.0}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(max_size=60), max_size=4))
 def test_component_answers_any_text(nlp, texts):
     docs = list(nlp.pipe(texts))

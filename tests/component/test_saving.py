@@ -336,7 +336,7 @@ def test_failed_loads_beside_answers(pipe):
     assert not wrong
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.binary(max_size=200))
 def test_a_load_of_anything_says_which_component(data):
     pipe = _one()

@@ -40,7 +40,7 @@ def pieces(tokenizer, text):
 
 
 @given(words=st.lists(st.sampled_from(sorted({word for text in SENTENCES for word in text.split()})), max_size=12))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_texts_whose_wordpieces_all_stay_are_cut_as_before(pruned, words):
     before, kept, after, _ = pruned
     text = " ".join(words)

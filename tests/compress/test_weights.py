@@ -27,7 +27,7 @@ def cats(nlp):
 
 
 @given(kind=st.sampled_from(KINDS), seed=st.integers(0, 99), size=st.floats(1e-6, 1e6))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_what_is_rounded_once_stays_as_it_is_and_is_near(kind, seed, size):
     rows = torch.randn(40, 64, generator=torch.Generator().manual_seed(seed)) * size
     rows[3] = 0
@@ -38,7 +38,7 @@ def test_what_is_rounded_once_stays_as_it_is_and_is_near(kind, seed, size):
 
 
 @given(kind=st.sampled_from([None, *KINDS]), zeros=st.sampled_from([0.0, 0.3, 0.9]), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_packed_weights_are_exactly_what_they_were(kind, zeros, seed):
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randn(40, 64, generator=generator)
@@ -63,7 +63,7 @@ def test_sparse_weights_take_less_room_and_ordinary_ones_as_much_as_before():
 
 
 @given(st.integers(0, 99), st.binary(max_size=40), st.binary(max_size=40))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_weights_are_left_out_of_what_was_exported_and_put_back(seed, first, last):
     generator = torch.Generator().manual_seed(seed)
     state = {name: torch.randn(40, 32, generator=generator) for name in "ab"}

@@ -196,7 +196,7 @@ def test_loop_batched_equals_one_by_one_for_any_number_of_labels(get_pipe, rule,
     assert_same(found, alone(nlp, pipe, rule), order)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data(), rule=st.sampled_from(sorted(RULES)), form=st.sampled_from(["exclusive", "multilabel"]))
 def test_loop_answers_do_not_depend_on_the_company(get_pipe, data, rule, form):
     nlp, pipe = get_pipe(form)

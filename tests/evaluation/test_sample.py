@@ -65,7 +65,7 @@ def test_sample_goes_by_the_labels_of_relations():
 SETS = st.lists(st.sets(st.sampled_from("ABCDE"), max_size=3).map(sorted), min_size=1, max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(labels=SETS, limit=st.integers(1, 60), seed=st.integers(0, 3))
 def test_sample_is_part_of_a_larger_one_and_in_order(labels, limit, seed):
     examples = make(labels)
@@ -75,7 +75,7 @@ def test_sample_is_part_of_a_larger_one_and_in_order(labels, limit, seed):
     assert set(places) <= {examples.index(eg) for eg in more}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=6), limit=st.integers(1, 100))
 def test_sample_takes_each_label_once_before_any_more(counts, limit):
     examples = make([[chr(65 + number)] for number, count in enumerate(counts) for _ in range(count)])

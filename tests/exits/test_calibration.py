@@ -17,7 +17,7 @@ from spacy_epee.exits.calibration import (
     negative_log_likelihood,
 )
 
-SOME = settings(max_examples=50, deadline=None)
+SOME = settings(max_examples=50)
 KINDS = {"exclusive": dict(exclusive=True), "multilabel": dict(exclusive=False), "groups": dict(exclusive=False, group=3)}
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 

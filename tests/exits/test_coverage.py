@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_epee.exits.coverage import flag, flag_threshold, precise_threshold
 
-SOME = settings(max_examples=100, deadline=None)
+SOME = settings(max_examples=100)
 
 
 @st.composite

@@ -10,7 +10,7 @@ from scipy.stats import entropy
 
 from spacy_epee.exits.evidence import Evidence
 
-SOME = settings(max_examples=50, deadline=None)
+SOME = settings(max_examples=50)
 KINDS = ["KD", "ReKD", "SymKD", "JSKD"]
 READINGS = [{"exclusive": True}, {"exclusive": False, "reduce": "mean"}, {"exclusive": False, "reduce": "max"}]
 JOINED = [("mean", numpy.mean), ("max", numpy.max)]

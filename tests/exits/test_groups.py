@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from spacy_epee.exits.evidence import Evidence
 from spacy_epee.exits.rules.patience import Voting
 
-SOME = settings(deadline=None, max_examples=50)
+SOME = settings(max_examples=50)
 READINGS = [dict(exclusive=exclusive, reduce=reduce) for exclusive in (True, False) for reduce in ("max", "mean")]
 
 

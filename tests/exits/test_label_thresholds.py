@@ -12,7 +12,7 @@ from spacy_epee.exits.evidence import Evidence, EvidenceBuilder
 from spacy_epee.exits.label_thresholds import FEWEST, fit_label_thresholds, macro_f
 from spacy_epee.exits.scaling import scale
 
-SOME = settings(max_examples=40, deadline=None)
+SOME = settings(max_examples=40)
 THRESHOLDS = st.lists(st.floats(0.01, 0.99), min_size=3, max_size=3).map(numpy.array)
 
 

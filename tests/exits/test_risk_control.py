@@ -10,7 +10,7 @@ from scipy.stats import binom, binomtest
 
 from spacy_epee.exits.risk_control import binomial_p_values, bounded_p_values, certify, documents_needed
 
-SOME = settings(max_examples=100, deadline=None)
+SOME = settings(max_examples=100)
 DRAWS = 1000
 UNITS = st.integers(1, 400)
 ALPHAS = st.floats(0.005, 0.95)

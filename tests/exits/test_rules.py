@@ -22,7 +22,7 @@ from spacy_epee.exits.rules.patience import ConfidentPatience, EntropyPatience, 
 from spacy_epee.exits.rules.structure import NothingFound, SettledStructure
 from spacy_epee.exits.rules.thresholds import Confidence, Energy, Entropy, Learned, Margin
 
-SOME = settings(max_examples=50, deadline=None)
+SOME = settings(max_examples=50)
 READINGS = {
     "exclusive": {"exclusive": True},
     "mean": {"exclusive": False, "reduce": "mean"},
@@ -415,14 +415,14 @@ def test_rules_confident_patience_of_one_is_entropy(reading, stored, tau):
 
 
 @each_rule
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(reading=READING, stored=STORED)
 def test_rules_dropping_units_that_left_changes_nothing(rule, reading, stored):
     assert climb(rule, stored, reading, compact=True) == climb(rule, stored, reading, compact=False)
 
 
 @each_rule
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(reading=READING, stored=STORED)
 def test_rules_other_units_of_the_batch_change_nothing(rule, reading, stored):
     """Identity 10, for the part that rules have in it."""

@@ -14,7 +14,7 @@ from spacy_epee.exits.rules.composite import AllOf, AnyOf
 from spacy_epee.exits.rules.patience import EntropyPatience, Patience
 from spacy_epee.exits.rules.thresholds import Confidence, Energy, Entropy
 
-SOME = settings(max_examples=50, deadline=None)
+SOME = settings(max_examples=50)
 KINDS = {"entropy": Entropy, "confidence": Confidence, "energy": Energy}
 each_kind = pytest.mark.parametrize("setting, kind", KINDS.items(), ids=KINDS)
 

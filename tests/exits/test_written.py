@@ -104,7 +104,7 @@ def test_threshold_that_means_nothing_is_refused(text, threshold, problem):
         read_rule(text, threshold)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(max_size=60) | st.text("EntropyAnyOf(){}[]\"'=,.:0123 *-+", max_size=40))
 def test_any_text_is_a_rule_or_refused(text):
     try:

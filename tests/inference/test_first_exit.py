@@ -86,7 +86,7 @@ def test_replay_equals_the_loop(nlp, stored, rule):
     assert [answers.reasons[unit] for unit in live] == ["depth" if not c else rule.reasons[c - 1] for c in found.codes]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(0.01, 1.2), st.lists(st.integers(0, len(NOTES) - 1), min_size=1, max_size=12))
 def test_answers_do_not_depend_on_the_batch(nlp, entropy, chosen):
     pipe, rule = pipe_of(nlp), rules.EntropyPatience(entropy, 2)

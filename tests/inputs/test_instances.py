@@ -27,7 +27,7 @@ def test_items_of_whole_docs_are_the_docs():
     assert [part.tolist() for part in items.by_doc()] == [[0], [1], [2], [3]]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_items_of_units(data):
     counts = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=8))
@@ -54,7 +54,7 @@ def test_firsts_and_ranges_are_those_of_what_lies_one_behind_the_other(counts):
     assert ranges(begins, numpy.array(counts, dtype="int64")).tolist() == list(range(sum(counts)))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_settled_items_are_of_no_unit_that_climbs(data):
     counts = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=8))

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 import spacy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from util import SENTENCES
 
@@ -26,14 +26,12 @@ def grams(doc):
     return runs + [text[i : i + n] for n in (3, 4, 5) for i in range(len(text) - n + 1)]
 
 
-@settings(deadline=None)
 @given(st.lists(TEXT, max_size=5))
 def test_documents_are_read_alike_alone_and_together(texts):
     keys, owners = hash_ngrams([nlp.make_doc(text) for text in texts])
     assert [sorted(keys[owners == place].tolist()) for place in range(len(texts))] == [of(text) for text in texts]
 
 
-@settings(deadline=None)
 @given(TEXT)
 def test_the_same_ngrams_have_the_same_numbers_and_others_have_others(text):
     doc = nlp.make_doc(text)
@@ -115,7 +113,6 @@ def test_nothing_can_be_known():
     assert not len(known.keys) and known.count([nlp.make_doc("fever")]).shape == (1, 0)
 
 
-@settings(deadline=None)
 @given(TEXT, st.data())
 def test_a_piece_is_read_as_its_text(text, data):
     doc = nlp.make_doc(text)

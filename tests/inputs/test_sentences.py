@@ -15,7 +15,7 @@ from spacy_epee.inputs.sentences import find_sentences
 from spacy_epee.inputs.windows import UnreadableDocs, Windower
 
 TOKENIZERS = {kind: make_tokenizer(special, kind) for special, kind in (("bert", "wordpiece"), ("roberta", "bytes"))}
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 words = st.lists(
     st.sampled_from([*make_words()[:40], "pneumonitis", ".", "\n", "  ", "\u200b", "日本語"]), min_size=1, max_size=60
 )
@@ -39,7 +39,7 @@ def of_whole(windows, row):
 
 
 @given(st.lists(st.integers(0, 120), max_size=30).map(sorted), st.integers(0, 120), st.integers(1, 40), st.data())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_parts_are_cut_with_as_much_beside_them_as_there_is_room_for(bounds, length, room, data):
     overlap, context = data.draw(st.integers(0, room - 1)), data.draw(st.integers(0, 50))
     bounds = [bound for bound in bounds if bound <= length]

@@ -16,7 +16,7 @@ from spacy_epee.inputs.windows import Windower, Windows, farthest_from_edges
 from spacy_epee.model import get_stepper, get_windows
 
 KINDS = [("bert", "wordpiece"), ("roberta", "bytes"), ("gpt2", "bytes"), ("bert", "metaspace")]
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 
 # Words that are one piece and words of many, other scripts, and everything that tokenizers drop or fold.
 snippets = st.sampled_from(
@@ -185,7 +185,7 @@ def test_windows_are_no_longer_than_the_backbone_can_take(backbones, family):
 # cut
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(length=st.integers(0, 3000), room=st.integers(1, 300), data=st.data())
 def test_windows_cut_covers_all_and_keeps_the_overlap(length, room, data):
     overlap = data.draw(st.integers(0, room - 1))
@@ -225,7 +225,7 @@ def test_windows_cut_into_as_few_as_can_be_of_the_same_size(length, room, data):
 lengths = st.lists(st.integers(1, 300), max_size=120)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lengths=lengths, most=st.integers(1, 5000), call=st.integers(0, 500))
 def test_windows_pack_covers_all_once(lengths, most, call):
     batches = pack(lengths, most, call)
@@ -233,14 +233,14 @@ def test_windows_pack_covers_all_once(lengths, most, call):
     assert all(len(batch) for batch in batches)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lengths=lengths, most=st.integers(1, 5000), call=st.integers(0, 500))
 def test_windows_pack_is_bounded(lengths, most, call):
     for batch in pack(lengths, most, call):
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= most
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lengths=lengths, most=st.integers(1, 5000), call=st.integers(0, 500))
 def test_windows_pack_pads_less_than_a_call_costs(lengths, most, call):
     for batch in pack(lengths, most, call):
@@ -394,7 +394,6 @@ def test_windows_sample_is_random():
 
 
 @given(length=st.integers(1, 3000), room=st.integers(1, 300), data=st.data())
-@settings(deadline=None)
 def test_windows_the_window_of_a_place_is_the_one_where_it_is_farthest_from_an_edge(length, room, data):
     overlap = data.draw(st.integers(0, room - 1))
     every = numpy.array(cut(length, room, overlap))

@@ -136,7 +136,7 @@ def expected(rule, reading, logits, doubt, exit_layers, run, words):
     return replayed.layers[0], replayed.codes[0]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), RULES, st.sampled_from([2, 3, 4, 1]), st.sampled_from([True, None, False]), st.integers(0, 2**32 - 1))
 def test_rules_leave_within_the_graph_where_they_leave_in_python(data, rule, labels, known, seed):
     chance = numpy.random.default_rng(seed)

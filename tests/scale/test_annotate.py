@@ -100,7 +100,7 @@ class Stopped(Exception):
     pass
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stops=st.lists(st.tuples(st.integers(0, 4), st.sampled_from([1, 2])), max_size=4), end=st.booleans())
 def test_annotate_resumed_in_any_way_gives_the_rows_of_one_run(stops, end, loaded, whole, tmp_path_factory):
     folder = tmp_path_factory.mktemp("resumed")

@@ -48,7 +48,7 @@ def test_notes_are_the_same_in_each_format(suffix, tmp_path):
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(TEXT, min_size=1, max_size=5), suffix=st.sampled_from([".jsonl", ".csv", ".tsv"]))
 def test_notes_of_any_text_come_back(texts, suffix, tmp_path):
     notes = [Note(str(number), text) for number, text in enumerate(texts)]

@@ -25,7 +25,7 @@ def examples(*rows):
     return [Example.from_dict(nlp.make_doc("note"), {"cats": cats}) for cats in rows]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(counts=COUNTS)
 def test_weights_of_exclusive_labels_are_those_of_scikit_learn(counts):
     labels = [f"L{number}" for number in range(len(counts))]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_epee.teach.weights import fit_weights, likelihoods, log_loss
 
-SOME = settings(max_examples=50, deadline=None)
+SOME = settings(max_examples=50)
 
 
 def some_likelihoods(seed, teachers, cases=40):

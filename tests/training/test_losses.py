@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from spacy_epee.training.losses import JointLoss, exit_weights
 
-SOME = settings(max_examples=50, deadline=None)
+SOME = settings(max_examples=50)
 EXITS, UNITS, LABELS = 3, 5, 4
 
 
@@ -157,7 +157,7 @@ def test_losses_weighting_of_a_stage_replaces_the_setting(exclusive, weighting):
 
 @each_kind
 @each_setting
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), order=st.permutations(range(UNITS)))
 def test_losses_do_not_depend_on_the_order_or_number_of_units(exclusive, joint, seed, order):
     batch, twice = Batch(seed, exclusive=exclusive), Batch(seed, exclusive=exclusive)
@@ -223,7 +223,7 @@ def test_losses_units_without_annotation_get_no_gradient(exclusive, joint):
 
 @each_kind
 @each_setting
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), gone=st.sets(st.integers(0, UNITS - 1), min_size=1, max_size=UNITS - 1))
 def test_losses_units_without_annotation_do_not_change_the_mean(exclusive, joint, seed, gone):
     batch, fewer = Batch(seed, exclusive=exclusive), Batch(seed, exclusive=exclusive)

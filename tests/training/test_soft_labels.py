@@ -21,7 +21,7 @@ from spacy_epee.doc_attributes import set_place
 from spacy_epee.tasks.textcat.task import TextCat
 from spacy_epee.training.losses import JointLoss
 
-SOME = settings(max_examples=40, deadline=None)
+SOME = settings(max_examples=40)
 EXITS, UNITS, LABELS = 3, 5, 4
 SEEDS, SHARES, TEMPERATURES = st.integers(0, 999), st.floats(0, 1), st.floats(0.2, 20)
 each_kind = pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "multilabel"])

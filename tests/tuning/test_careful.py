@@ -99,7 +99,7 @@ def test_few_documents_give_a_rule(docs):
     assert made.score(made.replay.run(choice.rule)) >= made.score(made.replay.run(None))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0, 0.1))
 def test_the_share_that_changes_is_that_of_the_folds(seed, max_drop):
     made = make([1.0, 2.0, 3.0, 4.0, 5.0], docs=60, seed=seed)

@@ -18,7 +18,7 @@ from spacy_epee.exits.evidence import EvidenceBuilder
 from spacy_epee.tuning.grids import ORDER, entropies_by_exit, rule_grids
 from spacy_epee.tuning.search import Candidate, Candidates, pareto_front, search
 
-SOME = settings(max_examples=30, deadline=None)
+SOME = settings(max_examples=30)
 
 
 def make_replay(seed=0, units=60, exits=6, labels=3, exclusive=True, counts=None, doubt=True, layers=None):

@@ -486,7 +486,7 @@ def check_for_brat(text, lines):
 
 
 @both
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(row=rows())
 def test_standoff_gives_back_what_it_was_given(tmp_path_factory, form, row):
     folder = tmp_path_factory.mktemp("round")

@@ -1,6 +1,6 @@
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_epee.data.formats.countings import COUNTINGS, Quote, find_counting, fits
@@ -39,7 +39,6 @@ def test_what_tools_clean_is_no_other_text():
     assert fits("severe\n skin  rash", 0, 18, "Severe skin rash") and not fits("rash", 0, 4, "rush")
 
 
-@settings(deadline=None)
 @given(
     text=st.text("abc é\u20ac\U0001f600\r\n", min_size=1),
     counting=st.sampled_from(sorted(COUNTINGS)),

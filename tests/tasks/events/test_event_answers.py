@@ -45,7 +45,7 @@ def all_paths(links):
     return sorted(found)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.sets(st.tuples(st.integers(0, 4), st.integers(1, 4)).filter(lambda link: link[0] != link[1]), max_size=12))
 def test_event_arguments_are_all_paths(links):
     links = sorted(links)

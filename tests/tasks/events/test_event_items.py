@@ -70,7 +70,7 @@ def tagged(draw):
 
 
 @given(tagged())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_event_spans_are_read_off_their_tags(drawn):
     counts, spans = drawn
     items = make_items(counts)
@@ -143,7 +143,7 @@ words = st.lists(st.sampled_from([*make_words(), ".", "\n", "  ", "penicillinum"
 
 
 @given(words)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_event_tokens_are_their_own_in_one_window(note):
     docs = make_docs(note, "fever")
     windows = get_windower("bert", "wordpiece", 24, 6)(docs)
@@ -156,7 +156,7 @@ def test_event_tokens_are_their_own_in_one_window(note):
 
 
 @given(words, st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_event_tokens_are_held_by_the_windows_that_have_all_of_them(note, data):
     (doc,) = docs = make_docs(note)
     items = find_tokens(docs, get_windower("bert", "wordpiece", 24, 6)(docs), SCHEMA, 10)
@@ -172,7 +172,7 @@ def test_event_tokens_are_held_by_the_windows_that_have_all_of_them(note, data):
 
 
 @given(words, st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_event_tokens_of_windows_left_out_are_held_by_none(note, data):
     (doc,) = docs = make_docs(note)
     windows = get_windower("bert", "wordpiece", 24, 6)(docs)
@@ -186,7 +186,7 @@ def test_event_tokens_of_windows_left_out_are_held_by_none(note, data):
 
 
 @given(words, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_event_spans_are_found_in_the_windows_that_hold_them(note, data):
     docs = make_docs("fever", note, "rash")
     doc = docs[1]
@@ -203,7 +203,7 @@ def test_event_spans_are_found_in_the_windows_that_hold_them(note, data):
 
 
 @given(st.lists(st.integers(0, 4), max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_event_pairs_are_counted_without_making_them(kinds):
     kinds = numpy.array(kinds, dtype="int64")
     items = make_items([3])

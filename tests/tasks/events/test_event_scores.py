@@ -242,14 +242,14 @@ def some_events(draw):
     return events
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(some_events())
 def test_events_that_are_all_right_score_1(events):
     scores = score(events, events)
     assert {scores[key] for key in FIGURES} <= {1.0, None} and (scores["ev_f"] is not None) == bool(events)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(some_events(), some_events())
 def test_events_scores_are_fractions_and_identifying_is_the_easier_part(found, gold):
     scores = score(found, gold)
@@ -259,7 +259,7 @@ def test_events_scores_are_fractions_and_identifying_is_the_easier_part(found, g
             assert (scores[f"{name}_id_{key}"] or 0) >= (scores[f"{name}_{key}"] or 0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(some_events(), some_events(), st.data())
 def test_events_recall_is_never_raised_by_dropping_an_argument(found, gold, data):
     before = score(found, gold)

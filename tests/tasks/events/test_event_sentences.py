@@ -65,7 +65,7 @@ words = st.lists(st.sampled_from([*make_words()[:40], "penicillinum" * 4, ".", "
 
 
 @given(words, st.sets(st.integers(1, 50), max_size=10), st.integers(0, 8), st.sampled_from([24, 200]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_each_token_is_asked_about_in_its_sentence_alone(words, starts, context, size):
     docs = [Doc(blank().vocab, words=words, sent_starts=[i == 0 or i in starts for i in range(len(words))])] * 2
     windows = Windower(make_tokenizer(), size, 6, context=context)(docs)

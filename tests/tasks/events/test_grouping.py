@@ -113,7 +113,7 @@ def test_events_of_one_trigger_are_written_apart():
 places = st.integers(1, 4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.tuples(st.sampled_from("AB"), places), min_size=1, max_size=4, unique=True), min_size=1, max_size=4))
 def test_no_argument_is_lost_or_added_by_splitting(arguments):
     joined = join_events([event("Made", 0, *(arg(*one) for one in own)) for own in arguments])

@@ -33,7 +33,7 @@ def annotated(draw):
 
 
 @given(annotated(), st.integers(0, 8))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_pairs_are_those_of_entities_that_are_whole_in_one_sentence(doc, context):
     windows = Windower(make_tokenizer(), 500, 4, context=context)([doc])
     items = find_pairs([doc], windows, EntityPairs("all"), {})

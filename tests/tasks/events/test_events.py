@@ -118,7 +118,7 @@ def test_events_simulation_equals_the_loop(nlp, rule, reduce, monkeypatch):
 def test_events_rules_of_these_tests_leave_early_and_late(nlp):
     pipe = nlp.get_pipe("epee_events")
     taken = {type(rule).__name__: set(pipe.answer(docs_of(nlp), rule).layers.tolist()) for rule in RULES}
-    assert sum(len(layers) > 1 for layers in taken.values()) >= len(RULES) - 2, taken
+    assert sum(len(layers) > 1 for layers in taken.values()) >= 2 / 3 * len(RULES), taken
 
 
 def test_events_a_window_without_a_trigger_links_nothing(nlp, monkeypatch):

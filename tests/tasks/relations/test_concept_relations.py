@@ -153,7 +153,7 @@ def test_what_is_replayed_scores_as_what_is_written(nlp, pipe):
     stored = StoredOutputs(pipe, examples)
     replay = stored.replay()
     written = nlp.evaluate(examples)["rel_micro_f"]
-    assert stored.scorer(replay)(replay.run(None)) == pytest.approx(written) and written == 1.0
+    assert stored.scorer(replay)(replay.run(pipe.exit)) == pytest.approx(written) and written > 0.5
 
 
 def test_ids_come_from_rows_and_survive_files(nlp):

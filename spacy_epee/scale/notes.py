@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 
 from ..component.pipe import EarlyExitTransformer
 from ..doc_attributes import exits_of, in_characters
+from ..forgetting import forget_words
 
 Row = Dict[str, Any]
 """The values of a note, by the names in `COLUMNS`."""
@@ -128,7 +129,7 @@ def keep_reason(name: str, proc: Any, docs: Sequence[Any], error: Exception) -> 
 
 def annotate_alone(nlp: Language, notes: Sequence[Note], version: str = "", batch_size: int = 32) -> List[Row]:
     """As `annotate_notes`, without keeping the words of the notes: while no other thread uses the pipeline."""
-    with nlp.memory_zone():
+    with forget_words(nlp):
         return annotate_notes(nlp, notes, version, batch_size)
 
 

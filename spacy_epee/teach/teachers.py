@@ -13,6 +13,7 @@ from spacy.util import minibatch
 from ..component.pipe import EarlyExitTransformer
 from ..data.checks import make_doc
 from ..errors import raise_alone
+from ..forgetting import forget_words
 from ..heads.lexical import LinearModel
 from ..inputs.ngrams import choose_ngrams
 from ..training.lexical import fit_linear, held_out_logits
@@ -64,7 +65,7 @@ class PipelineTeacher:
 
     def labels(self, documents: Sequence[Document]) -> List[str]:
         """RETURNS (List[str]): The labels that it answers some documents with."""
-        with self.nlp.memory_zone():
+        with forget_words(self.nlp):
             found = list(dict.fromkeys(label for doc in self._run(documents) for label in doc.cats))
         if not found:
             raise ValueError(f"The pipeline '{self.name}' writes no `doc.cats`, so that it can teach nothing")
@@ -74,7 +75,7 @@ class PipelineTeacher:
         """RETURNS (ndarray): The probabilities of labels, (N, K).
         RAISES ValueError: It has others, or scores that are no probabilities.
         """
-        with self.nlp.memory_zone():  # the words of documents are forgotten
+        with forget_words(self.nlp):
             cats = [dict(doc.cats) for doc in self._run(documents)]
         for document, said in zip(documents, cats):
             if said.keys() != set(labels):

@@ -1,7 +1,7 @@
 """Words of documents are forgotten, and the memory that was needed to know them comes back."""
 
 from contextlib import contextmanager
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, Tuple, cast
 
 from preshed.maps import PreshMap
 from spacy.attrs import NORM
@@ -36,15 +36,16 @@ def shrink(vocab: Vocab) -> None:
 
     vocab (Vocab): The vocabulary, in no memory zone.
     """
-    smaller = PreshMap(2 * len(vocab.strings))
-    for key, address in vocab.strings._map.items():
+    strings, getters = cast(Any, vocab.strings), cast(Any, vocab).lex_attr_getters  # in no stub of spaCy
+    smaller = PreshMap(2 * len(strings))
+    for key, address in strings._map.items():
         smaller[key] = address
-    vocab.strings._map = smaller
+    strings._map = smaller
     words = {word.orth: _state(word) for word in vocab}
-    norm = vocab.lex_attr_getters.get(NORM)
+    norm = getters.get(NORM)
     vocab.from_bytes(b"\x80", exclude=["strings", "vectors", "lookups"])  # an empty map: its table of words is new, no more
     if norm is not None:
-        vocab.lex_attr_getters[NORM] = norm  # or it would be wrapped once more each time
+        getters[NORM] = norm  # or it would be wrapped once more each time
     with vocab.memory_zone():
         changed = [orth for orth, state in words.items() if _state(vocab[orth]) != state]
     for orth in changed:

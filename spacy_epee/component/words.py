@@ -16,7 +16,7 @@ from ..inference.predict import Slots
 from ..inputs.ngrams import NGrams, choose_ngrams
 from ..tasks.base import Targets, Task
 from ..tasks.slot import TaskSlot
-from ..training.lexical import fit_linear, held_out_logits
+from ..training.lexical import learn_linear
 
 TOGETHER = 100
 """How many documents are read together."""
@@ -49,8 +49,8 @@ def learn_words(
         read = read_examples(ngrams, [slots[name] for name in asking], get_examples, taught)
         for name, (targets, label_mask) in zip(asking, read.labels):
             exclusive = slots[name].task.exclusive
-            linear = LinearModel(ngrams, *fit_linear(read.rows, targets, label_mask, exclusive=exclusive))
-            learned[name] = linear, read.texts, held_out_logits(read.rows, targets, label_mask, read.texts, exclusive=exclusive)
+            linear, unseen = learn_linear(read.rows, targets, label_mask, read.texts, exclusive=exclusive)
+            learned[name] = LinearModel(ngrams, *linear), read.texts, unseen
             sizes[name]["ngrams"] = len(ngrams.keys)
     model.attrs["sizes"] = list(sizes.values())
 

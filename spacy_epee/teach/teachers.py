@@ -16,7 +16,7 @@ from ..errors import raise_alone
 from ..forgetting import forget_words
 from ..heads.lexical import LinearModel
 from ..inputs.ngrams import choose_ngrams
-from ..training.lexical import fit_linear, held_out_logits
+from ..training.lexical import learn_linear
 from .documents import Document, gold
 
 NGRAMS = 50_000
@@ -128,8 +128,8 @@ class LinearTeacher:
         if not label_mask.any() or not targets.any():
             raise ValueError("No document has one of the labels of the teachers, so that a linear model learns nothing from them")
         every = vstack(rows, format="csr")
-        self.model = LinearModel(ngrams, *fit_linear(every, targets, label_mask, exclusive=exclusive))
-        self.held_out = held_out_logits(every, targets, label_mask, texts, exclusive=exclusive)
+        linear, self.held_out = learn_linear(every, targets, label_mask, texts, exclusive=exclusive)
+        self.model = LinearModel(ngrams, *linear)
         self.rows = {text: row for row, text in enumerate(texts)}
 
     def answer(self, documents: Sequence[Document], labels: Sequence[str]) -> numpy.ndarray:

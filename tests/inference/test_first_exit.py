@@ -95,7 +95,8 @@ def test_answers_do_not_depend_on_the_batch(nlp, entropy, chosen):
     for place, doc in enumerate(docs):
         alone = pipe.answer([doc], rule)
         assert alone.layers[0] == together.layers[place] and alone.reasons[0] == together.reasons[place]
-        assert numpy.allclose(alone.logits[0], together.logits[place], atol=1e-4)
+        rounded = 1e-4 * max(abs(alone.logits[0]).max(), 1)
+        assert numpy.allclose(alone.logits[0], together.logits[place], atol=rounded)
 
 
 def test_what_leaves_is_never_cut_into_wordpieces(nlp, monkeypatch):

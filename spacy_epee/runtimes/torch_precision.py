@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import warnings
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -65,17 +64,6 @@ def computes_in_bfloat16(device: torch.device) -> bool:
         has = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
         return bool(has()) or bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
     return False
-
-
-KERNELS = 64
-"""How many kernels oneDNN may keep in training. In bfloat16 it makes new ones for each shape of a batch, and by default keeps
-1,024: half a gigabyte, of which hardly any is needed again (two layers of width 32, 100 updates: 1,667 MB and 34 s, with 64 of
-them 1,121 MB and 32 s)."""
-
-
-def bound_kernels() -> None:
-    """Let oneDNN keep fewer kernels, unless the user has set how many. It looks once in a process, at the first that it makes."""
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
 
 
 def in_precision(stepper: LayerStepper, precision: Precision) -> LayerStepper:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .base import Runner
 from .families import HELP, Family, final_norms, find_family
 from .forward import Inputs, LayerCall, ModelForward
+from .kernels import bound_kernels
 from .stepper import LayerPlan, LayerStepper
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def find_plan(model: "PreTrainedModel", probe: Callable[["PreTrainedModel"], Pro
     RETURNS (LayerPlan): How it calls them.
     RAISES ValueError: The model cannot be stepped.
     """
+    bound_kernels()  # before the first one is made
     _settle(model.config)
     family = find_family(model)
     try:

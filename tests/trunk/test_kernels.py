@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from util import make_nlp
 
-from spacy_epee.runtimes.torch_precision import KERNELS, bound_kernels, computes_in_bfloat16
+from spacy_epee.runtimes.torch_precision import computes_in_bfloat16
+from spacy_epee.trunk.kernels import KERNELS, bound_kernels
 
 TESTS = Path(__file__).parent.parent
 UPDATES = 60
@@ -51,6 +53,12 @@ def test_kernels_are_bounded_unless_the_user_has_said_how_many(monkeypatch):
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
     bound_kernels()
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+
+
+def test_whoever_makes_a_trunk_bounds_them(backbone, monkeypatch):
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    make_nlp(backbone)
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == str(KERNELS)
 
 
 @pytest.mark.hard

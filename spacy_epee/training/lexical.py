@@ -1,12 +1,13 @@
 """Learning the linear model over n-grams, in seconds, before the network is trained."""
 
+from itertools import islice
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy
 from scipy.sparse import csr_matrix
 from scipy.special import log_softmax
 
-STRENGTHS = (10.0, 3.0, 1.0, 0.3)
+STRENGTHS = (10.0, 3.0, 1.0)
 """How little weights are held back (the inverse of the penalty, `C` of scikit-learn). The first where nothing else is known."""
 
 FOLDS, FOLDS_OF_MANY = 5, 2
@@ -33,16 +34,30 @@ def learn_linear(
     RETURNS (Tuple[Tuple[ndarray, ndarray], ndarray]): The weights and biases, and logits of models that have not learned from a
         document, as new ones will have them, (N, K) float32.
     """
-    labels = targets.shape[1]
     known = targets, label_mask
-    tried = [
-        held_out_logits(rows, *known, texts, exclusive=exclusive, strengths=numpy.full(labels, strength))
-        for strength in STRENGTHS
-    ]
-    losses = numpy.stack([_balanced_losses(logits, *known, exclusive) for logits in tried])
-    best = losses.argmin(axis=0)
-    linear = fit_linear(rows, *known, exclusive=exclusive, strengths=numpy.array(STRENGTHS)[best])
-    return linear, numpy.stack(tried)[best, :, numpy.arange(labels)].T if labels else tried[0]
+    strengths = choose_strengths(rows, *known, texts, exclusive=exclusive)
+    linear = fit_linear(rows, *known, exclusive=exclusive, strengths=strengths)
+    return linear, held_out_logits(rows, *known, texts, exclusive=exclusive, strengths=strengths)
+
+
+def choose_strengths(
+    rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarray, texts: Sequence[Any], *, exclusive: bool
+) -> numpy.ndarray:
+    """Find out how little weights are to be held back, on one of the parts that documents are put in.
+
+    rows, targets, label_mask, texts, exclusive: As for `learn_linear`.
+    RETURNS (ndarray): One of `STRENGTHS` for each label, (K,); the same for all if they are exclusive.
+    """
+    labels = targets.shape[1]
+    best = numpy.zeros(labels, dtype="int64")
+    for rest, part in islice(_folds(texts, 0), 1):
+        losses = []
+        for strength in STRENGTHS:
+            own = numpy.full(labels, strength)
+            weights, bias = fit_linear(rows[rest], targets[rest], label_mask[rest], exclusive=exclusive, strengths=own)
+            losses.append(_balanced_losses(rows[part] @ weights + bias, targets[part], label_mask[part], exclusive))
+        best = numpy.argmin(losses, axis=0)
+    return numpy.array(STRENGTHS)[best]
 
 
 def fit_linear(

@@ -4,7 +4,7 @@ import numpy
 import pytest
 from scipy.sparse import csr_matrix
 
-from spacy_epee.training.lexical import STRENGTHS, fit_linear, held_out_logits, learn_linear
+from spacy_epee.training.lexical import STRENGTHS, choose_strengths, fit_linear, held_out_logits, learn_linear
 
 rng = numpy.random.default_rng(0)
 
@@ -118,7 +118,7 @@ def test_weights_are_held_back_where_words_tell_nothing(exclusive, lots):
     known = rows, targets, numpy.ones_like(targets)
     (weights, _), _ = learn_linear(*known, range(200), exclusive=exclusive)
     free, _ = fit_linear(*known, exclusive=exclusive)
-    assert abs(weights).max() < abs(free).max() / 2 if lots else numpy.array_equal(weights, free)
+    assert abs(weights).max() < abs(free).max() / 1.5 if lots else numpy.array_equal(weights, free)
 
 
 def test_each_label_that_is_not_exclusive_has_its_own_strength():
@@ -136,10 +136,9 @@ def test_what_is_held_out_is_of_the_strength_that_is_taken(exclusive):
     rows, classes = make_words(100, 0.3)
     targets = one_hot(classes, 2)
     known = rows, targets, numpy.ones_like(targets)
+    strengths = choose_strengths(*known, range(100), exclusive=exclusive)
     _, unseen = learn_linear(*known, range(100), exclusive=exclusive)
-    tried = [held_out_logits(*known, range(100), exclusive=exclusive, strengths=numpy.full(2, one)) for one in STRENGTHS]
-    for label in range(2):
-        assert any(numpy.array_equal(unseen[:, label], logits[:, label]) for logits in tried)
+    assert numpy.array_equal(unseen, held_out_logits(*known, range(100), exclusive=exclusive, strengths=strengths))
 
 
 @pytest.mark.parametrize("exclusive", [True, False])

@@ -1,10 +1,13 @@
-"""Notes a second of `annotate` against the script that everybody writes and against `spacy apply`; or its memory over many notes.
+"""Many notes: how many a second, on how many processes, and in how much memory. Each writes a page of benchmarks/results.
 
-    python benchmarks/bulk.py MODELS/minilm-l6/health_advice/exits/model-best DATA/test.jsonl DATA/dev.jsonl
-    python benchmarks/bulk.py MODELS/minilm-l6/health_advice/exits/model-best --memory 200000
+    python benchmarks/bulk.py compare MODEL DATA/test.jsonl DATA/dev.jsonl
+    python benchmarks/bulk.py scaling MODEL DATA/test.jsonl DATA/dev.jsonl --copies 10
+    python benchmarks/bulk.py memory MODEL --count 200000
 
-Files are read and written as each of them does, in turns. The pipeline is loaded before. Seconds of the processor are told beside
-those of the clock, since other programs may run.
+`compare` takes `annotate`, the script that everybody writes, and `spacy apply`, in turns, with the pipeline loaded before; seconds
+of the processor are told beside those of the clock, since other programs may run. `scaling` takes one process and two, and Spark
+with one part and two, in turns, from file to file: loading is in it, so give it many notes. `memory` invents notes of words that
+no other one has.
 """
 
 import json
@@ -18,14 +21,19 @@ from typing import Any, Callable, Dict, List
 
 import numpy
 import typer
-from machine import machine
+from machine import command, machine
+from tables import made_by, table
 from wasabi import msg
+from written import write_results
 
 from spacy_epee.files import whole_file
 from spacy_epee.scale.journal import Journal
 from spacy_epee.scale.reading import Columns
 from spacy_epee.scale.run import annotate_file
+from spacy_epee.scale.spark import run_spark
 from spacy_epee.scale.version import Loaded, load_pipeline
+
+app = typer.Typer()
 
 
 def script(loaded: Loaded, source: Path, target: Path) -> None:
@@ -59,77 +67,126 @@ CONTESTANTS: Dict[str, Callable[[Loaded, Path, Path], None]] = {
 }
 
 
-def compare(loaded: Loaded, files: List[Path], folder: Path, rounds: int, limit: int) -> None:
-    """Time all in turns, and print it."""
+WAYS: Dict[str, Callable[[Loaded, str, Path, Path], Any]] = {
+    "one process": lambda loaded, model, source, target: ours(loaded, source, target),
+    "two processes": lambda loaded, model, source, target: ours(loaded, source, target, 2),
+    "Spark, one part": lambda *places: on_spark(1, *places),
+    "Spark, two parts": lambda *places: on_spark(2, *places),
+}
+
+
+def on_spark(parts: int, loaded: Loaded, model: str, source: Path, target: Path) -> None:
+    """The command of spacy_epee with `--spark local[PARTS]`."""
+    run_spark(f"local[{parts}]", model, loaded.version, str(source), str(target), Columns(), 32)
+
+
+def write_notes(files: List[Path], source: Path, limit: int = 0, copies: int = 1) -> int:
+    """Write the texts of some files as notes, shuffled, and so many times.
+
+    RETURNS (int): How many notes there are.
+    """
     texts = [json.loads(line)["text"] for file in files for line in file.open(encoding="utf-8")]
     random.Random(0).shuffle(texts)
-    texts = texts[: limit or None]
-    source = folder / "notes.jsonl"
+    texts = texts[: limit or None] * copies
     lines = [json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts)]
     with whole_file(source) as part:
         part.write_text("".join(lines), encoding="utf-8")
+    return len(texts)
+
+
+@app.command()
+def compare(
+    model: str,
+    files: List[Path],
+    rounds: int = 5,
+    limit: int = typer.Option(0, help="The most notes, drawn by chance; 0 for all"),
+):
+    """Time `annotate` against others, in turns."""
+    loaded = load_pipeline(model)
     spent: Dict[str, List[Any]] = {name: [] for name in CONTESTANTS}
-    for number in range(rounds + 1):  # the first round pays for things that are made only once
-        for name, work in CONTESTANTS.items():
-            target = folder / f"{number}{len(spent[name])}.jsonl"
-            clock, processor = time.perf_counter(), time.process_time()
-            work(loaded, source, target)
-            spent[name].append((time.perf_counter() - clock, time.process_time() - processor))
-            target.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "notes.jsonl"
+        count = write_notes(files, source, limit)
+        for number in range(rounds + 1):  # the first round pays for things that are made only once
+            for name, work in CONTESTANTS.items():
+                target = Path(folder) / f"{number}{len(spent[name])}.jsonl"
+                clock, processor = time.perf_counter(), time.process_time()
+                work(loaded, source, target)
+                spent[name].append((time.perf_counter() - clock, time.process_time() - processor))
+                target.unlink(missing_ok=True)
     rows = []
     for name, seconds in spent.items():
-        clock, processor = len(texts) / numpy.median(seconds[1:], axis=0)
+        clock, processor = count / numpy.median(seconds[1:], axis=0)
         rows.append([name, f"{clock:.1f}", f"{processor:.1f}", f"{1000 / processor:.2f}"])
-    msg.info(f"{len(texts)} notes, {machine()}")
-    msg.table(rows, header=["", "notes/s", "notes a second of the processor", "its ms a note"], divider=True)
+    header = ["", "notes a second", "notes a second of the processor", "its ms a note"]
+    publish("bulk", "Many notes", f"{count:,} notes, medians of {rounds} rounds in turns.", header, rows)
 
 
-def watch(loaded: Loaded, count: int, folder: Path, n_process: int) -> None:
-    """Annotate invented notes, each with words that no other one has, and print the memory that is held every 10,000."""
+@app.command()
+def scaling(model: str, files: List[Path], rounds: int = 3, copies: int = typer.Option(10, help="How often each note is there")):
+    """Time one process and two, and Spark, in turns."""
+    loaded = load_pipeline(model)
+    spent: Dict[str, List[float]] = {name: [] for name in WAYS}
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "notes.jsonl"
+        count = write_notes(files, source, copies=copies)
+        for number in range(rounds):
+            for place, (name, work) in enumerate(WAYS.items()):
+                start = time.perf_counter()
+                work(loaded, model, source, Path(folder) / f"{number}-{place}.jsonl")
+                spent[name].append(time.perf_counter() - start)
+                print(f"{name}: {count / spent[name][-1]:.1f} notes a second", flush=True)
+    speeds = {name: count / float(numpy.median(seconds)) for name, seconds in spent.items()}
+    names = list(speeds)
+    shares = {names[1]: speeds[names[1]] / speeds[names[0]], names[3]: speeds[names[3]] / speeds[names[2]]}
+    rows = [
+        [name, f"{speed:.1f}", f"{shares[name]:.2f}x" if name in shares else "", f"{1e6 / speed / 3600:.2f}"]
+        for name, speed in speeds.items()
+    ]
+    header = ["", "notes a second", "of one", "hours for a million"]
+    publish("bulk-scaling", "Many notes on two cores", f"{count:,} notes, medians of {rounds} rounds in turns.", header, rows)
+
+
+@app.command()
+def memory(model: str, count: int = 200_000, n_process: int = 1):
+    """Annotate invented notes, each with words that no other one has, and tell the memory that is held every 10,000."""
+    loaded = load_pipeline(model)
     chance = random.Random(0)
-    source = folder / "notes.jsonl"
-    with source.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            length = chance.randint(3, 30)
-            words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(2, 9))) for _ in range(length)]
-            file.write(json.dumps({"id": f"note-{number}", "text": " ".join(words)}) + "\n")
     held: List[float] = []
     add, start = Journal.add, time.perf_counter()
 
     def added(self: Journal, rows: List[Any]) -> None:
         add(self, rows)
         if len(self) // 10_000 > len(held):
-            held.append(memory())
+            held.append(resident())
             print(f"{len(self)} notes, {held[-1]:.1f} MB, {len(self) / (time.perf_counter() - start):.0f} a second", flush=True)
 
     Journal.add = added  # type: ignore[method-assign]
-    annotate_file(loaded, source, folder / "out.jsonl", Columns(), n_process=n_process)
-    msg.info(
-        f"After 10,000 notes {held[0]:.1f} MB, at most {max(held):.1f}, at last {held[-1]:.1f} ({held[-1] / held[0] - 1:+.1%})"
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "notes.jsonl"
+        with source.open("w", encoding="utf-8") as file:
+            for number in range(count):
+                length = chance.randint(3, 30)
+                words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(2, 9))) for _ in range(length)]
+                file.write(json.dumps({"id": f"note-{number}", "text": " ".join(words)}) + "\n")
+        annotate_file(loaded, source, Path(folder) / "out.jsonl", Columns(), n_process=n_process)
+    rows = [[f"{10_000 * (place + 1):,}", f"{one:.1f}", f"{one / held[0] - 1:+.1%}"] for place, one in enumerate(held)]
+    said = f"{count:,} invented notes, each with words that no other one has. MB that the process holds."
+    publish("bulk-memory", "The memory of many notes", said, ["after", "MB", "against 10,000"], rows)
 
 
-def memory() -> float:
+def publish(name: str, title: str, said: str, header: List[str], rows: List[List[str]]) -> None:
+    """Print a table, and write it as a page."""
+    msg.table(rows, header=header, divider=True)
+    page = "\n".join([f"# {title}", "", *made_by(command(), machine()), said, "", *table(header, rows)])
+    write_results(name, {"command": command(), "machine": machine(), "header": header, "rows": rows}, page)
+
+
+def resident() -> float:
     """RETURNS (float): The memory that this process holds, in MB."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def main(
-    model: str,
-    files: List[Path] = typer.Argument(None),
-    rounds: int = 5,
-    limit: int = typer.Option(0, help="The most notes, drawn by chance; 0 for all"),
-    memory: int = typer.Option(0, help="How many invented notes to annotate, in place of a comparison"),
-    n_process: int = 1,
-):
-    loaded = load_pipeline(model)
-    with tempfile.TemporaryDirectory() as folder:
-        if memory:
-            watch(loaded, memory, Path(folder), n_process)
-        else:
-            compare(loaded, files, Path(folder), rounds, limit)
-
-
 if __name__ == "__main__":
-    typer.run(main)
+    app()

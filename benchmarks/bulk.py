@@ -4,8 +4,8 @@
     python benchmarks/bulk.py scaling MODEL DATA/test.jsonl DATA/dev.jsonl --copies 10
     python benchmarks/bulk.py memory MODEL --count 200000
 
-`compare` takes `annotate`, the script that everybody writes, and `spacy apply`, in turns, with the pipeline loaded before; seconds
-of the processor are told beside those of the clock, since other programs may run. `scaling` takes one process and two, and Spark
+`compare` takes `annotate`, the script that everybody writes, and `spacy apply`, in turns, with the pipeline loaded; seconds of
+the processor are told beside those of the clock, since other programs may run. `scaling` takes one process and two, and Spark
 with one part and two, in turns, from file to file: loading is in it, so give it many notes. `memory` invents notes of words that
 no other one has.
 """

@@ -289,6 +289,8 @@ def plan_passes(asked: Sequence[Instances], most: int) -> Iterator[numpy.ndarray
     YIELDS (ndarray): Windows, in order.
     """
     windows = asked[0].windows
+    if not len(windows):
+        return
     wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
     rows = numpy.flatnonzero(wanted)
     if not len(rows):

@@ -155,11 +155,11 @@ def predict(
     wordpieces = get_settings(model).max_wordpieces
     layers = get_exit_layers(model)
     with single_torch_thread(stepper):
-        for rows in plan_passes([run.items for run in runs.values()], wordpieces * CALLS_PER_PASS):
-            if climbs_alone(stepper, list(runs.values()), rows, wordpieces):
-                climb_alone(stepper, *runs.values(), exit_layers=layers)
-                continue
-            run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=wordpieces, joint=joint)
+        if climbs_alone(stepper, list(runs.values()), wordpieces):
+            climb_alone(stepper, *runs.values(), exit_layers=layers)
+        else:
+            for rows in plan_passes([run.items for run in runs.values()], wordpieces * CALLS_PER_PASS):
+                run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=wordpieces, joint=joint)
     for name, run in runs.items():
         refuse_nan(slots[name], run.items.unit_docs[run.answers.broken], len(docs))
     return {name: run.answers for name, run in runs.items()}
@@ -228,21 +228,16 @@ def exit_entries(model: Model, slots: Slots, docs: Sequence[Doc], answers: Mappi
     read = [{} if sections is None else {"sections": bool(sections.find(doc))} for doc in docs]
     for name, predictions in answers.items():
         at_last = predictions.ran & (predictions.layers == predictions.depth)
-        flagged = flag(predictions.entropy, at_last, slots[name].cfg.get("uncertain", 1.0))
+        flagged = flag(predictions.entropy, at_last, slots[name].cfg.get("uncertain", 1.0)).tolist()
+        # Plain numbers: one of an array takes as long as some dozen of a list.
+        layers, entropy, left = (part.tolist() for part in (predictions.layers, predictions.entropy, predictions.ran))
         for entry, more, units in zip(entries, read, predictions.items.by_doc()):
-            ran = [unit for unit in units if predictions.ran[unit]]
+            ran = [unit for unit in units if left[unit]]
             entry[name] = {
-                "layer": float(predictions.layers[ran].mean()) if ran else 0.0,
+                "layer": sum(layers[unit] for unit in ran) / len(ran) if ran else 0.0,
                 "depth": predictions.depth,
-                "uncertain": bool(flagged[ran].any()),
-                "units": [
-                    {
-                        "layer": int(predictions.layers[unit]),
-                        "reason": predictions.reasons[unit],
-                        "entropy": float(predictions.entropy[unit]),
-                    }
-                    for unit in ran
-                ],
+                "uncertain": any(flagged[unit] for unit in ran),
+                "units": [{"layer": layers[unit], "reason": predictions.reasons[unit], "entropy": entropy[unit]} for unit in ran],
                 **more,
             }
     return entries

@@ -151,11 +151,15 @@ class OnnxStepper:
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
         """As `LayerStepper.embed`."""
+        return self.embed_arrays(input_ids.numpy(), attention_mask.numpy())
+
+    def embed_arrays(self, input_ids: numpy.ndarray, attention_mask: numpy.ndarray) -> OnnxState:
+        """As `trunk.arrays.embed_arrays`."""
         if self._process != os.getpid():
             with FIRST_USE:
                 if self._process != os.getpid():
                     self._start()
-        feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
+        feeds = {"input_ids": input_ids, "attention_mask": attention_mask}
         return OnnxState(self._hidden(feeds), self._beside(feeds), self._row_args)
 
     def below(self, input_ids: Tensor, attention_mask: Tensor) -> Tuple[numpy.ndarray, Dict[str, numpy.ndarray]]:
@@ -272,7 +276,11 @@ class OnnxStepper:
 
     def final_hidden(self, state: OnnxState) -> Tensor:
         """As `LayerStepper.final_hidden`."""
-        return torch.from_numpy(state.array if state.seen is None else state.seen)
+        return torch.from_numpy(self.final_array(state))
+
+    def final_array(self, state: OnnxState) -> numpy.ndarray:
+        """As `trunk.arrays.final_array`."""
+        return state.array if state.seen is None else state.seen
 
 
 def _open(graph: bytes, threads: int) -> "InferenceSession":

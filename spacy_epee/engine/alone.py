@@ -36,10 +36,10 @@ def climbs_alone(stepper: Runner, runs: Sequence[TaskRun], wordpieces: int) -> b
     items = runs[0].items
     if not runs[0].heads.sums_states or len(items) != 1 or items.n_units != 1 or items.settled is not None:
         return False
-    windows = items.windows
-    if items.window_units.any():  # nothing is asked about some
+    units = items.window_units.tolist()
+    if not units or any(units):  # nothing is asked about some
         return False
-    return len(windows) == 1 or (len(windows) > 1 and len(pack(windows.lengths, wordpieces, CALL)) == 1)
+    return len(units) == 1 or len(pack(items.windows.lengths, wordpieces, CALL)) == 1
 
 
 def climb_alone(stepper: Runner, run: TaskRun, *, exit_layers: Sequence[int]) -> None:

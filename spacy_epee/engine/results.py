@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 
-from ..exits.evidence import Evidence, EvidenceMaker
+from ..exits.evidence import EVERY, Evidence, EvidenceMaker
 from ..inputs.instances import Instances
 from ..threads import cached_property
 
@@ -112,13 +112,15 @@ class Predictions:
         """
         evidence, done = evidence.leaving(done)
         evidence.write_to(self, done)
-        units = evidence.units[done]
+        units: Any = evidence.units[done]
+        for unit, reason in zip(units.tolist(), reasons):
+            self.reasons[unit] = reason
+        if len(units) == len(self.ran):  # all of them, in order: a slice costs less
+            units = done = EVERY
         self.broken[units] = ~evidence.finite[done]
         self.layers[units] = evidence.layer
         self.ran[units] = True
         self.entropy[units] = evidence.entropy[done]
-        for unit, reason in zip(units, reasons):
-            self.reasons[unit] = reason
 
 
 @dataclass

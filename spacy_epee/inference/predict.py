@@ -15,6 +15,7 @@ from ..engine.joint import Joint
 from ..engine.loop import CALLS_PER_PASS, TaskRun, plan_passes, run_exits
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.coverage import flag
+from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import ExitRule, complete
 from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import NotFinite, Windows
@@ -89,6 +90,7 @@ def look_first(
     rules: Mapping[str, Optional[ExitRule]],
     joint: Joint,
     words: Words,
+    readings: Mapping[str, EvidenceMaker],
     began: float,
 ) -> Dict[str, Optional[FirstLook]]:
     """Ask the rules who leaves before the first layer.
@@ -99,6 +101,7 @@ def look_first(
     rules (Mapping[str, Optional[ExitRule]]): The tasks to answer and their rules.
     joint (str): "all" or "any", see `run_exits`.
     words (Mapping[str, Optional[Lexical]]): What the words of the Docs say.
+    readings (Mapping[str, EvidenceMaker]): How the logits of each task are to be read.
     began (float): When work on them began.
     RETURNS (Dict[str, Optional[FirstLook]]): What each task says; None for those that have no exit there, or do not look.
     """
@@ -109,9 +112,7 @@ def look_first(
         lexical, whole = words[name], None if rule is None else complete(rule)
         learned = slots[name].heads(model).doubt is not None
         wanted = forced or (whole is not None and whole.first_layer == 0)
-        looks[name] = (
-            None if lexical is None or not wanted else first_look(lexical, whole, slots[name].reading(model), began, learned)
-        )
+        looks[name] = None if lexical is None or not wanted else first_look(lexical, whole, readings[name], began, learned)
     if forced and any(look is not None for look in looks.values()):
         asked = [slots[name].task.has_instances(docs) for name in rules]
         asks = numpy.array([numpy.ones(len(docs), dtype=bool) if own is None else own for own in asked], dtype=bool)
@@ -139,14 +140,15 @@ def predict(
     runs: Dict[str, TaskRun] = {}
     asked = {name: slots[name] for name in rules}
     words: Dict[str, Optional[Lexical]] = {**dict.fromkeys(slots), **read_words(model, asked, docs)}
-    looks = look_first(model, slots, docs, rules, joint, words, began)
+    readings = {name: slot.reading(model) for name, slot in asked.items()}
+    looks = look_first(model, slots, docs, rules, joint, words, readings, began)
     climbing = needed(list(looks.values()))
     for name, instances in make_instances(model, slots, docs, words, climbing).items():
         if name in rules:
             slot = slots[name]
             heads = slot.heads(model)
             settle(slot, model, docs, instances, rules[name])
-            answers = Predictions.empty(instances, heads.n_labels, stepper.depth, slot.reading(model))
+            answers = Predictions.empty(instances, heads.n_labels, stepper.depth, readings[name])
             if instances.settled is not None:
                 write_settled(answers, nothing_of(slot))
             runs[name] = TaskRun(

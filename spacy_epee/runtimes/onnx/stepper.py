@@ -142,6 +142,7 @@ class OnnxStepper:
         self._needed = [
             [] if graph is None else [part.name for part in graph.get_inputs()] for graph in (embedding, layer_inputs)
         ]
+        self._embedded = [part.name for part in embedding.get_outputs()]
         self._inputs = layers.inputs
         self._looking: Dict[Form, Optional[_Layers]] = {}
         self._asked: Tuple[Optional[Form], int] = (None, 0)
@@ -177,7 +178,7 @@ class OnnxStepper:
 
     def _hidden(self, feeds: Dict[str, numpy.ndarray]) -> numpy.ndarray:
         """The states below the first layer."""
-        return self._embedding.run(None, {name: feeds[name] for name in self._needed[0]})[0]
+        return self._embedding.run(self._embedded, {name: feeds[name] for name in self._needed[0]})[0]
 
     def _given(self, feeds: Dict[str, numpy.ndarray]) -> Dict[str, numpy.ndarray]:
         """All that layers may be given beside states."""

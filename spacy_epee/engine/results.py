@@ -1,7 +1,7 @@
 """What comes of a climb: links and graphs of one exit, all exits, and the predictions of a batch."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy
 
@@ -112,15 +112,15 @@ class Predictions:
         """
         evidence, done = evidence.leaving(done)
         evidence.write_to(self, done)
-        units: Any = evidence.units[done]
+        units, rows = cast(Any, evidence.units[done]), cast(Any, done)
         for unit, reason in zip(units.tolist(), reasons):
             self.reasons[unit] = reason
         if len(units) == len(self.ran):  # all of them, in order: a slice costs less
-            units = done = EVERY
-        self.broken[units] = ~evidence.finite[done]
+            units = rows = EVERY
+        self.broken[units] = ~evidence.finite[rows]
         self.layers[units] = evidence.layer
         self.ran[units] = True
-        self.entropy[units] = evidence.entropy[done]
+        self.entropy[units] = evidence.entropy[rows]
 
 
 @dataclass

@@ -151,6 +151,8 @@ class Evidence:
     @cached_property
     def finite(self) -> numpy.ndarray:
         """RETURNS (ndarray): Whether no logit of a unit is NaN or infinite, (U,) bool."""
+        if self.logits.size <= FEW:
+            return self.least(numpy.array([all(map(math.isfinite, row)) for row in self.logits.tolist()], dtype=bool))
         return self.least(numpy.isfinite(self.logits).all(axis=1))
 
     @cached_property

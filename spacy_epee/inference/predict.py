@@ -229,16 +229,15 @@ def exit_entries(model: Model, slots: Slots, docs: Sequence[Doc], answers: Mappi
     sections = get_settings(model).sections
     read = [{} if sections is None else {"sections": bool(sections.find(doc))} for doc in docs]
     for name, predictions in answers.items():
-        at_last = predictions.ran & (predictions.layers == predictions.depth)
-        flagged = flag(predictions.entropy, at_last, slots[name].cfg.get("uncertain", 1.0)).tolist()
+        threshold, depth = slots[name].cfg.get("uncertain", 1.0), predictions.depth
         # Plain numbers: one of an array takes as long as some dozen of a list.
         layers, entropy, left = (part.tolist() for part in (predictions.layers, predictions.entropy, predictions.ran))
         for entry, more, units in zip(entries, read, predictions.items.by_doc()):
             ran = [unit for unit in units if left[unit]]
             entry[name] = {
                 "layer": sum(layers[unit] for unit in ran) / len(ran) if ran else 0.0,
-                "depth": predictions.depth,
-                "uncertain": any(flagged[unit] for unit in ran),
+                "depth": depth,
+                "uncertain": any(flag(entropy[unit], layers[unit] == depth, threshold) for unit in ran),
                 "units": [{"layer": layers[unit], "reason": predictions.reasons[unit], "entropy": entropy[unit]} for unit in ran],
                 **more,
             }

@@ -45,7 +45,7 @@ def hash_ngrams(pieces: Sequence[Piece]) -> Tuple[numpy.ndarray, numpy.ndarray]:
     words, texts = [], []
     for piece in pieces:
         tokens = _read_tokens(piece)
-        words.append(tokens[:, 0] if not tokens[:, 1].any() else tokens[tokens[:, 1] == 0, 0])
+        words.append(tokens[tokens[:, 1] == 0, 0] if 1 in tokens[:, 1] else tokens[:, 0])
         texts.append(f" {' '.join(piece.text.lower().split())} ")
     characters = numpy.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
     runs = _runs(numpy.concatenate((*words, characters), dtype="uint64"), len(characters))
@@ -155,13 +155,14 @@ class NGrams:
 
         keys (ndarray): The n-grams, uint64, as `hash_ngrams` lists them.
         owners (ndarray): The document of each, or whatever it is of.
-        things (int): How many of these there are, at least one.
+        things (int): How many of these there are.
         RETURNS (Weighed): What they have of what is known.
         """
+        alone = things == 1  # then numbers of documents need not be carried along
         places = self.table.take(_first_bits(keys))
         known = self.keys.take(places) == keys
         cells = places[known]
-        if things > 1:
+        if not alone:
             cells = owners[known] * len(self.keys) + cells
         cells.sort()
         last = numpy.ones(len(cells), dtype=bool)  # of a run of the same
@@ -171,10 +172,10 @@ class NGrams:
         counts[1:] -= ends[:-1]
         counts[:1] += 1
         columns = cells[ends]
-        if things > 1:
+        if not alone:
             rows, columns = numpy.divmod(columns, len(self.keys))
         values = (1 + numpy.log(counts)) * self.rarity.take(columns)
-        if things == 1:
+        if alone:
             return Weighed((values / math.sqrt(values @ values)).astype("float32"), columns, numpy.array((0, len(ends))))
         lengths = numpy.sqrt(numpy.bincount(rows, values * values, minlength=things))
         starts = numpy.searchsorted(rows, numpy.arange(things + 1))

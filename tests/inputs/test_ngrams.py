@@ -147,6 +147,11 @@ def test_a_piece_is_read_as_its_text(text, data):
     assert sorted(hash_ngrams([doc[start:stop]])[0].tolist()) == sorted(hash_ngrams([whole])[0].tolist())
 
 
+def test_nothing_weighs_nothing():
+    known = choose_ngrams([[nlp.make_doc(text) for text in SENTENCES]], 300)
+    assert [part.tolist() for part in known.weigh(*hash_ngrams([]), 0)] == [[], [], [0]]
+
+
 def test_no_pieces_have_no_ngrams():
     assert [len(part) for part in hash_ngrams([])] == [0, 0]
 

@@ -193,7 +193,7 @@ class OnnxStepper:
         given: Dict[str, numpy.ndarray] = {}
         padded = True
         if PADDED in self._inputs:
-            padded = not feeds["attention_mask"].all()
+            padded = 0 in feeds["attention_mask"]
             given[PADDED] = numpy.array(padded)
         if self._layer_inputs is not None and (padded or len(exported.masks) < len(exported.names)):
             given.update(pair for pair in self._given(feeds).items() if pair[0] in self._inputs)

@@ -19,6 +19,8 @@ from .before import FirstLook
 from .joint import Joint, ended_groups
 from .results import DEPTH, JOINT, ExitOutputs, LinkLogits, Predictions
 
+NO_UNITS = numpy.zeros(0, dtype="int64")
+
 
 class TaskRun:
     """A task's way through the exits with a batch.
@@ -57,7 +59,7 @@ class TaskRun:
         self.look = look
         self.priority = priority
         self.device = device
-        self.live = answers.items.live[:0]
+        self.live = NO_UNITS
         self.previous: Optional[Evidence] = None
         if look is not None:
             self.write(look.evidence, look.done, look.codes, JOINT)
@@ -132,8 +134,9 @@ class TaskRun:
 
     def write(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
         """Write down the units that leave; the arguments are those of `release`."""
-        if done.any():
-            reasons = [self.rule.reasons[code - 1] if code else other for code in codes[done]]  # type: ignore[union-attr]
+        leaving = codes[done].tolist()
+        if leaving:
+            reasons = [self.rule.reasons[code - 1] if code else other for code in leaving]  # type: ignore[union-attr]
             self.answers.write(evidence, done, reasons)
 
 
@@ -289,6 +292,8 @@ def plan_passes(asked: Sequence[Instances], most: int) -> Iterator[numpy.ndarray
     YIELDS (ndarray): Windows, in order.
     """
     windows = asked[0].windows
+    if not len(windows):
+        return
     wanted = numpy.logical_or.reduce([items.windows_of(items.live) for items in asked])
     rows = numpy.flatnonzero(wanted)
     if not len(rows):

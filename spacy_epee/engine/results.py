@@ -1,11 +1,11 @@
 """What comes of a climb: links and graphs of one exit, all exits, and the predictions of a batch."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy
 
-from ..exits.evidence import Evidence, EvidenceMaker
+from ..exits.evidence import EVERY, Evidence, EvidenceMaker
 from ..inputs.instances import Instances
 from ..threads import cached_property
 
@@ -112,13 +112,15 @@ class Predictions:
         """
         evidence, done = evidence.leaving(done)
         evidence.write_to(self, done)
-        units = evidence.units[done]
-        self.broken[units] = ~evidence.finite[done]
+        units, rows = cast(Any, evidence.units[done]), cast(Any, done)
+        for unit, reason in zip(units.tolist(), reasons):
+            self.reasons[unit] = reason
+        if len(units) == len(self.ran):  # all of them, in order: a slice costs less
+            units = rows = EVERY
+        self.broken[units] = ~evidence.finite[rows]
         self.layers[units] = evidence.layer
         self.ran[units] = True
-        self.entropy[units] = evidence.entropy[done]
-        for unit, reason in zip(units, reasons):
-            self.reasons[unit] = reason
+        self.entropy[units] = evidence.entropy[rows]
 
 
 @dataclass

@@ -1,19 +1,20 @@
 """Which answers carry a flag because even the last layer left them uncertain."""
 
 import math
+from typing import Any
 
 import numpy
 
 
-def flag(entropy: numpy.ndarray, last: numpy.ndarray, threshold: float) -> numpy.ndarray:
+def flag(entropy: Any, last: Any, threshold: float) -> Any:
     """Flag the answers that reached the last layer and are still uncertain there. (An exit rule has found all others settled.)
 
-    entropy (ndarray): The normalised entropy of each answer at the exit that it took, (U,).
-    last (ndarray): Which of them took the last exit, (U,) bool.
+    entropy (Union[float, ndarray]): The normalised entropy of each answer at the exit that it took, (U,), or that of one.
+    last (Union[bool, ndarray]): Which of them took the last exit, (U,) bool, or whether that one did.
     threshold (float): The largest entropy without a flag.
-    RETURNS (ndarray): Which carry the flag, (U,) bool.
+    RETURNS (Union[bool, ndarray]): Which carry the flag, (U,) bool, or whether that one does.
     """
-    return numpy.asarray(last, dtype=bool) & (numpy.asarray(entropy) > threshold)
+    return last & (entropy > threshold)
 
 
 def flag_threshold(entropy: numpy.ndarray, last: numpy.ndarray, coverage: float) -> float:

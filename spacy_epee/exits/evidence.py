@@ -10,14 +10,14 @@ from scipy.special import entr, expit
 from ..inputs.instances import firsts
 from ..threads import cached_property
 from .features import Features
+from .few import FEW, entropy, softmax
 from .scaling import Threshold, pivot, scale
 
 Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
 
 Reduction = Literal["mean", "max"]
 
-FEW = 16
-"""How many logits are so few that arrays cost more than numbers one by one: those of a document alone."""
+EVERY = slice(None)
 
 
 class Written(Protocol):
@@ -133,8 +133,10 @@ class Evidence:
         predictions (Written): Where to.
         done (ndarray): Which of the units leave, (U,) bool.
         """
-        rows = self.rows(done)
-        items = self.items[rows]
+        rows: Any = self.rows(done)
+        items: Any = self.items[rows]
+        if len(items) == len(predictions.logits):  # all of them, in order: a slice costs less
+            rows = items = EVERY
         predictions.logits[items] = self.logits[rows]
         predictions.probabilities[items] = self.probabilities[rows]
 
@@ -149,6 +151,8 @@ class Evidence:
     @cached_property
     def finite(self) -> numpy.ndarray:
         """RETURNS (ndarray): Whether no logit of a unit is NaN or infinite, (U,) bool."""
+        if self.logits.size <= FEW:
+            return self.least(numpy.array([all(map(math.isfinite, row)) for row in self.logits.tolist()], dtype=bool))
         return self.least(numpy.isfinite(self.logits).all(axis=1))
 
     @cached_property
@@ -170,6 +174,8 @@ class Evidence:
     @cached_property
     def probabilities(self) -> numpy.ndarray:
         """RETURNS (ndarray): Softmax over the labels, or a sigmoid for each label, (N, K)."""
+        if self.exclusive and self.logits.size <= FEW:
+            return numpy.array([softmax(row) for row in self.scaled.tolist()]).reshape(self.logits.shape)
         if self.exclusive:
             _, shares, totals = self._exponentials
             return shares / totals
@@ -207,7 +213,7 @@ class Evidence:
         """
         labels = self.logits.shape[1]
         if self.exclusive and labels > 1 and self.logits.size <= FEW:
-            return numpy.array([_entropy(row) for row in self.scaled.tolist()])
+            return numpy.array([entropy(row) for row in self.scaled.tolist()])
         if self.exclusive and labels > 1:
             shifted, shares, totals = self._exponentials
             totals = totals[:, 0]
@@ -312,16 +318,6 @@ class Evidence:
     def _starts(self) -> numpy.ndarray:
         """The first row of each unit, where units have several."""
         return firsts(cast(numpy.ndarray, self.counts))
-
-
-def _entropy(logits: List[float]) -> float:
-    """The entropy of a softmax as a share of the largest one possible."""
-    most = max(logits)
-    shifted = [value - most for value in logits]
-    shares = [math.exp(value) for value in shifted]
-    total = sum(shares)
-    mean = sum(share * value for share, value in zip(shares, shifted)) / total
-    return min(max((math.log(total) - mean) / math.log(len(logits)), 0.0), 1.0)
 
 
 def divergence_of(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) -> numpy.ndarray:

@@ -59,6 +59,9 @@ class ExitHeads(nn.Module):
 
     kind = ""
     """What they classify, which must be what a task takes: see `Task.head_kind`."""
+    sums_states = False
+    """Whether the vector of a unit is a sum of states, so that `weigh` and `classify` can be asked. A unit that is more goes
+    through the loop."""
 
     def __init__(
         self,
@@ -174,17 +177,16 @@ class ExitHeads(nn.Module):
             return logits, logits.new_zeros(0)
         return logits, self.doubt(vectors.detach())[:, 0]
 
-    def weigh(self, lengths: numpy.ndarray) -> Optional[numpy.ndarray]:
-        """How much each state counts in a unit of some windows, if the vector of a unit is a sum of states.
+    def weigh(self, lengths: numpy.ndarray) -> numpy.ndarray:
+        """How much each state counts in a unit of some windows. Only asked if `sums_states`.
 
         lengths (ndarray): Wordpieces per window, (W,).
-        RETURNS (Optional[ndarray]): The weights of all states of the padded windows, (W * T,) float32. None if a unit is more
-            than such a sum; it then goes through the loop.
+        RETURNS (ndarray): The weights of all states of the padded windows, (W * T,) float32.
         """
-        return None
+        raise NotImplementedError
 
     def classify(self, exit: int, vectors: numpy.ndarray, words: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
-        """Classify units by their sums of states, without training. Only asked if `weigh` gives weights.
+        """Classify units by their sums of states, without training. Only asked if `sums_states`.
 
         exit (int): Which exit, from 0.
         vectors (ndarray): The sums, (U, H) float32.

@@ -2,7 +2,7 @@
 windows and pairs, whether there can be anything."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -46,7 +46,8 @@ class LinearModel:
         for values, columns, starts in parts:
             for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist()):
                 if begin < end:
-                    known[row], logits[row] = True, values[begin:end] @ self.weights[columns[begin:end]] + self.bias
+                    known[row] = True
+                    logits[row] = values[begin:end] @ self.weights.take(columns[begin:end], axis=0) + self.bias
                 row += 1
         return Lexical(logits, known)
 
@@ -85,7 +86,7 @@ class LinearHead(nn.Module):
     @property
     def model(self) -> LinearModel:
         """RETURNS (LinearModel): The linear model, made anew when what it is made of has changed."""
-        parts = (self.keys, self.rarity, self.weights, self.bias)
+        parts = cast(Tuple[Tensor, ...], tuple(self._buffers.values()))  # as attributes each takes a microsecond
         kept = self._model
         if kept is None or any(part is not old for part, old in zip(parts, kept[0])):
             keys, rarity, weights, bias = (part.cpu().numpy() for part in parts)

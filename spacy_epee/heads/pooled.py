@@ -66,6 +66,7 @@ class PooledHeads(ExitHeads):
     """A linear layer per exit over the pooled states of a unit."""
 
     kind = "document"
+    sums_states = True
 
     def __init__(self, *, width: int, pooling: Pooling, ngrams: int = 0, **settings: Any):
         """
@@ -142,6 +143,8 @@ class PooledHeads(ExitHeads):
         return self.classify(exit, pooled, None if inputs.lexical is None else inputs.lexical[units])
 
     def weigh(self, lengths: numpy.ndarray) -> numpy.ndarray:
+        if self.pooling == "mean" and len(lengths) == 1:
+            return numpy.full(lengths[0], 1 / lengths[0], dtype="float32")
         weights = numpy.zeros((len(lengths), lengths.max()), dtype="float32")
         if self.pooling == "cls":
             weights[:, 0] = 1 / len(lengths)

@@ -15,6 +15,7 @@ from ..engine.joint import Joint
 from ..engine.loop import CALLS_PER_PASS, TaskRun, plan_passes, run_exits
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.coverage import flag
+from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import ExitRule, complete
 from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import NotFinite, Windows
@@ -89,6 +90,7 @@ def look_first(
     rules: Mapping[str, Optional[ExitRule]],
     joint: Joint,
     words: Words,
+    readings: Mapping[str, EvidenceMaker],
     began: float,
 ) -> Dict[str, Optional[FirstLook]]:
     """Ask the rules who leaves before the first layer.
@@ -99,6 +101,7 @@ def look_first(
     rules (Mapping[str, Optional[ExitRule]]): The tasks to answer and their rules.
     joint (str): "all" or "any", see `run_exits`.
     words (Mapping[str, Optional[Lexical]]): What the words of the Docs say.
+    readings (Mapping[str, EvidenceMaker]): How the logits of each task are to be read.
     began (float): When work on them began.
     RETURNS (Dict[str, Optional[FirstLook]]): What each task says; None for those that have no exit there, or do not look.
     """
@@ -109,9 +112,7 @@ def look_first(
         lexical, whole = words[name], None if rule is None else complete(rule)
         learned = slots[name].heads(model).doubt is not None
         wanted = forced or (whole is not None and whole.first_layer == 0)
-        looks[name] = (
-            None if lexical is None or not wanted else first_look(lexical, whole, slots[name].reading(model), began, learned)
-        )
+        looks[name] = None if lexical is None or not wanted else first_look(lexical, whole, readings[name], began, learned)
     if forced and any(look is not None for look in looks.values()):
         asked = [slots[name].task.has_instances(docs) for name in rules]
         asks = numpy.array([numpy.ones(len(docs), dtype=bool) if own is None else own for own in asked], dtype=bool)
@@ -139,14 +140,15 @@ def predict(
     runs: Dict[str, TaskRun] = {}
     asked = {name: slots[name] for name in rules}
     words: Dict[str, Optional[Lexical]] = {**dict.fromkeys(slots), **read_words(model, asked, docs)}
-    looks = look_first(model, slots, docs, rules, joint, words, began)
+    readings = {name: slot.reading(model) for name, slot in asked.items()}
+    looks = look_first(model, slots, docs, rules, joint, words, readings, began)
     climbing = needed(list(looks.values()))
     for name, instances in make_instances(model, slots, docs, words, climbing).items():
         if name in rules:
             slot = slots[name]
             heads = slot.heads(model)
             settle(slot, model, docs, instances, rules[name])
-            answers = Predictions.empty(instances, heads.n_labels, stepper.depth, slot.reading(model))
+            answers = Predictions.empty(instances, heads.n_labels, stepper.depth, readings[name])
             if instances.settled is not None:
                 write_settled(answers, nothing_of(slot))
             runs[name] = TaskRun(
@@ -155,11 +157,11 @@ def predict(
     wordpieces = get_settings(model).max_wordpieces
     layers = get_exit_layers(model)
     with single_torch_thread(stepper):
-        for rows in plan_passes([run.items for run in runs.values()], wordpieces * CALLS_PER_PASS):
-            if climbs_alone(stepper, list(runs.values()), rows, wordpieces):
-                climb_alone(stepper, *runs.values(), exit_layers=layers)
-                continue
-            run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=wordpieces, joint=joint)
+        if climbs_alone(stepper, list(runs.values()), wordpieces):
+            climb_alone(stepper, *runs.values(), exit_layers=layers)
+        else:
+            for rows in plan_passes([run.items for run in runs.values()], wordpieces * CALLS_PER_PASS):
+                run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=wordpieces, joint=joint)
     for name, run in runs.items():
         refuse_nan(slots[name], run.items.unit_docs[run.answers.broken], len(docs))
     return {name: run.answers for name, run in runs.items()}
@@ -227,22 +229,16 @@ def exit_entries(model: Model, slots: Slots, docs: Sequence[Doc], answers: Mappi
     sections = get_settings(model).sections
     read = [{} if sections is None else {"sections": bool(sections.find(doc))} for doc in docs]
     for name, predictions in answers.items():
-        at_last = predictions.ran & (predictions.layers == predictions.depth)
-        flagged = flag(predictions.entropy, at_last, slots[name].cfg.get("uncertain", 1.0))
+        threshold, depth = slots[name].cfg.get("uncertain", 1.0), predictions.depth
+        # Plain numbers: one of an array takes as long as some dozen of a list.
+        layers, entropy, left = (part.tolist() for part in (predictions.layers, predictions.entropy, predictions.ran))
         for entry, more, units in zip(entries, read, predictions.items.by_doc()):
-            ran = [unit for unit in units if predictions.ran[unit]]
+            ran = [unit for unit in units if left[unit]]
             entry[name] = {
-                "layer": float(predictions.layers[ran].mean()) if ran else 0.0,
-                "depth": predictions.depth,
-                "uncertain": bool(flagged[ran].any()),
-                "units": [
-                    {
-                        "layer": int(predictions.layers[unit]),
-                        "reason": predictions.reasons[unit],
-                        "entropy": float(predictions.entropy[unit]),
-                    }
-                    for unit in ran
-                ],
+                "layer": sum(layers[unit] for unit in ran) / len(ran) if ran else 0.0,
+                "depth": depth,
+                "uncertain": any(flag(entropy[unit], layers[unit] == depth, threshold) for unit in ran),
+                "units": [{"layer": layers[unit], "reason": predictions.reasons[unit], "entropy": entropy[unit]} for unit in ran],
                 **more,
             }
     return entries

@@ -128,11 +128,12 @@ class Instances:
         """RETURNS (bool): Whether the items are the units."""
         return len(self.units) == self.n_units and bool((self.counts == 1).all())
 
-    def by_doc(self) -> List[numpy.ndarray]:
-        """RETURNS (List[ndarray]): The units of each Doc."""
-        order = numpy.argsort(self.unit_docs, kind="stable")
-        bounds = numpy.searchsorted(self.unit_docs[order], numpy.arange(self.windows.n_docs + 1))
-        return [order[begin:end] for begin, end in zip(bounds, bounds[1:])]
+    def by_doc(self) -> List[List[int]]:
+        """RETURNS (List[List[int]]): The units of each Doc."""
+        units: List[List[int]] = [[] for _ in range(self.windows.n_docs)]
+        for unit, doc in enumerate(self.unit_docs.tolist()):
+            units[doc].append(unit)
+        return units
 
 
 def firsts(counts: numpy.ndarray) -> numpy.ndarray:

@@ -1,6 +1,7 @@
 """N-grams of documents, and of pieces of them, as numbers: of words by spaCy's hashes, and of characters. No text is kept of
 either."""
 
+import math
 from dataclasses import dataclass
 from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple, Union, cast
 
@@ -27,10 +28,11 @@ BITS = 20
 CHUNK = 1_000_000
 """About how many characters are looked at together. Each takes some 100 bytes meanwhile."""
 
-_FACTOR = numpy.uint64(0x9E3779B97F4A7C15)
-_MIXER = numpy.uint64(0xFF51AFD7ED558CCD)
-_SHIFT = numpy.uint64(33)
-_TO_PLACE = numpy.uint64(64 - BITS)
+# Arrays, as numpy takes longer to read a number than to work on those of a short document.
+_FACTOR = numpy.array(0x9E3779B97F4A7C15, dtype="uint64")
+_MIXER = numpy.array(0xFF51AFD7ED558CCD, dtype="uint64")
+_SHIFT = numpy.array(33, dtype="uint64")
+_TO_PLACE = numpy.array(64 - BITS, dtype="uint64")
 
 
 def hash_ngrams(pieces: Sequence[Piece]) -> Tuple[numpy.ndarray, numpy.ndarray]:
@@ -43,14 +45,18 @@ def hash_ngrams(pieces: Sequence[Piece]) -> Tuple[numpy.ndarray, numpy.ndarray]:
     words, texts = [], []
     for piece in pieces:
         tokens = _read_tokens(piece)
-        words.append(tokens[:, 0] if not tokens[:, 1].any() else tokens[tokens[:, 1] == 0, 0])
+        words.append(tokens[tokens[:, 1] == 0, 0] if 1 in tokens[:, 1] else tokens[:, 0])
         texts.append(f" {' '.join(piece.text.lower().split())} ")
-    characters = numpy.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype("uint64")
-    # Numbers of frequent words of spaCy's own are small: their first bits are all 0.
-    parts = [*_runs(_mix(numpy.concatenate([*words, _NOTHING])), [*map(len, words)], 1, WORDS)]
-    parts += _runs(_mix(characters), [*map(len, texts)], *CHARACTERS)
-    keys, owners = zip(*parts)
-    return numpy.concatenate(keys), numpy.concatenate(owners)
+    characters = numpy.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    runs = _runs(numpy.concatenate((*words, characters), dtype="uint64"), len(characters))
+    keys = numpy.concatenate(runs)
+    if len(pieces) == 1:
+        return keys, numpy.zeros(len(keys), dtype="int64")
+    owners = [numpy.repeat(numpy.arange(len(pieces)), [*map(len, parts)]) for parts in (words, texts)]
+    ends = [owners[number >= WORDS] for number in range(len(runs))]
+    firsts = numpy.concatenate([own[: len(run)] for own, run in zip(ends, runs)])
+    whole = firsts == numpy.concatenate([own[len(own) - len(run) :] for own, run in zip(ends, runs)])
+    return keys[whole], firsts[whole]
 
 
 def hash_parts(doc: Doc, parts: Sequence[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray]:
@@ -63,7 +69,7 @@ def hash_parts(doc: Doc, parts: Sequence[numpy.ndarray]) -> Tuple[numpy.ndarray,
     """
     tokens = _read_tokens(doc)
     words = numpy.flatnonzero(tokens[:, 1] == 0)
-    runs = [run for run, _ in _runs(_mix(tokens[words, 0]), [len(words)], 1, WORDS)]
+    runs = _runs(tokens[words, 0], 0)[:WORDS]
     keys, owners = [_NOTHING], [_NOTHING.astype("int64")]
     for number, bounds in enumerate(parts):
         starts, stops = numpy.searchsorted(words, bounds.T)
@@ -122,8 +128,9 @@ class NGrams:
 
     @cached_property
     def table(self) -> numpy.ndarray:
-        """RETURNS (ndarray): By its first bits, where an n-gram is if it is known, (2 ** BITS,)."""
-        table = numpy.zeros(1 << BITS, dtype="int32")
+        """RETURNS (ndarray): By its first bits, where an n-gram is if it is known, (2 ** BITS,). It is looked up at random, so it
+        is as small as can be."""
+        table = numpy.zeros(1 << BITS, dtype=numpy.min_scalar_type(max(len(self.keys) - 1, 0)))
         table[_first_bits(self.keys)] = numpy.arange(len(self.keys))
         return table
 
@@ -148,17 +155,28 @@ class NGrams:
 
         keys (ndarray): The n-grams, uint64, as `hash_ngrams` lists them.
         owners (ndarray): The document of each, or whatever it is of.
-        things (int): How many of these there are, at least one.
+        things (int): How many of these there are.
         RETURNS (Weighed): What they have of what is known.
         """
-        places = self.table[_first_bits(keys)]
-        known = self.keys[places] == keys
-        cells = numpy.sort(owners[known] * len(self.keys) + places[known])
-        ends = numpy.concatenate((cells[1:] != cells[:-1], _LAST[: len(cells)])).nonzero()[0] + 1  # of runs of the same
+        alone = things == 1  # then numbers of documents need not be carried along
+        places = self.table.take(_first_bits(keys))
+        known = self.keys.take(places) == keys
+        cells = places[known]
+        if not alone:
+            cells = owners[known] * len(self.keys) + cells
+        cells.sort()
+        last = numpy.ones(len(cells), dtype=bool)  # of a run of the same
+        numpy.not_equal(cells[1:], cells[:-1], out=last[:-1])
+        ends = last.nonzero()[0]
         counts = ends.copy()
         counts[1:] -= ends[:-1]
-        rows, columns = numpy.divmod(cells[ends - 1], len(self.keys))
-        values = (1 + numpy.log(counts)) * self.rarity[columns]
+        counts[:1] += 1
+        columns = cells[ends]
+        if not alone:
+            rows, columns = numpy.divmod(columns, len(self.keys))
+        values = (1 + numpy.log(counts)) * self.rarity.take(columns)
+        if alone:
+            return Weighed((values / math.sqrt(values @ values)).astype("float32"), columns, numpy.array((0, len(ends))))
         lengths = numpy.sqrt(numpy.bincount(rows, values * values, minlength=things))
         starts = numpy.searchsorted(rows, numpy.arange(things + 1))
         return Weighed((values / lengths[rows]).astype("float32"), columns, starts)
@@ -190,7 +208,7 @@ def chunks(docs: Sequence[Doc]) -> Iterator[Sequence[Doc]]:
 
 
 def _first_bits(keys: numpy.ndarray) -> numpy.ndarray:
-    return (keys >> _TO_PLACE).astype("int64")
+    return (keys >> _TO_PLACE).view("int64")
 
 
 def choose_ngrams(batches: Iterable[Sequence[Doc]], most: int) -> NGrams:
@@ -245,28 +263,35 @@ def _forget(keys: numpy.ndarray, docs: numpy.ndarray) -> Tuple[numpy.ndarray, nu
     return keys[kept], docs[kept]
 
 
-def _runs(units: numpy.ndarray, lengths: Sequence[int], fewest: int, most: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
-    """A number for each run of so many units within a document, and the document."""
-    owners = numpy.repeat(numpy.arange(len(lengths)), numpy.array(lengths, dtype="int64"))
-    runs = units
-    for length in range(1, most + 1):
+def _runs(units: numpy.ndarray, characters: int) -> List[numpy.ndarray]:
+    """A number for each run of so many units. Words and characters lie in one array, so that each length is one step for both.
+
+    units (ndarray): The words, and behind them the characters, uint64. It is written to.
+    characters (int): How many are characters.
+    RETURNS (List[ndarray]): The words, pairs of them, and the runs of characters of each length.
+    """
+    words = len(units) - characters
+    # Numbers of frequent words of spaCy's own are small: their first bits are all 0.
+    runs = _mix(units)
+    found = []
+    for length in range(1, CHARACTERS[1] + 1):
         if length > 1:
             runs = _mix(runs[:-1] * _FACTOR + units[length - 1 :])
-        if length < fewest:
-            continue
-        firsts = owners[: len(runs)]
-        if len(lengths) == 1:
-            yield runs, firsts
-        else:
-            whole = firsts == owners[len(owners) - len(runs) :]
-            yield runs[whole], firsts[whole]
+        if length <= WORDS:
+            found.append(runs[: max(words - length + 1, 0)])
+        if length == WORDS:
+            runs, units = runs[words:], units[words:]
+        elif length >= CHARACTERS[0]:
+            found.append(runs)
+    return found
 
 
 def _mix(values: numpy.ndarray) -> numpy.ndarray:
-    """Spread the bits of numbers (the finalizer of MurmurHash3, Appleby 2011)."""
-    values = (values ^ (values >> _SHIFT)) * _MIXER
-    return values ^ (values >> _SHIFT)
+    """Spread the bits of numbers, in place (the finalizer of MurmurHash3, Appleby 2011)."""
+    values ^= values >> _SHIFT
+    values *= _MIXER
+    values ^= values >> _SHIFT
+    return values
 
 
 _NOTHING = numpy.zeros(0, dtype="uint64")
-_LAST = numpy.ones(1, dtype=bool)

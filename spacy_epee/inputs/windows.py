@@ -16,7 +16,7 @@ from .sentences import FIX, find_sentences, lacking_sentences
 Encoded = Tuple[numpy.ndarray, numpy.ndarray]
 """Wordpieces (n,), and their characters, start and end, (n, 2)."""
 
-NO_PIECES, NO_OFFSETS = numpy.zeros(0, dtype="int64"), numpy.zeros((0, 2), dtype="int64")
+NOTHING: Encoded = numpy.zeros(0, dtype="int64"), numpy.zeros((0, 2), dtype="int64")
 
 
 class FailedDocs(ValueError):
@@ -136,6 +136,9 @@ class Windows:
         padding (int): The wordpiece to pad with.
         RETURNS (Tuple[ndarray, ndarray]): Padded wordpieces (W', T), and 1 for them and 0 for padding (W', T).
         """
+        if len(rows) == 1:
+            alone = self.ids[rows[0]][None]
+            return alone, numpy.ones_like(alone)
         lengths = self.lengths[rows]
         ids = numpy.full((len(rows), lengths.max()), padding, dtype="int64")
         for place, row in enumerate(rows):
@@ -283,7 +286,8 @@ class Windower:
             self._need_sentences(docs, asked)
         parts: List[List[Span]] = [[] for _ in docs]
         if self.sections is None:
-            encoded = self._encode([doc.text if want else "" for doc, want in zip(docs, asked)])
+            texts = iter(self._encode([doc.text for doc, want in zip(docs, asked) if want]))
+            encoded = [next(texts) if want else NOTHING for _, want in zip(docs, asked)]
         else:
             self.sections.expect(docs)
             parts = [self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)]
@@ -327,6 +331,8 @@ class Windower:
 
     def _encode(self, texts: Sequence[str]) -> List[Encoded]:
         """The wordpieces of texts, without special ones."""
+        if not texts:
+            return []
         if len(texts) == 1:  # a batch of one would wait for a thread of the library
             encodings = [self.backend.encode(texts[0], add_special_tokens=False)]
         else:
@@ -341,7 +347,7 @@ class Windower:
         encoded = iter(self._encode([part.text for own in parts for part in own]))
         joined = []
         for own in parts:
-            pieces, offsets = [NO_PIECES], [NO_OFFSETS]
+            pieces, offsets = [[part] for part in NOTHING]
             for part, (part_pieces, part_offsets) in zip(own, encoded):
                 pieces.append(part_pieces)
                 offsets.append(part_offsets + part.start_char)

@@ -164,8 +164,10 @@ class TaskSlot:
         model (Model): The model.
         RETURNS (EvidenceMaker): What makes evidence of logits.
         """
-        temperatures = dict(zip(self.exit_layers(model), self.cfg.get("temperatures", ())))
-        return self.task.reading(self.thresholds, temperatures)
+        temperatures = self.cfg.get("temperatures")
+        if temperatures is None:
+            return self.task.reading(self.thresholds)
+        return self.task.reading(self.thresholds, dict(zip(self.exit_layers(model), temperatures)))
 
     def make_instances(self, docs: Sequence[Doc], windows: Windows, lexical: Optional[Lexical] = None) -> Instances:
         """RETURNS (Instances): What there is to answer about some Docs, by their windows, and what their words say."""

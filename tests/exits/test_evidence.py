@@ -417,3 +417,20 @@ def test_evidence_of_no_units_is_empty(reading):
 def test_evidence_is_worked_out_in_float64():
     assert make(numpy.array([[20.0, 0.0]], dtype="float32")).entropy[0] > 0
     assert Evidence(numpy.zeros((1, 2), dtype="float32"), layer=1, units=numpy.arange(1)).probabilities.dtype == "float64"
+
+
+@given(st.lists(st.lists(finite, min_size=3, max_size=3), min_size=6, max_size=9), st.sampled_from([0.5, 1.0, 3.0]))
+def test_evidence_of_few_logits_is_that_of_the_same_among_many(rows, temperature):
+    def made(logits):
+        return Evidence(numpy.array(logits), layer=1, units=numpy.arange(len(logits)), temperature=temperature)
+
+    together = made(rows)
+    for place, row in enumerate(rows):
+        alone = made([row])
+        for name in ("probabilities", "entropy", "confidence", "margin"):
+            few, many = getattr(alone, name)[0], getattr(together, name)[place]
+            numpy.testing.assert_allclose(few, many, rtol=1e-9, atol=1e-12)
+
+
+def test_evidence_of_nothing_has_no_probabilities():
+    assert Evidence(numpy.zeros((0, 3)), layer=1, units=numpy.arange(0)).probabilities.shape == (0, 3)

@@ -14,6 +14,7 @@ from util import SENTENCES, make_examples, make_nlp, make_texts
 
 from spacy_epee.engine.replay import simulate
 from spacy_epee.exits import rules
+from spacy_epee.inputs.windows import Windower
 from spacy_epee.model import get_heads, get_trunk_shim
 
 STRANGE = ["", " \n ", "日本語", "\x00\x01", "§§§§", "zzqx"]
@@ -109,6 +110,31 @@ def test_what_leaves_is_never_cut_into_wordpieces(nlp, monkeypatch):
     answers = pipe.answer(docs, rules.FixedDepth(0))
     assert cut == [[False, False, False, True]]
     assert answers.layers.tolist() == [0, 0, 0, 1]
+
+
+@pytest.fixture
+def tokenized(monkeypatch):
+    """The texts that are given to the backbone's tokenizer."""
+    texts, encode = [], Windower._encode
+    monkeypatch.setattr(Windower, "_encode", lambda self, asked: texts.extend(asked) or encode(self, asked))
+    return texts
+
+
+@pytest.mark.parametrize("way", ["alone", "stream", "joint"])
+def test_what_leaves_is_given_to_no_tokenizer(nlp, joint, tokenized, way):
+    own = joint if way == "joint" else nlp
+    pipe = pipe_of(own)
+    before = pipe.exits
+    pipe.exit = rules.FixedDepth(0)
+    pipe.joint = "any" if way == "joint" else "all"
+    texts = [*SENTENCES[:5], "日本語"]
+    docs = [own(text) for text in texts] if way == "alone" else [*own.pipe(texts, batch_size=4)]
+    pipe.joint = "all"
+    for task, rule in before.items():
+        pipe.set_exit(rule, task)
+    assert tokenized == ["日本語"]
+    layers = [{entry["layer"] for entry in doc._.exits[pipe.name].values()} for doc in docs]
+    assert layers[:5] == [{0.0}] * 5 and 0.0 not in layers[5]
 
 
 def test_docs_say_that_they_left_before_the_first_layer(nlp):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from util import SENTENCES
 
 from spacy_epee.inputs import ngrams as module
-from spacy_epee.inputs.ngrams import BITS, choose_ngrams, hash_facts, hash_ngrams, hash_parts
+from spacy_epee.inputs.ngrams import BITS, NGrams, choose_ngrams, hash_facts, hash_ngrams, hash_parts
 
 nlp = spacy.blank("en")
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" \n\tabcéß"), max_size=40)
@@ -40,6 +40,20 @@ def test_the_same_ngrams_have_the_same_numbers_and_others_have_others(text):
     for gram in grams(doc):
         expected[gram] = expected.get(gram, 0) + 1
     assert sorted(counts.tolist()) == sorted(expected.values())
+
+
+def test_ngrams_have_the_numbers_that_saved_pipelines_know():
+    keys, owners = hash_ngrams([nlp.make_doc("No rash")])
+    assert len(keys) == 21 and not owners.any()
+    assert keys[:3].tolist() == [0xB7B3E3ABE97C09AA, 0xD7AAFCBC7A5FF630, 0xFD73585A2FD2537C]  # no, rash, and both
+    assert keys[[3, 10, 16, 20]].tolist() == [0x472365DACE6E48A9, 0x76B47C03FFF78CC0, 0xAFED23E9EFF4B565, 0x65074925216C8F25]
+
+
+@pytest.mark.parametrize("known, dtype", [(0, "uint8"), (256, "uint8"), (257, "uint16"), (65_536, "uint16"), (65_537, "uint32")])
+def test_the_table_of_places_is_as_small_as_can_be(known, dtype):
+    keys = numpy.arange(known, dtype="uint64") << numpy.uint64(64 - BITS)
+    table = NGrams(keys, numpy.ones(known, dtype="float32")).table
+    assert table.dtype == dtype and table[:known].tolist() == list(range(known))
 
 
 def test_case_and_kinds_of_whitespace_do_not_matter():
@@ -96,6 +110,16 @@ def test_documents_are_counted_alike_in_parts_and_together(monkeypatch):
         assert (known.count(docs) != whole).nnz == 0
 
 
+def test_a_document_is_weighed_alike_alone_and_among_others():
+    docs = [nlp.make_doc(text) for text in [*SENTENCES, "", "日本", "the the the"]]
+    known = choose_ngrams([docs], 300)
+    together = known.count(docs)
+    for doc, row in zip(docs, together):
+        alone = known.count([doc])
+        assert alone.indices.tolist() == row.indices.tolist()
+        numpy.testing.assert_allclose(alone.data, row.data, rtol=1e-6)
+
+
 def test_of_many_documents_ngrams_must_be_in_five():
     docs = [nlp.make_doc(f"note {number % 7} " + ("Kowalczyk" if number < 4 else "fever")) for number in range(600)]
     known = set(choose_ngrams([docs], 10_000).keys.tolist())
@@ -121,6 +145,11 @@ def test_a_piece_is_read_as_its_text(text, data):
         nlp.vocab, [token.text for token in doc[start:stop]], [bool(token.whitespace_) for token in doc[start:stop]]
     )
     assert sorted(hash_ngrams([doc[start:stop]])[0].tolist()) == sorted(hash_ngrams([whole])[0].tolist())
+
+
+def test_nothing_weighs_nothing():
+    known = choose_ngrams([[nlp.make_doc(text) for text in SENTENCES]], 300)
+    assert [part.tolist() for part in known.weigh(*hash_ngrams([]), 0)] == [[], [], [0]]
 
 
 def test_no_pieces_have_no_ngrams():

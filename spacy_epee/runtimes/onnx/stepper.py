@@ -142,6 +142,7 @@ class OnnxStepper:
         self._needed = [
             [] if graph is None else [part.name for part in graph.get_inputs()] for graph in (embedding, layer_inputs)
         ]
+        self._embedded = [part.name for part in embedding.get_outputs()]
         self._inputs = layers.inputs
         self._looking: Dict[Form, Optional[_Layers]] = {}
         self._asked: Tuple[Optional[Form], int] = (None, 0)
@@ -151,11 +152,15 @@ class OnnxStepper:
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> OnnxState:
         """As `LayerStepper.embed`."""
+        return self.embed_arrays(input_ids.numpy(), attention_mask.numpy())
+
+    def embed_arrays(self, input_ids: numpy.ndarray, attention_mask: numpy.ndarray) -> OnnxState:
+        """As `trunk.arrays.embed_arrays`."""
         if self._process != os.getpid():
             with FIRST_USE:
                 if self._process != os.getpid():
                     self._start()
-        feeds = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
+        feeds = {"input_ids": input_ids, "attention_mask": attention_mask}
         return OnnxState(self._hidden(feeds), self._beside(feeds), self._row_args)
 
     def below(self, input_ids: Tensor, attention_mask: Tensor) -> Tuple[numpy.ndarray, Dict[str, numpy.ndarray]]:
@@ -173,7 +178,7 @@ class OnnxStepper:
 
     def _hidden(self, feeds: Dict[str, numpy.ndarray]) -> numpy.ndarray:
         """The states below the first layer."""
-        return self._embedding.run(None, {name: feeds[name] for name in self._needed[0]})[0]
+        return self._embedding.run(self._embedded, {name: feeds[name] for name in self._needed[0]})[0]
 
     def _given(self, feeds: Dict[str, numpy.ndarray]) -> Dict[str, numpy.ndarray]:
         """All that layers may be given beside states."""
@@ -188,7 +193,7 @@ class OnnxStepper:
         given: Dict[str, numpy.ndarray] = {}
         padded = True
         if PADDED in self._inputs:
-            padded = not feeds["attention_mask"].all()
+            padded = 0 in feeds["attention_mask"]
             given[PADDED] = numpy.array(padded)
         if self._layer_inputs is not None and (padded or len(exported.masks) < len(exported.names)):
             given.update(pair for pair in self._given(feeds).items() if pair[0] in self._inputs)
@@ -272,7 +277,11 @@ class OnnxStepper:
 
     def final_hidden(self, state: OnnxState) -> Tensor:
         """As `LayerStepper.final_hidden`."""
-        return torch.from_numpy(state.array if state.seen is None else state.seen)
+        return torch.from_numpy(self.final_array(state))
+
+    def final_array(self, state: OnnxState) -> numpy.ndarray:
+        """As `trunk.arrays.final_array`."""
+        return state.array if state.seen is None else state.seen
 
 
 def _open(graph: bytes, threads: int) -> "InferenceSession":

@@ -192,9 +192,8 @@ class TextCat(FlatTask):
         answers (Predictions): Their answers.
         labels (Sequence[str]): The labels.
         """
-        for doc, row in zip(docs, answers.probabilities):
-            for label, score in zip(labels, row):
-                doc.cats[label] = float(score)
+        for doc, row in zip(docs, answers.probabilities.tolist()):
+            doc.cats.update(zip(labels, row))
 
     def given_labels(self, doc: Doc, labels: Sequence[str], threshold: Threshold) -> List[str]:
         """RETURNS (List[str]): The labels that a Doc is given: the best one, or all from their thresholds on. None without

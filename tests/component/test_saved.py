@@ -1,6 +1,7 @@
 """Pipelines that earlier versions saved go on loading, and answer as they did."""
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,14 @@ def test_saved_pipelines_answer_as_they_did(folder):
 def test_saved_pipelines_are_of_every_kind():
     names = {path.parent.name for path in (Path(__file__).parents[1] / "saved" / "v0.1.0").glob("*/config.cfg")}
     assert {"textcat", "textcat_multilabel", "relations", "events", "imagecat", "joint", "fitted", "exported"} <= names
+
+
+def test_graphs_of_an_older_version_say_that_they_are_slower():
+    pytest.importorskip("onnxruntime")
+    folder = Path(__file__).parents[1] / "saved" / "v0.1.0" / "exported"
+    nlp = spacy.load(folder)
+    with pytest.warns(UserWarning, match="one layer in a call"):
+        nlp("Aspirin was given.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp("Aspirin was given.")

@@ -110,6 +110,11 @@ class OnnxStepper:
                 f"The ONNX graphs of this pipeline are of format {exported.format}, and this version of spacy_epee runs formats "
                 f"{READABLE[0]} to {READABLE[-1]}. Make them anew with `python -m spacy epee export`."
             )
+        if exported.format != FORMAT:
+            warnings.warn(
+                "The ONNX graphs of this pipeline were made by an older version of spacy_epee: they run one layer in a call, so "
+                "that a text alone takes longer. Make them anew with `python -m spacy epee export`."
+            )
         self.exported = exported
         self.padding = padding
         self._row_args = frozenset(exported.row_args)

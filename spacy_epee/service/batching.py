@@ -1,7 +1,8 @@
 """Notes of many requests, answered together by one thread.
 
 A batch begins with the note that has waited longest, and is filled up with notes of the same budget, in order. It is waited for
-more only where the batch before had more: who asks alone waits for nobody. What it may take is what the first of them has left.
+more only where the batch before had more: who asks alone waits for nobody. What it may take is what the first of them has left,
+and half of the budget where there are several.
 So a note without a budget is never answered from a lower layer for another one's sake, and one with a budget may be for the
 sake of a note of the same budget alone, that came before it.
 """
@@ -14,7 +15,7 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Callable, Deque, List, Optional, Sequence
+from typing import Callable, ContextManager, Deque, List, Optional, Sequence
 
 from ..exits.rules.budget import time_budget
 from ..scale.notes import Note, Row, annotate_alone
@@ -161,6 +162,16 @@ class Batcher:
             logger.error("a batch was not counted: %s", type(error).__name__)
 
     def _rows(self, batch: List[Job]) -> List[Row]:
-        loaded, first = self._current(), batch[0]
-        with nullcontext() if first.budget_ms is None else time_budget(first.rest(first.budget_ms)):
+        loaded = self._current()
+        with self._budget(batch):
             return annotate_alone(loaded.nlp, [job.note for job in batch], loaded.version, len(batch))
+
+    @staticmethod
+    def _budget(batch: List[Job]) -> ContextManager[None]:
+        """The time that the first note has left. Where several are answered together others come meanwhile, and those wait for
+        this batch before they have their own: it takes half of the budget at most."""
+        first = batch[0]
+        if first.budget_ms is None:
+            return nullcontext()
+        rest = first.rest(first.budget_ms)
+        return time_budget(rest if len(batch) == 1 else min(rest, first.budget_ms / 2))

@@ -85,6 +85,14 @@ def test_batches_have_the_time_that_the_first_note_has_left(pipeline):
     assert pipeline.batches[1:] == [["old", "new"]] and pipeline.budgets[1] < 1
 
 
+def test_several_notes_leave_half_of_the_budget_to_who_comes_meanwhile(pipeline):
+    with running(batch_size=2) as batcher:
+        submit(batcher, pipeline, *((name, 60_000) for name in "abc"))
+    assert pipeline.batches == [["first"], ["a", "b"], ["c"]]
+    _, two, one = pipeline.budgets
+    assert two <= 30_000 < 50_000 < one
+
+
 def test_a_note_that_comes_alone_waits_for_no_other(pipeline):
     pipeline.go.set()
     with running(wait_ms=60_000) as batcher:

@@ -26,6 +26,7 @@ from tables import made_by, table
 from wasabi import msg
 from written import write_results
 
+from spacy_epee.benchmark.memory import read_status
 from spacy_epee.files import whole_file
 from spacy_epee.scale.journal import Journal
 from spacy_epee.scale.reading import Columns
@@ -158,7 +159,7 @@ def memory(model: str, count: int = 200_000, n_process: int = 1):
     def added(self: Journal, rows: List[Any]) -> None:
         add(self, rows)
         if len(self) // 10_000 > len(held):
-            held.append(resident())
+            held.append(read_status("VmRSS") / 2**20)
             print(f"{len(self)} notes, {held[-1]:.1f} MB, {len(self) / (time.perf_counter() - start):.0f} a second", flush=True)
 
     Journal.add = added  # type: ignore[method-assign]
@@ -180,12 +181,6 @@ def publish(name: str, title: str, said: str, header: List[str], rows: List[List
     msg.table(rows, header=header, divider=True)
     page = "\n".join([f"# {title}", "", *made_by(command(), machine()), said, "", *table(header, rows)])
     write_results(name, {"command": command(), "machine": machine(), "header": header, "rows": rows}, page)
-
-
-def resident() -> float:
-    """RETURNS (float): The memory that this process holds, in MB."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

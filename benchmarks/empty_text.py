@@ -91,8 +91,9 @@ def main(
         "gate_recall": gate_recall,
         "documents": stored.n_docs,
         "timed": len(some),
+        "rounds": rounds,
+        "rows": rows,
     }
-    figures = {**figures, "rounds": rounds, "rows": rows}
     write_results("empty-text", figures, page(figures))
 
 

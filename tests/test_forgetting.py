@@ -2,6 +2,7 @@
 
 import pytest
 import spacy
+from spacy.attrs import NORM
 
 from spacy_epee import forgetting
 from spacy_epee.forgetting import forget_words, shrink
@@ -64,8 +65,6 @@ def test_words_of_a_doc_that_is_kept_are_still_there(nlp):
 
 
 def test_how_norms_are_found_does_not_get_deeper(nlp):
-    from spacy.attrs import NORM
-
     nlp.vocab.lookups.add_table("lexeme_norm", {"colour": "color"})
     before = nlp.vocab.lex_attr_getters[NORM]
     shrink(nlp.vocab)

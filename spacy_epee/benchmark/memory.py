@@ -27,16 +27,17 @@ def watch_memory() -> Iterator[Peak]:
     peak = Peak()
     try:
         (SELF / "clear_refs").write_text("5", encoding="ascii")  # sets the peak to what is held now (man 5 proc)
-        before = _read("VmRSS")
+        before = read_status("VmRSS")
     except OSError:
         yield peak
         return
     yield peak
-    peak.bytes = max(_read("VmHWM") - before, 0)
+    peak.bytes = max(read_status("VmHWM") - before, 0)
 
 
-def _read(name: str) -> int:
-    """A figure of /proc/self/status, in bytes."""
+def read_status(name: str) -> int:
+    """RETURNS (int): A figure of /proc/self/status, in bytes: "VmRSS" is what is held, "VmHWM" the peak.
+    RAISES OSError: The system does not tell."""
     for line in (SELF / "status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])

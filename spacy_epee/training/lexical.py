@@ -81,7 +81,7 @@ def fit_linear(
     labels = targets.shape[1]
     strengths = numpy.full(labels, STRENGTHS[0]) if strengths is None else strengths
     if exclusive:
-        known = (label_mask > 0).any(axis=1) & (targets > 0).any(axis=1)
+        known = _with_class(targets, label_mask)
         weights, bias = _regress(rows[known], targets[known].argmax(axis=1), labels, strengths[0])
     else:
         masks = [label_mask[:, label] > 0 for label in range(labels)]
@@ -116,13 +116,19 @@ def _balanced_losses(logits: numpy.ndarray, targets: numpy.ndarray, label_mask: 
     """RETURNS (ndarray): How improbable is what is true, for each label, (K,), as if all classes were as frequent: weights are
     learned by that, too. Exclusive labels have one sum."""
     if exclusive:
-        known = (label_mask > 0).any(axis=1) & (targets > 0).any(axis=1)
+        known = _with_class(targets, label_mask)
         classes = targets[known].argmax(axis=1)
         losses = -log_softmax(logits[known].astype("float64"), axis=1)[numpy.arange(len(classes)), classes]
         return numpy.full(targets.shape[1], _mean_of_classes(losses, classes))
     losses = numpy.logaddexp(0, numpy.where(targets > 0, -logits, logits).astype("float64"))
     masks = label_mask > 0
     return numpy.array([_mean_of_classes(losses[mask, n], targets[mask, n] > 0) for n, mask in enumerate(masks.T)])
+
+
+def _with_class(targets: numpy.ndarray, label_mask: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): The documents of which it is known which of exclusive labels is true, (N,) bool."""
+    known: numpy.ndarray = numpy.logical_and((label_mask > 0).any(axis=1), (targets > 0).any(axis=1))
+    return known
 
 
 def _mean_of_classes(losses: numpy.ndarray, classes: numpy.ndarray) -> float:

@@ -19,7 +19,8 @@ def describe_gate(report: Dict[str, Any]) -> List[str]:
             f"{promise}. It takes {gate['needed']} at the least; give more documents, or ask for less."
         ]
     return [
-        f"Answered before the first layer, where by their words there is nothing to find: {share(gate['units'])} of the windows"
+        f"Answered before the first layer, where by their words there is nothing to find: {share(gate['units'])} of the "
+        f"{report['unit']}s"
         + (f" and {share(gate['items'])} of the pairs" if not gate["together"] else "")
         + f". Promised: {promise} over the draw of these documents, which lose {gate['lost']} of {gate['something']}. It holds "
         "for documents like these that were not trained on. At a fixed depth nothing is answered there."

@@ -296,15 +296,17 @@ def conclusions(report: Dict[str, Any]) -> List[str]:
 
 
 def _seconds(report: Dict[str, Any]) -> List[str]:
-    """RETURNS (List[str]): What is to be said of seconds where windows leave, in a sentence."""
+    """RETURNS (List[str]): What is to be said of seconds where parts of documents leave, in a sentence."""
     slower = report.get("slower")
     if slower:
         return [
             f"Not chosen: {slower['name']} ({describe_rule(slower['rule'])}), which takes up to {slower['times']:.2f} times the "
             "seconds of the full depth on this machine: what it looks at costs more than it saves."
         ]
-    if report.get("unit") == "window" and report["chosen"]["rule"] is not None and "ms" not in report["full"]:
-        return ["Not timed: where windows leave, a rule can take longer than the full depth. Leave out --no-time to know."]
+    if report.get("unit", "document") != "document" and report["chosen"]["rule"] is not None and "ms" not in report["full"]:
+        return [
+            f"Not timed: where {report['unit']}s leave, a rule can take longer than the full depth. Leave out --no-time to know."
+        ]
     return []
 
 

@@ -11,6 +11,7 @@ from ..component.pipe import EarlyExitTransformer
 from ..engine.results import Predictions
 from ..exits.rules.base import complete
 from ..inputs.instances import Instances
+from ..model import get_settings
 from .scoring import Scoring, differing_docs
 from .timing import Rules, prepare, sources_of, time_run
 
@@ -55,9 +56,9 @@ def compare(
     fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 leaves all to the scorer.
     RETURNS (Dict[str, Any]): Scores, None where nothing is annotated; the difference of the main ones and its "spread", half the
         95 % interval; "disagreement", the share of documents with another answer than at full depth; mean layers over units
-        (documents or windows) and over wordpieces, layers saved, documents per second, and speed-ups in layers and seconds. With
-        several tasks the scores and layers of each are in "tasks", and the layers beside it are those that windows ran for the
-        last task that needs them.
+        (documents, windows or sentences) and over wordpieces, layers saved, documents per second, and speed-ups in layers and
+        seconds. With several tasks the scores and layers of each are in "tasks", and the layers beside it are those that windows
+        or sentences ran for the last task that needs them.
     """
     rules = component.exits
     contestants: Dict[str, Rules] = {"full": dict.fromkeys(rules), "exits": rules}
@@ -76,7 +77,7 @@ def compare(
         report.update(next(iter(tasks.values())))
     else:
         report["tasks"] = {task: {**figures, **_saved(figures)} for task, figures in tasks.items()}
-        report["unit"] = "window"
+        report["unit"] = get_settings(component.model).unit
     report.update(_saved(report))
     report["speedup_seconds"] = {}
     batch_sizes = list(batch_sizes)
@@ -99,7 +100,7 @@ def compare(
 def _compare(scoring: Scoring, answers: Dict[str, Dict[str, Predictions]]) -> Dict[str, Any]:
     """Scores and layers of a task by the names of those who answered, and how they differ."""
     rule = scoring.component.exits[scoring.name]
-    figures: Dict[str, Any] = {"unit": scoring.task.unit, "left_out": scoring.left_out, "absent": scoring.absent}
+    figures: Dict[str, Any] = {"unit": scoring.unit, "left_out": scoring.left_out, "absent": scoring.absent}
     config = None if rule is None else complete(rule).to_config()
     figures["rule"] = None if rule is None else config or type(rule).__name__
     lengths = answers["full"][scoring.name].items.lengths  # what leaves before the first layer is not cut into windows

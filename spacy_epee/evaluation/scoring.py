@@ -9,6 +9,7 @@ from spacy.training import Example
 
 from ..component.scoring import find_unknown_labels, run_scorer, write_answers
 from ..engine.results import Predictions
+from ..model import get_settings
 from ..tasks.unknown import UNKNOWN, known_names, rename_unknown
 from .sample import count_labels
 from .spread import spread
@@ -70,6 +71,11 @@ class Scoring:
         self.known = known_names(self.slot.cfg)
         self.left_out = [label if label in self.known else UNKNOWN for label in few]
         self.absent = [label for label, count in self.counts.items() if macro and not count and not fewest and self.annotated]
+
+    @property
+    def unit(self) -> str:
+        """RETURNS (str): What leaves on its own: "document", "window" or "sentence"."""
+        return self.task.unit if self.task.unit == "document" else get_settings(self.component.model).unit
 
     @property
     def n_docs(self) -> int:

@@ -64,7 +64,8 @@ def fit_gate(
     report: Dict[str, Any] = {"recall": recall, "confidence": confidence, "something": len(values), "apart": len(once)}
     report["needed"] = documents_needed(1 - recall, confidence)
     report["together"] = together
-    report["of"], report["holders"] = ("triggers", "windows with triggers") if together else ("relations", "relations")
+    report["of"] = "triggers" if together else "relations"
+    report["holders"] = f"{stored.scoring.unit}s with triggers" if together else "relations"
     stored.cfg.pop("gate", None)
     found = [limit for limit in limits if limit is not None]
     if len(found) < len(limits):

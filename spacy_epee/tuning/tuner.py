@@ -133,7 +133,7 @@ class Tuner:
             "component": component.name,
             "task": self.name,
             "documents": self.stored.n_docs,
-            "unit": self.stored.task.unit,
+            "unit": self.stored.scoring.unit,
             "depth": self.stored.layers[-1],
             "score_desc": self.stored.describe(),
             "left_out": self.stored.scoring.left_out,

@@ -28,6 +28,7 @@ def stored_of(chances, gold, units=None, links=False):
         items_docs=owners,
         owners=owners,
         task=SimpleNamespace(has_links=links, group=None),
+        scoring=SimpleNamespace(unit="window"),
         cfg={},
     )
 

@@ -12,9 +12,11 @@ from test_event_items import SCHEMA
 from util import make_tokenizer, make_words
 from windows_util import blank
 
+from spacy_epee.evaluation.compare import compare
 from spacy_epee.exits import rules
 from spacy_epee.inputs.windows import UnreadableDocs, Windower
 from spacy_epee.tasks.events.instances import find_tokens
+from spacy_epee.tuning.tuner import Tuner
 
 LONG = " ".join([*TEXTS] * 2)
 NOTES = [TEXTS[0], "", LONG, TEXTS[4], "\n\t ", TEXTS[3] + " " + TEXTS[1]]
@@ -189,3 +191,12 @@ def test_what_crosses_no_sentence_raises_no_warning_and_parts_of_spans_are_not_t
     targets, _ = pipe.task.targets([Example(docs[0], across.reference)], pipe.labels, items)
     tagged = {items.tokens[row] for row in numpy.flatnonzero(1 - targets[:, 0])}
     assert tagged == {place(across.reference, "on")[0]}
+
+
+@pytest.mark.parametrize("unit", ["window", "sentence"])
+def test_reports_call_what_leaves_by_its_name(saved, unit):
+    nlp = spacy.load(saved, config={f"{TRUNK}.unit": unit})
+    examples = [make_example(nlp, text) for text in TEXTS]
+    pipe = nlp.get_pipe("epee_events")
+    assert compare(nlp, examples, pipe, batch_sizes=[], rounds=0)["unit"] == unit
+    assert Tuner(nlp, pipe, examples, steps=2).report["unit"] == unit

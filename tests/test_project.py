@@ -166,6 +166,8 @@ def test_project_image_takes_what_there_is_and_runs_without_rights():
     text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     copied = [word for line in re.findall(r"^COPY (.+)$", text, flags=re.MULTILINE) for word in line.split()[:-1]]
     assert copied and all((ROOT / name).exists() for name in copied)
+    let_through = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted(let_through) == sorted(copied)  # neither environments nor notes go to the builder
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     [extras] = re.findall(r'"/source\[(.+)\]"', text)

@@ -34,6 +34,5 @@ def test_onnx_runtime_keeps_nothing_for_its_makers(tmp_path):
 def test_who_wants_to_tell_them_may():
     code = "import os, spacy_epee; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     env = {**os.environ, "ORT_DISABLE_TELEMETRY": "0", "PYTHONPATH": str(Path(__file__).parents[2])}
-    assert subprocess.run([sys.executable, "-c", code], check=True, env=env, capture_output=True, text=True).stdout.split() == [
-        "0"
-    ]
+    found = subprocess.run([sys.executable, "-c", code], check=True, env=env, capture_output=True, text=True)
+    assert found.stdout.split() == ["0"]

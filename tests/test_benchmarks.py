@@ -89,7 +89,7 @@ def test_encoders_of_clinicians_are_those_of_the_page_and_step(importable):
     page = (BENCHMARKS.parent / "docs" / "choosing-a-backbone.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\S+)` \|", page, flags=re.MULTILINE) == [*SHAPES]
     for name, shape in SHAPES.items():
-        narrow = {"hidden_size": 64, "intermediate_size": 64, "vocab_size": 60, "num_attention_heads": 4}
+        narrow = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4, "vocab_size": 60, "pad_token_id": 1}
         model = make(shape, **narrow)
         sizes = re.search(rf"`{name}` .*\| (\d+) x (\d+) \|", page)
         assert make_stepper(model).depth == int(sizes[1])

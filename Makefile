@@ -4,7 +4,7 @@
 # make docs: set up, then the documentation as a site in build/site
 # make test-newest: the same for the trunk alone, on the newest transformers
 # make test-oldest: the fast tests of pipelines, at the low end of the ranges of versions
-# make test-medspacy: the tests beside medSpaCy, EDS-NLP and negspacy, in an environment of their own
+# make test-medspacy: the tests beside medSpaCy, EDS-NLP, negspacy and scispaCy, in an environment of their own
 PYTHON ?= python3
 VENV ?= .venv
 NEWEST ?= .venv-newest
@@ -39,7 +39,7 @@ test-oldest: $(OLDEST)/ready
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -q tests/component tests/runtimes tests/service tests/cli \
 		tests/scale tests/heads tests/training tests/data/test_readers.py
 
-# Beside medSpaCy, EDS-NLP and negspacy, in an environment of their own
+# Beside medSpaCy, EDS-NLP, negspacy and scispaCy, in an environment of their own
 test-medspacy: $(MEDSPACY)/ready
 	OMP_NUM_THREADS=1 $(MEDSPACY)/bin/python -m pytest -q tests/integration
 
@@ -80,14 +80,15 @@ $(OLDEST)/ready: setup.cfg requirements-oldest.txt
 	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -r requirements-oldest.txt -e .
 	touch $@
 
-# medSpaCy and PyRuSH ask for a spaCy before 3.8 on Python before 3.12, and work with this one: without what they ask for
+# medSpaCy and PyRuSH ask for a spaCy before 3.8 on Python before 3.12, scispaCy for a numpy before 2, and all work with these:
+# without what they ask for
 $(MEDSPACY)/ready: setup.cfg requirements-dev.txt
 	$(PYTHON) -m venv $(MEDSPACY)
 	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements-dev.txt)"
 	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -e .
 	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check PyFastNER quicksectx loguru pysbd==0.3.4 jsonschema \
 		medspacy_quickumls==3.2 negspacy==1.1.0 edsnlp==0.23.0
-	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check --no-deps PyRuSH==1.0.13 medspacy==1.3.1
+	$(MEDSPACY)/bin/python -m pip install -q --disable-pip-version-check --no-deps PyRuSH==1.0.13 medspacy==1.3.1 scispacy==0.6.2
 	touch $@
 
 clean:

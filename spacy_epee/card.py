@@ -38,7 +38,7 @@ def make_card(nlp: Language, name: str) -> str:
     meta, pipes = nlp.meta, components(nlp)
     title = "_".join(filter(None, [meta.get("lang"), meta.get("name") or name]))
     lines = ["---", srsly.yaml_dumps(front_matter(nlp, title)).strip(), "---", "", f"# {_text(title)}", ""]
-    lines += [_text(meta.get("description")), "", *about(nlp), *data(meta), *scores(meta)]
+    lines += [_text(meta.get("description")), "", *about(nlp), *data(nlp), *scores(meta)]
     for pipe in pipes:
         for slot in pipe.slots.values():
             lines += task(nlp, pipe, slot)
@@ -75,15 +75,19 @@ def about(nlp: Language) -> List[str]:
     return ["## About", "", *_table(["", ""], rows), ""]
 
 
-def data(meta: Dict[str, Any]) -> List[str]:
+def data(nlp: Language) -> List[str]:
     """RETURNS (List[str]): Lines about what it has learned from."""
     lines = ["## Data", ""]
-    for source in meta.get("sources") or []:
+    for source in nlp.meta.get("sources") or []:
         parts = (
             [_text(source.get(name)) for name in ("name", "author", "license", "url")] if isinstance(source, dict) else [source]
         )
         lines.append(f"- {', '.join(map(str, parts))}")
-    return [*(lines if len(lines) > 2 else [*lines, f"{UNKNOWN}: `sources` in `meta.json` is empty."]), ""]
+    lines += [] if len(lines) > 2 else [f"{UNKNOWN}: `sources` in `meta.json` is empty."]
+    paths = nlp.config.get("paths") or {}
+    # A whole path may tell who made it.
+    files = [f"`{Path(str(paths[use])).name}` ({use})" for use in ("train", "dev") if paths.get(use)]
+    return [*lines, *(["", f"Files of the training: {', '.join(files)}."] if files else []), ""]
 
 
 def scores(meta: Dict[str, Any]) -> List[str]:
@@ -105,7 +109,7 @@ def scores(meta: Dict[str, Any]) -> List[str]:
 def task(nlp: Language, pipe: EarlyExitTransformer, slot: TaskSlot) -> List[str]:
     """RETURNS (List[str]): Lines about a task: its labels, its exits, its rule, and what that promises."""
     rule, settings = rule_config(slot.exit), get_settings(pipe.model)
-    trunk = nlp.get_pipe_config(pipe.name)["model"].get("trunk", {})
+    trunk = nlp.config.interpolate()["components"][pipe.name]["model"].get("trunk", {})
     layers = slot.exit_layers(pipe.model)
     temperatures = slot.cfg.get("temperatures")
     rows = [

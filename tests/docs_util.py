@@ -239,10 +239,16 @@ def check_script(words: List[str]) -> None:
 def check_pip(words: List[str]) -> None:
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    for extra in re.findall(r"\[(\w+)\]", " ".join(words)):
-        assert extra in setup["options.extras_require"]
+    for extra in ",".join(re.findall(r"\[([\w,]+)\]", " ".join(words))).split(","):
+        assert not extra or extra in setup["options.extras_require"], extra
     tried = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert words[-1] == "." or re.match(r"\.\[|torch$|https://", words[-1]) or words[-1] in tried
+    assert words[-1] == "." or re.match(r"(\.|spacy_epee)\[|torch$|https://|packages/", words[-1]) or words[-1] in tried
+
+
+def check_package(words: List[str]) -> None:
+    command = SPACYS.get_command(None, "package")
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known and Path(words[0]).exists()
 
 
 def check_make(words: List[str]) -> None:
@@ -280,7 +286,10 @@ COMMANDS: Dict[Any, Callable[[List[str]], None]] = {
     ("python", "-m", "spacy", "project"): check_project,
     ("python", "-m", "pytest"): check_pytest,
     ("python",): check_script,
+    ("python", "-m", "spacy", "package"): check_package,
     ("pip", "install"): check_pip,
+    ("pip", "freeze"): lambda words: None,
+    ("pip", "wheel"): check_pip,
     ("make",): check_make,
     ("curl",): check_curl,
     ("docker", "build"): check_docker,

@@ -79,3 +79,19 @@ def test_benchmarks_write_nothing_in_place(path):
     writes = re.findall(r"write_(?:json|jsonl)\((\w+)|(\S+)\.write_(?:text|bytes)\(|savefig\((\w+)", content)
     allowed = {"part", "path"} if "whole_file" in content else set()
     assert {name for groups in writes for name in groups if name} <= allowed
+
+
+def test_encoders_of_clinicians_are_those_of_the_page_and_step(importable):
+    from clinical import SHAPES, make, windows
+
+    from spacy_epee.trunk.verification import make_stepper
+
+    page = (BENCHMARKS.parent / "docs" / "choosing-a-backbone.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\S+)` \|", page, flags=re.MULTILINE) == [*SHAPES]
+    for name, shape in SHAPES.items():
+        narrow = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4, "vocab_size": 60, "pad_token_id": 1}
+        model = make(shape, **narrow)
+        sizes = re.search(rf"`{name}` .*\| (\d+) x (\d+) \|", page)
+        assert make_stepper(model).depth == int(sizes[1])
+        assert shape.settings.get("hidden_size", 768) == int(sizes[2])
+    assert windows(1000, 256) == (5, 256) and windows(100, 256) == (1, 100)

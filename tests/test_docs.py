@@ -12,6 +12,7 @@ import catalogue
 import numpy
 import pytest
 import spacy
+import torch
 import yaml
 from docs_util import (
     BESIDE,
@@ -33,12 +34,16 @@ from docs_util import (
 )
 from spacy.cli._util import app
 from spacy.language import Language
+from spacy.training import Example
+from transformers import AutoModel, LongformerConfig, LongformerModel
 from typer.testing import CliRunner
+from util import make_tokenizer
 
 from spacy_epee.cli import COMMANDS, epee
 from spacy_epee.data.formats.registry import format_names
 from spacy_epee.evaluation.compare import compare
 from spacy_epee.report.build import make_report
+from spacy_epee.trunk.verification import make_stepper
 
 GITHUB = "https://github.com/spacy-epee/spacy_epee/blob/main/"
 PRINTED = {
@@ -49,6 +54,9 @@ PRINTED = {
     "docs/relations.md": ["Aspirin (CAUSES|TREATS) rash"],
     "docs/events.md": ["Harm from", "Effect severe rash"],
     "docs/images.md": ["'bright'"],
+    "docs/embedding.md": ["^\\['(cardiology|psychiatry|surgery)'\\] \\S+ (True|False) None\n", "psychiatry|cardiology"],
+    "docs/long-notes.md": ["^\\d{4} \\S+ 1$"],
+    "docs/offline.md": ["'cardiology'"],
     "docs/several-tasks.md": ["kind \\S+ of 4", "events \\S+ of 4"],
     "docs/rules.md": ["True|False"],
     "docs/runtimes.md": ["'cardiology'", "\\[\\d.\\d, \\d.\\d\\]"],
@@ -112,7 +120,34 @@ def check_own(found):
     check_own_format(found)
 
 
+def check_roberta(found):
+    """A Longformer is a RoBERTa in windows that none of its wordpieces sees farther than."""
+    settings = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "pad_token_id": 1}
+    config = LongformerConfig(**settings, intermediate_size=64, attention_window=32, max_position_embeddings=130)
+    torch.manual_seed(0)
+    longformer = LongformerModel(config).eval()
+    longformer.save_pretrained("longformer")
+    make_tokenizer("roberta", "bytes").save_pretrained("longformer")
+    found["as_roberta"]("longformer", "roberta")
+    ids, mask = torch.randint(5, 60, (3, 17)), torch.ones(3, 17, dtype=torch.long)
+    ids[1, 9:], mask[1, 9:] = 1, 0
+    states = [model(ids, mask).last_hidden_state[mask.bool()] for model in (longformer, AutoModel.from_pretrained("roberta"))]
+    assert torch.allclose(*states, atol=1e-5)
+    with pytest.raises(ValueError, match="The model family 'longformer' cannot exit early"):
+        make_stepper(longformer)
+    assert make_stepper(AutoModel.from_pretrained("roberta")).depth == 3
+
+
+def check_saved(found):
+    found["save_backbone"]("backbones/minilm-l6", "saved")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("epee_textcat", config={"model": {"trunk": {"name": "saved"}}})
+    nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("x"), {"cats": {"A": 1.0, "B": 0.0}})])
+
+
 MADE = {
+    "docs/choosing-a-backbone.md": check_roberta,
+    "docs/offline.md": check_saved,
     "docs/extending.md": check_own,
     "docs/rules.md": check_rules,
     "docs/relations.md": check_picture,

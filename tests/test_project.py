@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from packaging.version import Version
 from spacy.cli._util import parse_config_overrides
 from spacy.schemas import ConfigSchemaTraining
 from spacy.util import load_config, load_model_from_config, registry
@@ -166,6 +167,8 @@ def test_project_image_takes_what_there_is_and_runs_without_rights():
     text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     copied = [word for line in re.findall(r"^COPY (.+)$", text, flags=re.MULTILINE) for word in line.split()[:-1]]
     assert copied and all((ROOT / name).exists() for name in copied)
+    let_through = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted(let_through) == sorted(copied)  # neither environments nor notes go to the builder
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     [extras] = re.findall(r'"/source\[(.+)\]"', text)
@@ -177,3 +180,18 @@ def test_project_image_takes_what_there_is_and_runs_without_rights():
     words = json.loads(entry) + json.loads(given)
     assert words[:4] == ["python", "-m", "spacy", "epee"]
     typer.main.get_command(epee).get_command(None, words[4]).make_context(words[4], words[5:])
+
+
+def test_project_tests_the_low_end_of_its_ranges():
+    """What `make test-oldest` installs is what setup.cfg allows at least, but for torch: older builds for CPUs are not on the
+    registry."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    lowest = versions(setup["options"]["install_requires"], ">=")
+    tried = versions((ROOT / "requirements-oldest.txt").read_text(encoding="utf-8"), "==")
+    assert {name: tried[name] for name in {*lowest} - {"torch"}} == {name: lowest[name] for name in {*lowest} - {"torch"}}
+
+
+def versions(text, sign):
+    """RETURNS (Dict[str, Version]): The versions behind a sign, by the names of packages."""
+    return {name: Version(number) for name, number in re.findall(rf"^([\w-]+){sign}([\d.]+)", text, flags=re.MULTILINE)}

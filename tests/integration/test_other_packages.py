@@ -12,7 +12,13 @@ from spacy.tokens import DocBin
 
 from spacy_epee.doc_attributes import exits_of
 
-PACKAGES = {"medSpaCy": "medspacy", "EDS-NLP": "edsnlp", "negspacy": "negspacy", "Components of spaCy": "spacy"}
+PACKAGES = {
+    "medSpaCy": "medspacy",
+    "EDS-NLP": "edsnlp",
+    "negspacy": "negspacy",
+    "scispaCy": "scispacy",
+    "Components of spaCy": "spacy",
+}
 """The package that each section with a pipeline needs."""
 
 
@@ -117,6 +123,20 @@ def test_negspacy(run, tmp_path):
     nlp, doc = found["nlp"], found["doc"]
     assert asked(nlp, doc) == [("Amoxicillin", "pneumonia")]
     assert [ent._.negex for ent in doc.ents] == [False, False, True]
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    assert [other._.relations for other in loaded.pipe([found["text"]] * 2, n_process=2)] == [doc._.relations] * 2
+
+
+def test_scispacy(run, tmp_path):
+    found = run("scispaCy")
+    nlp, doc = found["nlp"], found["doc"]
+    with nlp.select_pipes(disable=["epee_plain"]):
+        whole = nlp(found["text"])
+    assert asked(nlp, whole) == [("tiotropium", "Chronic obstructive pulmonary disease")]
+    assert [ent.text for ent in doc.ents if ent.label_ == "PROBLEM"] == ["Chronic obstructive pulmonary disease", "COPD"]
+    [read] = DocBin().from_bytes(found["stored"]).get_docs(nlp.vocab)
+    assert json.dumps(read._.relations) == json.dumps(doc._.relations) == json.dumps(whole._.relations)
     nlp.to_disk(tmp_path / "saved")
     loaded = spacy.load(tmp_path / "saved")
     assert [other._.relations for other in loaded.pipe([found["text"]] * 2, n_process=2)] == [doc._.relations] * 2

@@ -7,10 +7,11 @@ from images_util import FAMILIES as IMAGE_FAMILIES
 from images_util import SIDE, make_image_backbone, make_image_nlp
 from util import DEPTH, FAMILIES, SENTENCES, make_examples, make_nlp
 
-from spacy_epee.model import get_stepper
-from spacy_epee.trunk.layers import check_layers, choose_layers
-from spacy_epee.trunk.transformer import TransformerTrunk, load_backbone
-from spacy_epee.trunk.verification import probe_text
+pytest.importorskip("spacy_transformers")
+from spacy_epee.model import get_stepper  # noqa: E402
+from spacy_epee.trunk.layers import check_layers, choose_layers  # noqa: E402
+from spacy_epee.trunk.transformer import TransformerTrunk, load_backbone  # noqa: E402
+from spacy_epee.trunk.verification import probe_text  # noqa: E402
 
 CHOICES = {"first 2": [1, 2], "every 2": [2, 4], "every 3": [3], "first 4": [1, 2, 3, 4], "list": [1, 4]}
 

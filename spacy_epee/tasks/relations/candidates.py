@@ -101,8 +101,8 @@ class EntityPairs:
             one, other = one[wanted], other[wanted]
             for heads, children in ((one, other),) if self.symmetric else ((one, other), (other, one)):
                 if allowed is not None:
-                    table, codes = allowed
-                    kept = table[codes[heads], codes[children]]
+                    table, numbers = allowed
+                    kept = table[numbers[heads], numbers[children]]
                     heads, children = heads[kept], children[kept]
                 total += len(heads)
                 found.append((heads, children))

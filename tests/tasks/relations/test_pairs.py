@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Span
 from windows_util import get_windower
 
+from spacy_epee.tasks.relations import candidates
 from spacy_epee.tasks.relations.candidates import EntityPairs
 from spacy_epee.tasks.relations.instances import find_pairs
 
@@ -202,3 +203,13 @@ def test_candidates_of_a_million_pairs_are_refused_at_once():
 def test_candidates_refuse_bad_settings(settings):
     with pytest.raises(ValueError, match=re.escape(f"candidates.{next(iter(settings))}")):
         EntityPairs(**settings)
+
+
+@pytest.mark.parametrize("level", ["mention", "concept"])
+def test_pairs_are_the_same_in_blocks_of_any_size(level, monkeypatch):
+    doc = NLP.make_doc("a b c d e f")
+    doc.spans["all"] = [Span(doc, i, i + 1, label="AB"[i % 2], kb_id=str(i % 3)) for i in range(6)]
+    allowed = [["A", "A"], ["A", "B"]]
+    whole = listed(ask(doc, get_windower(), labels=allowed, level=level))
+    monkeypatch.setattr(candidates, "BLOCK", 2)
+    assert listed(ask(doc, get_windower(), labels=allowed, level=level)) == whole and whole

@@ -6,10 +6,12 @@ from typing import Any, List, Optional, Protocol, Sequence, Union
 
 import numpy
 
-from ..exits.evidence import Divergence, Evidence, EvidenceMaker
+from ..exits.divergence import Divergence
+from ..exits.evidence import Evidence, EvidenceMaker
 from ..exits.features import Features
 from ..exits.rules.base import ExitRule, complete, step
-from ..inputs.instances import Instances, firsts, ranges
+from ..inputs.instances import Instances
+from ..inputs.ranges import firsts, ranges
 from ..threads import cached_property
 from .gate import has_gate
 from .results import Graph, LinkLogits
@@ -36,6 +38,7 @@ class Replay:
         blind: Optional[numpy.ndarray] = None,
         settled: Optional[numpy.ndarray] = None,
         nothing: Optional[numpy.ndarray] = None,
+        chances: Optional[numpy.ndarray] = None,
     ):
         """
         logits (ndarray): The logits of all exits, (E, N, K).
@@ -49,6 +52,7 @@ class Replay:
         blind (Optional[ndarray]): Of which units nothing is known before the first layer, (U,) bool.
         settled (Optional[ndarray]): The items in which there is nothing to find, where rules with a gate do not look, (N,) bool.
         nothing (Optional[ndarray]): The logits that they get then, (K,).
+        chances (Optional[ndarray]): How likely there is anything to find in each item, by words alone, (N,). None without a gate.
         """
         if len(logits) != len(exit_layers):
             raise ValueError(
@@ -79,6 +83,7 @@ class Replay:
                         **({} if layer or blind is None else {"blind": blind}),
                     )
                 )
+                found[-1].chances = None if chances is None else chances[seen]
             return found
 
         every = slice(None)

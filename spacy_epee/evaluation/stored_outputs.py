@@ -156,6 +156,7 @@ class StoredOutputs:
             blind=self.blind,
             settled=settled,
             nothing=None if settled is None else nothing_of(self.slot),
+            chances=self.chances,
         )
 
     def scorer(self, replay: Replay) -> Score:

@@ -40,7 +40,7 @@ def _fit(replay: Replay, units: numpy.ndarray, layers: Tuple[int, ...]) -> Weigh
     for layer in layers:
         exit = replay.layers.tolist().index(layer)
         features = replay.evidence[exit].features
-        inputs, right = with_same(features, before), ~replay.differs[exit]
+        inputs, right = with_same(features, before, features.chance is not None), ~replay.differs[exit]
         before = features.keys
         for name, some in (("nothing", ~features.found & units), ("found", features.found & units)):
             weights[name].append(_regress(inputs[some], right[some]))

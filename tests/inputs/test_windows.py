@@ -105,7 +105,7 @@ def test_windows_of_nothing(text):
     windows = get_windower()(make_docs("chest pain", text, "fever"))
     assert list(windows.docs) == [0, 2]
     assert list(windows.doc_lengths()) == [windows.lengths[0], 0, windows.lengths[1]]
-    alignment = windows.align(1, make_docs(text)[0])
+    alignment = windows.align(make_docs(text), [1])
     assert list(alignment.window) == [-1] * len(make_docs(text)[0])
 
 
@@ -126,7 +126,7 @@ def test_windows_of_20000_tokens():
     windows = windower([doc])
     assert len(join(windows, 0)) >= 20_000
     assert windows.lengths.max() <= 128
-    assert (windows.align(0, doc).window >= 0).all()
+    assert (windows.align([doc], [0]).window >= 0).all()
 
 
 def test_windows_are_not_cut_by_a_tokenizer_that_truncates_and_pads(tmp_path):
@@ -268,7 +268,7 @@ def test_windows_align_finds_each_token_that_has_wordpieces(special, kind, notes
     docs = make_docs(*notes)
     windows = get_windower(special, kind)(docs)
     for index, doc in enumerate(docs):
-        alignment = windows.align(index, doc)
+        alignment = windows.align([doc], [index])
         for token, window, first, last in zip(doc, alignment.window, alignment.first, alignment.last):
             pieces = shares(windows, index, token)
             if token.is_space:  # bytes of white space are wordpieces of no width
@@ -290,7 +290,7 @@ def test_windows_align_finds_each_token_that_has_wordpieces(special, kind, notes
 def test_windows_align_takes_the_window_where_the_token_is_farthest_from_an_edge(special, kind, note):
     (doc,) = make_docs(note)
     windows = get_windower(special, kind, 16, 7)([doc])
-    alignment = windows.align(0, doc)
+    alignment = windows.align([doc], [0])
     stops = windows.starts + windows.lengths - windows.n_prefix - windows.n_suffix
     for token, window in zip(doc, alignment.window):
         pieces = shares(windows, 0, token)
@@ -315,7 +315,7 @@ def test_windows_align_takes_the_first_of_the_best_windows(cuts, sizes):
     offsets = numpy.stack((numpy.arange(bounds[-1]), numpy.arange(1, bounds[-1] + 1)), axis=1)
     ids = [numpy.zeros(stop - start + 2, dtype="int64") for start, stop in zip(starts, stops)]
     windows = Windows(ids, numpy.zeros(len(ids), dtype="int64"), starts, [offsets], 1, 1)
-    found = windows.align(0, doc)
+    found = windows.align([doc], [0])
     middle = (bounds[:-1] + bounds[1:]) / 2
     best = numpy.minimum(middle[:, None] - starts, stops - middle[:, None]).argmax(axis=1)
     inside = [numpy.clip(end, starts[best], stops[best]) - starts[best] + 1 for end in (bounds[:-1], bounds[1:])]
@@ -330,7 +330,7 @@ def test_windows_align_to_wordpieces_that_spell_the_token(special, kind, note):
     (doc,) = make_docs(note)
     windower = get_windower(special, kind)
     windows = windower([doc])
-    alignment = windows.align(0, doc)
+    alignment = windows.align([doc], [0])
     stops = windows.starts + windows.lengths - windows.n_prefix - windows.n_suffix
     for token, window, first, last in zip(doc, alignment.window, alignment.first, alignment.last):
         pieces = shares(windows, 0, token)
@@ -343,7 +343,7 @@ def test_windows_align_to_wordpieces_that_spell_the_token(special, kind, note):
 def test_windows_align_of_a_token_longer_than_a_window_is_its_middle():
     (doc,) = make_docs("x" * 40)
     windows = get_windower()([doc])
-    alignment = windows.align(0, doc)
+    alignment = windows.align([doc], [0])
     (window,) = alignment.window
     assert (alignment.first[0], alignment.last[0]) == (1, windows.lengths[window] - 1)
     assert windows.starts[window] <= 20 <= windows.starts[window] + windows.lengths[window] - 2
@@ -400,5 +400,6 @@ def test_windows_the_window_of_a_place_is_the_one_where_it_is_farthest_from_an_e
     kept = numpy.array(data.draw(st.lists(st.booleans(), min_size=len(every), max_size=len(every))))
     starts, stops = (every[kept] if kept.any() else every).T
     places = numpy.arange(2 * length + 1) / 2
+    low, high = numpy.zeros(len(places), dtype=int), numpy.full(len(places), len(starts))
     farthest = numpy.minimum(places[:, None] - starts, stops - places[:, None]).argmax(axis=1)
-    assert (farthest_from_edges(places, starts, stops) == farthest).all()
+    assert (farthest_from_edges(places, starts, stops, low, high) == farthest).all()

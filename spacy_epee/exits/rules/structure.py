@@ -16,7 +16,11 @@ NEEDS_STRUCTURE = (
 )
 
 SAME = len(FEATURES)
-"""The column behind the features: whether the same was found at the rule's last look."""
+"""The column behind the features: whether the same was found at the rule's last look. Behind it may be `Features.chance`."""
+
+NEEDS_GATE = (
+    "was fitted with what words say before the first layer, and nothing does. Run `tune` again, or train with `model.head.gate`."
+)
 
 TRIED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
 """Thresholds to try: the estimates are probabilities already."""
@@ -76,7 +80,7 @@ class SettledStructure(Rule):
     threshold (float): The probability from which on units leave, from 0 to 1.
     layers (List[int]): The layers at which the rule looks. Others cost nothing.
     nothing (List[List[float]]): For each of these the weights of `exits.features.FEATURES`, of finding the same as at the look
-        before, and the bias.
+        before, of the log-odds that there is anything by words alone (not in rules fitted without a gate), and the bias.
     found (List[List[float]]): The same, where something is found.
     links (List[List[float]]): The weights of the log-odds of `found`, of `exits.features.LINK_FEATURES`, and the bias. Empty for
         relations, which have no links between spans.
@@ -94,7 +98,9 @@ class SettledStructure(Rule):
         if not layers or not numpy.isfinite(layers).all() or layers != sorted(set(layers)) or layers[0] < 1:
             raise ValueError(f"The exit rule {self.registered} has layers = {layers}; give layers from 1 on in rising order.")
         object.__setattr__(self, "layers", tuple(map(int, layers)))
-        for name, size in (("nothing", SAME + 2), ("found", SAME + 2), ("links", len(LINK_FEATURES) + 2)):
+        words = max((len(row) for row in self.nothing), default=0) == SAME + 3
+        size_of = SAME + 2 + words
+        for name, size in (("nothing", size_of), ("found", size_of), ("links", len(LINK_FEATURES) + 2)):
             rows = tuple(tuple(map(float, row)) for row in getattr(self, name))
             object.__setattr__(self, name, rows)
             wanted = {0, len(self.layers)} if name == "links" else {len(self.layers)}
@@ -118,6 +124,10 @@ class SettledStructure(Rule):
         return True
 
     @property
+    def reads_words(self) -> bool:
+        return len(self.nothing[0]) == SAME + 3
+
+    @property
     def reasons(self) -> Tuple[str, ...]:
         return ("nothing", "settled")
 
@@ -130,7 +140,7 @@ class SettledStructure(Rule):
         if evidence.layer not in self.layers:
             return codes
         features, exit = features_of(self, evidence), self.layers.index(evidence.layer)
-        inputs = with_same(features, counters[evidence.units])
+        inputs = with_same(features, counters[evidence.units], self.reads_words)
         counters[evidence.units] = features.keys
         odds = numpy.where(features.found, weigh(self.found[exit], inputs), weigh(self.nothing[exit], inputs))
         asked, found = logit(self.threshold), features.found
@@ -164,9 +174,19 @@ class SettledStructure(Rule):
         }
 
 
-def with_same(features: Features, before: numpy.ndarray) -> numpy.ndarray:
-    """RETURNS (ndarray): Features, and whether the same was found before, by the numbers of that (0 for never), (U, F + 1)."""
-    return numpy.column_stack((features.values, features.keys == before))
+def with_same(features: Features, before: numpy.ndarray, words: bool) -> numpy.ndarray:
+    """Put side by side what is weighed.
+
+    features (Features): What an exit says.
+    before (ndarray): The number of what was found before, 0 for never, (U,).
+    words (bool): Whether to add what words alone say.
+    RETURNS (ndarray): Features, whether the same was found before, and what words say, (U, F + 1 or 2).
+    RAISES ValueError: They say nothing.
+    """
+    columns = [features.values, features.keys == before]
+    if words and features.chance is None:
+        raise ValueError(f"The exit rule {SettledStructure.registered} {NEEDS_GATE}")
+    return numpy.column_stack([*columns, features.chance] if words else columns)
 
 
 def with_odds(odds: numpy.ndarray, links: numpy.ndarray) -> numpy.ndarray:

@@ -125,6 +125,7 @@ class Events(TaskDefaults):
         self.label_weights = dict(label_weights)
         self.reduce = reduce
         self.reads_entities = self.entities is not None
+        self._schema: Optional[Tuple[Tuple[Tuple[str, ...], Dict[str, Any]], EventSchema]] = None
         install_extensions()
 
     def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EventEvidenceBuilder:
@@ -148,8 +149,12 @@ class Events(TaskDefaults):
         return list(schema.events), {"schema": schema.to_plain()}
 
     def schema(self, cfg: Dict[str, Any]) -> EventSchema:
-        """RETURNS (EventSchema): The kinds of spans and links of the component."""
-        return EventSchema.from_plain(cfg["labels"], cfg["schema"])
+        """RETURNS (EventSchema): The kinds of spans and links of the component, made anew when what it is made of has changed."""
+        made_of = tuple(cfg["labels"]), cfg["schema"]
+        kept = self._schema
+        if kept is None or kept[0][0] != made_of[0] or kept[0][1] is not made_of[1]:
+            kept = self._schema = made_of, EventSchema.from_plain(*made_of)
+        return kept[1]
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per token: out, begin and inside for each kind that is tagged."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, List, Optional, Protocol, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Union
 
 import numpy
 
@@ -22,6 +22,8 @@ class Replay:
 
     owners (ndarray): The unit of each item, (N,).
     left (ndarray): The units that leave before the first layer by rules with a gate, (U,) bool.
+    judge (Optional[Judge]): Tells by annotation where an exit is worse than the last one; None if nothing does.
+    kept (Dict[str, Any]): What tasks have worked out about it.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class Replay:
             raise ValueError(
                 f"There are logits of {len(logits)} exits and {len(exit_layers)} layers; give those of `TaskSlot.exit_layers`."
             )
+        self.judge: Optional[Judge] = None
+        self.kept: Dict[str, Any] = {}
         self.logits = logits
         self.layers = numpy.array(exit_layers)
         self.counts = counts
@@ -134,6 +138,15 @@ class Replay:
         for exit, evidence in enumerate(self.answers):
             differs[exit] = evidence is not last and ~evidence.same_answer(last)
         return differs
+
+    def worse(self, units: numpy.ndarray) -> numpy.ndarray:
+        """Tell where units should not leave: where their answers are worse than those of the last exit or, if nobody can tell,
+        others.
+
+        units (ndarray): The units that count, (U,) bool. What is said of them does not depend on the others.
+        RETURNS (ndarray): Where, (E, U) bool.
+        """
+        return self.differs[: len(self.layers)] if self.judge is None else self.judge(self, units)
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:
@@ -351,6 +364,10 @@ class _View:
         if self.counts is None:
             return values
         return numpy.minimum.reduceat(values, firsts(self.counts))
+
+
+Judge = Callable[[Replay, numpy.ndarray], numpy.ndarray]
+"""See `Replay.worse`."""
 
 
 class Score(Protocol):

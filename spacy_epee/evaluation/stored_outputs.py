@@ -144,7 +144,7 @@ class StoredOutputs:
         several = self.task.unit == "window"
         gate = gate_threshold(self.slot)
         settled = None if self.chances is None or not gate else numpy.asarray(self.chances < gate)
-        return Replay(
+        replay = Replay(
             self.logits,
             exit_layers=self.layers,
             reading=self.component.reading(self.name) if reading is None else reading,
@@ -158,6 +158,8 @@ class StoredOutputs:
             nothing=None if settled is None else nothing_of(self.slot),
             chances=self.chances,
         )
+        replay.judge = self.task.judge(self)
+        return replay
 
     def scorer(self, replay: Replay) -> Score:
         """Make what scores the answers that a rule gives, by the main figure of the task's scorer.

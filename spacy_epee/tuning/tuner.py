@@ -144,6 +144,8 @@ class Tuner:
             "gate": fit_gate(self.stored, gate_recall, wish.confidence, half),
         }
         self.replay: Replay = self.stored.replay()
+        if wish.max_disagreement is not None:  # then what counts is whether answers are others
+            self.replay.judge = None
         self.score = self.stored.scorer(self.replay)
         self.trials: Candidates = search(
             self.replay,

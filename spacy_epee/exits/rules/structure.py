@@ -25,6 +25,9 @@ NEEDS_GATE = (
 TRIED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
 """Thresholds to try: the estimates are probabilities already."""
 
+SOONER = (None, 0.75, 0.5)
+"""Thresholds to try where something is found. That one of its links still changes does less harm than an event that is lost."""
+
 MISSED = (0.003, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 """Those on the probability of what is not given."""
 
@@ -71,8 +74,8 @@ class NothingFound(Rule):
 
 @dataclass(frozen=True)
 class SettledStructure(Rule):
-    """Leave when the answer is as likely as asked for that of the last exit (learning to exit, as in BERxiT, Xin et al. 2021, by
-    logistic regressions over what exits say and not over states; `epee tune` fits them).
+    """Leave when the answer is as likely as asked for that of the last exit, or no worse (learning to exit, as in BERxiT, Xin et
+    al. 2021, by logistic regressions over what exits say and not over states; `epee tune` fits them).
 
     A window without an event, or a related pair, leaves by `nothing`, and none of its arguments is looked at. Another one needs
     `found` to say half of what is asked for by its spans, and only then are these linked, and `links` decides.
@@ -84,6 +87,8 @@ class SettledStructure(Rule):
     found (List[List[float]]): The same, where something is found.
     links (List[List[float]]): The weights of the log-odds of `found`, of `exits.features.LINK_FEATURES`, and the bias. Empty for
         relations, which have no links between spans.
+    found_threshold (Optional[float]): The probability from which on windows leave in which something is found; None for
+        `threshold`.
     """
 
     threshold: float
@@ -91,6 +96,7 @@ class SettledStructure(Rule):
     nothing: List[List[float]]
     found: List[List[float]]
     links: List[List[float]]
+    found_threshold: Optional[float] = None
     registered: ClassVar[str] = "spacy-epee.SettledStructure.v1"
 
     def __post_init__(self) -> None:
@@ -111,6 +117,8 @@ class SettledStructure(Rule):
                 )
         super().__post_init__()
         check_within(self, "threshold", 0.0, 1.0)
+        if self.found_threshold is not None:
+            check_within(self, "found_threshold", 0.0, 1.0)
 
     @property
     def first_layer(self) -> int:
@@ -142,15 +150,16 @@ class SettledStructure(Rule):
         features, exit = features_of(self, evidence), self.layers.index(evidence.layer)
         inputs = with_same(features, counters[evidence.units], self.reads_words)
         counters[evidence.units] = features.keys
-        odds = numpy.where(features.found, weigh(self.found[exit], inputs), weigh(self.nothing[exit], inputs))
-        asked, found = logit(self.threshold), features.found
-        if self.links and features.links is not None:
-            likely = found & (odds > logit(self.threshold / 2))
-            if likely.any():
-                odds[likely] = weigh(self.links[exit], with_odds(odds[likely], features.links(likely)))
-            found = likely
-        codes[~features.found & (odds > asked)] = 1
-        codes[found & (odds > asked)] = 2
+        odds, found = weigh(self.nothing[exit], inputs), features.found
+        codes[~found & (odds > logit(self.threshold))] = 1
+        if found.any():
+            asked = self.threshold if self.found_threshold is None else self.found_threshold
+            odds = weigh(self.found[exit], inputs)
+            if self.links and features.links is not None:
+                found = found & (odds > logit(asked / 2))
+                if found.any():
+                    odds[found] = weigh(self.links[exit], with_odds(odds[found], features.links(found)))
+            codes[found & (odds > logit(asked))] = 2
         return codes
 
     def can_fire(self, layers: Sequence[int]) -> bool:
@@ -163,13 +172,21 @@ class SettledStructure(Rule):
         return self.threshold < 1 and self.layers[0] < layers[-1]
 
     def to_config(self) -> Optional[Dict[str, Any]]:
-        weights = {name: [list(row) for row in getattr(self, name)] for name in ("nothing", "found", "links")}
-        return {"@misc": self.registered, "threshold": self.threshold, "layers": list(self.layers), **weights}
+        block: Dict[str, Any] = {"@misc": self.registered, "threshold": self.threshold, "layers": list(self.layers)}
+        block.update({name: [list(row) for row in getattr(self, name)] for name in ("nothing", "found", "links")})
+        if self.found_threshold is not None:  # older versions do not know it
+            block["found_threshold"] = self.found_threshold
+        return block
 
     @classmethod
     def grid(cls, levels: Levels) -> Grid:
         return {
-            name: [cls(threshold, layers, **weights) for threshold in TRIED]
+            name: [
+                cls(threshold, layers, **weights, found_threshold=sooner)
+                for sooner in SOONER
+                for threshold in TRIED
+                if sooner is None or sooner < threshold
+            ]
             for name, (layers, weights) in levels.structures().items()
         }
 

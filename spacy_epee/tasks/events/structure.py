@@ -140,13 +140,16 @@ class Structure:
         if not self.asked.find_triggers:
             given = self.asked.given_of(self.units)
             return given[given[:, 3] < self.n_triggers]
+        if not self.tags[:, : self.n_triggers].any():  # all are OUT
+            return NO_NODES
         return self.asked.nodes(self.tags[:, : self.n_triggers], self.items, numpy.arange(self.n_triggers))
 
     @cached_property
     def open(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which units have a trigger, so that there may be arguments, (U,) bool."""
         has_trigger = numpy.zeros(len(self.units), dtype=bool)
-        has_trigger[self.places[self.triggers[:, 0]]] = True
+        if len(self.triggers):
+            has_trigger[self.places[self.triggers[:, 0]]] = True
         return has_trigger
 
     @cached_property

@@ -41,6 +41,7 @@ class Replay:
         settled: Optional[numpy.ndarray] = None,
         nothing: Optional[numpy.ndarray] = None,
         chances: Optional[numpy.ndarray] = None,
+        judge: Optional["Judge"] = None,
     ):
         """
         logits (ndarray): The logits of all exits, (E, N, K).
@@ -55,12 +56,13 @@ class Replay:
         settled (Optional[ndarray]): The items in which there is nothing to find, where rules with a gate do not look, (N,) bool.
         nothing (Optional[ndarray]): The logits that they get then, (K,).
         chances (Optional[ndarray]): How likely there is anything to find in each item, by words alone, (N,). None without a gate.
+        judge (Optional[Judge]): See above.
         """
         if len(logits) != len(exit_layers):
             raise ValueError(
                 f"There are logits of {len(logits)} exits and {len(exit_layers)} layers; give those of `TaskSlot.exit_layers`."
             )
-        self.judge: Optional[Judge] = None
+        self.judge = judge
         self.kept: Dict[str, Any] = {}
         self.logits = logits
         self.layers = numpy.array(exit_layers)

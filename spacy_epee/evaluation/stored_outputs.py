@@ -144,7 +144,7 @@ class StoredOutputs:
         several = self.task.unit == "window"
         gate = gate_threshold(self.slot)
         settled = None if self.chances is None or not gate else numpy.asarray(self.chances < gate)
-        replay = Replay(
+        return Replay(
             self.logits,
             exit_layers=self.layers,
             reading=self.component.reading(self.name) if reading is None else reading,
@@ -157,9 +157,8 @@ class StoredOutputs:
             settled=settled,
             nothing=None if settled is None else nothing_of(self.slot),
             chances=self.chances,
+            judge=self.task.judge(self),
         )
-        replay.judge = self.task.judge(self)
-        return replay
 
     def scorer(self, replay: Replay) -> Score:
         """Make what scores the answers that a rule gives, by the main figure of the task's scorer.
@@ -186,9 +185,8 @@ class StoredOutputs:
                 f"Nothing is annotated for the task '{self.name}' in these documents, so there is nothing to calibrate by. Give "
                 "annotated documents, or leave calibration out with `--no-calibrate`."
             )
-        threshold = self.slot.thresholds
-        logits = self.logits[:, self.rows(docs)]
-        temperatures = fit_temperatures(logits, targets, label_mask, threshold=threshold, **self._kind())
+        settings = {"threshold": self.slot.thresholds, **self._kind()}
+        temperatures = fit_temperatures(self.logits[:, self.rows(docs)], targets, label_mask, **settings)
         return [float(f"{temperature:.6g}") for temperature in temperatures]
 
     def set_mix(self, mix: numpy.ndarray) -> None:
@@ -314,12 +312,9 @@ class StoredOutputs:
 
     def reliability(self, temperatures: Sequence[float], bins: int = 10) -> List[List[Tuple[float, float, int]]]:
         """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit."""
-        threshold = self.slot.thresholds
-        curves = []
+        settings, curves = {"threshold": self.slot.thresholds, **self._kind()}, []
         for logits, temperature in zip(self.logits, temperatures):
-            figures = confidences_and_hits(
-                logits, self.targets, self.label_mask, temperature, threshold=threshold, **self._kind()
-            )
+            figures = confidences_and_hits(logits, self.targets, self.label_mask, temperature, **settings)
             curves.append(reliability(*figures, bins))
         return curves
 

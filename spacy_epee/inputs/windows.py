@@ -10,6 +10,7 @@ from spacy.tokens import Doc, Span
 
 from ..doc_attributes import token_characters
 from ..threads import cached_property
+from .alignment import Alignment, behind_one_another, farthest_from_edges, first_behind, first_pieces
 from .packing import cut, cut_at
 from .ranges import firsts, ranges
 from .sections import Sections
@@ -181,7 +182,7 @@ class Windows:
         ends = [1 + max(int(part[:, 1].max(initial=0)) for part in parts) for parts in zip(offsets, characters)]
         shift = firsts(numpy.array(ends, dtype="int64"))
         before = firsts(sizes)
-        pieces, tokens = _behind_one_another(offsets, sizes, shift), _behind_one_another(characters, counts, shift)
+        pieces, tokens = behind_one_another(offsets, sizes, shift), behind_one_another(characters, counts, shift)
         # The wordpieces that share a character with a token; zero-width ones belong to no token.
         first, stop = first_pieces(pieces, tokens[:, 0]), first_behind(pieces, tokens[:, 1])
         last = numpy.maximum(first, stop)
@@ -192,7 +193,10 @@ class Windows:
         window = numpy.full(len(owners), -1)
         if len(rows):
             bounds = firsts(high - low)[owners], numpy.cumsum(high - low)[owners]
-            best = farthest_from_edges(first + last, *(2 * asked).T, *bounds)
+            if len(rows) == len(sizes) and (high > low).all():  # one each
+                best = owners
+            else:
+                best = farthest_from_edges(first + last, *(2 * asked).T, *bounds)
             first_in, last_in = (numpy.clip(end, *asked[best].T) for end in (first, last))
             window = numpy.where((last_in > first_in) & (bounds[0] < bounds[1]), rows[best], -1)
             shift = self.n_prefix - before[owners] - self.starts[rows[best]]
@@ -208,70 +212,6 @@ class Windows:
             asked=asked,
             before=before,
         )
-
-
-def _behind_one_another(parts: Sequence[numpy.ndarray], counts: numpy.ndarray, shift: numpy.ndarray) -> numpy.ndarray:
-    """Characters of several Docs (n, 2) as if these were one, in which each begins so far on."""
-    if len(parts) == 1:
-        return parts[0]
-    return numpy.concatenate([NOTHING[1], *parts]) + numpy.repeat(shift, counts)[:, None]
-
-
-def first_pieces(offsets: numpy.ndarray, starts: numpy.ndarray) -> numpy.ndarray:
-    """RETURNS (ndarray): Of wordpieces (n, 2) the first that ends behind each of some characters, (S,)."""
-    # A wordpiece that a byte-level tokenizer makes of a part of a character can begin where the one before it does.
-    return numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 1]), starts, side="right")
-
-
-def first_behind(offsets: numpy.ndarray, ends: numpy.ndarray) -> numpy.ndarray:
-    """RETURNS (ndarray): Of wordpieces (n, 2) the first that begins behind some characters, or where they end, (S,)."""
-    return numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 0]), ends, side="left")
-
-
-def farthest_from_edges(
-    places: numpy.ndarray, starts: numpy.ndarray, stops: numpy.ndarray, low: numpy.ndarray, high: numpy.ndarray
-) -> numpy.ndarray:
-    """Find the windows in which places are farthest from an edge. A matrix of places and windows would grow with their product.
-
-    places (ndarray): The places, (P,).
-    starts (ndarray): Where windows start, in rising order, (W,), at least one.
-    stops (ndarray): The places behind their ends, in rising order, (W,).
-    low (ndarray): The first window that each place may be in, (P,).
-    high (ndarray): The one behind the last; where that is the same, any is given, (P,).
-    RETURNS (ndarray): The window of each place, the first of two that are as good, (P,).
-    """
-    # The later a window, the nearer is its left edge: it is the first with the place in its left half, or the one before.
-    after = numpy.minimum(numpy.searchsorted(starts + stops, 2 * places), high - 1)
-    before = numpy.maximum(after - 1, low)
-    before, after = (numpy.minimum(which, len(starts) - 1) for which in (before, after))
-    room = [numpy.minimum(places - starts[which], stops[which] - places) for which in (before, after)]
-    return numpy.where(room[0] >= room[1], before, after)
-
-
-@dataclass
-class Alignment:
-    """Where each token of some Docs is found.
-
-    window (ndarray): The window in which the token is farthest from an edge, or -1 for a token without a wordpiece
-        (white space, control characters), (T,).
-    first (ndarray): The token's first position in that window, (T,).
-    last (ndarray): The position behind its last one, (T,).
-    docs (ndarray): Which of the Docs it is of, (T,).
-    pieces (ndarray): Its first wordpiece and the one behind the last, which is not above the first if it has none, where those
-        of all these Docs lie one behind the other, (T, 2).
-    rows (ndarray): The windows of the Docs, in order, (W',).
-    asked (ndarray): What these are asked about, as `Windows.asked`, counted as `pieces` are, (W', 2).
-    before (ndarray): How many wordpieces there are before those of each Doc, (D',).
-    """
-
-    window: numpy.ndarray
-    first: numpy.ndarray
-    last: numpy.ndarray
-    docs: numpy.ndarray
-    pieces: numpy.ndarray
-    rows: numpy.ndarray
-    asked: numpy.ndarray
-    before: numpy.ndarray
 
 
 class Windower:

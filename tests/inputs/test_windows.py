@@ -11,8 +11,9 @@ from transformers import AutoTokenizer, BertTokenizer
 from util import POSITIONS, SENTENCES, make_nlp, make_texts, make_tokenizer, make_words
 from windows_util import blank, get_windower, make_docs
 
+from spacy_epee.inputs.alignment import farthest_from_edges
 from spacy_epee.inputs.packing import cut, pack
-from spacy_epee.inputs.windows import Windower, Windows, farthest_from_edges
+from spacy_epee.inputs.windows import Windower, Windows
 from spacy_epee.model import get_stepper, get_windows
 
 KINDS = [("bert", "wordpiece"), ("roberta", "bytes"), ("gpt2", "bytes"), ("bert", "metaspace")]

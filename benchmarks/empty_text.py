@@ -56,8 +56,8 @@ def page(figures: Dict[str, Any]) -> str:
         *made_by(figures["command"], figures["machine"]),
         f"Score on dev and on {figures['documents']:,} test documents, of which {figures['timed']} are timed in "
         f"{figures['rounds']} rounds, in turns.",
-        f"Of each kind of rule the setting that runs the fewest layers on dev and loses at most {figures['allowed']:g} points there;",
-        f"that with the fewest of all comes first. {gated}",
+        f"Of each kind of rule the setting that runs the fewest layers on dev and loses at most {figures['allowed']:g} points",
+        f"there; that with the fewest of all comes first. {gated}",
         "",
     ]
     return "\n".join(["# Text that mostly holds no event", "", *lines, *table(header, cells)])

@@ -341,6 +341,25 @@ def test_windows_align_to_wordpieces_that_spell_the_token(special, kind, note):
             assert spelt.replace(" ", "") == token.text
 
 
+@pytest.mark.parametrize("special,kind", KINDS)
+@quick
+@given(notes=st.lists(texts, min_size=1, max_size=4), size=st.sampled_from([16, 60]), data=st.data())
+def test_windows_align_of_several_docs_is_that_of_each(special, kind, notes, size, data):
+    docs = make_docs(*notes)
+    cut_up = data.draw(st.lists(st.booleans(), min_size=len(docs), max_size=len(docs)))
+    windows = get_windower(special, kind, size, 7)(docs, cut_up)
+    numbers = data.draw(st.lists(st.sampled_from(range(len(docs))), unique=True).map(sorted))
+    together = windows.align([docs[number] for number in numbers], numbers)
+    for place, number in enumerate(numbers):
+        alone, mine = windows.align([docs[number]], [number]), together.docs == place
+        assert together.window[mine].tolist() == alone.window.tolist()
+        there = alone.window >= 0
+        for name in ("first", "last"):
+            assert getattr(together, name)[mine][there].tolist() == getattr(alone, name)[there].tolist()
+        assert (together.pieces[mine] - together.before[place]).tolist() == alone.pieces.tolist()
+    assert together.rows.tolist() == numpy.flatnonzero(numpy.isin(windows.docs, numbers)).tolist()
+
+
 def test_windows_align_of_a_token_longer_than_a_window_is_its_middle():
     (doc,) = make_docs("x" * 40)
     windows = get_windower()([doc])

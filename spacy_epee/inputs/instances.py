@@ -51,7 +51,7 @@ class Instances:
     """Which items are answered before the first layer, (N,) bool; None for none. Not a field: see `settle`."""
 
     chances = None
-    """How likely there is anything to find in each item, by words alone, (N,); None if nobody asks. Not a field, as above."""
+    """How likely there is anything to find in each item, by words alone, (N,); None if nobody asks. Not a field: see `settle`."""
 
     lexical: Optional[Lexical] = field(default=None, kw_only=True)
     """What the words of the items say; None if the classifiers do not ask."""
@@ -59,12 +59,13 @@ class Instances:
     def __len__(self) -> int:
         return len(self.units)
 
-    def settle(self, items: numpy.ndarray) -> None:
+    def settle(self, items: numpy.ndarray, chances: Optional[numpy.ndarray] = None) -> None:
         """Have items climb no more. Units without any other do not climb either.
 
         items (ndarray): Which items are answered before the first layer, (N,) bool.
+        chances (Optional[ndarray]): How likely there is anything to find in each item, for rules that ask, (N,).
         """
-        self.settled = items if items.any() else None
+        self.settled, self.chances = items if items.any() else None, chances
         for name in ("counts", "live", "one_each", "_firsts", "_climbing"):
             vars(self).pop(name, None)
 

@@ -196,7 +196,7 @@ class Windows:
             if len(rows) == len(sizes) and (high > low).all():  # one each
                 best = owners
             else:
-                best = farthest_from_edges(first + last, *(2 * asked).T, *bounds)
+                best = farthest_from_edges(first + last, 2 * asked[:, 0], 2 * asked[:, 1], *bounds)
             first_in, last_in = (numpy.clip(end, *asked[best].T) for end in (first, last))
             window = numpy.where((last_in > first_in) & (bounds[0] < bounds[1]), rows[best], -1)
             shift = self.n_prefix - before[owners] - self.starts[rows[best]]

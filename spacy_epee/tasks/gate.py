@@ -49,8 +49,7 @@ def settle(slot: TaskSlot, model: Model, docs: Sequence[Doc], items: Instances, 
     if asks or (threshold and has_gate(rule)):
         chances = find_chances(slot, model, docs, items)
         if chances is not None:
-            items.chances = chances if asks else None
-            items.settle(chances < threshold)
+            items.settle(chances < threshold, chances if asks else None)
 
 
 def gate_threshold(slot: TaskSlot) -> float:

@@ -201,9 +201,11 @@ def with_same(features: Features, before: numpy.ndarray, words: bool) -> numpy.n
     RAISES ValueError: They say nothing.
     """
     columns = [features.values, features.keys == before]
-    if words and features.chance is None:
-        raise ValueError(f"The exit rule {SettledStructure.registered} {NEEDS_GATE}")
-    return numpy.column_stack([*columns, features.chance] if words else columns)
+    if words:
+        if features.chance is None:
+            raise ValueError(f"The exit rule {SettledStructure.registered} {NEEDS_GATE}")
+        columns.append(features.chance)
+    return numpy.column_stack(columns)
 
 
 def with_odds(odds: numpy.ndarray, links: numpy.ndarray) -> numpy.ndarray:

@@ -40,11 +40,11 @@ def annotation(doc: Doc, name: str, check: bool = True) -> Optional[List[Dict[st
     """
     value = entries_of(doc, name, check)
     before = _tokens_of(doc, name) if value else None
-    if before is None or numpy.array_equal(before, _tokens(doc)):
+    if before is None or numpy.array_equal(before, token_characters(doc)):
         return value
     _check_entries(doc, name, value or ())
     where = characters(doc, name)
-    starts, ends = _tokens(doc).T
+    starts, ends = token_characters(doc).T
 
     def move(span: Sequence[int]) -> List[int]:
         start, end = where(span)
@@ -88,7 +88,7 @@ def characters(doc: Doc, name: str) -> Callable[[Sequence[int]], Place]:
     RETURNS (Callable[[Sequence[int]], Tuple[int, int]]): From tokens, as `entries_of` has them, to characters.
     """
     before = _tokens_of(doc, name)
-    starts, ends = (_tokens(doc) if before is None else before).T.tolist()
+    starts, ends = (token_characters(doc) if before is None else before).T.tolist()
 
     def where(span: Sequence[int]) -> Place:
         start, end = span
@@ -121,7 +121,7 @@ def annotate(doc: Doc, name: str, value: Any) -> None:
     value (Any): Its value.
     """
     doc.user_data[_key(name)] = value
-    doc.user_data[_key(f"{name}_tokens")] = _digest(doc.text) + _tokens(doc).astype("<u4").tobytes()
+    doc.user_data[_key(f"{name}_tokens")] = _digest(doc.text) + token_characters(doc).astype("<u4").tobytes()
 
 
 EXITS = _key("exits")
@@ -319,8 +319,8 @@ class _Set:
         annotate(doc, self.name, value)
 
 
-def _tokens(doc: Doc) -> numpy.ndarray:
-    """The characters of each token, (n, 2)."""
+def token_characters(doc: Doc) -> numpy.ndarray:
+    """RETURNS (ndarray): The characters of each token, (n, 2). spaCy makes an object of each token that it is asked for."""
     found = doc.to_array([IDX, LENGTH]).astype("int64").reshape(-1, 2)
     found[:, 1] += found[:, 0]
     return found

@@ -57,7 +57,7 @@ def work(what, doc, windows):
     if what == "windows":
         get_windower()([doc])
     elif what == "align":
-        windows.align(0, doc)
+        windows.align([doc], [0])
     elif what == "tokens":
         find_tokens([doc], windows, schema, 500)
     elif what == "pairs":

@@ -12,8 +12,8 @@ from ..engine.gate import columns_of_something
 from ..heads.base import head_shim
 from ..heads.lexical import LinearModel
 from ..inference.predict import Slots, make_instances
-from ..inputs.instances import firsts
 from ..inputs.ngrams import Bags, choose_keys
+from ..inputs.ranges import firsts
 from ..tasks.slot import TaskSlot
 from ..training.lexical import fit_linear
 

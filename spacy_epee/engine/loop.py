@@ -103,7 +103,8 @@ class TaskRun:
         items, live = self.items, self.live
         logits, doubt = self.heads.answer(exit, climb.packs, states, self.inputs, live)
         link = self.heads.link_scorer(exit, climb.packs, states, self.inputs)
-        return self.answers.reading.evidence(
+        rows = items.of_units(live)
+        evidence: Evidence = self.answers.reading.evidence(
             logits,
             asked=items,
             link=None if link is None else partial(_to_numpy, link),
@@ -111,9 +112,12 @@ class TaskRun:
             units=live,
             previous=self.previous,
             doubt=expit(doubt) if len(doubt) else None,
-            items=None if items.one_each else items.of_units(live),
+            items=None if items.one_each else rows,
             counts=None if items.one_each else items.counts[live],
         )
+        if items.chances is not None:
+            evidence.chances = items.chances[rows]
+        return evidence
 
     def release(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
         """Write down the units that leave.

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, List, Optional, Protocol, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Union
 
 import numpy
 
-from ..exits.evidence import Divergence, Evidence, EvidenceMaker
+from ..exits.divergence import Divergence
+from ..exits.evidence import Evidence, EvidenceMaker
 from ..exits.features import Features
 from ..exits.rules.base import ExitRule, complete, step
-from ..inputs.instances import Instances, firsts, ranges
+from ..inputs.instances import Instances
+from ..inputs.ranges import firsts, ranges
 from ..threads import cached_property
 from .gate import has_gate
 from .results import Graph, LinkLogits
@@ -20,6 +22,8 @@ class Replay:
 
     owners (ndarray): The unit of each item, (N,).
     left (ndarray): The units that leave before the first layer by rules with a gate, (U,) bool.
+    judge (Optional[Judge]): Tells by annotation where an exit is worse than the last one; None if nothing does.
+    kept (Dict[str, Any]): What tasks have worked out about it.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class Replay:
         blind: Optional[numpy.ndarray] = None,
         settled: Optional[numpy.ndarray] = None,
         nothing: Optional[numpy.ndarray] = None,
+        chances: Optional[numpy.ndarray] = None,
+        judge: Optional["Judge"] = None,
     ):
         """
         logits (ndarray): The logits of all exits, (E, N, K).
@@ -49,11 +55,15 @@ class Replay:
         blind (Optional[ndarray]): Of which units nothing is known before the first layer, (U,) bool.
         settled (Optional[ndarray]): The items in which there is nothing to find, where rules with a gate do not look, (N,) bool.
         nothing (Optional[ndarray]): The logits that they get then, (K,).
+        chances (Optional[ndarray]): How likely there is anything to find in each item, by words alone, (N,). None without a gate.
+        judge (Optional[Judge]): See above.
         """
         if len(logits) != len(exit_layers):
             raise ValueError(
                 f"There are logits of {len(logits)} exits and {len(exit_layers)} layers; give those of `TaskSlot.exit_layers`."
             )
+        self.judge = judge
+        self.kept: Dict[str, Any] = {}
         self.logits = logits
         self.layers = numpy.array(exit_layers)
         self.counts = counts
@@ -79,6 +89,7 @@ class Replay:
                         **({} if layer or blind is None else {"blind": blind}),
                     )
                 )
+                found[-1].chances = None if chances is None else chances[seen]
             return found
 
         every = slice(None)
@@ -129,6 +140,15 @@ class Replay:
         for exit, evidence in enumerate(self.answers):
             differs[exit] = evidence is not last and ~evidence.same_answer(last)
         return differs
+
+    def worse(self, units: numpy.ndarray) -> numpy.ndarray:
+        """Tell where units should not leave: where their answers are worse than those of the last exit or, if nobody can tell,
+        others.
+
+        units (ndarray): The units that count, (U,) bool. What is said of them does not depend on the others.
+        RETURNS (ndarray): Where, (E, U) bool.
+        """
+        return self.differs[: len(self.layers)] if self.judge is None else self.judge(self, units)
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:
@@ -346,6 +366,10 @@ class _View:
         if self.counts is None:
             return values
         return numpy.minimum.reduceat(values, firsts(self.counts))
+
+
+Judge = Callable[[Replay, numpy.ndarray], numpy.ndarray]
+"""See `Replay.worse`."""
 
 
 class Score(Protocol):

@@ -156,6 +156,8 @@ class StoredOutputs:
             blind=self.blind,
             settled=settled,
             nothing=None if settled is None else nothing_of(self.slot),
+            chances=self.chances,
+            judge=self.task.judge(self),
         )
 
     def scorer(self, replay: Replay) -> Score:
@@ -183,9 +185,8 @@ class StoredOutputs:
                 f"Nothing is annotated for the task '{self.name}' in these documents, so there is nothing to calibrate by. Give "
                 "annotated documents, or leave calibration out with `--no-calibrate`."
             )
-        threshold = self.slot.thresholds
-        logits = self.logits[:, self.rows(docs)]
-        temperatures = fit_temperatures(logits, targets, label_mask, threshold=threshold, **self._kind())
+        settings = {"threshold": self.slot.thresholds, **self._kind()}
+        temperatures = fit_temperatures(self.logits[:, self.rows(docs)], targets, label_mask, **settings)
         return [float(f"{temperature:.6g}") for temperature in temperatures]
 
     def set_mix(self, mix: numpy.ndarray) -> None:
@@ -311,12 +312,9 @@ class StoredOutputs:
 
     def reliability(self, temperatures: Sequence[float], bins: int = 10) -> List[List[Tuple[float, float, int]]]:
         """RETURNS (List[List[Tuple[float, float, int]]]): The calibration curve of each exit."""
-        threshold = self.slot.thresholds
-        curves = []
+        settings, curves = {"threshold": self.slot.thresholds, **self._kind()}, []
         for logits, temperature in zip(self.logits, temperatures):
-            figures = confidences_and_hits(
-                logits, self.targets, self.label_mask, temperature, threshold=threshold, **self._kind()
-            )
+            figures = confidences_and_hits(logits, self.targets, self.label_mask, temperature, **settings)
             curves.append(reliability(*figures, bins))
         return curves
 

@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, ClassVar, Dict, List, Literal, Optional, Protocol, Set, Tuple, Type, Union, cast
 
 import numpy
-from scipy.special import entr, expit
+from scipy.special import entr, expit, logit
 
-from ..inputs.instances import firsts
+from ..inputs.ranges import firsts
 from ..threads import cached_property
-from .features import Features
+from .divergence import Divergence, divergence_of
+from .features import Features, bounded
 from .few import FEW, entropy, softmax
 from .scaling import Threshold, pivot, scale
-
-Divergence = Literal["KD", "ReKD", "SymKD", "JSKD"]
 
 Reduction = Literal["mean", "max"]
 
@@ -41,10 +40,13 @@ class Evidence:
 
     features (Optional[Features]): What `SettledStructure` weighs; None for labels of documents.
     parts (Optional[List[Set[Any]]]): What each unit says, part by part, where that is a structure, U of them.
+    chances (Optional[ndarray]): How likely there is anything to find in each row of logits, by words alone, (N,). It is set where
+        a rule asks for it.
     """
 
     features: Optional[Features] = None
     parts: Optional[List[Set[Any]]] = None
+    chances: Optional[numpy.ndarray] = None
 
     def __init__(
         self,
@@ -266,6 +268,15 @@ class Evidence:
         """RETURNS (Optional[ndarray]): The learned estimate of the answer being wrong, in [0, 1], (U,)."""
         return None if self.item_doubt is None else self._over_items(self.item_doubt)
 
+    @property
+    def chance(self) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): The log-odds that there is anything to find in a unit, by words alone, within bounds,
+        (U,)."""
+        if self.chances is None:
+            return None
+        most = self.chances if self.counts is None else numpy.maximum.reduceat(self.chances, self._starts)
+        return bounded(logit(most))
+
     def divergence(self, kind: Divergence) -> numpy.ndarray:
         """How far the distribution has moved since the previous exit (F-PABEE, Gao et al. 2023).
 
@@ -318,24 +329,6 @@ class Evidence:
     def _starts(self) -> numpy.ndarray:
         """The first row of each unit, where units have several."""
         return firsts(cast(numpy.ndarray, self.counts))
-
-
-def divergence_of(log_p: numpy.ndarray, log_q: numpy.ndarray, kind: Divergence) -> numpy.ndarray:
-    """The divergence of distributions along the last axis, from logarithms: a probability may be too small for a float."""
-    p, q = numpy.exp(log_p), numpy.exp(log_q)
-    if kind == "KD":
-        terms = p * (log_p - log_q)
-    elif kind == "ReKD":
-        terms = q * (log_q - log_p)
-    elif kind == "SymKD":
-        terms = (p - q) * (log_p - log_q)
-    else:
-        # log(p / m) = ln 2 - ln(1 + q / p)
-        gap = log_q - log_p
-        terms = (p * (math.log(2) - numpy.logaddexp(0, gap)) + q * (math.log(2) - numpy.logaddexp(0, -gap))) / (2 * math.log(2))
-    # Rounding can leave a sum just below 0, or a JSKD just above 1.
-    total = numpy.maximum(terms.sum(axis=-1), 0.0)
-    return numpy.minimum(total, 1.0) if kind == "JSKD" else total
 
 
 class EvidenceMaker(Protocol):

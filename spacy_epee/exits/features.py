@@ -5,7 +5,7 @@ from typing import Callable, Optional
 
 import numpy
 
-from ..inputs.instances import firsts
+from ..inputs.ranges import firsts
 from ..threads import cached_property
 
 FEATURES = ("found", "margin", "entropy", "missed", "wrong", "size")
@@ -32,15 +32,18 @@ class Features:
 
     found (ndarray): Which of them have any span that makes an event, or any pair that is related, (U,) bool.
     values (ndarray): See `FEATURES`, (U, F).
-    keys (ndarray): A number for what is found, the same for the same, (U,) int64. Links are no part of it: they are dear.
+    keys (ndarray): A number for what is found, the same for the same and never 0, (U,) int64. Links are no part of it: they are
+        dear.
     links (Optional[Callable[[ndarray], ndarray]]): From units (U,) bool to what links say of these, see `LINK_FEATURES`,
         (U', G). None where nothing is linked.
+    chance (Optional[ndarray]): The log-odds that there is anything to find, by words alone, (U,); None where nobody asks.
     """
 
     found: numpy.ndarray
     values: numpy.ndarray
     keys: numpy.ndarray
     links: Optional[Callable[[numpy.ndarray], numpy.ndarray]] = None
+    chance: Optional[numpy.ndarray] = None
 
     @property
     def missed(self) -> numpy.ndarray:
@@ -59,7 +62,13 @@ class Features:
         def links(wanted: numpy.ndarray) -> numpy.ndarray:
             return self.all_links[units[wanted]]
 
-        return Features(self.found[units], self.values[units], self.keys[units], None if self.links is None else links)
+        return Features(
+            self.found[units],
+            self.values[units],
+            self.keys[units],
+            None if self.links is None else links,
+            None if self.chance is None else self.chance[units],
+        )
 
 
 def bounded(values: numpy.ndarray) -> numpy.ndarray:

@@ -26,7 +26,7 @@ class HeadInputs:
 
     def layout(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> Any:
         """RETURNS (Any): Where everything is. It stays as it was until a unit leaves or packs change."""
-        key = (units.tobytes(), *(members.rows.tobytes() for members in packs))
+        key = (units.tobytes(), *((members.longest, members.rows.tobytes()) for members in packs))
         if self._arranged is None or self._arranged[0] != key:
             self._arranged = key, self.find(packs, units)
         return self._arranged[1]

@@ -6,6 +6,7 @@ from typing import List, Optional
 import numpy
 
 from ..threads import cached_property
+from .ranges import firsts, ranges
 from .windows import Windows
 
 
@@ -49,18 +50,22 @@ class Instances:
     settled = None
     """Which items are answered before the first layer, (N,) bool; None for none. Not a field: see `settle`."""
 
+    chances = None
+    """How likely there is anything to find in each item, by words alone, (N,); None if nobody asks. Not a field: see `settle`."""
+
     lexical: Optional[Lexical] = field(default=None, kw_only=True)
     """What the words of the items say; None if the classifiers do not ask."""
 
     def __len__(self) -> int:
         return len(self.units)
 
-    def settle(self, items: numpy.ndarray) -> None:
+    def settle(self, items: numpy.ndarray, chances: Optional[numpy.ndarray] = None) -> None:
         """Have items climb no more. Units without any other do not climb either.
 
         items (ndarray): Which items are answered before the first layer, (N,) bool.
+        chances (Optional[ndarray]): How likely there is anything to find in each item, for rules that ask, (N,).
         """
-        self.settled = items if items.any() else None
+        self.settled, self.chances = items if items.any() else None, chances
         for name in ("counts", "live", "one_each", "_firsts", "_climbing"):
             vars(self).pop(name, None)
 
@@ -134,25 +139,6 @@ class Instances:
         for unit, doc in enumerate(self.unit_docs.tolist()):
             units[doc].append(unit)
         return units
-
-
-def firsts(counts: numpy.ndarray) -> numpy.ndarray:
-    """Find where the things of each of some owners begin, if they lie one behind the other: the items of units, say.
-
-    counts (ndarray): How many things each owner has, (U,).
-    RETURNS (ndarray): The place of its first, or of the next owner's if it has none, (U,).
-    """
-    return numpy.cumsum(counts) - counts
-
-
-def ranges(starts: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:
-    """Put ranges of numbers one behind the other.
-
-    starts (ndarray): The first number of each.
-    counts (ndarray): How many each has.
-    RETURNS (ndarray): All of them.
-    """
-    return numpy.arange(counts.sum()) + numpy.repeat(starts - firsts(counts), counts)
 
 
 def whole_docs(windows: Windows) -> Instances:

@@ -11,7 +11,7 @@ from spacy.attrs import IS_SPACE, LOWER
 from spacy.tokens import Doc, Span
 
 from ..threads import cached_property
-from .instances import ranges
+from .ranges import ranges
 
 Piece = Union[Doc, Span]
 """What n-grams are made of."""

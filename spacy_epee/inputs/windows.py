@@ -8,8 +8,11 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 import numpy
 from spacy.tokens import Doc, Span
 
+from ..doc_attributes import token_characters
 from ..threads import cached_property
+from .alignment import Alignment, behind_one_another, farthest_from_edges, first_behind, first_pieces
 from .packing import cut, cut_at
+from .ranges import firsts, ranges
 from .sections import Sections
 from .sentences import FIX, find_sentences, lacking_sentences
 
@@ -165,68 +168,50 @@ class Windows:
             above the first if there is none.
         """
         offsets = self.offsets[index]
-        first = first_pieces(offsets, starts)
-        stop = numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 0]), ends, side="left")
-        return numpy.stack((first, stop), axis=1)
+        return numpy.stack((first_pieces(offsets, starts), first_behind(offsets, ends)), axis=1)
 
-    def align(self, index: int, doc: Doc) -> "Alignment":
-        """Find each token of a Doc in the windows.
+    def align(self, docs: Sequence[Doc], numbers: Sequence[int]) -> "Alignment":
+        """Find each token of some Docs in the windows.
 
-        index (int): Which Doc of the batch it is.
-        doc (Doc): The Doc.
+        docs (Sequence[Doc]): The Docs.
+        numbers (Sequence[int]): Which of the batch each of them is, in rising order.
         RETURNS (Alignment): Where to read each token.
         """
+        offsets, characters = [self.offsets[number] for number in numbers], [token_characters(doc) for doc in docs]
+        sizes, counts = (numpy.array([len(part) for part in parts], dtype="int64") for parts in (offsets, characters))
+        ends = [1 + max(int(part[:, 1].max(initial=0)) for part in parts) for parts in zip(offsets, characters)]
+        shift = firsts(numpy.array(ends, dtype="int64"))
+        before = firsts(sizes)
+        pieces, tokens = behind_one_another(offsets, sizes, shift), behind_one_another(characters, counts, shift)
         # The wordpieces that share a character with a token; zero-width ones belong to no token.
-        begins = numpy.array([token.idx for token in doc], dtype="int64")
-        first, last = self.pieces(index, begins, begins + [len(token) for token in doc]).T
-        last = numpy.maximum(first, last)
-        windows = numpy.arange(*numpy.searchsorted(self.docs, (index, index + 1)))
-        starts, stops = self.asked[windows].T
-        if len(windows):
-            best = farthest_from_edges((first + last) / 2, starts, stops)
-            window = windows[best]
-            shift = self.n_prefix - self.starts[window]
-            first_in, last_in = (numpy.clip(ends, starts[best], stops[best]) + shift for ends in (first, last))
+        first, stop = first_pieces(pieces, tokens[:, 0]), first_behind(pieces, tokens[:, 1])
+        last = numpy.maximum(first, stop)
+        low, high = (numpy.searchsorted(self.docs, numbers, side=side) for side in ("left", "right"))
+        rows = ranges(low, high - low)
+        asked = self.asked[rows] + numpy.repeat(before, high - low)[:, None]
+        owners = numpy.repeat(numpy.arange(len(sizes)), counts)
+        window = numpy.full(len(owners), -1)
+        if len(rows):
+            bounds = firsts(high - low)[owners], numpy.cumsum(high - low)[owners]
+            if len(rows) == len(sizes) and (high > low).all():  # one each
+                best = owners
+            else:
+                best = farthest_from_edges(first + last, 2 * asked[:, 0], 2 * asked[:, 1], *bounds)
+            first_in, last_in = (numpy.clip(end, *asked[best].T) for end in (first, last))
+            window = numpy.where((last_in > first_in) & (bounds[0] < bounds[1]), rows[best], -1)
+            shift = self.n_prefix - before[owners] - self.starts[rows[best]]
         else:
-            window, first_in, last_in = numpy.full(len(doc), -1), first, last
-        window = numpy.where(last_in > first_in, window, -1)
-        return Alignment(window=window, first=first_in, last=last_in)
-
-
-def first_pieces(offsets: numpy.ndarray, starts: numpy.ndarray) -> numpy.ndarray:
-    """RETURNS (ndarray): Of wordpieces (n, 2) the first that ends behind each of some characters, (S,)."""
-    # A wordpiece that a byte-level tokenizer makes of a part of a character can begin where the one before it does.
-    return numpy.searchsorted(numpy.maximum.accumulate(offsets[:, 1]), starts, side="right")
-
-
-def farthest_from_edges(places: numpy.ndarray, starts: numpy.ndarray, stops: numpy.ndarray) -> numpy.ndarray:
-    """Find the windows in which places are farthest from an edge. A matrix of places and windows would grow with their product.
-
-    places (ndarray): The places, (P,).
-    starts (ndarray): Where windows start, in rising order, (W,), at least one.
-    stops (ndarray): The places behind their ends, in rising order, (W,).
-    RETURNS (ndarray): The window of each place, the first of two that are as good, (P,).
-    """
-    # The later a window, the nearer is its left edge: it is the first with the place in its left half, or the one before.
-    after = numpy.minimum(numpy.searchsorted(starts + stops, 2 * places), len(starts) - 1)
-    before = numpy.maximum(after - 1, 0)
-    room = [numpy.minimum(places - starts[which], stops[which] - places) for which in (before, after)]
-    return numpy.where(room[0] >= room[1], before, after)
-
-
-@dataclass
-class Alignment:
-    """Where each token of a Doc is found.
-
-    window (ndarray): The window in which the token is farthest from an edge, or -1 for a token without a wordpiece
-        (white space, control characters), (n_tokens,).
-    first (ndarray): The token's first position in that window, (n_tokens,).
-    last (ndarray): The position behind its last one, (n_tokens,).
-    """
-
-    window: numpy.ndarray
-    first: numpy.ndarray
-    last: numpy.ndarray
+            first_in, last_in, shift = first, last, -before[owners]
+        return Alignment(
+            window=window,
+            first=first_in + shift,
+            last=last_in + shift,
+            docs=owners,
+            pieces=numpy.column_stack((first, stop)),
+            rows=rows,
+            asked=asked,
+            before=before,
+        )
 
 
 class Windower:

@@ -8,7 +8,7 @@ from spacy.errors import Errors
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..engine.replay import Replay, Score
+from ..engine.replay import Judge, Replay, Score
 from ..engine.results import LinkLogits, Predictions
 from ..exits.evidence import EvidenceBuilder, EvidenceMaker, Reduction
 from ..exits.scaling import Threshold
@@ -124,6 +124,10 @@ class TaskDefaults:
 
     def item_places(self, items: Any) -> Optional[numpy.ndarray]:
         """RETURNS (Optional[ndarray]): `replay_score` needs no places."""
+        return None
+
+    def judge(self, stored: StoredAnnotation) -> Optional[Judge]:
+        """RETURNS (Optional[Judge]): None: what is not the answer of the last exit counts as worse."""
         return None
 
     def given_labels(self, doc: Doc, labels: Sequence[str], threshold: Threshold) -> List[str]:
@@ -381,6 +385,9 @@ class Task(Protocol):
         replay (Replay): Where rules are run on them.
         RETURNS (Score): From what a rule does to the figure.
         """
+
+    def judge(self, stored: StoredAnnotation) -> Optional[Judge]:
+        """RETURNS (Optional[Judge]): What tells by annotation where an exit is worse than the last one, see `Replay.worse`."""
 
     def show(self, doc: Doc, labels: Sequence[str]) -> str:
         """RETURNS (str): The answers on a Doc, on a line, for reports that are to show them."""

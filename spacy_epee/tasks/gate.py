@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from ..engine.gate import has_gate, logits_of_nothing
-from ..exits.rules.base import ExitRule
+from ..exits.rules.base import ExitRule, complete
 from ..inputs.instances import Instances
 from ..settings import check_number
 from .slot import TaskSlot
@@ -35,7 +35,8 @@ def find_chances(slot: TaskSlot, model: Model, docs: Sequence[Doc], items: Insta
 
 
 def settle(slot: TaskSlot, model: Model, docs: Sequence[Doc], items: Instances, rule: Optional[ExitRule]) -> None:
-    """Settle the items in which there is nothing to find, where a threshold says so.
+    """Settle the items in which there is nothing to find, where a threshold says so, and note how likely there is anything in the
+    others, for rules that ask.
 
     slot (TaskSlot): The task.
     model (Model): The model.
@@ -44,10 +45,11 @@ def settle(slot: TaskSlot, model: Model, docs: Sequence[Doc], items: Instances, 
     rule (Optional[ExitRule]): The rule by which the others leave. At a fixed depth nothing is settled.
     """
     threshold = gate_threshold(slot)
-    if threshold and has_gate(rule):
+    asks = rule is not None and complete(rule).reads_words
+    if asks or (threshold and has_gate(rule)):
         chances = find_chances(slot, model, docs, items)
         if chances is not None:
-            items.settle(chances < threshold)
+            items.settle(chances < threshold, chances if asks else None)
 
 
 def gate_threshold(slot: TaskSlot) -> float:

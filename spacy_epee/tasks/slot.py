@@ -16,7 +16,7 @@ from thinc.api import Model
 from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import NEEDS_DOUBT, ExitRule, complete
 from ..exits.rules.config import check_kept, resolve_rule
-from ..exits.rules.structure import NEEDS_STRUCTURE
+from ..exits.rules.structure import NEEDS_GATE, NEEDS_STRUCTURE
 from ..exits.scaling import Threshold
 from ..heads.base import ExitHeads
 from ..inputs.instances import Instances, Lexical
@@ -216,6 +216,8 @@ class TaskSlot:
             )
         if complete(rule).structured and not self.task.has_features:
             raise ValueError(f"The exit rule {type(rule).__name__} of {self.called} {NEEDS_STRUCTURE}")
+        if complete(rule).reads_words and self.heads(model).gate is None:
+            raise ValueError(f"The exit rule {type(rule).__name__} of {self.called} {NEEDS_GATE}")
         if complete(rule).learned and self.heads(model).doubt is None:
             raise ValueError(f"The exit rule {type(rule).__name__} of {self.called} {NEEDS_DOUBT}")
 

@@ -6,8 +6,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from ..inputs.instances import ranges
 from ..inputs.packing import pack
+from ..inputs.ranges import ranges
 from ..inputs.windows import Windows
 from .base import Runner, State
 

@@ -89,7 +89,7 @@ class CarefulChooser:
         self.wanted = numpy.ones(n_docs, dtype=bool) if wanted is None else wanted
         self.as_good = first_as_good(losses[:, self.wanted])
         self.folds = self._folds(seed)
-        self._limits: Dict[int, _Limits] = {}
+        self._limits: Dict[int, Limits] = {}
         self._drops: Dict[Optional[bytes], float] = {}  # what all documents lose at some exits
 
     def choose(self, max_drop: float) -> CarefulChoice:
@@ -116,7 +116,7 @@ class CarefulChooser:
 
     def _within(self, max_drop: float, deepest: int, kind: Optional[str]) -> CarefulChoice:
         """The choice below an exit, among the settings of a kind; None for all."""
-        limits = self._limits[deepest] = self._limits.get(deepest) or _Limits(self, deepest)
+        limits = self._limits[deepest] = self._limits.get(deepest) or Limits(self, deepest)
         name, rule, exits = limits.all_deepest
         layer = int(self.replay.layers[deepest])
         best = CarefulChoice(rule, name, layer, -1.0, self.drop(exits), 0.0, 0.0)
@@ -177,7 +177,7 @@ class CarefulChooser:
         return folds if len(folds) > 1 else []
 
 
-class _Limits:
+class Limits:
     """The fastest settings that change so many answers, none of which goes above an exit."""
 
     def __init__(self, chooser: CarefulChooser, deepest: int):

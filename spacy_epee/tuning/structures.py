@@ -1,4 +1,4 @@
-"""Fitting what `SettledStructure` weighs: how likely the answer of an exit is that of the last one."""
+"""Fitting what `SettledStructure` weighs: how likely the answer of an exit is that of the last one, or no worse."""
 
 from typing import Dict, List, Tuple
 
@@ -36,11 +36,12 @@ def fit_structures(replay: Replay, units: numpy.ndarray) -> Dict[str, Tuple[List
 def _fit(replay: Replay, units: numpy.ndarray, layers: Tuple[int, ...]) -> Weights:
     """Fit weights for looks at some layers."""
     weights: Weights = {"nothing": [], "found": [], "links": []}
+    worse = replay.worse(units)
     before = numpy.zeros(replay.n_units, dtype="int64")
     for layer in layers:
         exit = replay.layers.tolist().index(layer)
         features = replay.evidence[exit].features
-        inputs, right = with_same(features, before), ~replay.differs[exit]
+        inputs, right = with_same(features, before, features.chance is not None), ~worse[exit]
         before = features.keys
         for name, some in (("nothing", ~features.found & units), ("found", features.found & units)):
             weights[name].append(_regress(inputs[some], right[some]))

@@ -144,6 +144,8 @@ class Tuner:
             "gate": fit_gate(self.stored, gate_recall, wish.confidence, half),
         }
         self.replay: Replay = self.stored.replay()
+        if wish.max_disagreement is not None:  # then what counts is whether answers are others
+            self.replay.judge = None
         self.score = self.stored.scorer(self.replay)
         self.trials: Candidates = search(
             self.replay,
@@ -200,7 +202,7 @@ class Tuner:
         deepest = self.report.get("held_out", {}).get("deepest", self.stored.layers[-1])
         fixed = FixedDepth(deepest)
         if deepest < self.stored.layers[-1] and chosen.rule != fixed:  # loses no more, and looks at nothing on the way
-            self._allow(self._try("fixed depth", fixed), self.report.get("held_out"))
+            self._allow(self.try_setting("fixed depth", fixed), self.report.get("held_out"))
         return chosen.rule
 
     def _allow(self, trial: Candidate, held_out: Optional[Dict[str, Any]]) -> None:
@@ -239,15 +241,19 @@ class Tuner:
         """Choose by what may be lost."""
         choice = self.chooser.choose(max_drop)
         found = [choice, *(self.chooser.by_kind(max_drop, choice.deepest) if self._by_seconds else ())]
-        tried = [(one, self._try(one.name, one.rule)) for one in found]
+        tried = [(one, self.try_setting(one.name, one.rule)) for one in found]
         tried.sort(key=lambda pair: pair[1].wordpiece_layers)
         for one, trial in tried[: 1 + KINDS]:
             self._allow(trial, {name: value for name, value in vars(one).items() if name not in ("rule", "name")})
         self.report["held_out"] = self.safe[0][1]
         return tried[0][1]
 
-    def _try(self, name: str, rule: Optional[ExitRule]) -> Candidate:
-        """RETURNS (Candidate): What a rule does."""
+    def try_setting(self, name: str, rule: Optional[ExitRule]) -> Candidate:
+        """RETURNS (Candidate): What a rule does.
+
+        name (str): What it is called.
+        rule (Optional[ExitRule]): The rule; None for the full depth.
+        """
         if rule is None:
             return self.trials.full
         return try_setting(self.replay, self.score, name, rule, **self._documents)

@@ -4,7 +4,8 @@ import numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_epee.inputs.instances import Instances, firsts, ranges, whole_docs
+from spacy_epee.inputs.instances import Instances, whole_docs
+from spacy_epee.inputs.ranges import firsts, ranges
 from spacy_epee.inputs.windows import Windows
 
 

@@ -99,7 +99,7 @@ def test_a_sentence_alone_is_cut_as_windows_are(words, size):
 @quick
 def test_tokens_are_aligned_to_what_a_window_is_asked_about(doc, context, size):
     windows = Windower(TOKENIZERS["bytes"], size, 2, context=context)([doc])
-    aligned = windows.align(0, doc)
+    aligned = windows.align([doc], [0])
     for token, window, first, last in zip(doc, aligned.window, aligned.first, aligned.last):
         if window < 0:
             continue

@@ -11,8 +11,9 @@ from transformers import AutoTokenizer, BertTokenizer
 from util import POSITIONS, SENTENCES, make_nlp, make_texts, make_tokenizer, make_words
 from windows_util import blank, get_windower, make_docs
 
+from spacy_epee.inputs.alignment import farthest_from_edges
 from spacy_epee.inputs.packing import cut, pack
-from spacy_epee.inputs.windows import Windower, Windows, farthest_from_edges
+from spacy_epee.inputs.windows import Windower, Windows
 from spacy_epee.model import get_stepper, get_windows
 
 KINDS = [("bert", "wordpiece"), ("roberta", "bytes"), ("gpt2", "bytes"), ("bert", "metaspace")]
@@ -105,7 +106,7 @@ def test_windows_of_nothing(text):
     windows = get_windower()(make_docs("chest pain", text, "fever"))
     assert list(windows.docs) == [0, 2]
     assert list(windows.doc_lengths()) == [windows.lengths[0], 0, windows.lengths[1]]
-    alignment = windows.align(1, make_docs(text)[0])
+    alignment = windows.align(make_docs(text), [1])
     assert list(alignment.window) == [-1] * len(make_docs(text)[0])
 
 
@@ -126,7 +127,7 @@ def test_windows_of_20000_tokens():
     windows = windower([doc])
     assert len(join(windows, 0)) >= 20_000
     assert windows.lengths.max() <= 128
-    assert (windows.align(0, doc).window >= 0).all()
+    assert (windows.align([doc], [0]).window >= 0).all()
 
 
 def test_windows_are_not_cut_by_a_tokenizer_that_truncates_and_pads(tmp_path):
@@ -268,7 +269,7 @@ def test_windows_align_finds_each_token_that_has_wordpieces(special, kind, notes
     docs = make_docs(*notes)
     windows = get_windower(special, kind)(docs)
     for index, doc in enumerate(docs):
-        alignment = windows.align(index, doc)
+        alignment = windows.align([doc], [index])
         for token, window, first, last in zip(doc, alignment.window, alignment.first, alignment.last):
             pieces = shares(windows, index, token)
             if token.is_space:  # bytes of white space are wordpieces of no width
@@ -290,7 +291,7 @@ def test_windows_align_finds_each_token_that_has_wordpieces(special, kind, notes
 def test_windows_align_takes_the_window_where_the_token_is_farthest_from_an_edge(special, kind, note):
     (doc,) = make_docs(note)
     windows = get_windower(special, kind, 16, 7)([doc])
-    alignment = windows.align(0, doc)
+    alignment = windows.align([doc], [0])
     stops = windows.starts + windows.lengths - windows.n_prefix - windows.n_suffix
     for token, window in zip(doc, alignment.window):
         pieces = shares(windows, 0, token)
@@ -315,7 +316,7 @@ def test_windows_align_takes_the_first_of_the_best_windows(cuts, sizes):
     offsets = numpy.stack((numpy.arange(bounds[-1]), numpy.arange(1, bounds[-1] + 1)), axis=1)
     ids = [numpy.zeros(stop - start + 2, dtype="int64") for start, stop in zip(starts, stops)]
     windows = Windows(ids, numpy.zeros(len(ids), dtype="int64"), starts, [offsets], 1, 1)
-    found = windows.align(0, doc)
+    found = windows.align([doc], [0])
     middle = (bounds[:-1] + bounds[1:]) / 2
     best = numpy.minimum(middle[:, None] - starts, stops - middle[:, None]).argmax(axis=1)
     inside = [numpy.clip(end, starts[best], stops[best]) - starts[best] + 1 for end in (bounds[:-1], bounds[1:])]
@@ -330,7 +331,7 @@ def test_windows_align_to_wordpieces_that_spell_the_token(special, kind, note):
     (doc,) = make_docs(note)
     windower = get_windower(special, kind)
     windows = windower([doc])
-    alignment = windows.align(0, doc)
+    alignment = windows.align([doc], [0])
     stops = windows.starts + windows.lengths - windows.n_prefix - windows.n_suffix
     for token, window, first, last in zip(doc, alignment.window, alignment.first, alignment.last):
         pieces = shares(windows, 0, token)
@@ -340,10 +341,29 @@ def test_windows_align_to_wordpieces_that_spell_the_token(special, kind, note):
             assert spelt.replace(" ", "") == token.text
 
 
+@pytest.mark.parametrize("special,kind", KINDS)
+@quick
+@given(notes=st.lists(texts, min_size=1, max_size=4), size=st.sampled_from([16, 60]), data=st.data())
+def test_windows_align_of_several_docs_is_that_of_each(special, kind, notes, size, data):
+    docs = make_docs(*notes)
+    cut_up = data.draw(st.lists(st.booleans(), min_size=len(docs), max_size=len(docs)))
+    windows = get_windower(special, kind, size, 7)(docs, cut_up)
+    numbers = data.draw(st.lists(st.sampled_from(range(len(docs))), unique=True).map(sorted))
+    together = windows.align([docs[number] for number in numbers], numbers)
+    for place, number in enumerate(numbers):
+        alone, mine = windows.align([docs[number]], [number]), together.docs == place
+        assert together.window[mine].tolist() == alone.window.tolist()
+        there = alone.window >= 0
+        for name in ("first", "last"):
+            assert getattr(together, name)[mine][there].tolist() == getattr(alone, name)[there].tolist()
+        assert (together.pieces[mine] - together.before[place]).tolist() == alone.pieces.tolist()
+    assert together.rows.tolist() == numpy.flatnonzero(numpy.isin(windows.docs, numbers)).tolist()
+
+
 def test_windows_align_of_a_token_longer_than_a_window_is_its_middle():
     (doc,) = make_docs("x" * 40)
     windows = get_windower()([doc])
-    alignment = windows.align(0, doc)
+    alignment = windows.align([doc], [0])
     (window,) = alignment.window
     assert (alignment.first[0], alignment.last[0]) == (1, windows.lengths[window] - 1)
     assert windows.starts[window] <= 20 <= windows.starts[window] + windows.lengths[window] - 2
@@ -400,5 +420,6 @@ def test_windows_the_window_of_a_place_is_the_one_where_it_is_farthest_from_an_e
     kept = numpy.array(data.draw(st.lists(st.booleans(), min_size=len(every), max_size=len(every))))
     starts, stops = (every[kept] if kept.any() else every).T
     places = numpy.arange(2 * length + 1) / 2
+    low, high = numpy.zeros(len(places), dtype=int), numpy.full(len(places), len(starts))
     farthest = numpy.minimum(places[:, None] - starts, stops - places[:, None]).argmax(axis=1)
-    assert (farthest_from_edges(places, starts, stops) == farthest).all()
+    assert (farthest_from_edges(places, starts, stops, low, high) == farthest).all()

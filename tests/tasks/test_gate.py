@@ -13,10 +13,13 @@ from spacy_epee.engine import loop
 from spacy_epee.evaluation.compare import compare
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.exits import rules
+from spacy_epee.exits.rules.structure import SAME
 from spacy_epee.heads.base import head_shim
+from spacy_epee.tasks import gate
 from spacy_epee.tasks.gate import find_chances
 from spacy_epee.tuning.careful import CarefulChooser
 from spacy_epee.tuning.gate import with_something
+from spacy_epee.tuning.grids import rule_grids
 
 UTIL = {"events": events_util, "relations": relations_util}
 RULES = [rules.Entropy(0.5), rules.EntropyPatience(0.6, 1), rules.Patience(1)]
@@ -134,6 +137,60 @@ def test_what_leaves_is_in_no_batch(task, monkeypatch):
     climbed.clear()
     pipe.set_gate(1.0)
     assert set(pipe.answer(docs, rules.Entropy(0.5)).reasons) == {"nothing"} and not climbed
+
+
+def by_words(threshold=0.5):
+    """Leaves behind the first layer if words alone say that there is likely nothing."""
+    weights = [[0.0] * (SAME + 1) + [-1.0, 0.0]]
+    return rules.SettledStructure(threshold, [1], weights, weights, [])
+
+
+@pytest.mark.parametrize("gate", [None, 0.3])
+def test_a_rule_asks_what_words_say_with_and_without_a_gate(task, gate):
+    name, nlp, pipe = task
+    pipe.set_gate(gate)
+    docs = docs_of(name, nlp)
+    answers = pipe.answer(docs, by_words())
+    items, chances = answers.items, chances_of(pipe, docs)
+    most = numpy.zeros(items.n_units)
+    numpy.maximum.at(most, items.units, chances)
+    expected = numpy.where(most < (gate or 0.0), 0, numpy.where(most < 0.5, 1, answers.depth))
+    assert len(set(expected.tolist())) > 1
+    assert answers.layers[answers.ran].tolist() == expected[answers.ran].tolist()
+    alone = [layer for doc in docs for layer in pipe.answer([doc], by_words()).layers.tolist()]
+    assert answers.layers.tolist() == alone
+    stored = StoredOutputs(pipe, examples_of(name, nlp))
+    assert stored.replay().run(by_words()).layers.tolist() == answers.layers[stored.items.live].tolist()
+
+
+def test_what_is_fitted_with_a_gate_reads_words_and_is_saved(task, tmp_path):
+    name, nlp, pipe = task
+    grid = rule_grids(StoredOutputs(pipe, examples_of(name, nlp)).replay())["settled structure, all exits"]
+    assert {len(row) for rule in grid for row in (*rule.nothing, *rule.found)} == {SAME + 3}
+    assert grid[0].reads_words and rules.AnyOf({"own": grid[0]}).reads_words and rules.FromLayer(1, grid[0]).reads_words
+    before, pipe.exit = pipe.exit, grid[0]
+    try:
+        nlp.to_disk(tmp_path / "saved")
+        assert spacy.load(tmp_path / "saved").get_pipe(pipe.name).exit == grid[0]
+    finally:
+        pipe.exit = before
+
+
+def test_rules_that_were_fitted_without_words_do_not_ask(task, monkeypatch):
+    name, nlp, pipe = task
+    pipe.set_gate(None)
+    old = [[0.0] * (SAME + 1) + [9.0]]
+    rule = rules.SettledStructure(0.5, [1], old, old, [])
+    monkeypatch.setattr(gate, "find_chances", lambda *args: pytest.fail("asked"))
+    assert not rule.reads_words and set(pipe.answer(docs_of(name, nlp), rule).layers.tolist()) == {1}
+
+
+@pytest.mark.parametrize("name", ["events", "relations"])
+def test_a_rule_that_asks_for_words_is_refused_where_they_say_nothing(backbone, name):
+    make = {"events": events_util.make_events_nlp, "relations": relations_util.make_relations_nlp}[name]
+    pipe = make(backbone).get_pipe(f"epee_{name}")
+    with pytest.raises(ValueError, match=f"'epee_{name}' was fitted with what words say.*`tune`"):
+        pipe.exit = by_words()
 
 
 def test_what_leaves_has_no_answer_and_layer_0(task):

@@ -7,7 +7,7 @@ from events_util import TEXTS, make_events_nlp, make_example
 from relations_util import make_relations_nlp, tag
 from util import make_nlp
 
-from spacy_epee.engine.replay import Replay
+from spacy_epee.engine.replay import Replay, ReplayResult
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.exits import rules
 from spacy_epee.exits.evidence import EvidenceBuilder
@@ -18,6 +18,7 @@ from spacy_epee.tasks.relations.evidence import PairEvidenceBuilder
 from spacy_epee.tuning.grids import rule_grids
 from spacy_epee.tuning.names import describe_rule
 from spacy_epee.tuning.structures import fit_structures
+from spacy_epee.tuning.tuner import Tuner, TuningGoal
 
 
 def make(seed=0, units=300, exits=5, sharpness=1.0):
@@ -59,7 +60,7 @@ def test_a_setting_made_on_some_windows_does_not_depend_on_the_others():
 @pytest.mark.parametrize("name", ["settled structure, all exits", "settled structure, every second exit", "nothing found"])
 def test_more_leave_later_the_surer_they_must_be(name):
     replay = make()
-    grid = rule_grids(replay)[name]
+    grid = [rule for rule in rule_grids(replay)[name] if getattr(rule, "found_threshold", None) is None]
     assert len(grid) > 4
     taken = [replay.run(rule).exits for rule in grid]
     if name == "nothing found":
@@ -125,6 +126,70 @@ def test_links_are_looked_at_only_where_spans_are_half_as_sure_as_asked(nlp, sto
     taken = pipe.answer(docs, rules.SettledStructure(0.5, [1], [none], [sure], [[0.0, 0.0, 0.0, -9.0]]))
     assert (taken.layers[taken.ran] == taken.depth).all()
     assert len(looked) > at_the_end
+
+
+def test_an_exit_is_worse_only_where_it_says_something_else_and_loses_by_it(stored):
+    replay = stored.replay()
+    worse, differs = replay.worse(every(replay)), replay.differs[: len(replay.layers)]
+    assert worse.any() and not (worse & ~differs).any() and (differs & ~worse).any()
+    score, last = stored.scorer(replay), replay.all_at(len(replay.layers) - 1)
+    for exit in range(len(replay.layers) - 1):
+        for unit in numpy.flatnonzero(differs[exit]):
+            alone = last.copy()
+            alone[unit] = exit
+            change = score(result(replay, alone)) - score(result(replay, last))
+            assert change > -1e-3 if not worse[exit, unit] else change < 1e-3
+
+
+def result(replay, exits):
+    return ReplayResult(replay, exits, numpy.zeros(len(exits), dtype=int))
+
+
+def test_where_nothing_is_annotated_another_answer_is_a_worse_one(nlp):
+    examples = [make_example(nlp, text) for text in TEXTS]
+    for eg in examples:
+        eg.reference._.events = None
+    unknown = StoredOutputs(nlp.get_pipe("epee_events"), examples)
+    replay = unknown.replay()
+    assert (replay.worse(every(replay)) == replay.differs).all() and replay.differs.any()
+
+
+def test_what_is_worse_does_not_depend_on_other_windows(nlp, stored):
+    replay, some = stored.replay(), numpy.arange(len(stored.docs)) % 2 == 0
+    changed = stored.replay()
+    answered, right, gold = (part.copy() for part in worth_of(stored, replay))
+    right[:, ~some], answered[:, ~some], gold[stored.docs[~some]] = 0, 7, 9
+    changed.kept["events"] = answered, right, gold
+    assert (replay.worse(some)[:, some] == changed.worse(some)[:, some]).all()
+
+
+def worth_of(stored, replay):
+    replay.worse(every(replay))
+    return replay.kept["events"]
+
+
+def test_with_a_promise_about_answers_only_the_same_ones_count(nlp):
+    examples = [make_example(nlp, text) for text in TEXTS * 30]
+    tuner = Tuner(nlp, nlp.get_pipe("epee_events"), examples, wish=TuningGoal(max_disagreement=0.05), calibrate=False)
+    assert tuner.replay.judge is None
+
+
+def test_windows_with_events_leave_sooner_if_that_is_asked():
+    replay = make()
+    layers, weights = fit_structures(replay, every(replay))["settled structure, all exits"]
+    late, sooner = (replay.run(rules.SettledStructure(0.95, layers, **weights, found_threshold=own)) for own in (None, 0.5))
+    assert (sooner.exits <= late.exits).all() and (sooner.exits < late.exits).any()
+    found = numpy.array([replay.evidence[exit].features.found[unit] for unit, exit in enumerate(sooner.exits)])
+    assert found[sooner.exits < late.exits].all()
+
+
+def test_a_threshold_of_its_own_is_in_the_config_only_if_there_is_one():
+    weights = {"nothing": [[0.0] * 8], "found": [[0.0] * 8], "links": []}
+    plain, own = rules.SettledStructure(0.9, [1], **weights), rules.SettledStructure(0.9, [1], **weights, found_threshold=0.5)
+    assert "found_threshold" not in plain.to_config() and own.to_config()["found_threshold"] == 0.5
+    assert resolve_rule(own.to_config()) == own and resolve_rule(plain.to_config()) == plain
+    with pytest.raises(ValueError, match="found_threshold = 1.5"):
+        rules.SettledStructure(0.9, [1], **weights, found_threshold=1.5)
 
 
 def test_a_pipeline_with_it_is_loaded_as_it_was(nlp, stored, tmp_path):

@@ -6,7 +6,8 @@ from typing import Any, Callable, ClassVar, Dict, List, Optional, Protocol, Sequ
 
 import numpy
 
-from ..evidence import Divergence, Evidence
+from ..divergence import Divergence
+from ..evidence import Evidence
 
 NEEDS_DOUBT = "needs a model with a learned exit. Train with the setting `model.head.learned_exit = true`, or take another rule."
 
@@ -65,6 +66,11 @@ class CompleteRule(ExitRule, Protocol):
     @property
     def structured(self) -> bool:
         """RETURNS (bool): Whether the rule needs a task whose answers are structures, see `exits.features`."""
+
+    @property
+    def reads_words(self) -> bool:
+        """RETURNS (bool): Whether the rule asks how likely there is anything to find by words alone, which needs a model with a
+        gate."""
 
     def to_config(self) -> Optional[Dict[str, Any]]:
         """RETURNS (Optional[Dict[str, Any]]): The config block that makes this rule; None if it does not tell."""
@@ -133,6 +139,10 @@ class Rule:
     def structured(self) -> bool:
         return False
 
+    @property
+    def reads_words(self) -> bool:
+        return False
+
     def looks_at(self, layer: int) -> bool:
         return layer >= self.first_layer
 
@@ -169,6 +179,7 @@ class ForeignRule:
         self.timed: bool = getattr(rule, "timed", False)
         self.learned: bool = getattr(rule, "learned", False)
         self.structured: bool = getattr(rule, "structured", False)
+        self.reads_words: bool = getattr(rule, "reads_words", False)
         self.looks_at: Callable[[int], bool] = getattr(rule, "looks_at", lambda layer: layer >= self.first_layer)
         self.to_config: Callable[[], Optional[Dict[str, Any]]] = getattr(rule, "to_config", lambda: None)
 

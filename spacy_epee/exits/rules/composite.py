@@ -31,6 +31,10 @@ class _Joined(Rule):
     def structured(self) -> bool:
         return any(complete(rule).structured for rule in self.rules.values())
 
+    @property
+    def reads_words(self) -> bool:
+        return any(complete(rule).reads_words for rule in self.rules.values())
+
     def looks_at(self, layer: int) -> bool:
         return any(complete(rule).looks_at(layer) for rule in self.rules.values())
 

@@ -140,6 +140,10 @@ class FromLayer(Rule):
     def structured(self) -> bool:
         return complete(self.rule).structured
 
+    @property
+    def reads_words(self) -> bool:
+        return complete(self.rule).reads_words
+
     def looks_at(self, layer: int) -> bool:
         return layer >= self.layer and complete(self.rule).looks_at(layer)
 

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 
 import numpy
 
-from ..evidence import Divergence, Evidence
+from ..divergence import Divergence
+from ..evidence import Evidence
 from .base import Grid, Levels, Rule, check_patience, check_within, count_runs
 
 RUN = 6

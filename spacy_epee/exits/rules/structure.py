@@ -16,10 +16,17 @@ NEEDS_STRUCTURE = (
 )
 
 SAME = len(FEATURES)
-"""The column behind the features: whether the same was found at the rule's last look."""
+"""The column behind the features: whether the same was found at the rule's last look. Behind it may be `Features.chance`."""
+
+NEEDS_GATE = (
+    "was fitted with what words say before the first layer, and nothing does. Run `tune` again, or train with `model.head.gate`."
+)
 
 TRIED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
 """Thresholds to try: the estimates are probabilities already."""
+
+SOONER = (None, 0.75, 0.5)
+"""Thresholds to try where something is found. That one of its links still changes does less harm than an event that is lost."""
 
 MISSED = (0.003, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 """Those on the probability of what is not given."""
@@ -67,8 +74,8 @@ class NothingFound(Rule):
 
 @dataclass(frozen=True)
 class SettledStructure(Rule):
-    """Leave when the answer is as likely as asked for that of the last exit (learning to exit, as in BERxiT, Xin et al. 2021, by
-    logistic regressions over what exits say and not over states; `epee tune` fits them).
+    """Leave when the answer is as likely as asked for that of the last exit, or no worse (learning to exit, as in BERxiT, Xin et
+    al. 2021, by logistic regressions over what exits say and not over states; `epee tune` fits them).
 
     A window without an event, or a related pair, leaves by `nothing`, and none of its arguments is looked at. Another one needs
     `found` to say half of what is asked for by its spans, and only then are these linked, and `links` decides.
@@ -76,10 +83,12 @@ class SettledStructure(Rule):
     threshold (float): The probability from which on units leave, from 0 to 1.
     layers (List[int]): The layers at which the rule looks. Others cost nothing.
     nothing (List[List[float]]): For each of these the weights of `exits.features.FEATURES`, of finding the same as at the look
-        before, and the bias.
+        before, of the log-odds that there is anything by words alone (not in rules fitted without a gate), and the bias.
     found (List[List[float]]): The same, where something is found.
     links (List[List[float]]): The weights of the log-odds of `found`, of `exits.features.LINK_FEATURES`, and the bias. Empty for
         relations, which have no links between spans.
+    found_threshold (Optional[float]): The probability from which on windows leave in which something is found; None for
+        `threshold`.
     """
 
     threshold: float
@@ -87,6 +96,7 @@ class SettledStructure(Rule):
     nothing: List[List[float]]
     found: List[List[float]]
     links: List[List[float]]
+    found_threshold: Optional[float] = None
     registered: ClassVar[str] = "spacy-epee.SettledStructure.v1"
 
     def __post_init__(self) -> None:
@@ -94,7 +104,9 @@ class SettledStructure(Rule):
         if not layers or not numpy.isfinite(layers).all() or layers != sorted(set(layers)) or layers[0] < 1:
             raise ValueError(f"The exit rule {self.registered} has layers = {layers}; give layers from 1 on in rising order.")
         object.__setattr__(self, "layers", tuple(map(int, layers)))
-        for name, size in (("nothing", SAME + 2), ("found", SAME + 2), ("links", len(LINK_FEATURES) + 2)):
+        words = max((len(row) for row in self.nothing), default=0) == SAME + 3
+        size_of = SAME + 2 + words
+        for name, size in (("nothing", size_of), ("found", size_of), ("links", len(LINK_FEATURES) + 2)):
             rows = tuple(tuple(map(float, row)) for row in getattr(self, name))
             object.__setattr__(self, name, rows)
             wanted = {0, len(self.layers)} if name == "links" else {len(self.layers)}
@@ -105,6 +117,8 @@ class SettledStructure(Rule):
                 )
         super().__post_init__()
         check_within(self, "threshold", 0.0, 1.0)
+        if self.found_threshold is not None:
+            check_within(self, "found_threshold", 0.0, 1.0)
 
     @property
     def first_layer(self) -> int:
@@ -116,6 +130,10 @@ class SettledStructure(Rule):
     @property
     def structured(self) -> bool:
         return True
+
+    @property
+    def reads_words(self) -> bool:
+        return len(self.nothing[0]) == SAME + 3
 
     @property
     def reasons(self) -> Tuple[str, ...]:
@@ -130,17 +148,18 @@ class SettledStructure(Rule):
         if evidence.layer not in self.layers:
             return codes
         features, exit = features_of(self, evidence), self.layers.index(evidence.layer)
-        inputs = with_same(features, counters[evidence.units])
+        inputs = with_same(features, counters[evidence.units], self.reads_words)
         counters[evidence.units] = features.keys
-        odds = numpy.where(features.found, weigh(self.found[exit], inputs), weigh(self.nothing[exit], inputs))
-        asked, found = logit(self.threshold), features.found
-        if self.links and features.links is not None:
-            likely = found & (odds > logit(self.threshold / 2))
-            if likely.any():
-                odds[likely] = weigh(self.links[exit], with_odds(odds[likely], features.links(likely)))
-            found = likely
-        codes[~features.found & (odds > asked)] = 1
-        codes[found & (odds > asked)] = 2
+        odds, found = weigh(self.nothing[exit], inputs), features.found
+        codes[~found & (odds > logit(self.threshold))] = 1
+        if found.any():
+            asked = self.threshold if self.found_threshold is None else self.found_threshold
+            odds = weigh(self.found[exit], inputs)
+            if self.links and features.links is not None:
+                found = found & (odds > logit(asked / 2))
+                if found.any():
+                    odds[found] = weigh(self.links[exit], with_odds(odds[found], features.links(found)))
+            codes[found & (odds > logit(asked))] = 2
         return codes
 
     def can_fire(self, layers: Sequence[int]) -> bool:
@@ -153,20 +172,40 @@ class SettledStructure(Rule):
         return self.threshold < 1 and self.layers[0] < layers[-1]
 
     def to_config(self) -> Optional[Dict[str, Any]]:
-        weights = {name: [list(row) for row in getattr(self, name)] for name in ("nothing", "found", "links")}
-        return {"@misc": self.registered, "threshold": self.threshold, "layers": list(self.layers), **weights}
+        block: Dict[str, Any] = {"@misc": self.registered, "threshold": self.threshold, "layers": list(self.layers)}
+        block.update({name: [list(row) for row in getattr(self, name)] for name in ("nothing", "found", "links")})
+        if self.found_threshold is not None:  # older versions do not know it
+            block["found_threshold"] = self.found_threshold
+        return block
 
     @classmethod
     def grid(cls, levels: Levels) -> Grid:
         return {
-            name: [cls(threshold, layers, **weights) for threshold in TRIED]
+            name: [
+                cls(threshold, layers, **weights, found_threshold=sooner)
+                for sooner in SOONER
+                for threshold in TRIED
+                if sooner is None or sooner < threshold
+            ]
             for name, (layers, weights) in levels.structures().items()
         }
 
 
-def with_same(features: Features, before: numpy.ndarray) -> numpy.ndarray:
-    """RETURNS (ndarray): Features, and whether the same was found before, by the numbers of that (0 for never), (U, F + 1)."""
-    return numpy.column_stack((features.values, features.keys == before))
+def with_same(features: Features, before: numpy.ndarray, words: bool) -> numpy.ndarray:
+    """Put side by side what is weighed.
+
+    features (Features): What an exit says.
+    before (ndarray): The number of what was found before, 0 for never, (U,).
+    words (bool): Whether to add what words alone say.
+    RETURNS (ndarray): Features, whether the same was found before, and what words say, (U, F + 1 or 2).
+    RAISES ValueError: They say nothing.
+    """
+    columns = [features.values, features.keys == before]
+    if words:
+        if features.chance is None:
+            raise ValueError(f"The exit rule {SettledStructure.registered} {NEEDS_GATE}")
+        columns.append(features.chance)
+    return numpy.column_stack(columns)
 
 
 def with_odds(odds: numpy.ndarray, links: numpy.ndarray) -> numpy.ndarray:

@@ -6,10 +6,11 @@ import numpy
 from scipy.special import entr, expit, logsumexp
 
 from ...engine.results import Graph
-from ...exits.evidence import Divergence, Evidence, Written, divergence_of
+from ...exits.divergence import Divergence, divergence_of
+from ...exits.evidence import Evidence, Written
 from ...exits.features import Features
 from ...exits.scaling import pivot
-from ...inputs.instances import firsts
+from ...inputs.ranges import firsts
 from ...threads import cached_property
 from .features import link_values, span_values
 from .instances import OUT
@@ -131,7 +132,8 @@ class StructureEvidence(Evidence):
             return values[units] if whole is self else values
 
         values, keys = span_values(self.structure)
-        return Features(self.structure.open, values, keys, of_links if self.structure.asked.schema.outputs else None)
+        links = of_links if self.structure.asked.schema.outputs else None
+        return Features(self.structure.open, values, keys, links, self.chance)
 
     @cached_property
     def decision(self) -> numpy.ndarray:
@@ -150,7 +152,10 @@ class StructureEvidence(Evidence):
         """The entropy of each unit's tags, (U,)."""
 
         def of_tags(layers: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
-            logs = log_softmax(self.structure.scaled[rows, layers])
+            if layers[0, -1] < self.structure.n_triggers:
+                logs = self.structure.trigger_logs[rows[:, 0]]
+            else:
+                logs = log_softmax(self.structure.scaled[rows, layers])
             return -(numpy.exp(logs) * logs).sum(axis=2) / numpy.log(3)
 
         return self._of_tags(of_tags)

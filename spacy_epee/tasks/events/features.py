@@ -5,9 +5,9 @@ from typing import Tuple
 import numpy
 from scipy.special import expit
 
-from ...exits.features import MOST, bounded, keys_of, log_sum, odds_against
+from ...exits.features import FEATURES, MOST, bounded, keys_of, log_sum, odds_against
 from ...exits.scaling import pivot
-from ...inputs.instances import firsts
+from ...inputs.ranges import firsts
 from .instances import OUT
 from .structure import Structure, log_softmax
 
@@ -18,30 +18,41 @@ def span_values(structure: Structure) -> Tuple[numpy.ndarray, numpy.ndarray]:
     structure (Structure): The spans.
     RETURNS (Tuple[ndarray, ndarray]): The features (U, F), and a number for the tags (U,) int64.
     """
-    values: numpy.ndarray = numpy.zeros((len(structure), 6))
-    keys = numpy.zeros(len(structure), dtype="int64")
-    first = 0 if structure.asked.find_triggers else structure.n_triggers
-    for begin, end, units in (
-        (first, structure.n_triggers, ~structure.open),
-        (first, structure.tags.shape[1], structure.open),
-    ):
-        if units.any():
-            values[units, 1:], keys[units] = _tag_values(structure, begin, end, units)
-    n_spans = numpy.bincount(structure.places[structure.nodes[:, 0]], minlength=len(structure))
-    values[:, 0] = numpy.log1p(n_spans)
+    values, keys = numpy.zeros((len(structure), len(FEATURES))), numpy.ones(len(structure), dtype="int64")
+    closed = ~structure.open
+    if closed.any():
+        values[closed, 1:] = _values_of_nothing(structure, closed)
+    if not closed.all():
+        values[~closed, 1:], keys[~closed] = _tag_values(structure, ~closed)
+        values[:, 0] = numpy.log1p(numpy.bincount(structure.places[structure.nodes[:, 0]], minlength=len(structure)))
     return values, keys
 
 
-def _tag_values(structure: Structure, begin: int, end: int, units: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """The features of tags in some layers, but for the number of spans."""
+def _values_of_nothing(structure: Structure, units: numpy.ndarray) -> numpy.ndarray:
+    """The features of units without a trigger, but for the number of spans. Most of what is looked at is such."""
     counts = structure.counts[units]
+    values = numpy.empty((len(counts), len(FEATURES) - 1))
+    values[:] = MOST, 0.0, -MOST, -MOST, 0.0
+    values[:, -1] = numpy.log(counts)
+    if structure.asked.find_triggers and structure.n_triggers:
+        logs = structure.trigger_logs[:, :, OUT]  # the best of each
+        if len(counts) < len(structure):
+            logs = logs[numpy.repeat(units, structure.counts)]
+        values[:, 2] = bounded(numpy.maximum.reduceat(odds_against(logs).max(axis=1), firsts(counts)))
+        values[:, 3] = log_sum((-numpy.expm1(logs)).sum(axis=1), counts)
+    return values
+
+
+def _tag_values(structure: Structure, units: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """The features of units with a trigger, but for the number of spans, and a number for their tags."""
+    counts, begin = structure.counts[units], 0 if structure.asked.find_triggers else structure.n_triggers
     size = numpy.log(counts)
-    if begin >= end:  # all triggers are given
+    if begin >= structure.tags.shape[1]:  # all spans are given
         nothing = [numpy.full(len(counts), value) for value in (MOST, 0.0, -MOST, -MOST)]
         return numpy.column_stack((*nothing, size)), numpy.ones(len(counts), dtype="int64")
     rows = numpy.flatnonzero(numpy.repeat(units, structure.counts))
     starts = firsts(counts)
-    logits, tags = structure.scaled[rows, begin:end], structure.tags[rows, begin:end]
+    logits, tags = structure.scaled[rows, begin:], structure.tags[rows, begin:]
     logs = log_softmax(logits)
     ordered = numpy.sort(logs, axis=2)
     inside = tags != OUT

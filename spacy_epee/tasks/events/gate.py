@@ -5,8 +5,8 @@ from typing import Sequence
 import numpy
 from spacy.tokens import Doc
 
-from ...inputs.instances import firsts
 from ...inputs.ngrams import Bags, hash_ngrams
+from ...inputs.ranges import firsts
 from .instances import TokenInstances
 
 

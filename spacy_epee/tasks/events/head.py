@@ -30,13 +30,13 @@ class TokenInputs(HeadInputs):
         self.items = items
         self.device = device
 
-    def find(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> Tuple[List[Tuple[Tensor, Tensor]], Optional[Tensor]]:
-        """RETURNS (Tuple[List[Tuple[Tensor, Tensor]], Optional[Tensor]]): For each pack the rows and places of the tokens' first
-        wordpieces; and how these are to be sorted, None if they are in order."""
+    def find(self, packs: Sequence["PaddedBatch"], units: numpy.ndarray) -> Tuple[List[Tensor], Optional[Tensor]]:
+        """RETURNS (Tuple[List[Tensor], Optional[Tensor]]): For each pack the places of the tokens' first wordpieces, as if
+        its rows were one; and how these are to be sorted, None if they are in order."""
         live = self.items.of_units(units)
         places = numpy.column_stack((self.items.units[live], self.items.first[live]))
         found = [locate(members, places) for members in packs]
-        index = [(self._put(rows), self._put(places[here, 1])) for here, rows in found]
+        index = [self._put(rows * members.longest + places[here, 1]) for members, (here, rows) in zip(packs, found)]
         order = numpy.concatenate([here for here, _ in found])
         return index, self._put(numpy.argsort(order)) if (order[1:] < order[:-1]).any() else None
 
@@ -79,7 +79,8 @@ class EventHeads(ExitHeads):
         self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: TokenInputs, units: numpy.ndarray
     ) -> Tensor:
         index, order = inputs.layout(packs, units)
-        vectors = torch.cat([hidden[rows, places] for hidden, (rows, places) in zip(states, index)]).float()
+        parts = [hidden.flatten(0, 1).index_select(0, places) for hidden, places in zip(states, index)]
+        vectors = (torch.cat(parts) if len(parts) > 1 else parts[0]).float()
         if order is not None:
             vectors = vectors[order]
         return vectors if self.standardize is None else self.standardize(exit, vectors)

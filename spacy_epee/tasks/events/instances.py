@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy
+from spacy.attrs import IS_SPACE
 from spacy.tokens import Doc
 
-from ...inputs.instances import Instances, ranges
+from ...inputs.instances import Instances
+from ...inputs.ranges import firsts, ranges
 from ...inputs.windows import Windows
 from ...threads import cached_property
 from .schema import EventSchema
@@ -19,6 +21,7 @@ UNIT, START, STOP, KIND = range(4)
 """The columns of a node: its window, its first item, the one behind its last, and the number of its kind."""
 
 NO_NODES = numpy.zeros((0, 4), dtype="int64")
+NO_SPACES = numpy.zeros(0, dtype="uint64")
 
 
 @dataclass
@@ -235,27 +238,22 @@ def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_
     max_pairs (int): The most pairs of spans in a window.
     RETURNS (TokenInstances): The items, without given nodes.
     """
-    bounds = numpy.searchsorted(windows.docs, numpy.arange(len(docs) + 1))
-    tables = [numpy.zeros((5, 0), dtype="int64")]
-    for index, doc in enumerate(docs):
-        rows = numpy.arange(*bounds[index : index + 2])
-        if not len(rows):
-            continue
-        starts = numpy.array([token.idx for token in doc], dtype="int64")
-        pieces = windows.pieces(index, starts, starts + [len(token) for token in doc])
-        tokens = numpy.flatnonzero((pieces[:, 0] < pieces[:, 1]) & numpy.array([not token.is_space for token in doc]))
-        best = windows.align(index, doc).window[tokens]
-        first, stop = pieces[tokens].T
-        # A token with wordpieces of two sentences is an item of the one that has its middle.
-        left, right = ((first + stop - 1) // 2,) * 2 if windows.by_sentence else (first, stop - 1)
-        begins, ends = windows.asked[rows].T
-        low, high = numpy.searchsorted(right, begins), numpy.searchsorted(left, ends)
-        counts = high - low
-        places, owners = ranges(low, counts), numpy.repeat(rows, counts)
-        shift = windows.n_prefix - windows.starts[owners]
-        inside = (numpy.clip(side[places], *windows.asked[owners].T) + shift for side in (first, stop))
-        tables.append(numpy.stack((owners, tokens[places], *inside, best[places] == owners)))
-    units, tokens, first, stop, own = numpy.concatenate(tables, axis=1)
+    numbers = numpy.unique(windows.docs).tolist()
+    some = [docs[number] for number in numbers]
+    found = windows.align(some, numbers)
+    spaces = [doc.to_array(IS_SPACE) for doc in some]
+    kept = numpy.flatnonzero((found.pieces[:, 0] < found.pieces[:, 1]) & (numpy.concatenate([NO_SPACES, *spaces]) == 0))
+    best, first, stop = found.window[kept], *found.pieces[kept].T
+    # A token with wordpieces of two sentences is an item of the one that has its middle.
+    left, right = ((first + stop - 1) // 2,) * 2 if windows.by_sentence else (first, stop - 1)
+    begins, ends = found.asked.T
+    low, high = numpy.searchsorted(right, begins), numpy.searchsorted(left, ends)
+    counts = high - low
+    places, rows = ranges(low, counts), numpy.repeat(numpy.arange(len(counts)), counts)
+    units, own = found.rows[rows], kept[places]
+    tokens = own - firsts(numpy.array([len(doc) for doc in some], dtype="int64"))[found.docs[own]]
+    shift = windows.n_prefix - windows.starts[units] - found.before[found.docs[own]]
+    first, stop = (numpy.clip(side[places], begins[rows], ends[rows]) + shift for side in (first, stop))
     lengths = numpy.array([len(windows.offsets[doc]) for doc in windows.docs], dtype="int64")
     return TokenInstances(
         windows=windows,
@@ -266,7 +264,7 @@ def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_
         tokens=tokens,
         first=first,
         stop=stop,
-        own=own.astype(bool),
+        own=best[places] == units,
         opens=windows.asked[:, 0] == 0,
         closes=windows.asked[:, 1] == lengths,
         given=NO_NODES,

@@ -13,7 +13,7 @@ from .scorer import facts_of
 
 def event_score(stored: StoredAnnotation, replay: Replay) -> Score:
     """For events: the mean of the F-scores of triggers and arguments."""
-    answered, right, gold = count_events(stored, replay, ("ev_trigger", "ev_arg"))
+    answered, right, gold = _counts(stored, replay)
     units = numpy.arange(replay.n_units)
 
     def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
@@ -24,6 +24,33 @@ def event_score(stored: StoredAnnotation, replay: Replay) -> Score:
         return float((2 * hits[wanted] / totals[wanted]).mean()) if wanted[0] else 0.0
 
     return score
+
+
+def worse_than_last(stored: StoredAnnotation, replay: Replay, units: numpy.ndarray) -> numpy.ndarray:
+    """Tell where windows would cost some of the score: a found one is worth as much as the score rises by it. Where nothing is
+    annotated an answer is worse if it is another one.
+
+    stored (StoredAnnotation): The documents.
+    replay (Replay): What their exits say.
+    units (ndarray): The windows whose score it is, (U,) bool.
+    RETURNS (ndarray): Where the answer is worse than that of the last exit, (E, U) bool.
+    """
+    answered, right, gold = _counts(stored, replay)
+    last = len(replay.layers) - 1
+    docs = numpy.unique(stored.docs[units])
+    predicted, hits = (part[last, units].sum(axis=0) for part in (answered, right))
+    totals = numpy.maximum(predicted + gold[docs].sum(axis=0), 1)
+    worth = ((2 * right - 2 * hits / totals * answered) / totals).sum(axis=2)[: last + 1]
+    known = numpy.array([annotation(eg.reference, "events") is not None for eg in stored.examples], dtype=bool)
+    return numpy.where(known[stored.docs], worth < worth[last] - 1e-12, replay.differs[: last + 1])
+
+
+def _counts(stored: StoredAnnotation, replay: Replay) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """What of triggers and arguments is found, what of it is right, and what is annotated, counted once for all who ask."""
+    if "events" not in replay.kept:
+        replay.kept["events"] = count_events(stored, replay, ("ev_trigger", "ev_arg"))
+    counts: Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray] = replay.kept["events"]
+    return counts
 
 
 def count_events(

@@ -9,10 +9,14 @@ from scipy.special import expit
 from ...engine.results import Graph
 from ...exits.scaling import Threshold
 from ...threads import cached_property
-from .instances import KIND, TokenInstances
+from .instances import KIND, NO_NODES, TokenInstances
 
 Link = Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]
 """From heads and children (P, 4) to the logits of their links (P, outputs)."""
+
+NO_PAIRS, NO_LINKS = numpy.zeros((0, 2), dtype="int64"), numpy.zeros((0, 3), dtype="int64")
+NO_GRAPH = Graph(NO_NODES, numpy.zeros(0), NO_LINKS, numpy.zeros(0))
+"""That of a window without a trigger."""
 
 
 class Structure:
@@ -121,6 +125,11 @@ class Structure:
         return self.grouped if self.temperature == 1 else self.grouped / self.temperature
 
     @cached_property
+    def trigger_logs(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The logarithms of the probabilities of the tags of triggers, (N, L', 3)."""
+        return log_softmax(self.scaled[:, : self.n_triggers])
+
+    @cached_property
     def tags(self) -> numpy.ndarray:
         """RETURNS (ndarray): The best tag in each layer, (N, L)."""
         return self.grouped.argmax(axis=2)
@@ -131,18 +140,23 @@ class Structure:
         if not self.asked.find_triggers:
             given = self.asked.given_of(self.units)
             return given[given[:, 3] < self.n_triggers]
+        if not self.tags[:, : self.n_triggers].any():  # all are OUT
+            return NO_NODES
         return self.asked.nodes(self.tags[:, : self.n_triggers], self.items, numpy.arange(self.n_triggers))
 
     @cached_property
     def open(self) -> numpy.ndarray:
         """RETURNS (ndarray): Which units have a trigger, so that there may be arguments, (U,) bool."""
         has_trigger = numpy.zeros(len(self.units), dtype=bool)
-        has_trigger[self.places[self.triggers[:, 0]]] = True
+        if len(self.triggers):
+            has_trigger[self.places[self.triggers[:, 0]]] = True
         return has_trigger
 
     @cached_property
     def nodes(self) -> numpy.ndarray:
         """RETURNS (ndarray): The triggers and what can be their arguments, (M, 4)."""
+        if not self.open.any():
+            return self.triggers
         open_rows = numpy.repeat(self.open, self.counts)
         layers = numpy.arange(self.n_triggers, self.tags.shape[1])
         tagged = self.asked.nodes(self.tags[open_rows][:, self.n_triggers :], self.items[open_rows], layers)
@@ -170,12 +184,12 @@ class Structure:
     def links(self) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """RETURNS (Tuple[ndarray, ndarray, ndarray, ndarray]): Pairs, as places in `nodes` (P, 2); the nodes of head and child
         side by side (P, 8); the logits of their links (P, outputs); and which outputs are possible (P, outputs) bool."""
-        outputs = len(self.asked.schema.outputs)
-        # Of too many pairs the same ones are looked at whatever the temperature.
-        scores = partial(self.node_scores, logits=self.grouped)
-        pairs = self.asked.pair(self.nodes, scores) if self.link is not None else numpy.zeros((0, 2), dtype=int)
+        pairs = NO_PAIRS
+        if self.link is not None and self.open.any():
+            # Of too many pairs the same ones are looked at whatever the temperature.
+            pairs = self.asked.pair(self.nodes, partial(self.node_scores, logits=self.grouped))
         if not len(pairs):
-            nothing = numpy.zeros((0, outputs))
+            nothing = numpy.zeros((0, len(self.asked.schema.outputs)))
             return pairs, numpy.zeros((0, 8), dtype=int), nothing, nothing.astype(bool)
         heads, children = self.nodes[pairs[:, 0]], self.nodes[pairs[:, 1]]
         logits = numpy.asarray(self.link(heads, children), dtype="float64")  # type: ignore[misc]
@@ -186,6 +200,8 @@ class Structure:
         """RETURNS (Tuple[ndarray, ndarray]): The links that are given, as places of head and child in `nodes` and the output
         (L, 3), and how sure they are (L,)."""
         pairs, _, logits, possible = self.links
+        if not len(pairs):
+            return NO_LINKS, numpy.zeros(0)
         scores = expit(logits)
         rows, outputs = numpy.nonzero(possible & (scores >= self.of_links(self.threshold)))
         links = numpy.column_stack((pairs[rows], outputs)) if len(rows) else numpy.zeros((0, 3), dtype=int)
@@ -204,6 +220,8 @@ class Structure:
         unit (int): Which of the units here.
         RETURNS (Graph): Its spans and links.
         """
+        if not self.open[unit]:
+            return NO_GRAPH
         links, scores = self.accepted
         members, wanted = (places[unit] for places in self._by_unit)
         unit_links = links[wanted]

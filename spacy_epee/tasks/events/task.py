@@ -1,6 +1,7 @@
 """Events: triggers, their arguments, and parts and attributes of these. The unit that exits is the window."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
@@ -9,7 +10,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...doc_attributes import annotation, entries_of, spans_of
-from ...engine.replay import Replay, Score
+from ...engine.replay import Judge, Replay, Score
 from ...engine.results import LinkLogits, Predictions
 from ...exits.scaling import Threshold
 from ...inputs.ngrams import Bags
@@ -23,7 +24,7 @@ from .evidence import StructureEvidence
 from .gate import window_bags
 from .instances import TAGS, TokenInstances, find_tokens
 from .learning import find_tags, held, known_units, link_rows, link_targets, warn_lost
-from .replay_score import event_score
+from .replay_score import event_score, worse_than_last
 from .schema import EntityKinds, EventSchema, SchemaBuilder
 from .scorer import PARTS
 from .structure import Link, Structure
@@ -125,6 +126,7 @@ class Events(TaskDefaults):
         self.label_weights = dict(label_weights)
         self.reduce = reduce
         self.reads_entities = self.entities is not None
+        self._schema: Optional[Tuple[Tuple[Tuple[str, ...], Dict[str, Any]], EventSchema]] = None
         install_extensions()
 
     def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EventEvidenceBuilder:
@@ -148,8 +150,12 @@ class Events(TaskDefaults):
         return list(schema.events), {"schema": schema.to_plain()}
 
     def schema(self, cfg: Dict[str, Any]) -> EventSchema:
-        """RETURNS (EventSchema): The kinds of spans and links of the component."""
-        return EventSchema.from_plain(cfg["labels"], cfg["schema"])
+        """RETURNS (EventSchema): The kinds of spans and links of the component, made anew when what it is made of has changed."""
+        made_of = tuple(cfg["labels"]), cfg["schema"]
+        kept = self._schema
+        if kept is None or kept[0][0] != made_of[0] or kept[0][1] is not made_of[1]:
+            kept = self._schema = made_of, EventSchema.from_plain(*made_of)
+        return kept[1]
 
     def n_logits(self, labels: Sequence[str], cfg: Dict[str, Any]) -> int:
         """RETURNS (int): Logits per token: out, begin and inside for each kind that is tagged."""
@@ -319,6 +325,10 @@ class Events(TaskDefaults):
     def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
         """RETURNS (Score): The mean of the F-scores of triggers and arguments."""
         return event_score(stored, replay)
+
+    def judge(self, stored: StoredAnnotation) -> Judge:
+        """RETURNS (Judge): By triggers and arguments, as they count in the score."""
+        return partial(worse_than_last, stored)
 
     def show(self, doc: Doc, labels: Sequence[str]) -> str:
         """RETURNS (str): The events of a Doc, on a line."""

@@ -7,7 +7,7 @@ import numpy
 from spacy.tokens import Doc, Span
 
 from ...doc_attributes import spans_of, without
-from ...inputs.instances import ranges
+from ...inputs.ranges import ranges
 from .concepts import Concepts, concepts_of
 
 BLOCK = 1_000_000

@@ -9,7 +9,7 @@ from scipy.special import expit
 from ...exits.evidence import Evidence, EvidenceBuilder
 from ...exits.features import MOST, Features, bounded, keys_of, log_sum, odds_against
 from ...exits.scaling import pivot
-from ...inputs.instances import firsts
+from ...inputs.ranges import firsts
 from ...threads import cached_property
 
 
@@ -41,7 +41,7 @@ class PairEvidence(Evidence):
             numpy.log(counts),
         )
         found = numpy.logical_or.reduceat(related, starts)
-        return Features(found, numpy.column_stack(columns), keys_of(self.decision, counts))
+        return Features(found, numpy.column_stack(columns), keys_of(self.decision, counts), chance=self.chance)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...heads.base import ExitHeads, HeadInputs, check_ngrams, head_model
 from ...heads.pair_layer import DISTANCES, PairLayer
 from ...heads.span_pooling import SpanPooling
-from ...inputs.instances import ranges
+from ...inputs.ranges import ranges
 from .instances import PairInstances
 
 if TYPE_CHECKING:

@@ -156,9 +156,9 @@ def scaling(
         rows.append([name, f"{1 / further:.1f}", shares[1], f"{start:.1f}", f"{1 / whole:.1f}", shares[0], f"{hours:.2f}"])
     header = ["", "further notes a second", "of one", "seconds to start", "in all a second", "of one", "hours for a million"]
     said = (
-        f"From file to file, medians of {rounds} rounds in turns, with {counts[0]:,} notes and with {counts[1]:,}. The difference "
-        f"is what further notes cost; what is left of the time is the start, of Java and with loading in each process. In all: "
-        f"{counts[1]:,} notes and the start. A million: one start, and a million further notes."
+        f"From file to file, medians of {rounds} rounds in turns, with {counts[0]:,} notes and with {counts[1]:,}. The "
+        "difference is what further notes cost; what is left of the time is the start, of Java and with loading in each process. "
+        f"In all: {counts[1]:,} notes and the start. A million: one start, and a million further notes."
     )
     publish("bulk-scaling", "Many notes on two cores", said, header, rows)
 

@@ -20,6 +20,10 @@ PARTITION = 10_000
 JAVA = "Spark needs Java 17 or newer: `apt-get install openjdk-17-jre-headless`, or let JAVA_HOME name the folder of one"
 
 
+QUICK_JAVA = "-XX:TieredStopAtLevel=1"
+"""Has Java compile quickly. `spark.driver.extraJavaOptions`, which are yours, come after it."""
+
+
 class Counts(NamedTuple):
     """What came of it.
 
@@ -72,9 +76,11 @@ def run_spark(master: str, path: str, version: str, source: str, target: str, co
 
 def _session(master: str) -> Any:
     """Begin a session. On this machine workers are of this Python; on others that is what PYSPARK_PYTHON says."""
+    builder = require("pyspark.sql", "Spark", "spark").SparkSession.builder.master(master).appName("spacy_epee annotate")
     if master.startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = require("pyspark.sql", "Spark", "spark").SparkSession.builder.master(master).appName("spacy_epee annotate")
+        # Java has the cores of the workers here, and little to do: half of its work was to compile it as well as can be.
+        builder = builder.config("spark.driver.defaultJavaOptions", QUICK_JAVA)
     # Tables as large as what is answered at once. Python processes go on to the next part with the pipeline that they have.
     builder = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", str(CHUNK_NOTES))
     builder = builder.config("spark.python.worker.reuse", "true")

@@ -78,6 +78,15 @@ def test_every_worker_has_as_many_parts(notes, workers, expected):
     assert parts % workers == 0 and parts * PARTITION >= notes
 
 
+def test_java_leaves_the_cores_of_this_machine_to_workers(spark):
+    session = on_spark._session("local[1]")
+    try:
+        options = list(session._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments())
+    finally:
+        session.stop()
+    assert on_spark.QUICK_JAVA in options
+
+
 @pytest.mark.slow
 def test_spark_loses_nothing_and_counts_nothing_twice_when_a_worker_dies(spark, model, source, tmp_path, monkeypatch):
     mark = tmp_path / "died"

@@ -6,8 +6,8 @@
 
 `compare` takes `annotate`, the script that everybody writes, and `spacy apply`, in turns, with the pipeline loaded; seconds of
 the processor are told beside those of the clock, since other programs may run. `scaling` takes one process and two, and Spark
-with one part and two, in turns, from file to file: loading is in it, so give it many notes. `memory` invents notes of words that
-no other one has.
+with one worker and two, in turns, from file to file, with half of the notes and with all: what further notes cost, and what it
+takes to start. `memory` invents notes of words that no other one has.
 """
 
 import json
@@ -17,7 +17,7 @@ import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy
 import typer
@@ -71,14 +71,17 @@ CONTESTANTS: Dict[str, Callable[[Loaded, Path, Path], None]] = {
 WAYS: Dict[str, Callable[[Loaded, str, Path, Path], Any]] = {
     "one process": lambda loaded, model, source, target: ours(loaded, source, target),
     "two processes": lambda loaded, model, source, target: ours(loaded, source, target, 2),
-    "Spark, one part": lambda *places: on_spark(1, *places),
-    "Spark, two parts": lambda *places: on_spark(2, *places),
+    "Spark, one worker": lambda *places: on_spark(1, *places),
+    "Spark, two workers": lambda *places: on_spark(2, *places),
 }
 
+OF_ONE = {"two processes": "one process", "Spark, two workers": "Spark, one worker"}
+"""What is compared with what."""
 
-def on_spark(parts: int, loaded: Loaded, model: str, source: Path, target: Path) -> None:
-    """The command of spacy_epee with `--spark local[PARTS]`."""
-    run_spark(f"local[{parts}]", model, loaded.version, str(source), str(target), Columns(), 32)
+
+def on_spark(workers: int, loaded: Loaded, model: str, source: Path, target: Path) -> None:
+    """The command of spacy_epee with `--spark local[WORKERS]`."""
+    run_spark(f"local[{workers}]", model, loaded.version, str(source), str(target), Columns(), 32)
 
 
 def write_notes(files: List[Path], source: Path, limit: int = 0, copies: int = 1) -> int:
@@ -124,28 +127,49 @@ def compare(
 
 
 @app.command()
-def scaling(model: str, files: List[Path], rounds: int = 3, copies: int = typer.Option(10, help="How often each note is there")):
-    """Time one process and two, and Spark, in turns."""
+def scaling(
+    model: str,
+    files: List[Path],
+    rounds: int = 3,
+    copies: int = typer.Option(10, min=2, help="How often each note is there"),
+):
+    """Time one process and two, and Spark, in turns, on half of the notes and on all."""
     loaded = load_pipeline(model)
-    spent: Dict[str, List[float]] = {name: [] for name in WAYS}
+    spent: Dict[str, List[List[float]]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "notes.jsonl"
-        count = write_notes(files, source, copies=copies)
+        sources = [Path(folder) / "half.jsonl", Path(folder) / "all.jsonl"]
+        counts = [write_notes(files, source, copies=times) for source, times in zip(sources, (copies // 2, copies))]
         for number in range(rounds):
             for place, (name, work) in enumerate(WAYS.items()):
-                start = time.perf_counter()
-                work(loaded, model, source, Path(folder) / f"{number}-{place}.jsonl")
-                spent[name].append(time.perf_counter() - start)
-                print(f"{name}: {count / spent[name][-1]:.1f} notes a second", flush=True)
-    speeds = {name: count / float(numpy.median(seconds)) for name, seconds in spent.items()}
-    names = list(speeds)
-    shares = {names[1]: speeds[names[1]] / speeds[names[0]], names[3]: speeds[names[3]] / speeds[names[2]]}
-    rows = [
-        [name, f"{speed:.1f}", f"{shares[name]:.2f}x" if name in shares else "", f"{1e6 / speed / 3600:.2f}"]
-        for name, speed in speeds.items()
-    ]
-    header = ["", "notes a second", "of one", "hours for a million"]
-    publish("bulk-scaling", "Many notes on two cores", f"{count:,} notes, medians of {rounds} rounds in turns.", header, rows)
+                spent[name].append([])
+                for source, count in zip(sources, counts):
+                    start = time.perf_counter()
+                    work(loaded, model, source, Path(folder) / f"{number}-{place}-{source.name}")
+                    spent[name][-1].append(time.perf_counter() - start)
+                    print(f"{name}: {count:,} notes in {spent[name][-1][-1]:.1f} seconds", flush=True)
+    costs = {name: costs_of([float(one) for one in numpy.median(seconds, axis=0)], counts) for name, seconds in spent.items()}
+    rows = []
+    for name, (whole, further, start) in costs.items():
+        one = costs[OF_ONE[name]] if name in OF_ONE else None
+        shares = [f"{one[place] / seconds:.2f}x" if one else "" for place, seconds in enumerate((whole, further))]
+        hours = (start + 1e6 * further) / 3600
+        rows.append([name, f"{1 / further:.1f}", shares[1], f"{start:.1f}", f"{1 / whole:.1f}", shares[0], f"{hours:.2f}"])
+    header = ["", "further notes a second", "of one", "seconds to start", "in all a second", "of one", "hours for a million"]
+    said = (
+        f"From file to file, medians of {rounds} rounds in turns, with {counts[0]:,} notes and with {counts[1]:,}. The "
+        "difference is what further notes cost; what is left of the time is the start, of Java and with loading in each process. "
+        f"In all: {counts[1]:,} notes and the start. A million: one start, and a million further notes."
+    )
+    publish("bulk-scaling", "Many notes on two cores", said, header, rows)
+
+
+def costs_of(seconds: List[float], counts: List[int]) -> Tuple[float, float, float]:
+    """What notes cost, by the time of few and of many.
+
+    RETURNS (Tuple[float, float, float]): The seconds of each of the many with the start; of each further note; of the start.
+    """
+    further = (seconds[1] - seconds[0]) / (counts[1] - counts[0])
+    return seconds[1] / counts[1], further, seconds[0] - counts[0] * further
 
 
 @app.command()

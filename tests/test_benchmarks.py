@@ -72,6 +72,12 @@ def test_a_benchmark_that_is_stopped_leaves_the_last_results(written, tmp_path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["speed.json", "speed.md"]
 
 
+def test_what_further_notes_cost_is_told_apart_from_the_start(importable):
+    from bulk import costs_of
+
+    assert costs_of([8.0 + 10.0, 8.0 + 20.0], [5_000, 10_000]) == pytest.approx((0.0028, 0.002, 8.0))
+
+
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
 def test_benchmarks_write_nothing_in_place(path):
     """A pipeline is saved whole by `to_disk`."""

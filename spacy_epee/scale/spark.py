@@ -15,9 +15,13 @@ from .reading import WORDS, Columns
 from .tables import require
 
 PARTITION = 10_000
-"""How many notes are answered between two points at which another machine can take over."""
+"""How many notes, at most, are answered between two points at which another machine can take over."""
 
 JAVA = "Spark needs Java 17 or newer: `apt-get install openjdk-17-jre-headless`, or let JAVA_HOME name the folder of one"
+
+
+QUICK_JAVA = "-XX:TieredStopAtLevel=1"
+"""Has Java compile quickly. `spark.driver.extraJavaOptions`, which are yours, come after it."""
 
 
 class Counts(NamedTuple):
@@ -72,9 +76,11 @@ def run_spark(master: str, path: str, version: str, source: str, target: str, co
 
 def _session(master: str) -> Any:
     """Begin a session. On this machine workers are of this Python; on others that is what PYSPARK_PYTHON says."""
+    builder = require("pyspark.sql", "Spark", "spark").SparkSession.builder.master(master).appName("spacy_epee annotate")
     if master.startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = require("pyspark.sql", "Spark", "spark").SparkSession.builder.master(master).appName("spacy_epee annotate")
+        # Java has the cores of the workers here, and little to do: half of its work was to compile it as well as can be.
+        builder = builder.config("spark.driver.defaultJavaOptions", QUICK_JAVA)
     # Tables as large as what is answered at once. Python processes go on to the next part with the pipeline that they have.
     builder = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", str(CHUNK_NOTES))
     builder = builder.config("spark.python.worker.reuse", "true")
@@ -93,15 +99,28 @@ def _run(session: Any, path: str, version: str, source: str, target: str, column
             raise ValueError(f"'{source}' has no column '{name}'; name the one with the {use} by {WORDS[use]}.")
     # Numbers that may be missing would be fractions in pandas.
     table = table.select(functions.col(f"`{columns.id}`").cast("string").alias("id"), table[f"`{columns.text}`"].alias("text"))
-    twice = table.groupBy("id").count().where("count > 1 AND id IS NOT NULL").count()
+    # One pass tells how many notes there are, and which ids are doubled.
+    groups = table.groupBy("id").count()
+    notes, twice = groups.selectExpr("coalesce(sum(count), 0)", "count_if(count > 1 AND id IS NOT NULL)").first()
     if twice:
         raise ValueError(f"In '{source}' {twice} ids are there more than once. Give every note an id of its own.")
-    parts = max(session.sparkContext.defaultParallelism, -(-table.count() // PARTITION))
     work = partial(annotate, path=path, batch_size=batch_size, version=version)
-    rows = table.repartition(parts).mapInPandas(work, SCHEMA)
+    rows = table.repartition(parts_of(notes, session.sparkContext.defaultParallelism)).mapInPandas(work, SCHEMA)
+    # Rows are counted as they are written: those of a part that is repeated once.
+    seen = require("pyspark.sql", "Spark", "spark").Observation()
+    rows = rows.observe(seen, *map(functions.expr, ("count(*) AS notes", "count_if(error IS NOT NULL) AS failed")))
     WRITERS[kind](rows.write.mode("errorifexists"), target)
-    written = READERS[kind](session.read.schema(SCHEMA), target, ",")
-    return Counts(written.count(), written.where("error IS NOT NULL").count())
+    return Counts(**seen.get)
+
+
+def parts_of(notes: int, workers: int) -> int:
+    """Divide notes, so that each worker has as many parts as any other: none is alone with the last one.
+
+    notes (int): How many notes there are.
+    workers (int): How many parts are answered at the same time.
+    RETURNS (int): How many parts there are to be, each of at most `PARTITION` notes.
+    """
+    return workers * max(1, -(-notes // (PARTITION * workers)))
 
 
 def _read_jsonl(reader: Any, path: str, delimiter: str) -> Any:

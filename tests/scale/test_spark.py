@@ -1,11 +1,19 @@
 """Notes in files, answered by Spark on this machine."""
 
+import os
 import shutil
+import signal
 import sys
 
 import pytest
 from annotate_util import done, read_rows, refused, write_rows
 from util import make_texts
+
+from spacy_epee.scale import annotate as annotate_tables
+from spacy_epee.scale import spark as on_spark
+from spacy_epee.scale.reading import Columns
+from spacy_epee.scale.spark import PARTITION, Counts, parts_of, run_spark
+from spacy_epee.scale.version import load_pipeline
 
 JAVA = shutil.which("java")
 
@@ -57,6 +65,51 @@ def test_spark_gives_the_rows_of_one_process(suffix, spark, model, source, tmp_p
             )
     if suffix == ".csv":
         assert [row["id"] for row in rows if row["error"]] == [None, "z1"]
+        assert "2 of 42 notes have no answer" in found.output
+
+
+@pytest.mark.parametrize(
+    "notes, workers, expected",
+    [(0, 1, 1), (1, 2, 2), (PARTITION, 1, 1), (PARTITION + 1, 1, 2), (48_400, 2, 6), (48_400, 1, 5), (10**6, 7, 105)],
+)
+def test_every_worker_has_as_many_parts(notes, workers, expected):
+    parts = parts_of(notes, workers)
+    assert parts == expected
+    assert parts % workers == 0 and parts * PARTITION >= notes
+
+
+def test_java_leaves_the_cores_of_this_machine_to_workers(spark):
+    session = on_spark._session("local[1]")
+    try:
+        options = list(session._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments())
+    finally:
+        session.stop()
+    assert on_spark.QUICK_JAVA in options
+
+
+@pytest.mark.slow
+def test_spark_loses_nothing_and_counts_nothing_twice_when_a_worker_dies(spark, model, source, tmp_path, monkeypatch):
+    mark = tmp_path / "died"
+
+    def dies_once(frames, **settings):
+        for frame in frames:
+            yield from annotate_tables(iter([frame]), **settings)
+            if "n7" in list(frame["id"]) and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(on_spark, "annotate", dies_once)
+    version = load_pipeline(str(model)).version
+    found = run_spark("local[2,2]", str(model), version, str(source), str(tmp_path / "out.jsonl"), Columns(), 32)
+    assert mark.exists() and found == Counts(40, 0)
+    assert sorted(row["id"] for row in parts(tmp_path / "out.jsonl")) == sorted(f"n{number}" for number in range(40))
+
+
+@pytest.mark.slow
+def test_spark_answers_no_notes(spark, model, tmp_path):
+    (tmp_path / "in.csv").write_text("id,text\n")
+    found = done(model, tmp_path / "in.csv", tmp_path / "out.jsonl", "--spark", "local[2]")
+    assert "0 notes in" in found.output and parts(tmp_path / "out.jsonl") == []
 
 
 def test_spark_refuses_what_is_wrong_with_the_notes(spark, model, source, tmp_path):

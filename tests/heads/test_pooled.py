@@ -24,7 +24,7 @@ def make_packs(lengths, rng):
         own = torch.tensor([lengths[row] for row in rows])
         real = torch.arange(int(own.max())) < own[:, None]
         mask = None if bool(real.all()) else real[:, None].float()
-        packs.append(SimpleNamespace(rows=rows, lengths=own, mask=mask))
+        packs.append(SimpleNamespace(rows=rows, lengths=own, longest=int(own.max()), mask=mask))
         states.append(torch.from_numpy(rng.normal(size=(len(rows), int(own.max()), WIDTH)).astype("float32")))
     return packs, states
 
@@ -61,7 +61,7 @@ def test_pooled_answers_of_halves_go_by_torch():
     heads = PooledHeads(width=WIDTH, exits=1, labels=2, pooling="mean", dropout=0.0, learned_exit=False).eval()
     windows = Windows([numpy.zeros(4, int)], numpy.zeros(1, int), numpy.zeros(1, int), [()], 1, 1)
     items = Instances(windows, windows.docs, numpy.arange(1), numpy.arange(1))
-    pack = SimpleNamespace(rows=numpy.arange(1), lengths=torch.tensor([4]), mask=None)
+    pack = SimpleNamespace(rows=numpy.arange(1), lengths=torch.tensor([4]), longest=4, mask=None)
     states = torch.randn(1, 4, WIDTH)
     with torch.inference_mode():
         inputs = heads.prepare(items, torch.device("cpu"))
@@ -79,7 +79,7 @@ def test_pooled_answers_follow_the_weights(change):
     shim = ScaledShim(heads)
     windows = Windows([numpy.zeros(4, int)], numpy.zeros(1, int), numpy.zeros(1, int), [()], 1, 1)
     items = Instances(windows, windows.docs, numpy.arange(1), numpy.arange(1))
-    pack = SimpleNamespace(rows=numpy.arange(1), lengths=torch.tensor([4]), mask=None)
+    pack = SimpleNamespace(rows=numpy.arange(1), lengths=torch.tensor([4]), longest=4, mask=None)
     states = torch.ones(1, 4, WIDTH)  # so that no two changes cancel out
 
     def look():

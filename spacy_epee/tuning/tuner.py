@@ -221,9 +221,10 @@ class Tuner:
     def _show(self, trial: Candidate) -> None:
         """Have a setting among those that are shown and timed."""
         if all(trial is not one for one in self.shown):
-            self.shown.append(trial)
-            self.shown.sort(key=lambda one: one.wordpiece_layers)
-            self.report["front"] = [self.row(one) for one in self.shown]
+            row = dict(self.report["full"]) if trial is self.trials.full else self.row(trial)
+            rows = [*zip(self.shown, self.report["front"]), (trial, row)]  # what is noted of the others, as their time, stays
+            rows.sort(key=lambda pair: pair[0].wordpiece_layers)
+            self.shown, self.report["front"] = ([pair[place] for pair in rows] for place in (0, 1))
 
     @cached_property
     def chooser(self) -> CarefulChooser:

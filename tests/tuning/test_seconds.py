@@ -55,6 +55,15 @@ def test_a_rule_that_is_slower_than_the_full_depth_is_given_up_and_named(tuning,
     assert "takes up to 1.33 times the seconds of the full depth" in text and "The full depth stays" in text
 
 
+def test_times_stay_where_the_full_depth_was_not_among_the_settings_shown(tuning, monkeypatch):
+    kept = [place for place, trial in enumerate(tuning.shown) if trial.rule is not None]
+    tuning.shown, front = [tuning.shown[place] for place in kept], tuning.report["front"]
+    tuning.report["front"] = [front[place] for place in kept]
+    take(tuning, monkeypatch, lambda rule: True)
+    assert tuning.rule is None and tuning.report["chosen"]["ms"] == {"1": 1.5}
+    assert all(row["ms"] == {"1": 2.0 if row["rule"] else 1.5} for row in tuning.report["front"])
+
+
 def test_the_fixed_depth_that_loses_no_more_takes_its_place_if_it_is_faster(tuning, monkeypatch):
     choose = tuning.choose
 

@@ -32,7 +32,7 @@ def test_documents_are_read_alike_alone_and_together(texts):
     assert [sorted(keys[owners == place].tolist()) for place in range(len(texts))] == [of(text) for text in texts]
 
 
-@given(TEXT)
+@given(TEXT.filter(lambda text: "\0" not in text))  # that one counts as nothing, so that n-grams with it may be others as well
 def test_the_same_ngrams_have_the_same_numbers_and_others_have_others(text):
     doc = nlp.make_doc(text)
     keys, counts = numpy.unique(hash_ngrams([doc])[0], return_counts=True)

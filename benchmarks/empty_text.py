@@ -109,9 +109,10 @@ def main(
     timed_pipelines = {"": (nlp, pipe)}
     if faster is not None:
         other = spacy.load(faster)
-        timed_pipelines[" in " + faster.name] = other, find_component(other)
+        component = find_component(other)
         for task, slot in pipe.slots.items():
-            timed_pipelines[" in " + faster.name][1].slots[task].cfg = slot.cfg
+            component.slots[task].cfg = slot.cfg
+        timed_pipelines[f" in {faster.name}"] = other, component
     ms = {
         f"batch {size}{where}": milliseconds(own, some, component, settings, size, rounds)
         for where, (own, component) in timed_pipelines.items()

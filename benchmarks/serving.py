@@ -118,12 +118,11 @@ class Load:
 
     def add(self, port: int, pid: int, texts: List[str], clients: int, budget_ms: Optional[float], seconds: float) -> None:
         """Have a service asked for a turn."""
-        end = time.perf_counter() + seconds
         chance = random.Random(len(self.taken))
         sent = [request(text, budget_ms) for text in texts]
-        threads = [
-            threading.Thread(target=ask, args=(port, chance.sample(sent, len(sent)), end, self.taken)) for _ in range(clients)
-        ]
+        orders = [chance.sample(sent, len(sent)) for _ in range(clients)]
+        end = time.perf_counter() + seconds
+        threads = [threading.Thread(target=ask, args=(port, order, end, self.taken)) for order in orders]
         start, had = time.perf_counter(), processor(pid)
         for thread in threads:
             thread.start()

@@ -9,18 +9,19 @@ and .md.
 
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import numpy
 import spacy
 import typer
 from corpora import CORPORA, split
 from machine import command, machine
-from sklearn.metrics import f1_score
+from scipy.special import expit
 from spacy.util import minibatch
 from tables import made_by, table
 from written import write_results
 
+from spacy_epee.benchmark.front.texts import LabelledTexts, macro_f
 from spacy_epee.data.readers import read_jsonl
 from spacy_epee.inputs.ngrams import choose_ngrams
 from spacy_epee.training.lexical import STRENGTHS, Way, choose_way, fit_linear
@@ -28,43 +29,39 @@ from spacy_epee.training.lexical import STRENGTHS, Way, choose_way, fit_linear
 NGRAMS = 50_000
 
 
-def read(corpus: str, corpora: Path) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): N-grams and labels of each split, and the texts of train."""
+def read(corpus: str, corpora: Path) -> Dict[str, Tuple[Any, LabelledTexts]]:
+    """RETURNS (Dict[str, Tuple[csr_matrix, LabelledTexts]]): N-grams, texts and labels of each split."""
     nlp = spacy.blank("en")
     rows = {part: read_jsonl(split(corpora, corpus, part)) for part in ("train", "dev", "test")}
     docs = {part: [nlp.make_doc(row["text"]) for row in own] for part, own in rows.items()}
     labels = sorted({label for row in rows["train"] for label in row["cats"]})
     ngrams = choose_ngrams(minibatch(docs["train"], 100), NGRAMS)
-    found: Dict[str, Any] = {part: ngrams.count(own) for part, own in docs.items()}
+    found = {}
     for part, own in rows.items():
-        found[f"{part}_labels"] = numpy.array([[float(row["cats"].get(label, 0)) for label in labels] for row in own], "float32")
-    return {**found, "texts": [row["text"] for row in rows["train"]]}
-
-
-def score(data: Dict[str, Any], part: str, linear: Any, exclusive: bool) -> float:
-    """RETURNS (float): Macro-F1 in points."""
-    logits, labels = data[part] @ linear[0] + linear[1], data[f"{part}_labels"]
-    if exclusive:
-        true = labels.argmax(axis=1)
-        return 100 * float(f1_score(true, logits.argmax(axis=1), average="macro", labels=numpy.unique(true)))
-    return 100 * float(f1_score(labels, logits > 0, average="macro", zero_division=0))
+        truths = numpy.array([[row["cats"].get(label, 0) > 0 for label in labels] for row in own], dtype=bool)
+        texts = LabelledTexts([row["text"] for row in own], truths, labels, CORPORA[corpus].exclusive)
+        found[part] = ngrams.count(docs[part]), texts
+    return found
 
 
 def main(corpora_used: List[str] = typer.Argument(..., metavar="CORPUS..."), corpora: Path = typer.Option(...)):
     rows = []
     for corpus in corpora_used:
-        exclusive, data = CORPORA[corpus].exclusive, read(corpus, corpora)
-        known = data["train"], data["train_labels"], numpy.ones_like(data["train_labels"])
+        data = read(corpus, corpora)
+        counts, train = data["train"]
+        targets = train.truths.astype("float32")
+        known, exclusive = (counts, targets, numpy.ones_like(targets)), train.exclusive
         start = time.perf_counter()
-        chosen = choose_way(*known, data["texts"], exclusive=exclusive)
+        chosen = choose_way(*known, train.texts, exclusive=exclusive)
         seconds = [time.perf_counter() - start]
-        ways = {"as they are": Way(numpy.full(known[1].shape[1], STRENGTHS[0])), "as chosen": chosen}
+        ways = {"as they are": Way(numpy.full(len(train.labels), STRENGTHS[0])), "as chosen": chosen}
         for name, way in ways.items():
             start = time.perf_counter()
-            linear = fit_linear(*known, exclusive=exclusive, way=way)
+            weights, bias = fit_linear(*known, exclusive=exclusive, way=way)
             seconds.append(time.perf_counter() - start)
-            figures = [f"{score(data, part, linear, exclusive):.2f}" for part in ("dev", "test")]
+            scores = [macro_f(data[part][1], expit(data[part][0] @ weights + bias)) for part in ("dev", "test")]
             strengths = ", ".join(f"{strength:g}" for strength in STRENGTHS if strength in way.strengths)
+            figures = [f"{score:.2f}" for score in scores]
             rows.append([corpus, name, "yes" if way.weighed else "no", strengths, *figures, f"{seconds[-1]:.1f}"])
         rows[-1][-1] = f"{seconds[0]:.1f} + {seconds[-1]:.1f}"
         print(*rows[-2:], sep="\n", flush=True)

@@ -183,11 +183,16 @@ class OpenVino(WholeNetwork):
         """RETURNS (Path): The file to run."""
         return self.place.folder / "openvino.xml"
 
+    def network(self) -> Any:
+        """RETURNS (openvino.Model): The network. `openvino.convert_model` would tell its makers over the network."""
+        import openvino
+
+        return openvino.Core().read_model(str(self.place.onnx))
+
     def write(self) -> None:
         import openvino
 
-        # `convert_model` would tell its makers over the network.
-        openvino.save_model(openvino.Core().read_model(str(self.place.onnx)), self.path, compress_to_fp16=False)
+        openvino.save_model(self.network(), self.path, compress_to_fp16=False)
 
     def start(self) -> Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]:
         import openvino
@@ -229,7 +234,7 @@ class OpenVinoInt8(OpenVino):
         try:
             with redirect_stdout(io.StringIO()):
                 model = nncf.quantize(
-                    openvino.Core().read_model(str(self.place.onnx)),
+                    self.network(),
                     nncf.Dataset([dict(zip(names, batch)) for batch in batches]),
                     model_type=nncf.ModelType.TRANSFORMER,
                     subset_size=len(batches),

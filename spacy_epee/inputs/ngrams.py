@@ -47,7 +47,10 @@ def hash_ngrams(pieces: Sequence[Piece]) -> Tuple[numpy.ndarray, numpy.ndarray]:
         tokens = _read_tokens(piece)
         words.append(tokens[tokens[:, 1] == 0, 0] if 1 in tokens[:, 1] else tokens[:, 0])
         texts.append(f" {' '.join(piece.text.lower().split())} ")
-    characters = numpy.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    text = "".join(texts)
+    characters = numpy.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    if "\0" in text:  # as 0 it would be nothing in front of others; no character has this number
+        characters = numpy.where(characters == 0, numpy.uint32(0x110000), characters)
     runs = _runs(numpy.concatenate((*words, characters), dtype="uint64"), len(characters))
     keys = numpy.concatenate(runs)
     if len(pieces) == 1:

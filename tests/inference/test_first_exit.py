@@ -10,7 +10,7 @@ from relations_util import tag
 from scipy.special import expit
 from spacy.training import Example
 from thinc.api import Adam
-from util import SENTENCES, make_examples, make_nlp, make_texts
+from util import SENTENCES, make_backbone, make_examples, make_nlp, make_texts
 
 from spacy_epee.engine.replay import simulate
 from spacy_epee.exits import rules
@@ -328,14 +328,14 @@ def test_words_do_not_count_where_training_meets_none_of_the_documents(backbone)
     assert pipe_of(nlp).slot().mix(pipe_of(nlp).model).any()
 
 
-def test_how_much_words_count_is_learned_alike_from_a_batch_in_parts(backbone):
+def test_how_much_words_count_is_learned_alike_from_a_batch_in_parts(tmp_path):
+    backbone = make_backbone(tmp_path, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     gradients = []
     for wordpieces in (4096, 64):
         nlp = make_nlp(backbone, lexical=300, model={"head": {"dropout": 0.0}, "trunk": {"max_wordpieces": wordpieces}})
-        for _ in range(10):  # what is dropped out in the trunk is another part each time
-            pipe_of(nlp).update(make_examples(nlp, pipe_of(nlp).labels))
-        gradients.append(get_heads(pipe_of(nlp).model)[0].lexical.mix.grad.mean().item())
-    assert gradients[0] == pytest.approx(gradients[1], rel=0.3)
+        pipe_of(nlp).update(make_examples(nlp, pipe_of(nlp).labels))
+        gradients.append(get_heads(pipe_of(nlp).model)[0].lexical.mix.grad.numpy())
+    assert gradients[0] == pytest.approx(gradients[1], rel=0.05)  # of bf16
 
 
 @pytest.mark.parametrize("mix", [[1.0], [1.0, 1.0, 1.0, float("nan")], [-1.0] * 4])

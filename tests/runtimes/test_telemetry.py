@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-for module in ("onnx", "onnxruntime"):
+for module in ("onnx", "onnxruntime"):  # not there with `make test-newest`
     pytest.importorskip(module)
 
 SCRIPT = """

@@ -7,7 +7,7 @@ from images_util import FAMILIES as IMAGE_FAMILIES
 from images_util import SIDE, make_image_backbone, make_image_nlp
 from util import DEPTH, FAMILIES, SENTENCES, make_examples, make_nlp
 
-pytest.importorskip("spacy_transformers")
+pytest.importorskip("spacy_transformers")  # not there with `make test-newest`, and what is tested imports it
 from spacy_epee.model import get_stepper  # noqa: E402
 from spacy_epee.trunk.layers import check_layers, choose_layers  # noqa: E402
 from spacy_epee.trunk.transformer import TransformerTrunk, load_backbone  # noqa: E402

@@ -204,7 +204,7 @@ class Structure:
             return NO_LINKS, numpy.zeros(0)
         scores = expit(logits)
         rows, outputs = numpy.nonzero(possible & (scores >= self.of_links(self.threshold)))
-        links = numpy.column_stack((pairs[rows], outputs)) if len(rows) else numpy.zeros((0, 3), dtype=int)
+        links = numpy.column_stack((pairs[rows], outputs)) if len(rows) else NO_LINKS
         reached = self._reached(links)
         return links[reached], scores[rows, outputs][reached]
 

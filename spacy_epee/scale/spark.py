@@ -19,6 +19,8 @@ PARTITION = 10_000
 
 JAVA = "Spark needs Java 17 or newer: `apt-get install openjdk-17-jre-headless`, or let JAVA_HOME name the folder of one"
 
+SAMPLE = 0.01
+"""The share of rows in which columns are looked for first."""
 
 QUICK_JAVA = "-XX:TieredStopAtLevel=1"
 """Has Java compile quickly. `spark.driver.extraJavaOptions`, which are yours, come after it."""
@@ -93,7 +95,7 @@ def _session(master: str) -> Any:
 def _run(session: Any, path: str, version: str, source: str, target: str, columns: Columns, batch_size: int) -> Counts:
     functions = require("pyspark.sql.functions", "Spark", "spark")
     kind = _suffix(target)
-    table = READERS[_suffix(source)](session.read, source, columns.delimiter)
+    table = READERS[_suffix(source)](session, source, columns)
     for use, name in columns.needed().items():
         if name not in table.columns:
             raise ValueError(f"'{source}' has no column '{name}'; name the one with the {use} by {WORDS[use]}.")
@@ -123,16 +125,20 @@ def parts_of(notes: int, workers: int) -> int:
     return workers * max(1, -(-notes // (PARTITION * workers)))
 
 
-def _read_jsonl(reader: Any, path: str, delimiter: str) -> Any:
-    return reader.json(path)
+def _read_jsonl(session: Any, path: str, columns: Columns) -> Any:
+    # To find the columns Spark would parse every row. A sample tells them, unless they are rare or texts are no strings.
+    some = dict(session.read.json(path, samplingRatio=SAMPLE).dtypes)
+    if some.get(columns.text) == "string" and columns.id in some:
+        return session.read.schema(", ".join(f"`{name}` STRING" for name in dict.fromkeys(columns.needed().values()))).json(path)
+    return session.read.json(path)
 
 
-def _read_csv(reader: Any, path: str, delimiter: str) -> Any:
-    return reader.csv(path, header=True, multiLine=True, quote='"', escape='"', sep=delimiter)
+def _read_csv(session: Any, path: str, columns: Columns) -> Any:
+    return session.read.csv(path, header=True, multiLine=True, quote='"', escape='"', sep=columns.delimiter)
 
 
-def _read_parquet(reader: Any, path: str, delimiter: str) -> Any:
-    return reader.parquet(path)
+def _read_parquet(session: Any, path: str, columns: Columns) -> Any:
+    return session.read.parquet(path)
 
 
 def _write_jsonl(writer: Any, path: str) -> None:
@@ -147,8 +153,8 @@ def _write_parquet(writer: Any, path: str) -> None:
     writer.parquet(path)
 
 
-READERS: Dict[str, Callable[[Any, str, str], Any]] = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
-"""What reads files, by the ending of their names, with what is between the values of CSV."""
+READERS: Dict[str, Callable[[Any, str, Columns], Any]] = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+"""What reads files, by the ending of their names."""
 
 WRITERS: Dict[str, Callable[[Any, str], None]] = {".jsonl": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet}
 """What writes a folder of files."""

@@ -87,6 +87,25 @@ def test_java_leaves_the_cores_of_this_machine_to_workers(spark):
     assert on_spark.QUICK_JAVA in options
 
 
+def test_columns_found_in_a_sample_hold_what_all_rows_have(spark, tmp_path):
+    rows = [{"id": number, "text": f"Note {number}.", "other": [number]} for number in range(3000)]
+    odd = ['{"id": "a12", "text": "Its id is no number."}', '{"id": 1.50, "text": null}', '{"text": "Without."}', '{"id": "x", "te']
+    path = write_rows(tmp_path / "in.jsonl", rows)
+    path.write_text(path.read_text() + "\n".join([*odd, '{"id": "z", "text": {"a": 1}}']))
+    session = on_spark._session("local[1]")
+    try:
+        table = on_spark._read_jsonl(session, str(path), Columns())
+        found = [(row.id, row.text) for row in table.select("id", "text").collect()]
+        few = on_spark._read_jsonl(session, str(write_rows(tmp_path / "few.jsonl", rows[:1])), Columns()).columns
+    finally:
+        session.stop()
+    assert table.columns == ["id", "text"] and few == ["id", "other", "text"]
+    assert found[:3000] == [(str(row["id"]), row["text"]) for row in rows]
+    broken = found.pop(3003)
+    assert found[3000:] == [("a12", "Its id is no number."), ("1.50", None), (None, "Without."), ("z", '{"a": 1}')]
+    assert broken[1] is None
+
+
 @pytest.mark.slow
 def test_spark_loses_nothing_and_counts_nothing_twice_when_a_worker_dies(spark, model, source, tmp_path, monkeypatch):
     mark = tmp_path / "died"

@@ -23,7 +23,7 @@ def teach_cli(
     output: Path = Argument(..., help="File for the same documents with what the teachers say"),
     dev: Optional[Path] = Option(None, "--dev", help="Labelled documents that weights of the teachers are fitted to"),
     linear: bool = Option(False, "--linear", help="Add a linear model of words that learns from the labels in DATA"),
-    cats: str = Option("cats", "--cats", help="Field with labels of documents in a JSONL file"),
+    cats: str = Option("cats", "--cats", help="Fields with labels of documents in a JSONL file, with commas"),
     field: str = Option("teacher", "--field", help="Field for what the teachers say in a JSONL file"),
     code: CodeOpt = None,
     gpu_id: GpuOpt = -1,
@@ -33,15 +33,16 @@ def teach_cli(
     try:
         check_file("OUTPUT", output)
         check_target(data, output)
-        if field in ("text", cats):
+        fields = [name.strip() for name in cats.split(",")]
+        if field in ("text", *fields):
             raise ValueError(f"--field is '{field}', which has something else in it; give another name")
         import_code(code)
         setup_gpu(gpu_id)
-        ensemble = gather(models, [load_model(model) for model in models], data, cats, linear)
+        ensemble = gather(models, [load_model(model) for model in models], data, fields, linear)
         if dev is not None:
-            ensemble.fit(dev, cats)
+            ensemble.fit(dev, fields)
         show(ensemble, msg)
-        counts = teach(ensemble, data, output, cats, field, progress=True)
+        counts = teach(ensemble, data, output, fields, field, progress=True)
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
     tell(counts, output, msg)
@@ -54,16 +55,17 @@ def show(ensemble: Ensemble, msg: Printer) -> None:
     msg (Printer): Where to.
     """
     names = [teacher.name for teacher in ensemble.teachers]
-    rows = [[name, f"{weight:.3f}"] for name, weight in zip(names, ensemble.weights)]
-    header = ["Teacher", "Weight"]
-    if ensemble.losses:
-        rows = [
-            [*row, f"{loss:.4f}"] for row, loss in zip([*rows, ["Equal weights", ""], ["These weights", ""]], ensemble.losses)
-        ]
-        header.append("Log loss on dev")
-    print_table(msg, rows, header)
-    kind = "exclusive" if ensemble.exclusive else "not exclusive"
-    msg.info(f"{len(ensemble.labels)} labels, {kind}; pipelines of spacy_epee answer at full depth")
+    for group in ensemble.groups:
+        rows = [[name, f"{weight:.3f}"] for name, weight in zip(names, group.weights)]
+        header = ["Teacher", "Weight"]
+        if group.losses:
+            rows = [
+                [*row, f"{loss:.4f}"] for row, loss in zip([*rows, ["Equal weights", ""], ["These weights", ""]], group.losses)
+            ]
+            header.append("Log loss on dev")
+        print_table(msg, rows, header)
+        msg.info(f"{len(group.labels)} labels, {'exclusive' if group.exclusive else 'not exclusive'}")
+    msg.info("Pipelines of spacy_epee answer at full depth")
 
 
 def tell(counts: Dict[str, Any], output: Path, msg: Printer) -> None:

@@ -5,7 +5,7 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import AbstractSet, Any, Callable, Dict, FrozenSet, Iterator, Optional, Sequence, Tuple
 
 import numpy
 import spacy
@@ -23,22 +23,24 @@ class Document:
     where (str): What to call it in errors.
     text (str): Its text.
     labels (Dict[str, float]): What is annotated.
-    others_false (bool): Whether labels that are not named are false, and not unknown.
+    named (Dict[str, FrozenSet[str]]): The labels that each field of JSONL names.
+    complete (FrozenSet[str]): The fields that name all that are true: labels that they do not name are false, and not unknown.
     content (Any): The row, or the Doc, that it is.
     """
 
     where: str
     text: str
     labels: Dict[str, float]
-    others_false: bool
+    named: Dict[str, FrozenSet[str]]
+    complete: FrozenSet[str]
     content: Any
 
 
-def read_documents(path: Path, cats: str) -> Iterator[Document]:
+def read_documents(path: Path, fields: Sequence[str]) -> Iterator[Document]:
     """Read documents. Of JSONL one at a time is in memory.
 
     path (Path): JSONL or .spacy files.
-    cats (str): The field with the labels, in JSONL. It may be missing.
+    fields (Sequence[str]): The fields with labels, in JSONL. They may be missing.
     YIELDS (Document): The documents.
     RAISES ValueError: A line is no document. Nothing of it is shown.
     """
@@ -46,29 +48,43 @@ def read_documents(path: Path, cats: str) -> Iterator[Document]:
         nlp = spacy.blank("xx")
         nlp.max_length = 10**9  # each teacher says what it takes
         for where, eg in read_docs(nlp, path):
-            yield Document(where, eg.reference.text, eg.reference.cats, False, eg.reference)
+            yield Document(where, eg.reference.text, eg.reference.cats, {}, frozenset(), eg.reference)
         return
     for line in iterate_rows(path):
         text = line.row.get("text")
         if not isinstance(text, str):
             raise ValueError(f"{line.where}: the field 'text' is {'missing' if text is None else 'not a string'}.")
-        check_cats(line.row, cats, line.where)
-        labels, complete = to_cats(line.row[cats]) if cats in line.row else ({}, True)
-        yield Document(line.where, text, labels, not complete, line.row)
+        labels: Dict[str, float] = {}
+        named, complete = {}, set()
+        for field in fields:
+            check_cats(line.row, field, line.where)
+            if field not in line.row:
+                continue
+            own, others_unknown = to_cats(line.row[field])
+            if not own.keys().isdisjoint(labels):
+                raise ValueError(f"{line.where}: two of the fields {', '.join(fields)} have the same label.")
+            labels.update(own)
+            named[field] = frozenset(own)
+            if not others_unknown:
+                complete.add(field)
+        yield Document(line.where, text, labels, named, frozenset(complete), line.row)
 
 
-def gold(documents: Sequence[Document], labels: Sequence[str], exclusive: bool) -> Tuple[numpy.ndarray, numpy.ndarray]:
+def gold(
+    documents: Sequence[Document], labels: Sequence[str], exclusive: bool, fields: AbstractSet[str]
+) -> Tuple[numpy.ndarray, numpy.ndarray]:
     """What the annotation says.
 
     documents (Sequence[Document]): The documents.
     labels (Sequence[str]): The labels.
     exclusive (bool): Whether one of them is true. Where none is, or several are, nothing is known.
+    fields (AbstractSet[str]): The fields that name them, in JSONL.
     RETURNS (Tuple[ndarray, ndarray]): 1 for true labels (N, K), and 0 where nothing is known (N, K), both float32.
     """
     said = [[document.labels.get(label, -1.0) for label in labels] for document in documents]
     values = numpy.array(said, dtype="float32").reshape(-1, len(labels))
     targets = (values > 0).astype("float32")
-    unnamed_false = numpy.array([document.others_false for document in documents], dtype=bool)[:, None]
+    unnamed_false = numpy.array([not fields.isdisjoint(document.complete) for document in documents], dtype=bool)[:, None]
     label_mask = ((values >= 0) | unnamed_false).astype("float32")
     if exclusive:
         label_mask = numpy.repeat(targets.sum(axis=1, keepdims=True) == 1, len(labels), axis=1).astype("float32")

@@ -1,6 +1,6 @@
 """Several teachers that answer together."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
@@ -11,8 +11,9 @@ from spacy.language import Language
 from spacy.util import minibatch
 
 from .documents import Document, gold, read_documents, writing
-from .teachers import TOGETHER, LinearTeacher, PipelineTeacher, Teacher, are_exclusive
-from .weights import fit_weights, likelihoods, log_loss
+from .groups import Group, are_exclusive, divide, find_fields
+from .teachers import TOGETHER, LinearTeacher, PipelineTeacher, Teacher
+from .weights import fit_weights, likelihoods
 
 PROBED = 8
 """How many documents show which labels teachers have."""
@@ -23,57 +24,60 @@ class Ensemble:
     """Teachers with their weights.
 
     teachers (List[Teacher]): The teachers.
-    labels (List[str]): The labels that each of them has.
-    exclusive (bool): Whether one of them is true.
-    weights (ndarray): How much each teacher counts; they sum to 1.
-    losses (List[float]): The log loss of each on dev, and then of all together, with equal weights and with these. Empty without.
+    groups (List[Group]): The labels that each of them has, with weights for each group.
     """
 
     teachers: List[Teacher]
-    labels: List[str]
-    exclusive: bool
-    weights: numpy.ndarray
-    losses: List[float] = field(default_factory=list)
+    groups: List[Group]
 
-    def answers(self, documents: Sequence[Document]) -> numpy.ndarray:
-        """RETURNS (ndarray): The probabilities of labels by each teacher, (M, N, K)."""
-        return numpy.stack([teacher.answer(documents, self.labels) for teacher in self.teachers])
+    @property
+    def labels(self) -> List[str]:
+        """RETURNS (List[str]): All labels."""
+        return [label for group in self.groups for label in group.labels]
 
     def answer(self, documents: Sequence[Document]) -> numpy.ndarray:
         """RETURNS (ndarray): The probabilities of labels by all together, (N, K)."""
-        asked = [(teacher, weight) for teacher, weight in zip(self.teachers, self.weights) if weight]
-        return sum(weight * teacher.answer(documents, self.labels) for teacher, weight in asked)
+        sizes = [len(group.labels) for group in self.groups]
+        weights = numpy.repeat([group.weights for group in self.groups], sizes, axis=0).T  # (M, K)
+        asked = [(teacher, own) for teacher, own in zip(self.teachers, weights) if own.any()]
+        return sum(own * teacher.answer(documents, self.labels) for teacher, own in asked)
 
-    def fit(self, path: Path, cats: str) -> None:
+    def fit(self, path: Path, fields: Sequence[str]) -> None:
         """Fit the weights.
 
         path (Path): Labelled documents.
-        cats (str): The field with the labels, in JSONL.
-        RAISES ValueError: None of them has a label that the teachers know.
+        fields (Sequence[str]): The fields with labels, in JSONL.
+        RAISES ValueError: Of a group none of them has a label that the teachers know.
         """
-        parts = []
-        for batch in minibatch(_with_text(read_documents(path, cats)), TOGETHER):
-            parts.append(likelihoods(self.answers(batch), *gold(batch, self.labels, self.exclusive), self.exclusive))
-        found = numpy.concatenate(parts, axis=1) if parts else numpy.zeros((len(self.teachers), 0))
-        if not found.shape[1]:
-            raise ValueError(f"None of the documents in {path} has a label that the teachers know")
-        single, equal = numpy.eye(len(self.teachers)), numpy.full(len(self.teachers), 1 / len(self.teachers))
-        self.weights = fit_weights(found)
-        self.losses = [log_loss(found, weights) for weights in (*single, equal, self.weights)]
+        parts: List[List[numpy.ndarray]] = [[] for _ in self.groups]
+        for batch in minibatch(_with_text(read_documents(path, fields)), TOGETHER):
+            answers = numpy.stack([teacher.answer(batch, self.labels) for teacher in self.teachers])  # (M, N, K)
+            start = 0
+            for group, found in zip(self.groups, parts):
+                own = answers[..., start : start + len(group.labels)]
+                start += len(group.labels)
+                known = gold(batch, group.labels, group.exclusive, group.fields)
+                found.append(likelihoods(own, *known, group.exclusive))
+        for group, found in zip(self.groups, parts):
+            every = numpy.concatenate(found, axis=1) if found else numpy.zeros((len(self.teachers), 0))
+            if not every.shape[1]:
+                which = f": {', '.join(group.labels)}" if len(self.groups) > 1 else ""
+                raise ValueError(f"None of the documents in {path} has a label that the teachers know{which}")
+            group.take(fit_weights(every), every)
 
 
-def gather(names: Sequence[str], pipelines: Sequence[Language], path: Path, cats: str, linear: bool) -> Ensemble:
+def gather(names: Sequence[str], pipelines: Sequence[Language], path: Path, fields: Sequence[str], linear: bool) -> Ensemble:
     """Make an ensemble, with equal weights.
 
     names (Sequence[str]): What to call the pipelines.
     pipelines (Sequence[Language]): The pipelines.
     path (Path): The documents that are to be answered.
-    cats (str): The field with the labels, in JSONL.
+    fields (Sequence[str]): The fields with labels, in JSONL.
     linear (bool): Whether a linear model of words learns from them, and is in the ensemble.
     RETURNS (Ensemble): The ensemble.
     RAISES ValueError: There are no documents, or teachers have different labels.
     """
-    some = list(islice(_with_text(read_documents(path, cats)), PROBED))
+    some = list(islice(_with_text(read_documents(path, fields)), PROBED))
     if not some:
         raise ValueError(f"There are no documents with text in {path}")
     teachers: List[Teacher] = []
@@ -91,34 +95,52 @@ def gather(names: Sequence[str], pipelines: Sequence[Language], path: Path, cats
             )
         answers.append(teacher.answer(some, labels))
         teachers.append(teacher)
-    exclusive = are_exclusive(answers)
+    groups = _make_groups(pipelines[0], labels or [], answers, len(teachers) + linear)
+    if len(groups) > 1 and len(fields) > 1:
+        find_fields(groups, read_documents(path, fields))
+    else:
+        for group in groups:
+            group.fields.update(fields)
     if linear:
-        teachers.append(LinearTeacher(pipelines[0], lambda: read_documents(path, cats), labels or [], exclusive))
-    return Ensemble(teachers, labels or [], exclusive, numpy.full(len(teachers), 1 / len(teachers)))
+        teachers.append(LinearTeacher(pipelines[0], lambda: read_documents(path, fields), groups))
+    return Ensemble(teachers, groups)
 
 
-def teach(ensemble: Ensemble, source: Path, target: Path, cats: str, field: str, progress: bool = False) -> Dict[str, Any]:
+def _make_groups(nlp: Language, labels: List[str], answers: Sequence[numpy.ndarray], teachers: int) -> List[Group]:
+    """Groups of labels, by the answers (N, K) of pipelines to some documents, in which so many teachers count the same."""
+    groups = []
+    for own in divide(nlp, labels):
+        places = [labels.index(label) for label in own]
+        exclusive = are_exclusive([part[:, places] for part in answers])
+        groups.append(Group(own, exclusive, numpy.full(teachers, 1 / teachers), set()))
+    return groups
+
+
+def teach(
+    ensemble: Ensemble, source: Path, target: Path, fields: Sequence[str], field: str, progress: bool = False
+) -> Dict[str, Any]:
     """Write documents with what teachers say of them. They are read and written some at a time.
 
     ensemble (Ensemble): The teachers.
     source (Path): The documents.
     target (Path): The file to write, of the same format.
-    cats (str): The field with the labels, in JSONL.
+    fields (Sequence[str]): The fields with labels, in JSONL.
     field (str): The field for what the teachers say, in JSONL.
     progress (bool): Whether to show a progress bar.
     RETURNS (Dict[str, Any]): How many "documents" there are, and how many of them have true "labels", have no text ("empty"), or
         have true labels that the teachers do not know ("unknown").
     """
     counts = {"documents": 0, "labels": 0, "empty": 0, "unknown": 0}
-    known = set(ensemble.labels)
+    labels = ensemble.labels
+    known = set(labels)
     bar = tqdm.tqdm(desc="Answering", unit=" documents", disable=not progress, leave=False)
     with writing(source, target, field) as write, bar:
-        for batch in minibatch(read_documents(source, cats), TOGETHER):
+        for batch in minibatch(read_documents(source, fields), TOGETHER):
             asked = list(_with_text(batch))
             said = iter(ensemble.answer(asked).tolist() if asked else [])
             for document in batch:
                 row = next(said) if _has_text(document) else None
-                write(document, None if row is None else {label: _short(p) for label, p in zip(ensemble.labels, row)})
+                write(document, None if row is None else {label: _short(p) for label, p in zip(labels, row)})
                 true = {label for label, value in document.labels.items() if value}
                 counts["labels"] += bool(true)
                 counts["empty"] += row is None

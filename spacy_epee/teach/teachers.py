@@ -1,6 +1,6 @@
 """Pipelines, and a linear model of words, as teachers."""
 
-from typing import Callable, Iterable, List, Protocol, Sequence
+from typing import Callable, Dict, Iterable, List, Protocol, Sequence
 
 import numpy
 from scipy.sparse import vstack
@@ -18,15 +18,13 @@ from ..heads.lexical import LinearModel
 from ..inputs.ngrams import choose_ngrams
 from ..training.lexical import learn_linear
 from .documents import Document, gold
+from .groups import ROUNDED, Group
 
 NGRAMS = 50_000
 """The most n-grams that the linear model looks at, as many as before the first layer of our classifiers."""
 
 TOGETHER = 256
 """How many documents are answered together."""
-
-ROUNDED = 1e-4
-"""How far probabilities may be from 0, 1, and their sum from 1, by rounding."""
 
 
 class Teacher(Protocol):
@@ -105,46 +103,48 @@ class LinearTeacher:
 
     name = "TF-IDF, logistic regression"
 
-    def __init__(
-        self, nlp: Language, read: Callable[[], Iterable[Document]], labels: Sequence[str], exclusive: bool, most: int = NGRAMS
-    ):
+    def __init__(self, nlp: Language, read: Callable[[], Iterable[Document]], groups: Sequence[Group], most: int = NGRAMS):
         """Learn.
 
         nlp (Language): A pipeline, for its tokenizer.
         read (Callable[[], Iterable[Document]]): Returns the documents. Their n-grams are in memory together.
-        labels (Sequence[str]): The labels.
-        exclusive (bool): Whether one of them is true.
+        groups (Sequence[Group]): The labels, of each group a model.
         most (int): The most n-grams to look at.
-        RAISES ValueError: Nothing is annotated.
+        RAISES ValueError: Of a group nothing is annotated.
         """
-        self.nlp, self.exclusive = nlp, exclusive
+        self.nlp, self.groups = nlp, groups
         ngrams = choose_ngrams(map(self._make_docs, minibatch(read(), TOGETHER)), most)
         rows, texts, known = [], [], []
         for batch in minibatch(read(), TOGETHER):
             rows.append(ngrams.count(self._make_docs(batch)))
             texts += [get_string_id(document.text) for document in batch]
-            known.append(gold(batch, labels, exclusive))
-        targets, label_mask = (numpy.concatenate(parts) for parts in zip(*known)) if known else (numpy.zeros((0, 0)),) * 2
-        if not label_mask.any() or not targets.any():
-            raise ValueError("No document has one of the labels of the teachers, so that a linear model learns nothing from them")
-        every = vstack(rows, format="csr")
-        linear, self.held_out = learn_linear(every, targets, label_mask, texts, exclusive=exclusive)
-        self.model = LinearModel(ngrams, *linear)
+            known.append([gold(batch, group.labels, group.exclusive, group.fields) for group in groups])
+        every = vstack(rows, format="csr") if rows else None
+        self.models, self.held_out = [], []
+        for group, *parts in zip(groups, *known):
+            targets, label_mask = (numpy.concatenate(some) for some in zip(*parts))
+            if not label_mask.any() or not targets.any():
+                raise ValueError(
+                    "No document has one of the labels of the teachers, so that a linear model learns nothing from them"
+                    + (f": {', '.join(group.labels)}" if len(groups) > 1 else "")
+                )
+            linear, held_out = learn_linear(every, targets, label_mask, texts, exclusive=group.exclusive)
+            self.models.append(LinearModel(ngrams, *linear))
+            self.held_out.append(held_out)
         self.rows = {text: row for row, text in enumerate(texts)}
 
     def answer(self, documents: Sequence[Document], labels: Sequence[str]) -> numpy.ndarray:
         """RETURNS (ndarray): The probabilities of labels, (N, K)."""
-        logits = self.model(self._make_docs(documents)).logits
-        for place, document in enumerate(documents):
-            row = self.rows.get(get_string_id(document.text))
-            if row is not None:
-                logits[place] = self.held_out[row]
-        return softmax(logits.astype("float64"), axis=1) if self.exclusive else expit(logits.astype("float64"))
+        docs = self._make_docs(documents)
+        seen = [(place, self.rows.get(get_string_id(document.text))) for place, document in enumerate(documents)]
+        known = [(place, row) for place, row in seen if row is not None]
+        found: Dict[str, numpy.ndarray] = {}
+        for group, model, held_out in zip(self.groups, self.models, self.held_out):
+            logits = model(docs).logits.astype("float64")
+            for place, row in known:
+                logits[place] = held_out[row]
+            found.update(zip(group.labels, (softmax(logits, axis=1) if group.exclusive else expit(logits)).T))
+        return numpy.stack([found[label] for label in labels], axis=1)
 
     def _make_docs(self, documents: Sequence[Document]) -> List[Doc]:
         return [make_doc(self.nlp, document.text, document.where) for document in documents]
-
-
-def are_exclusive(answers: Sequence[numpy.ndarray]) -> bool:
-    """RETURNS (bool): Whether the probabilities of each teacher (N, K) say that one label is true: they sum to 1."""
-    return all(part.shape[1] > 1 and (abs(part.sum(axis=1) - 1) < ROUNDED * part.shape[1]).all() for part in answers)

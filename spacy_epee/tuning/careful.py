@@ -143,11 +143,12 @@ class CarefulChooser:
         return before - now
 
     def _is_safe(self, exit: int, max_drop: float) -> bool:
-        """Whether an exit in place of the last one loses no more than allowed, and surely: to be better than the last one counts
-        for nothing."""
+        """Whether an exit in place of the last one loses no more than allowed, and surely: one that is better by so much may be
+        so much less sure."""
         exits = self.replay.all_at(exit)
+        drop = self.drop(exits)
         error = (spread(lambda docs: self.drop(exits, docs), self.n_docs) or 0.0) / NORMAL
-        return self.drop(exits) <= max_drop + NOISE and error <= max_drop + UNSURE
+        return drop <= max_drop + NOISE and error + min(drop, 0.0) <= max_drop + UNSURE
 
     def worst(self, exits: numpy.ndarray, deepest: int) -> float:
         """RETURNS (float): How far the answers at some exits are from those of the deepest one, as one less macro F with these as

@@ -18,6 +18,7 @@ from spacy_epee.data.readers import JsonlReader
 from spacy_epee.data.texts import read_lines
 from spacy_epee.teach.documents import Document, gold, read_documents
 from spacy_epee.teach.ensemble import gather, teach
+from spacy_epee.teach.groups import Group
 from spacy_epee.teach.teachers import LinearTeacher, PipelineTeacher
 
 LABELS = ("A", "B", "C")
@@ -215,9 +216,9 @@ def test_teach_may_write_over_its_source(folder, data):
 def test_teach_keeps_no_words_of_documents(folder, tmp_path):
     data = write(tmp_path / "data.jsonl", [{"text": f"word{number} fever"} for number in range(600)])
     nlp = spacy.load(folder / "ours0")
-    ensemble = gather(["ours0"], [nlp], data, "cats", False)
+    ensemble = gather(["ours0"], [nlp], data, ["cats"], False)
     before = len(nlp.vocab.strings), len([*nlp.vocab])
-    teach(ensemble, data, tmp_path / "out.jsonl", "cats", "teacher")
+    teach(ensemble, data, tmp_path / "out.jsonl", ["cats"], "teacher")
     assert (len(nlp.vocab.strings), len([*nlp.vocab])) == before
 
 
@@ -226,7 +227,7 @@ def test_teach_refuses_pipelines_of_images(data, tmp_path):
     from images_util import make_image_backbone, make_image_nlp
 
     with pytest.raises(ValueError, match="'epee_imagecat' of the pipeline 'films' does not read text"):
-        gather(["films"], [make_image_nlp(make_image_backbone(tmp_path / "vit"))], data, "cats", False)
+        gather(["films"], [make_image_nlp(make_image_backbone(tmp_path / "vit"))], data, ["cats"], False)
 
 
 # The linear model
@@ -237,13 +238,14 @@ def test_linear_teacher_has_not_seen_what_it_answers(folder):
     chance = numpy.random.default_rng(0)
     words = [f"w{number}" for number in range(60)]
     documents = [
-        Document("", " ".join(chance.choice(words, 12)), {label: float(label == true) for label in LABELS}, False, None)
+        Document("", " ".join(chance.choice(words, 12)), {label: float(label == true) for label in LABELS}, {}, frozenset(), None)
         for true in chance.choice(LABELS, 300)
     ]
-    teacher = LinearTeacher(spacy.blank("en"), lambda: documents, LABELS, True)
-    truths = gold(documents, LABELS, True)[0].argmax(axis=1)
+    group = Group([*LABELS], True, numpy.ones(1), set())
+    teacher = LinearTeacher(spacy.blank("en"), lambda: documents, [group])
+    truths = gold(documents, LABELS, True, set())[0].argmax(axis=1)
     right = (teacher.answer(documents, LABELS).argmax(axis=1) == truths).mean()
-    seen = (teacher.model(teacher._make_docs(documents)).logits.argmax(axis=1) == truths).mean()
+    seen = (teacher.models[0](teacher._make_docs(documents)).logits.argmax(axis=1) == truths).mean()
     assert right < 0.45 < 0.7 < seen
 
 
@@ -267,23 +269,86 @@ def test_linear_teacher_needs_labels(folder, tmp_path):
     assert result.exit_code == 1 and "a linear model learns nothing" in " ".join(result.output.split())
 
 
+# Labels of several tasks
+
+
+STAYS, OUTCOMES = ("short", "long"), ("died", "back")
+
+
+@pytest.fixture(scope="module")
+def several_tasks(backbone, tmp_path_factory):
+    """A pipeline with a task of exclusive labels and one of others."""
+    nlp = spacy.blank("en")
+    task = {"@misc": "spacy-epee.TextCatTask.v1", "scorer": {"@scorers": "spacy.textcat_scorer.v2"}, "exit": None}
+    head = {"@architectures": "spacy-epee.PooledHead.v1", "lexical": 0}
+    config = {
+        "model": {"trunk": {"name": str(backbone), "window": 48, "overlap": 8}, "heads": {"stay": head, "outcomes": head}},
+        "tasks": {"stay": {**task, "exclusive": True}, "outcomes": {**task, "exclusive": False}},
+    }
+    pipe = nlp.add_pipe("epee", config=config)
+    cats = [{**dict.fromkeys((*STAYS, *OUTCOMES), 0.0), stay: 1.0} for stay in STAYS]
+    examples = [Example.from_dict(nlp.make_doc(text), {"cats": own}) for text, own in zip(SENTENCES, cats)]
+    pipe.initialize(lambda: examples, nlp=nlp, labels={"stay": [*STAYS], "outcomes": [*OUTCOMES]})
+    nlp.to_disk(tmp_path_factory.mktemp("several") / "tasks")
+    return nlp
+
+
+@pytest.fixture
+def outcomes(tmp_path):
+    """Rows of which words tell the stay and that they died; who is back is listed, or nothing is known of it."""
+    rows = []
+    for number in range(80):
+        stay, died = STAYS[number % 2], number % 4 < 2
+        text = f"{stay}word {'died' if died else 'alive'}word note {number}"
+        rows.append({"text": text, "stay": stay, **({"fate": ["died"] if died else []} if number % 5 else {})})
+    return write(tmp_path / "outcomes.jsonl", rows)
+
+
+def test_labels_of_each_task_have_weights_of_their_own_and_are_as_probable_as_the_task_says(several_tasks, outcomes, tmp_path):
+    several_tasks.to_disk(tmp_path / "tasks")
+    out = tmp_path / "out.jsonl"
+    result = run(tmp_path / "tasks", outcomes, out, "--linear", "--dev", outcomes, "--cats", "stay, fate")
+    assert result.exit_code == 0, result.output
+    assert "2 labels, exclusive" in result.output and "2 labels, not exclusive" in result.output
+    said = [row["teacher"] for row in rows_of(out)]
+    for number, soft in enumerate(said):
+        assert soft["short"] + soft["long"] == pytest.approx(1, abs=1e-5)
+        assert max(STAYS, key=soft.get) == STAYS[number % 2]
+        assert (soft["died"] > 0.5) == (number % 4 < 2) and soft["back"] < 0.5
+
+
+def test_fields_are_those_of_the_groups_whose_labels_they_name(several_tasks, outcomes):
+    ensemble = gather(["tasks"], [several_tasks], outcomes, ["stay", "fate"], False)
+    found = {tuple(group.labels): (group.exclusive, group.fields) for group in ensemble.groups}
+    assert found == {STAYS: (True, {"stay"}), OUTCOMES: (False, {"fate"})}
+    documents = list(read_documents(outcomes, ["stay", "fate"]))
+    _, known = gold(documents, OUTCOMES, False, {"fate"})
+    assert known[:, 1].tolist() == [float(number % 5 > 0) for number in range(80)]
+
+
+def test_fields_may_not_share_labels(folder, tmp_path):
+    data = write(tmp_path / "data.jsonl", [{"text": "Fever.", "cats": "A", "more": ["A"]}])
+    result = run(folder / "ours0", data, tmp_path / "out.jsonl", "--cats", "cats,more")
+    assert result.exit_code == 1 and "two of the fields cats, more have the same label" in " ".join(result.output.split())
+
+
 # Gold labels
 
 
 def test_gold_of_every_form(tmp_path):
     values = [["A"], "B", {"A": 1, "B": 0}, {"B": 1}, [], None]
     rows = [{"text": "x", **({} if value is None else {"cats": value})} for value in values]
-    documents = list(read_documents(write(tmp_path / "data.jsonl", rows), "cats"))
-    targets, known = gold(documents, ["A", "B"], False)
+    documents = list(read_documents(write(tmp_path / "data.jsonl", rows), ["cats"]))
+    targets, known = gold(documents, ["A", "B"], False, {"cats"})
     assert targets.tolist() == [[1, 0], [0, 1], [1, 0], [0, 1], [0, 0], [0, 0]]
     assert known.tolist() == [[1, 1], [1, 1], [1, 1], [0, 1], [1, 1], [0, 0]]
-    _, known = gold(documents, ["A", "B"], True)
+    _, known = gold(documents, ["A", "B"], True, {"cats"})
     assert known[:, 0].tolist() == [1, 1, 1, 1, 0, 0]
 
 
 def test_teacher_of_several_labels_is_told_from_one_of_exclusive_ones(folder, data):
     def kind(name):
-        return gather([name], [spacy.load(folder / name)], data, "cats", False).exclusive
+        return gather([name], [spacy.load(folder / name)], data, ["cats"], False).groups[0].exclusive
 
     assert kind("ours0") and kind("spacy") and not kind("several")
 
@@ -293,4 +358,4 @@ def test_teacher_says_which_document_is_too_long(folder):
     nlp.add_pipe("test_changes")
     nlp.max_length = 10
     with pytest.raises(ValueError, match="notes, line 3: the text has 20 characters"):
-        PipelineTeacher("short", nlp).answer([Document("notes, line 3", "x" * 20, {}, False, None)], ["A", "B"])
+        PipelineTeacher("short", nlp).answer([Document("notes, line 3", "x" * 20, {}, {}, frozenset(), None)], ["A", "B"])

@@ -1,0 +1,259 @@
+"""Teachers, their ensemble, students and what was made smaller of them, in one run: score, size and seconds.
+
+    OMP_NUM_THREADS=1 python benchmarks/students.py TRAIN.jsonl DEV.jsonl TEST.jsonl --cats outcomes,stay,symptoms \
+        --teacher mpnet-base=MODEL --teacher e5-small=MODEL --student plain=MODEL --student distilled=MODEL --depths distilled=2,3
+
+Teachers run at full depth in float32 PyTorch; with a linear model of words they are an ensemble, whose weights are fitted on dev.
+Students run as they were saved, and with `--depths` also at fixed depths. TF-IDF with logistic regression learns from TRAIN. Of
+test some documents are drawn by the hash of their text, the same for all. What was answered is kept in WORK, without any text.
+"""
+
+import time
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy
+import spacy
+import typer
+from machine import command, machine
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, roc_auc_score
+from tables import made_by, table
+from threadpoolctl import threadpool_limits
+from wasabi import msg
+from written import RESULTS, write_results
+
+from spacy_epee.benchmark.memory import read_status
+from spacy_epee.benchmark.pipelines import answer_texts
+from spacy_epee.benchmark.turns import seconds_in_turns
+from spacy_epee.compress.measure import measure_folder
+from spacy_epee.evaluation.compare import find_component
+from spacy_epee.exits.rules import FixedDepth
+from spacy_epee.teach.documents import Document, gold, read_documents
+from spacy_epee.teach.ensemble import Ensemble, gather
+from spacy_epee.teach.groups import Group
+
+SIZES = (1, 32)
+LINEAR, ENSEMBLE = "TF-IDF, logistic regression", "teachers together"
+
+
+class Student:
+    """A pipeline as it was saved, or at a fixed depth."""
+
+    def __init__(self, path: Path, groups: Sequence[Group], depth: Optional[int] = None, full: bool = False):
+        self.nlp, self.groups = spacy.load(path), groups
+        self.pipe = find_component(self.nlp, None)
+        if full:
+            self.pipe.exit = None
+        elif depth is not None:
+            for name in self.pipe.slots:
+                self.pipe.set_exit(FixedDepth(depth), name)
+
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        return answer_texts(self.nlp, texts, size)
+
+    def read(self, found: Any) -> numpy.ndarray:
+        return numpy.array([[doc.cats[label] for group in self.groups for label in group.labels] for doc in found])
+
+    def layers(self, docs: Any) -> float:
+        """RETURNS (float): The layers that ran for a document, in the mean: those of the task that goes highest."""
+        return float(numpy.mean([max(own["layer"] for own in doc._.exits[self.pipe.name].values()) for doc in docs]))
+
+
+class Together:
+    """All teachers one after the other, and the mean of what they say."""
+
+    def __init__(self, ensemble: Ensemble):
+        self.ensemble = ensemble
+
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        documents = [Document("", text, {}, {}, frozenset(), None) for text in texts]
+        parts = [documents[start : start + size] for start in range(0, len(documents), size)]
+        return numpy.concatenate([self.ensemble.answer(part) for part in parts])
+
+    def read(self, found: Any) -> numpy.ndarray:
+        return found
+
+
+class Linear:
+    """TF-IDF of words and pairs of words, and logistic regression: each label by itself, exclusive ones together."""
+
+    def __init__(self, documents: Sequence[Document], groups: Sequence[Group]):
+        self.vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, dtype=numpy.float32)
+        words = self.vectorizer.fit_transform([document.text for document in documents])
+        self.models = []
+        for group in groups:
+            true, known = gold(documents, group.labels, group.exclusive, group.fields)
+            columns = [true.argmax(axis=1)] if group.exclusive else true.T
+            for column, rows in zip(columns, known.T > 0):
+                self.models.append(LogisticRegression(C=1.0, max_iter=300).fit(words[rows], column[rows]))
+        self.exclusive = [group.exclusive for group in groups for _ in range(1 if group.exclusive else len(group.labels))]
+
+    def run(self, texts: Sequence[str], size: int) -> Any:
+        parts = [self._answer(texts[start : start + size]) for start in range(0, len(texts), size)]
+        return numpy.concatenate(parts)
+
+    def _answer(self, texts: Sequence[str]) -> numpy.ndarray:
+        words = self.vectorizer.transform(texts)
+        columns = [model.predict_proba(words) for model in self.models]
+        return numpy.concatenate([own if one else own[:, 1:] for own, one in zip(columns, self.exclusive)], axis=1)
+
+    def read(self, found: Any) -> numpy.ndarray:
+        return found
+
+
+def peak_of(path: str, texts: Sequence[str]) -> int:
+    """RETURNS (int): The most bytes that a process holds which loads a pipeline and answers texts."""
+    list(spacy.load(path).pipe(texts, batch_size=32))
+    return read_status("VmHWM")
+
+
+def draw(path: Path, fields: Sequence[str], limit: int) -> List[Document]:
+    """RETURNS (List[Document]): Some documents of a file, or all; those without text are left out."""
+    found = [document for document in read_documents(path, fields) if document.text.strip()]
+    return sorted(found, key=lambda document: zlib.crc32(document.text.encode()))[: limit or None] if limit else found
+
+
+def score(
+    documents: Sequence[Document], groups: Sequence[Group], answers: numpy.ndarray, apart: Sequence[str]
+) -> Dict[str, float]:
+    """RETURNS (Dict[str, float]): In points, the macro AUROC of each group, macro F of exclusive labels, and the AUROC of some
+    labels. Labels that all documents have, or none, are left out."""
+    scores: Dict[str, float] = {}
+    start = 0
+    for number, group in enumerate(groups):
+        own = answers[:, start : start + len(group.labels)]
+        start += len(group.labels)
+        true, known = gold(documents, group.labels, group.exclusive, group.fields)
+        name = "/".join(sorted(group.fields)) or str(number)
+        found = {}
+        for label, column, values, rows in zip(group.labels, true.T, own.T, known.T > 0):
+            if 0 < column[rows].sum() < rows.sum():
+                found[label] = 100 * float(roc_auc_score(column[rows], values[rows]))
+        scores[f"{name}, AUROC"] = float(numpy.mean([*found.values()]))
+        scores.update({f"{label}, AUROC": found[label] for label in apart if label in found})
+        if group.exclusive:
+            rows = known[:, 0] > 0
+            scores[f"{name}, F"] = 100 * float(f1_score(true[rows].argmax(axis=1), own[rows].argmax(axis=1), average="macro"))
+    return scores
+
+
+def named(values: Optional[List[str]]) -> Dict[str, str]:
+    """RETURNS (Dict[str, str]): NAME=VALUE as a dictionary."""
+    return dict(value.split("=", 1) for value in values or [])
+
+
+def main(
+    train: Path,
+    dev: Path,
+    test: Path,
+    work: Path = typer.Option(..., help="Folder for answers"),
+    cats: str = typer.Option("cats", help="Fields with labels, with commas"),
+    teacher: Optional[List[str]] = typer.Option(None, help="NAME=MODEL"),
+    student: Optional[List[str]] = typer.Option(None, help="NAME=MODEL"),
+    depths: Optional[List[str]] = typer.Option(None, help="NAME=LAYERS of a student, with commas"),
+    apart: str = typer.Option("", help="Labels that are shown by themselves, with commas"),
+    limit: int = typer.Option(0, help="The most test documents; 0 for all"),
+    dev_limit: int = typer.Option(0, help="The most dev documents that weights are fitted to"),
+    timed: int = typer.Option(64, help="How many test documents are timed"),
+    rounds: int = typer.Option(3, help="How often"),
+    name: str = typer.Option("students", help="What the results are called"),
+    folder: Path = typer.Option(RESULTS, help="Where they go"),
+):
+    work.mkdir(parents=True, exist_ok=True)
+    fields = [field.strip() for field in cats.split(",")]
+    teachers, students = named(teacher), named(student)
+    pipelines = [spacy.load(path) for path in teachers.values()]
+    started = time.perf_counter()
+    ensemble = gather(list(teachers), pipelines, train, fields, True)
+    small = work / "dev.jsonl"
+    lines = dev.read_text(encoding="utf-8").splitlines(keepends=True)
+    small.write_text("".join(islice(lines, dev_limit or None)), encoding="utf-8")
+    try:
+        ensemble.fit(small, fields)
+    finally:
+        small.unlink()
+    groups = ensemble.groups
+    msg.good(f"Ensemble in {time.perf_counter() - started:.0f} s")
+    contestants: Dict[str, Any] = {LINEAR: Linear(draw(train, fields, 0), groups)}
+    contestants |= {f"teacher {own}": Student(Path(path), groups, full=True) for own, path in teachers.items()}
+    contestants[ENSEMBLE] = Together(ensemble)
+    for own, path in students.items():
+        contestants[own] = Student(Path(path), groups)
+        for depth in named(depths).get(own, "").split(","):
+            if depth:
+                contestants[f"{own}, layer {depth} for all"] = Student(Path(path), groups, int(depth))
+    documents = draw(test, fields, limit)
+    texts = [document.text for document in documents]
+    rows: Dict[str, Dict[str, Any]] = {}
+    for own, contestant in contestants.items():
+        kept = work / f"{zlib.crc32(own.encode())}-{len(texts)}.npz"
+        if kept.exists():
+            stored = numpy.load(kept)
+            answers, layers = stored["answers"], float(stored["layers"])
+        else:
+            parts = [contestant.run(texts[start : start + 256], 32) for start in range(0, len(texts), 256)]
+            answers = numpy.concatenate([contestant.read(part) for part in parts])
+            means = [contestant.layers(part) for part in parts] if isinstance(contestant, Student) else [-1.0]
+            layers = float(numpy.average(means, weights=[len(part) for part in parts] if means[0] >= 0 else None))
+            numpy.savez(kept, answers=answers, layers=layers)
+        rows[own] = {"layers": layers, **score(documents, groups, answers, apart.split(","))}
+        msg.info(f"{own}: " + ", ".join(f"{key} {value:.2f}" for key, value in rows[own].items()))
+    for own, contestant in contestants.items():
+        if isinstance(contestant, Student):
+            rows[own]["MB"] = measure_folder(contestant.nlp) / 1e6
+    for own, path in {**{f"teacher {own}": path for own, path in teachers.items()}, **students}.items():
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            rows[own]["peak MB"] = alone.submit(peak_of, path, texts[:timed]).result() / 1e6
+    rows[ENSEMBLE]["MB"] = sum(rows[f"teacher {own}"]["MB"] for own in teachers)
+    for size in SIZES:
+        seconds = seconds_in_turns(contestants, texts[:: max(len(texts) // timed, 1)][:timed], size, rounds)
+        for own, values in seconds.items():
+            rows[own][f"ms, batch {size}"] = 1000 * float(numpy.median(values)) / min(timed, len(texts))
+    weights = {"/".join(sorted(group.fields)): group.weights.tolist() for group in groups}
+    figures = {"command": command(), "machine": machine(), "documents": len(texts), "weights": weights, "rows": rows}
+    write_results(name, figures, page(figures, [*teachers, "words"]), folder)
+
+
+def page(figures: Dict[str, Any], asked: Sequence[str]) -> str:
+    """The results, in Markdown."""
+    rows = figures["rows"]
+    scores = [key for key in next(iter(rows.values())) if key.endswith((", AUROC", ", F"))]
+    whole = rows[ENSEMBLE]
+    header = ["", *scores, "layers", "MB on disk", "smaller", "MB of a process at its peak"]
+    header += [cell for size in SIZES for cell in (f"ms, batch {size}", "faster")]
+    lines = []
+    for name, row in rows.items():
+        cells = [name, *(f"{row[key]:.2f}" for key in scores), f"{row['layers']:.2f}" if row["layers"] >= 0 else ""]
+        cells += [f"{row['MB']:.1f}", f"{whole['MB'] / row['MB']:.1f}x"] if "MB" in row else ["", ""]
+        cells.append(f"{row['peak MB']:.0f}" if "peak MB" in row else "")
+        for size in SIZES:
+            own = row[f"ms, batch {size}"]
+            cells += [f"{own:.3g}", f"{whole[f'ms, batch {size}'] / own:.1f}x"]
+        lines.append(cells)
+    weights = "; ".join(
+        f"{field}: " + ", ".join(f"{who} {weight:.2f}" for who, weight in zip(asked, own))
+        for field, own in figures["weights"].items()
+    )
+    return "\n".join(
+        [
+            "# Teachers and students",
+            "",
+            *made_by(figures["command"], figures["machine"]),
+            f"{figures['documents']:,} test documents. Weights of the teachers, fitted on dev: {weights}.",
+            "Smaller and faster than the teachers together, in float32 PyTorch. Milliseconds a document of the whole pipeline,",
+            "in turns.",
+            "",
+            *table(header, lines),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    with threadpool_limits(1):
+        typer.run(main)

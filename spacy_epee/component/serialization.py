@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, Sequence, Tuple, Type, Union
 
+import srsly
 from catalogue import RegistryError
 from spacy.vocab import Vocab
 from thinc.api import ConfigValidationError, Model
@@ -89,7 +90,7 @@ def load(
         )
     with _readable(name, source):  # whatever msgpack, torch, safetensors or transformers make of a damaged file
         if "model" not in exclude:
-            _load_model(other, parts["model"], name)
+            _load_model(other, parts, name)
         if "vocab" not in exclude and "vocab" in parts:
             _load_vocab(Vocab(), parts["vocab"], exclude)  # that of the pipeline is loaded last
     with _readable(name, source, UNREADABLE):
@@ -119,11 +120,12 @@ def saved_tasks(cfg: Dict[str, Any], slots: Sequence[str]) -> Dict[str, Dict[str
     return {only: {name: value for name, value in cfg.items() if name not in ("format", "joint")}}
 
 
-def _load_model(model: Model, data: bytes, name: str) -> None:
-    """Load weights, and say which settings of the config have no effect, as they belong to what was trained."""
+def _load_model(model: Model, parts: Parts, name: str) -> None:
+    """Load weights, and say which settings of the config have no effect, as they belong to what was trained. Their bytes are
+    taken out of the contents: each copy of the weights is given up as soon as the next one is there."""
     fresh = not is_initialized(model)
     asked = trained_settings(model)
-    model.from_bytes(data)
+    model.from_dict(srsly.msgpack_loads(parts.pop("model")))
     if not fresh or not is_initialized(model):
         return
     trained = trained_settings(model)

@@ -124,7 +124,7 @@ def dump_trunk(tokenizer: Any, model: Any, vocabulary: Optional[bytes]) -> bytes
 def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
     """Undo `dump_trunk`.
 
-    message (Dict[str, Any]): What it serialized.
+    message (Dict[str, Any]): What it serialized. The weights are taken out of it.
     RETURNS (Tuple[Any, Any, Optional[bytes]]): The tokenizer, the model and the vocabulary.
     RAISES ValueError: It holds something else than a model and a tokenizer.
     """
@@ -140,13 +140,16 @@ def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=bool(settings.get("use_fast", True)), **ALONE)
         vocabulary = files.get(tokenizer.vocab_files_names["vocab_file"]) if hasattr(tokenizer, "vocab_file") else None
     device = get_torch_default_device()
-    model = AutoModel.from_config(config, trust_remote_code=False)
-    if "packed" in message:
-        state, grids = unpack(message["packed"])
-        model.load_state_dict(state)
-        _quantize_as_saved(model, grids)
+    # Before the model takes as much memory: what they were read from is given up.
+    packed, saved, grids = message.pop("packed", None), message.pop("state"), {}
+    if packed is not None:
+        state, grids = unpack(packed)
     else:
-        model.load_state_dict(torch.load(io.BytesIO(message["state"]), map_location=device, weights_only=True))
+        state = torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
+    del packed, saved
+    model = AutoModel.from_config(config, trust_remote_code=False)
+    model.load_state_dict(state)
+    _quantize_as_saved(model, grids)
     return tokenizer, model.to(device), vocabulary
 
 

@@ -113,6 +113,7 @@ def load_module(data: bytes, build: Callable[[Dict[str, Any]], nn.Module], devic
     if not data:
         return None
     message = srsly.msgpack_loads(data)
+    state = safetensors.torch.load(message.pop("state"))
     module = build(message["settings"])
-    module.load_state_dict(safetensors.torch.load(message["state"]))
+    module.load_state_dict(state)
     return module.to(device)

@@ -141,7 +141,8 @@ def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
         vocabulary = files.get(tokenizer.vocab_files_names["vocab_file"]) if hasattr(tokenizer, "vocab_file") else None
     device = get_torch_default_device()
     # Before the model takes as much memory: what they were read from is given up.
-    packed, saved, grids = message.pop("packed", None), message.pop("state"), {}
+    packed, saved = message.pop("packed", None), message.pop("state")
+    grids: Dict[str, str] = {}
     if packed is not None:
         state, grids = unpack(packed)
     else:

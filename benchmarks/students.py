@@ -170,7 +170,7 @@ def main(
     teachers, students = named(teacher), named(student)
     pipelines = [spacy.load(path) for path in teachers.values()]
     started = time.perf_counter()
-    ensemble = gather(list(teachers), pipelines, train, fields, True)
+    ensemble = gather(list(teachers), pipelines, train, fields, train)
     small = work / "dev.jsonl"
     lines = dev.read_text(encoding="utf-8").splitlines(keepends=True)
     small.write_text("".join(islice(lines, dev_limit or None)), encoding="utf-8")

@@ -23,6 +23,9 @@ def teach_cli(
     output: Path = Argument(..., help="File for the same documents with what the teachers say"),
     dev: Optional[Path] = Option(None, "--dev", help="Labelled documents that weights of the teachers are fitted to"),
     linear: bool = Option(False, "--linear", help="Add a linear model of words that learns from the labels in DATA"),
+    linear_data: Optional[Path] = Option(
+        None, "--linear-data", help="Labelled documents that the linear model learns from, in place of those in DATA"
+    ),
     cats: str = Option("cats", "--cats", help="Fields with labels of documents in a JSONL file, with commas"),
     field: str = Option("teacher", "--field", help="Field for what the teachers say in a JSONL file"),
     code: CodeOpt = None,
@@ -38,7 +41,9 @@ def teach_cli(
             raise ValueError(f"--field is '{field}', which has something else in it; give another name")
         import_code(code)
         setup_gpu(gpu_id)
-        ensemble = gather(models, [load_model(model) for model in models], data, fields, linear)
+        ensemble = gather(
+            models, [load_model(model) for model in models], data, fields, linear_data or (data if linear else None)
+        )
         if dev is not None:
             ensemble.fit(dev, fields)
         show(ensemble, msg)

@@ -66,14 +66,16 @@ class Ensemble:
             group.take(fit_weights(every), every)
 
 
-def gather(names: Sequence[str], pipelines: Sequence[Language], path: Path, fields: Sequence[str], linear: bool) -> Ensemble:
+def gather(
+    names: Sequence[str], pipelines: Sequence[Language], path: Path, fields: Sequence[str], linear: Optional[Path] = None
+) -> Ensemble:
     """Make an ensemble, with equal weights.
 
     names (Sequence[str]): What to call the pipelines.
     pipelines (Sequence[Language]): The pipelines.
     path (Path): The documents that are to be answered.
     fields (Sequence[str]): The fields with labels, in JSONL.
-    linear (bool): Whether a linear model of words learns from them, and is in the ensemble.
+    linear (Optional[Path]): The documents that a linear model of words learns from, which is then in the ensemble.
     RETURNS (Ensemble): The ensemble.
     RAISES ValueError: There are no documents, or teachers have different labels.
     """
@@ -95,14 +97,14 @@ def gather(names: Sequence[str], pipelines: Sequence[Language], path: Path, fiel
             )
         answers.append(teacher.answer(some, labels))
         teachers.append(teacher)
-    groups = _make_groups(pipelines[0], labels or [], answers, len(teachers) + linear)
+    groups = _make_groups(pipelines[0], labels or [], answers, len(teachers) + (linear is not None))
     if len(groups) > 1 and len(fields) > 1:
-        find_fields(groups, read_documents(path, fields))
+        find_fields(groups, read_documents(linear or path, fields))
     else:
         for group in groups:
             group.fields.update(fields)
-    if linear:
-        teachers.append(LinearTeacher(pipelines[0], lambda: read_documents(path, fields), groups))
+    if linear is not None:
+        teachers.append(LinearTeacher(pipelines[0], lambda: read_documents(linear, fields), groups))
     return Ensemble(teachers, groups)
 
 

@@ -216,7 +216,7 @@ def test_teach_may_write_over_its_source(folder, data):
 def test_teach_keeps_no_words_of_documents(folder, tmp_path):
     data = write(tmp_path / "data.jsonl", [{"text": f"word{number} fever"} for number in range(600)])
     nlp = spacy.load(folder / "ours0")
-    ensemble = gather(["ours0"], [nlp], data, ["cats"], False)
+    ensemble = gather(["ours0"], [nlp], data, ["cats"])
     before = len(nlp.vocab.strings), len([*nlp.vocab])
     teach(ensemble, data, tmp_path / "out.jsonl", ["cats"], "teacher")
     assert (len(nlp.vocab.strings), len([*nlp.vocab])) == before
@@ -227,7 +227,7 @@ def test_teach_refuses_pipelines_of_images(data, tmp_path):
     from images_util import make_image_backbone, make_image_nlp
 
     with pytest.raises(ValueError, match="'epee_imagecat' of the pipeline 'films' does not read text"):
-        gather(["films"], [make_image_nlp(make_image_backbone(tmp_path / "vit"))], data, ["cats"], False)
+        gather(["films"], [make_image_nlp(make_image_backbone(tmp_path / "vit"))], data, ["cats"])
 
 
 # The linear model
@@ -261,6 +261,17 @@ def test_linear_teacher_knows_the_labels_of_words(folder, tmp_path):
     assert result.exit_code == 0 and "TF-IDF" in result.output, result.output
     found = soft_of(rows_of(out))
     assert (found.argmax(axis=1) == numpy.arange(120) % 3).all()
+
+
+def test_linear_teacher_may_learn_from_other_documents(folder, tmp_path):
+    known = write(
+        tmp_path / "known.jsonl", [{"text": f"{label.lower()}word {n}", "cats": label} for n in range(40) for label in LABELS]
+    )
+    data = write(tmp_path / "data.jsonl", [{"text": f"{label.lower()}word once more"} for label in LABELS])
+    out = tmp_path / "out.jsonl"
+    result = run(folder / "ours0", data, out, "--linear-data", known, "--dev", known)
+    assert result.exit_code == 0, result.output
+    assert soft_of(rows_of(out)).argmax(axis=1).tolist() == [0, 1, 2]
 
 
 def test_linear_teacher_needs_labels(folder, tmp_path):
@@ -318,7 +329,7 @@ def test_labels_of_each_task_have_weights_of_their_own_and_are_as_probable_as_th
 
 
 def test_fields_are_those_of_the_groups_whose_labels_they_name(several_tasks, outcomes):
-    ensemble = gather(["tasks"], [several_tasks], outcomes, ["stay", "fate"], False)
+    ensemble = gather(["tasks"], [several_tasks], outcomes, ["stay", "fate"])
     found = {tuple(group.labels): (group.exclusive, group.fields) for group in ensemble.groups}
     assert found == {STAYS: (True, {"stay"}), OUTCOMES: (False, {"fate"})}
     documents = list(read_documents(outcomes, ["stay", "fate"]))
@@ -348,7 +359,7 @@ def test_gold_of_every_form(tmp_path):
 
 def test_teacher_of_several_labels_is_told_from_one_of_exclusive_ones(folder, data):
     def kind(name):
-        return gather([name], [spacy.load(folder / name)], data, ["cats"], False).groups[0].exclusive
+        return gather([name], [spacy.load(folder / name)], data, ["cats"]).groups[0].exclusive
 
     assert kind("ours0") and kind("spacy") and not kind("several")
 

@@ -11,7 +11,6 @@ test some documents are drawn by the hash of their text, the same for all. What 
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -159,7 +158,6 @@ def main(
     depths: Optional[List[str]] = typer.Option(None, help="NAME=LAYERS of a student, with commas"),
     apart: str = typer.Option("", help="Labels that are shown by themselves, with commas"),
     limit: int = typer.Option(0, help="The most test documents; 0 for all"),
-    dev_limit: int = typer.Option(0, help="The most dev documents that weights are fitted to"),
     timed: int = typer.Option(64, help="How many test documents are timed"),
     rounds: int = typer.Option(3, help="How often"),
     name: str = typer.Option("students", help="What the results are called"),
@@ -171,13 +169,7 @@ def main(
     pipelines = [spacy.load(path) for path in teachers.values()]
     started = time.perf_counter()
     ensemble = gather(list(teachers), pipelines, train, fields, train)
-    small = work / "dev.jsonl"
-    lines = dev.read_text(encoding="utf-8").splitlines(keepends=True)
-    small.write_text("".join(islice(lines, dev_limit or None)), encoding="utf-8")
-    try:
-        ensemble.fit(small, fields)
-    finally:
-        small.unlink()
+    ensemble.fit(dev, fields)
     groups = ensemble.groups
     msg.good(f"Ensemble in {time.perf_counter() - started:.0f} s")
     contestants: Dict[str, Any] = {LINEAR: Linear(draw(train, fields, 0), groups)}

@@ -15,7 +15,7 @@ from ..inference.predict import Slots, make_instances
 from ..inputs.ngrams import Bags, choose_keys
 from ..inputs.ranges import firsts
 from ..tasks.slot import TaskSlot
-from ..training.lexical import fit_linear
+from ..training.lexical import choose_way, fit_linear
 
 TOGETHER = 50
 """How many documents are read together."""
@@ -65,7 +65,9 @@ def learn_gates(
             continue
         rows = ngrams.stack([ngrams.weigh(part.bags.keys, part.bags.owners, part.bags.size) for part in read])
         targets, mask = (numpy.concatenate(own)[:, None].astype("float32") for own in list(zip(*read))[1:])
-        linear = LinearModel(ngrams, *fit_linear(rows, targets, mask, exclusive=False))
+        together = numpy.repeat(numpy.arange(len(read)), [part.bags.size for part in read])  # those of some documents
+        way = choose_way(rows, targets, mask, together.tolist(), exclusive=False)
+        linear = LinearModel(ngrams, *fit_linear(rows, targets, mask, exclusive=False, way=way))
         slot.heads(model).make_gate(len(ngrams.keys)).take_model(linear)
 
 

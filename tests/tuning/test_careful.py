@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_epee.engine.replay import Replay
+from spacy_epee.evaluation.spread import spread
 from spacy_epee.exits.calibration import item_losses
 from spacy_epee.exits.evidence import EvidenceBuilder
-from spacy_epee.tuning.careful import FOLDS, NOISE, TOLERANCE, CarefulChooser, first_as_good
+from spacy_epee.tuning.careful import FOLDS, NOISE, NORMAL, TOLERANCE, UNSURE, CarefulChooser, first_as_good
 
 LAYERS = [0, 1, 2, 3, 4]
 
@@ -47,6 +48,18 @@ def test_the_first_exit_that_is_as_good_as_any_is_the_deepest():
 def test_a_deeper_exit_is_taken_where_the_first_one_loses_too_much():
     made = make([0.5, 1.0, 2.0, 4.0, 6.0])
     made.losses[:] = 1.0  # as if all were as good
+    assert chooser(made).choose(0.0).deepest > 0
+
+
+def test_a_first_exit_that_is_surely_better_is_the_deepest_where_few_documents_tell_by_how_much():
+    made = make([2.0, 0.2, 0.2], docs=60)
+    made.losses[:] = 1.0
+    own = chooser(made)
+    drop, error = own.drop(made.replay.all_at(0)), spread(lambda docs: own.drop(made.replay.all_at(0), docs), 60) / NORMAL
+    assert error > UNSURE and drop < -error
+    assert own.choose(0.0).deepest == 0
+    made = make([0.6, 0.6, 0.6], docs=60)  # as good, and nobody knows how surely
+    made.losses[:] = 1.0
     assert chooser(made).choose(0.0).deepest > 0
 
 

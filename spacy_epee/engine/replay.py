@@ -141,6 +141,15 @@ class Replay:
             differs[exit] = evidence is not last and ~evidence.same_answer(last)
         return differs
 
+    @cached_property
+    def looked_differs(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The same of the items that rules with a gate look at: the others have one answer at all exits,
+        (E, U) bool."""
+        if self.views[-1].evidence is self.evidence[-1]:
+            return self.differs[: len(self.layers)]
+        *exits, last = [view.evidence for view in self.views]
+        return numpy.array([*(~exit.same_answer(last) for exit in exits), numpy.zeros(self.n_units, dtype=bool)])
+
     def worse(self, units: numpy.ndarray) -> numpy.ndarray:
         """Tell where units should not leave: where their answers are worse than those of the last exit or, if nobody can tell,
         others.
@@ -148,7 +157,7 @@ class Replay:
         units (ndarray): The units that count, (U,) bool. What is said of them does not depend on the others.
         RETURNS (ndarray): Where, (E, U) bool.
         """
-        return self.differs[: len(self.layers)] if self.judge is None else self.judge(self, units)
+        return self.looked_differs if self.judge is None else self.judge(self, units)
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:

@@ -49,6 +49,8 @@ class Ensemble:
         fields (Sequence[str]): The fields with labels, in JSONL.
         RAISES ValueError: Of a group none of them has a label that the teachers know.
         """
+        if len(self.groups) > 1 and len(fields) > 1:  # what is answered may have no labels
+            find_fields(self.groups, read_documents(path, fields))
         parts: List[List[numpy.ndarray]] = [[] for _ in self.groups]
         for batch in minibatch(_with_text(read_documents(path, fields)), TOGETHER):
             answers = numpy.stack([teacher.answer(batch, self.labels) for teacher in self.teachers])  # (M, N, K)

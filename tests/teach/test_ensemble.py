@@ -326,6 +326,16 @@ def test_fields_are_those_of_the_groups_whose_labels_they_name(several_tasks, ou
     assert known[:, 1].tolist() == [float(number % 5 > 0) for number in range(80)]
 
 
+def test_weights_are_fitted_to_labels_that_are_false_also_if_what_is_answered_has_none(several_tasks, outcomes, tmp_path):
+    bare = write(tmp_path / "bare.jsonl", [{"text": text} for text in SENTENCES])
+    losses = []
+    for path in (outcomes, bare):
+        ensemble = gather(["tasks"], [several_tasks], path, ["stay", "fate"], False)
+        ensemble.fit(outcomes, ["stay", "fate"])
+        losses.append([group.losses for group in ensemble.groups])
+    assert losses[0] == losses[1]
+
+
 def test_fields_may_not_share_labels(folder, tmp_path):
     data = write(tmp_path / "data.jsonl", [{"text": "Fever.", "cats": "A", "more": ["A"]}])
     result = run(folder / "ours0", data, tmp_path / "out.jsonl", "--cats", "cats,more")

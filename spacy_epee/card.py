@@ -151,7 +151,7 @@ def tuned(slot: TaskSlot, rule: str) -> List[str]:
     """RETURNS (List[str]): What `tune` found out about a rule, and what it promises."""
     known = slot.cfg.get("tuned")
     if known is None:
-        return [f"{UNKNOWN}: no rule was chosen by `spacy epee tune`. Nothing is promised."]
+        return [f"{UNKNOWN}: no rule was chosen by `spacy epee tune` for it as it is now. Nothing is promised."]
     if known["rule"] != rule:
         return [f"{UNKNOWN}: the rule was changed since it was chosen by `spacy epee tune`. Nothing is promised."]
     spread = "" if known["spread"] is None else f" ± {100 * known['spread']:.2f}"

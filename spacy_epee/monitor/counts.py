@@ -12,8 +12,7 @@ from spacy.language import Language
 
 from ..component.pipe import EarlyExitTransformer
 from ..scale.notes import Note, Row, annotate_alone, check_pipeline, chunks
-from ..tasks.gate import gate_threshold
-from ..tasks.slot import TaskSlot, rule_config
+from ..tasks.slot import TaskSlot, answers_by
 from ..tasks.unknown import unknown_threshold
 
 BINS = 20
@@ -156,8 +155,7 @@ def find_references(pipes: Iterable[EarlyExitTransformer]) -> References:
 
 def _settings(slot: TaskSlot) -> str:
     """What counts depend on beside the weights."""
-    fitted = {name: slot.cfg.get(name) for name in ("threshold", "temperatures", "label_thresholds", "uncertain")}
-    # Named only where there are any: other pipelines keep the counts that they have.
-    others = {"gate": gate_threshold(slot), "unknown_threshold": unknown_threshold(slot.task)}
-    fitted.update((name, value) for name, value in others.items() if value)
-    return json.dumps({"rule": rule_config(slot.exit), **fitted}, sort_keys=True)
+    flags = {"uncertain": slot.cfg.get("uncertain")}
+    if unknown_threshold(slot.task):
+        flags["unknown_threshold"] = unknown_threshold(slot.task)
+    return json.dumps({**answers_by(slot), **flags}, sort_keys=True)

@@ -16,6 +16,7 @@ from ..evaluation.timing import milliseconds, prepare
 from ..exits.coverage import flag, flag_threshold
 from ..exits.rules.base import ExitRule, complete
 from ..exits.rules.depth import FixedDepth
+from ..tasks.slot import answers_by
 from ..threads import cached_property
 from .annotation import check_annotation, check_component
 from .careful import CarefulChooser
@@ -351,4 +352,4 @@ class Tuner:
         block, slot = self._block(), self.component.slots[self.name]
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
-        slot.cfg["tuned"] = noted(self.report, block["exit"])
+        slot.cfg["tuned"] = noted(self.report, answers_by(slot))

@@ -203,7 +203,10 @@ class Tuner:
         deepest = self.report.get("held_out", {}).get("deepest", self.stored.layers[-1])
         fixed = FixedDepth(deepest)
         if deepest < self.stored.layers[-1] and chosen.rule != fixed:  # loses no more, and looks at nothing on the way
-            self._allow(self.try_setting("fixed depth", fixed), self.report.get("held_out"))
+            trial = self.try_setting("fixed depth", fixed)
+            # It has no threshold that was made on any documents.
+            drop = self.trials.full.score - trial.score
+            self._allow(trial, {**self.report["held_out"], "limit": -1.0, "drop": drop, "changed": 0.0, "worst": 0.0})
         return chosen.rule
 
     def _allow(self, trial: Candidate, held_out: Optional[Dict[str, Any]]) -> None:
@@ -342,6 +345,8 @@ class Tuner:
         if taken.rule == self.rule:
             return
         self._take(taken)
+        if taken.rule is None:  # then nothing was made on any documents
+            self.report.pop("held_out", None)
         held_out = next((found for rule, found in self.safe if rule == taken.rule), None)
         if held_out is not None:
             self.report["held_out"] = held_out

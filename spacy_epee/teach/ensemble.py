@@ -97,7 +97,7 @@ def gather(names: Sequence[str], pipelines: Sequence[Language], path: Path, fiel
             )
         answers.append(teacher.answer(some, labels))
         teachers.append(teacher)
-    groups = _make_groups(pipelines[0], labels or [], answers, len(teachers) + linear)
+    groups = _make_groups(pipelines, labels or [], answers, len(teachers) + linear)
     if len(groups) > 1 and len(fields) > 1:
         find_fields(groups, read_documents(path, fields))
     else:
@@ -108,12 +108,14 @@ def gather(names: Sequence[str], pipelines: Sequence[Language], path: Path, fiel
     return Ensemble(teachers, groups)
 
 
-def _make_groups(nlp: Language, labels: List[str], answers: Sequence[numpy.ndarray], teachers: int) -> List[Group]:
+def _make_groups(
+    pipelines: Sequence[Language], labels: List[str], answers: Sequence[numpy.ndarray], teachers: int
+) -> List[Group]:
     """Groups of labels, by the answers (N, K) of pipelines to some documents, in which so many teachers count the same."""
     groups = []
-    for own in divide(nlp, labels):
+    for own in divide(pipelines[0], labels):
         places = [labels.index(label) for label in own]
-        exclusive = are_exclusive([part[:, places] for part in answers])
+        exclusive = all(are_exclusive(nlp, own, part[:, places]) for nlp, part in zip(pipelines, answers))
         groups.append(Group(own, exclusive, numpy.full(teachers, 1 / teachers), set()))
     return groups
 

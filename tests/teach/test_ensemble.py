@@ -18,7 +18,7 @@ from spacy_epee.data.readers import JsonlReader
 from spacy_epee.data.texts import read_lines
 from spacy_epee.teach.documents import Document, gold, read_documents
 from spacy_epee.teach.ensemble import gather, teach
-from spacy_epee.teach.groups import Group
+from spacy_epee.teach.groups import Group, are_exclusive, divide
 from spacy_epee.teach.teachers import LinearTeacher, PipelineTeacher
 
 LABELS = ("A", "B", "C")
@@ -326,6 +326,15 @@ def test_fields_are_those_of_the_groups_whose_labels_they_name(several_tasks, ou
     assert known[:, 1].tolist() == [float(number % 5 > 0) for number in range(80)]
 
 
+def test_labels_of_relations_are_no_labels_of_documents(several_tasks):
+    pipe = several_tasks.add_pipe("epee_relations")
+    try:
+        pipe.slot().cfg["labels"] = ["died"]
+        assert divide(several_tasks, [*OUTCOMES, *STAYS]) == [[*OUTCOMES], [*STAYS]]
+    finally:
+        several_tasks.remove_pipe("epee_relations")
+
+
 def test_weights_are_fitted_to_labels_that_are_false_also_if_what_is_answered_has_none(several_tasks, outcomes, tmp_path):
     bare = write(tmp_path / "bare.jsonl", [{"text": text} for text in SENTENCES])
     losses = []
@@ -361,6 +370,16 @@ def test_teacher_of_several_labels_is_told_from_one_of_exclusive_ones(folder, da
         return gather([name], [spacy.load(folder / name)], data, ["cats"], False).groups[0].exclusive
 
     assert kind("ours0") and kind("spacy") and not kind("several")
+
+
+def test_labels_of_a_teacher_that_is_sure_of_one_are_not_taken_for_exclusive_ones(folder):
+    sure, nothing = numpy.eye(3), numpy.zeros((2, 3))
+    nlp = {name: spacy.load(folder / name) for name in ("ours0", "spacy", "several", "words")}
+    for name in ("ours0", "spacy"):
+        assert are_exclusive(nlp[name], LABELS, sure) and are_exclusive(nlp[name], LABELS, nothing)
+    assert not are_exclusive(nlp["several"], LABELS, sure)
+    assert are_exclusive(nlp["words"], LABELS, sure) and not are_exclusive(nlp["words"], LABELS, nothing)
+    assert not are_exclusive(nlp["words"], LABELS[:1], sure[:1, :1])
 
 
 def test_teacher_says_which_document_is_too_long(folder):

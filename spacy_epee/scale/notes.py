@@ -228,7 +228,17 @@ def _add_answers(answers: Dict[str, Any], doc: Doc, pipe: EarlyExitTransformer, 
         answers.setdefault(name, {}).update({label: doc.cats[label] for label in labels if label in doc.cats})
         answers.setdefault("labels", []).extend(pipe.labels_of(doc, task))
     elif name not in answers:
-        answers[name] = in_characters(doc, name)
+        answers[name] = _without_words(in_characters(doc, name)) if name == "events" else in_characters(doc, name)
+
+
+def _without_words(events: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """RETURNS (List[Dict[str, Any]]): Events of which attributes with words of the text as their value tell where these are
+    alone."""
+    for event in events or ():
+        for attribute in event.get("attributes", {}).values():
+            if attribute["spans"]:
+                attribute["value"] = None
+    return events
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from ..exits.rules.base import ExitRule, complete, step
 from ..inputs.instances import Instances
 from ..inputs.ranges import firsts, ranges
 from ..threads import cached_property
+from .before import first_doubt
 from .gate import has_gate
 from .results import Graph, LinkLogits
 
@@ -90,6 +91,8 @@ class Replay:
                     )
                 )
                 found[-1].chances = None if chances is None else chances[seen]
+                if not layer and doubt is not None:  # it is made of confidence, which temperatures change
+                    found[-1].item_doubt = first_doubt(found[-1])
             return found
 
         every = slice(None)

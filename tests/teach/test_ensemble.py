@@ -213,11 +213,14 @@ def test_teach_may_write_over_its_source(folder, data):
     assert len(rows_of(data)) == len(ROWS) and soft_of(rows_of(data)).shape == (len(ROWS), 3)
 
 
-def test_teach_keeps_no_words_of_documents(folder, tmp_path):
-    data = write(tmp_path / "data.jsonl", [{"text": f"word{number} fever"} for number in range(600)])
+@pytest.mark.parametrize("linear", [False, True])
+def test_teach_keeps_no_words_of_documents(folder, tmp_path, linear):
+    rows = [{"text": f"word{number} fever", "cats": LABELS[number % 3]} for number in range(600)]
+    data = write(tmp_path / "data.jsonl", rows)
     nlp = spacy.load(folder / "ours0")
-    ensemble = gather(["ours0"], [nlp], data, ["cats"], False)
     before = len(nlp.vocab.strings), len([*nlp.vocab])
+    ensemble = gather(["ours0"], [nlp], data, ["cats"], linear)
+    assert (len(nlp.vocab.strings), len([*nlp.vocab])) == before
     teach(ensemble, data, tmp_path / "out.jsonl", ["cats"], "teacher")
     assert (len(nlp.vocab.strings), len([*nlp.vocab])) == before
 

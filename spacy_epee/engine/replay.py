@@ -309,6 +309,7 @@ class _View:
         self.stored = stored
         self.units = units
         self.layer = stored.evidence.layer
+        self.previous = stored.evidence.previous  # to know its layer
         self.exclusive = stored.evidence.exclusive
         self.threshold = stored.evidence.threshold
         self.counts = None if stored.evidence.counts is None else stored.evidence.counts[units]

@@ -197,6 +197,9 @@ class ForeignRule:
         return start_later(self.rule, units, began)
 
     def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
+        before = getattr(evidence, "previous", None)
+        if before is not None and before.layer > 0 and not self.looks_at(before.layer):  # that was looked at for somebody else
+            evidence = FirstEvidence(evidence)  # type: ignore[assignment]
         return step_from(self.first_layer, self.rule, evidence, counters)
 
 

@@ -11,7 +11,7 @@ from .component.pipe import EarlyExitTransformer
 from .model import get_settings
 from .monitor.counts import NOTHING, TaskCounts, by_depth, find_references
 from .scale.notes import components
-from .tasks.slot import TaskSlot, rule_config
+from .tasks.slot import TaskSlot, answers_by, rule_config
 from .tuning.names import name_rule
 
 UNKNOWN = "*unknown*"
@@ -132,7 +132,7 @@ def task(nlp: Language, pipe: EarlyExitTransformer, slot: TaskSlot) -> List[str]
         rows.append(["nothing to find, before the first layer", gate(slot.cfg["gate"])])
     return [
         *[f"## `{slot.title}`", "", *_table(["", ""], rows), ""],
-        *["### What the rule costs, and what is promised", "", *tuned(slot, json.dumps(rule)), ""],
+        *["### What the rule costs, and what is promised", "", *tuned(slot), ""],
         *["### Where documents leave", "", *reference(pipe, slot), ""],
     ]
 
@@ -147,13 +147,16 @@ def gate(noted: Dict[str, Any]) -> str:
     )
 
 
-def tuned(slot: TaskSlot, rule: str) -> List[str]:
+def tuned(slot: TaskSlot) -> List[str]:
     """RETURNS (List[str]): What `tune` found out about a rule, and what it promises."""
     known = slot.cfg.get("tuned")
     if known is None:
-        return [f"{UNKNOWN}: no rule was chosen by `spacy epee tune`. Nothing is promised."]
-    if known["rule"] != rule:
+        return [f"{UNKNOWN}: no rule was chosen by `spacy epee tune` for it as it is now. Nothing is promised."]
+    settings = answers_by(slot)
+    if known["rule"] != json.dumps(settings["rule"]):
         return [f"{UNKNOWN}: the rule was changed since it was chosen by `spacy epee tune`. Nothing is promised."]
+    if known.get("settings", json.dumps(settings)) != json.dumps(settings):
+        return [f"{UNKNOWN}: thresholds, temperatures or the gate were changed since `spacy epee tune`. Nothing is promised."]
     spread = "" if known["spread"] is None else f" ± {100 * known['spread']:.2f}"
     rows = [
         [f"{known['score_desc']}, full depth", f"{100 * known['full']:.2f}"],

@@ -1,5 +1,7 @@
 """A model card tells what is known, and that the rest is not."""
 
+import json
+
 import pytest
 import spacy
 import srsly
@@ -10,6 +12,7 @@ from util import make_nlp
 from spacy_epee.card import UNKNOWN, make_card
 from spacy_epee.cli import epee
 from spacy_epee.exits.rules import Entropy
+from spacy_epee.tasks.slot import answers_by
 
 TUNED = {
     "documents": 500,
@@ -70,6 +73,17 @@ def test_card_tells_what_is_known(nlp, backbone):
     assert "With a confidence of 0.9, at most 2 % of documents like these" in body and "90.00 (-1.00 ± 2.00)" in body
     pipe.exit = Entropy(0.3)
     assert "the rule was changed since" in make_card(own, "model")
+
+
+@pytest.mark.parametrize("name,value", [("temperatures", [2.0] * 4), ("gate", {"threshold": 0.3}), ("threshold", 0.7)])
+def test_card_does_not_show_figures_of_other_settings_than_those_that_were_tuned(backbone, name, value):
+    own = make_nlp(backbone)
+    slot = own.get_pipe("epee_textcat").slot()
+    slot.cfg["tuned"] = {**TUNED, "settings": json.dumps(answers_by(slot))}
+    assert "90.00 (-1.00" in make_card(own, "model")
+    slot.cfg[name] = value
+    card = make_card(own, "model")
+    assert "were changed since `spacy epee tune`. Nothing is promised." in card and "90.00 (-1.00" not in card
 
 
 def test_card_names_the_files_of_the_training_and_the_backbone_that_a_path_stands_for(backbone, tmp_path):

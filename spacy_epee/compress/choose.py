@@ -128,6 +128,9 @@ def _choose(
             scorings = {} if reference is None else reference.scorings
             left_out = {task: scoring.left_out for task, scoring in scorings.items() if scoring.left_out}
             unchanged = isinstance(compression, Smaller) and each == compression.choices[-1]
+            if each != compression.choices[-1]:
+                for slot in pipe.slots.values():
+                    slot.cfg.pop("tuned", None)  # figures and promises of what it was before
             return {"choice": each, "decides": decides, "unchanged": unchanged, "tried": tried, "left_out": left_out}
     worst = max(-100 * (row["difference"] or 0.0) for row in tried[-1]["rows"])
     raise ValueError(

@@ -49,7 +49,10 @@ class Layers(Smaller):
         fewer = len(self.exits) - len(kept)
         for name, (cfg, rule) in self.slots.items():
             slot = self.pipe.slots[name]
-            slot.cfg = {key: value[: len(value) - fewer] if key == "temperatures" else value for key, value in cfg.items()}
+            # Counts of layers that are not there any more say nothing.
+            slot.cfg = {key: value for key, value in cfg.items() if key != "reference"}
+            if "temperatures" in cfg:
+                slot.cfg["temperatures"] = cfg["temperatures"][: len(cfg["temperatures"]) - fewer]
             slot.exit = _fewer_exits(rule, fewer)
             if slot.exit is not None and not slot.exit.can_fire(slot.exit_layers(self.pipe.model)):
                 slot.exit = None  # it would let all texts go to the last of the layers that are left

@@ -73,6 +73,7 @@ def _climb_by_turns(stepper: Runner, run: TaskRun, state: State, weights: numpy.
     for exit, layer in enumerate(exit_layers):
         last = layer == stepper.depth
         if not (last or run.checks_layer(layer)):
+            previous = None  # only neighbouring exits are compared
             continue
         climb(stepper, state, layer - state.layer)
         hidden = final_array(stepper, state)
@@ -82,7 +83,7 @@ def _climb_by_turns(stepper: Runner, run: TaskRun, state: State, weights: numpy.
         if last or codes[0]:
             run.write(evidence, LEAVES, codes, DEPTH if last else JOINT)
             return
-        evidence.previous = None  # only neighbouring exits are compared
+        evidence.previous = None
         previous = evidence
 
 

@@ -4,8 +4,7 @@ from typing import Optional
 
 import numpy
 
-from ..exits.rules.base import ExitRule
-from ..exits.rules.depth import FixedDepth
+from ..exits.rules.base import ExitRule, complete
 from .results import Predictions
 
 NOTHING = "nothing"
@@ -17,7 +16,7 @@ SURE = 30.0
 
 def has_gate(rule: Optional[ExitRule]) -> bool:
     """RETURNS (bool): Whether anything may leave by the gate. At full depth, or any other fixed one, nothing does."""
-    return rule is not None and not isinstance(rule, FixedDepth)
+    return rule is not None and complete(rule).gated
 
 
 def logits_of_nothing(labels: int, *, exclusive: bool, group: Optional[int]) -> numpy.ndarray:

@@ -134,7 +134,7 @@ class TaskRun:
         else:
             self.previous = evidence
         if self.previous is not None:
-            self.previous.previous = None  # only neighbouring exits are compared
+            self.previous.previous = None
 
     def write(self, evidence: Evidence, done: numpy.ndarray, codes: numpy.ndarray, other: str) -> None:
         """Write down the units that leave; the arguments are those of `release`."""
@@ -178,6 +178,8 @@ def run_exits(
     for exit, layer in enumerate(exit_layers):
         last = layer == stepper.depth
         if not (last or any(run.checks_layer(layer) for run in together)):
+            for run in together:
+                run.previous = None  # only neighbouring exits are compared
             continue
         climb.step(layer - below)
         below, states = layer, climb.states()
@@ -187,6 +189,8 @@ def run_exits(
                 evidence = run.evaluate_exit(climb, states, exit, layer)
                 codes = numpy.zeros(len(run.live), dtype=int) if run.rule is None else step(run.rule, evidence, run.counters)
                 seen[number] = evidence, codes, (codes > 0) | last
+            else:
+                run.previous = None
         del states  # or they would be there beside those of the next layer, as they are for links
         if groups is not None and not last:
             apply_joint_exit(together, [done for _, _, done in seen.values()], groups, joint)

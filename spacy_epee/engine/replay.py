@@ -13,6 +13,7 @@ from ..exits.rules.base import ExitRule, complete, step
 from ..inputs.instances import Instances
 from ..inputs.ranges import firsts, ranges
 from ..threads import cached_property
+from .before import first_doubt
 from .gate import has_gate
 from .results import Graph, LinkLogits
 
@@ -90,6 +91,8 @@ class Replay:
                     )
                 )
                 found[-1].chances = None if chances is None else chances[seen]
+                if not layer and doubt is not None:  # it is made of confidence, which temperatures change
+                    found[-1].item_doubt = first_doubt(found[-1])
             return found
 
         every = slice(None)
@@ -141,6 +144,15 @@ class Replay:
             differs[exit] = evidence is not last and ~evidence.same_answer(last)
         return differs
 
+    @cached_property
+    def looked_differs(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The same of the items that rules with a gate look at: the others have one answer at all exits,
+        (E, U) bool."""
+        if self.views[-1].evidence is self.evidence[-1]:
+            return self.differs[: len(self.layers)]
+        *exits, last = [view.evidence for view in self.views]
+        return numpy.array([*(~exit.same_answer(last) for exit in exits), numpy.zeros(self.n_units, dtype=bool)])
+
     def worse(self, units: numpy.ndarray) -> numpy.ndarray:
         """Tell where units should not leave: where their answers are worse than those of the last exit or, if nobody can tell,
         others.
@@ -148,7 +160,7 @@ class Replay:
         units (ndarray): The units that count, (U,) bool. What is said of them does not depend on the others.
         RETURNS (ndarray): Where, (E, U) bool.
         """
-        return self.differs[: len(self.layers)] if self.judge is None else self.judge(self, units)
+        return self.looked_differs if self.judge is None else self.judge(self, units)
 
     @cached_property
     def probabilities(self) -> numpy.ndarray:
@@ -297,6 +309,7 @@ class _View:
         self.stored = stored
         self.units = units
         self.layer = stored.evidence.layer
+        self.previous = stored.evidence.previous  # to know its layer
         self.exclusive = stored.evidence.exclusive
         self.threshold = stored.evidence.threshold
         self.counts = None if stored.evidence.counts is None else stored.evidence.counts[units]

@@ -12,7 +12,8 @@ from spacy.language import Language
 
 from ..component.pipe import EarlyExitTransformer
 from ..scale.notes import Note, Row, annotate_alone, check_pipeline, chunks
-from ..tasks.slot import TaskSlot, rule_config
+from ..tasks.slot import TaskSlot, answers_by
+from ..tasks.unknown import unknown_threshold
 
 BINS = 20
 """Into how many parts entropies from 0 to 1 are counted."""
@@ -154,5 +155,7 @@ def find_references(pipes: Iterable[EarlyExitTransformer]) -> References:
 
 def _settings(slot: TaskSlot) -> str:
     """What counts depend on beside the weights."""
-    fitted = {name: slot.cfg.get(name) for name in ("threshold", "temperatures", "label_thresholds", "uncertain")}
-    return json.dumps({"rule": rule_config(slot.exit), **fitted}, sort_keys=True)
+    flags = {"uncertain": slot.cfg.get("uncertain")}
+    if unknown_threshold(slot.task):
+        flags["unknown_threshold"] = unknown_threshold(slot.task)
+    return json.dumps({**answers_by(slot), **flags}, sort_keys=True)

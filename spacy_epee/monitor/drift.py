@@ -76,7 +76,7 @@ def watch(path: Path, references: Dict[Place, TaskCounts], version: str) -> Watc
         except ValueError as error:
             told = str(error)
             raise_alone(ValueError(f"{where}: {told}" if told.startswith("it ") else f"{where}: not what `annotate` writes"))
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, KeyError, AttributeError, OverflowError):
             raise_alone(ValueError(f"{where}: not what `annotate` writes"))
     return found
 

@@ -228,7 +228,18 @@ def _add_answers(answers: Dict[str, Any], doc: Doc, pipe: EarlyExitTransformer, 
         answers.setdefault(name, {}).update({label: doc.cats[label] for label in labels if label in doc.cats})
         answers.setdefault("labels", []).extend(pipe.labels_of(doc, task))
     elif name not in answers:
-        answers[name] = in_characters(doc, name)
+        answers[name] = _without_words(in_characters(doc, name))
+
+
+def _without_words(value: Any) -> Any:
+    """RETURNS (Any): An answer whose entries tell of attributes that are words of the text where these are, and not the words."""
+    if isinstance(value, (list, tuple)):
+        return [_without_words(entry) for entry in value]
+    attributes = value.get("attributes") if isinstance(value, dict) else None
+    if not isinstance(attributes, dict):
+        return value
+    words = {name: own for name, own in attributes.items() if isinstance(own, dict) and own.get("spans") and "value" in own}
+    return {**value, "attributes": {**attributes, **{name: {**own, "value": None} for name, own in words.items()}}}
 
 
 def _plain(value: Any) -> Any:

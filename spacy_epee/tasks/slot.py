@@ -339,3 +339,11 @@ def rule_config(rule: Optional[ExitRule]) -> Optional[Dict[str, Any]]:
     """RETURNS (Optional[Dict[str, Any]]): The config block of a rule; None for the full depth, or for a foreign rule that does
     not tell."""
     return None if rule is None else complete(rule).to_config()
+
+
+def answers_by(slot: TaskSlot) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): What the answers of a task depend on beside its weights, as plain values."""
+    fitted = {name: slot.cfg.get(name) for name in ("threshold", "temperatures", "label_thresholds")}
+    gate = slot.cfg.get("gate", {}).get("threshold")
+    # Named only where there is one: what was noted down before there were any stays so.
+    return {"rule": rule_config(slot.exit), **fitted, **({"gate": gate} if gate else {})}

@@ -49,6 +49,8 @@ class Ensemble:
         fields (Sequence[str]): The fields with labels, in JSONL.
         RAISES ValueError: Of a group none of them has a label that the teachers know.
         """
+        if len(self.groups) > 1 and len(fields) > 1:  # what is answered may have no labels
+            find_fields(self.groups, read_documents(path, fields))
         parts: List[List[numpy.ndarray]] = [[] for _ in self.groups]
         for batch in minibatch(_with_text(read_documents(path, fields)), TOGETHER):
             answers = numpy.stack([teacher.answer(batch, self.labels) for teacher in self.teachers])  # (M, N, K)
@@ -97,7 +99,7 @@ def gather(
             )
         answers.append(teacher.answer(some, labels))
         teachers.append(teacher)
-    groups = _make_groups(pipelines[0], labels or [], answers, len(teachers) + (linear is not None))
+    groups = _make_groups(pipelines, labels or [], answers, len(teachers) + (linear is not None))
     if len(groups) > 1 and len(fields) > 1:
         find_fields(groups, read_documents(linear or path, fields))
     else:
@@ -108,12 +110,14 @@ def gather(
     return Ensemble(teachers, groups)
 
 
-def _make_groups(nlp: Language, labels: List[str], answers: Sequence[numpy.ndarray], teachers: int) -> List[Group]:
+def _make_groups(
+    pipelines: Sequence[Language], labels: List[str], answers: Sequence[numpy.ndarray], teachers: int
+) -> List[Group]:
     """Groups of labels, by the answers (N, K) of pipelines to some documents, in which so many teachers count the same."""
     groups = []
-    for own in divide(nlp, labels):
+    for own in divide(pipelines[0], labels):
         places = [labels.index(label) for label in own]
-        exclusive = are_exclusive([part[:, places] for part in answers])
+        exclusive = all(are_exclusive(nlp, own, part[:, places]) for nlp, part in zip(pipelines, answers))
         groups.append(Group(own, exclusive, numpy.full(teachers, 1 / teachers), set()))
     return groups
 

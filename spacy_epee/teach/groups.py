@@ -1,10 +1,11 @@
 """Labels that are answered together: those of one task, or of one component."""
 
 from dataclasses import dataclass, field
-from typing import Iterable, List, Sequence, Set
+from typing import Any, Iterable, List, Sequence, Set, Tuple
 
 import numpy
 from spacy.language import Language
+from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
 
 from ..component.pipe import EarlyExitTransformer
 from .documents import Document
@@ -50,10 +51,10 @@ def divide(nlp: Language, labels: Sequence[str]) -> List[List[str]]:
     labels (Sequence[str]): The labels that it writes.
     RETURNS (List[List[str]]): Those of each task or component, in this order; all together if that does not tell.
     """
-    parts: List[Sequence[str]] = []
+    parts: List[Iterable[str]] = []
     for _, pipe in nlp.pipeline:
-        own = pipe.slots.values() if isinstance(pipe, EarlyExitTransformer) else [pipe]
-        parts += [getattr(one, "labels", ()) for one in own]
+        ours = isinstance(pipe, EarlyExitTransformer)  # some of its labels may be of relations, or events
+        parts += [own for own, _ in _kinds(pipe)] if ours else [getattr(pipe, "labels", ())]
     groups = [[label for label in labels if label in set(part)] for part in parts if set(part) & set(labels)]
     named = [label for group in groups for label in group]
     return groups if sorted(named) == sorted(labels) else [list(labels)]
@@ -72,6 +73,27 @@ def find_fields(groups: Sequence[Group], documents: Iterable[Document]) -> None:
                     group.fields.add(name)
 
 
-def are_exclusive(answers: Sequence[numpy.ndarray]) -> bool:
-    """RETURNS (bool): Whether the probabilities of each teacher (N, K) say that one label is true: they sum to 1."""
-    return all(part.shape[1] > 1 and (abs(part.sum(axis=1) - 1) < ROUNDED * part.shape[1]).all() for part in answers)
+def are_exclusive(nlp: Language, labels: Sequence[str], answers: numpy.ndarray) -> bool:
+    """Tell whether one of some labels is true for a pipeline, or each by itself.
+
+    nlp (Language): The pipeline.
+    labels (Sequence[str]): The labels.
+    answers (ndarray): Its probabilities of them for some documents, (N, K).
+    RETURNS (bool): What its component says; where that is none that tells, whether the probabilities sum to 1: those of a sure
+        pipeline do so on a few documents in either case.
+    """
+    for _, pipe in nlp.pipeline:
+        for own, exclusive in _kinds(pipe):
+            if own == set(labels) or (own & set(labels) and not exclusive):
+                return exclusive and len(labels) > 1
+    return len(labels) > 1 and bool((abs(answers.sum(axis=1) - 1) < ROUNDED * len(labels)).all())
+
+
+def _kinds(pipe: Any) -> List[Tuple[Set[str], bool]]:
+    """The labels that a component writes to `doc.cats`, and whether they are exclusive; nothing if it does not tell."""
+    if isinstance(pipe, EarlyExitTransformer):
+        slots = [slot for slot in pipe.slots.values() if slot.task.assigns == "doc.cats"]
+        return [(set(slot.labels), slot.task.exclusive) for slot in slots]
+    if isinstance(pipe, TextCategorizer):
+        return [(set(pipe.labels), not isinstance(pipe, MultiLabel_TextCategorizer))]
+    return []

@@ -1,6 +1,6 @@
 """Pipelines, and a linear model of words, as teachers."""
 
-from typing import Callable, Dict, Iterable, List, Protocol, Sequence
+from typing import Callable, Dict, Iterable, Iterator, List, Protocol, Sequence
 
 import numpy
 from scipy.sparse import vstack
@@ -15,7 +15,7 @@ from ..data.checks import make_doc
 from ..errors import raise_alone
 from ..forgetting import forget_words
 from ..heads.lexical import LinearModel
-from ..inputs.ngrams import choose_ngrams
+from ..inputs.ngrams import choose_keys, hash_ngrams
 from ..training.lexical import learn_linear
 from .documents import Document, gold
 from .groups import ROUNDED, Group
@@ -113,10 +113,11 @@ class LinearTeacher:
         RAISES ValueError: Of a group nothing is annotated.
         """
         self.nlp, self.groups = nlp, groups
-        ngrams = choose_ngrams(map(self._make_docs, minibatch(read(), TOGETHER)), most)
+        ngrams = choose_keys(self._hashed(read()), most)
         rows, texts, known = [], [], []
         for batch in minibatch(read(), TOGETHER):
-            rows.append(ngrams.count(self._make_docs(batch)))
+            with forget_words(nlp):
+                rows.append(ngrams.count(self._make_docs(batch)))
             texts += [get_string_id(document.text) for document in batch]
             known.append([gold(batch, group.labels, group.exclusive, group.fields) for group in groups])
         every = vstack(rows, format="csr") if rows else None
@@ -135,16 +136,25 @@ class LinearTeacher:
 
     def answer(self, documents: Sequence[Document], labels: Sequence[str]) -> numpy.ndarray:
         """RETURNS (ndarray): The probabilities of labels, (N, K)."""
-        docs = self._make_docs(documents)
+        with forget_words(self.nlp):
+            docs = self._make_docs(documents)
+            said = [model(docs).logits.astype("float64") for model in self.models]
+            del docs
         seen = [(place, self.rows.get(get_string_id(document.text))) for place, document in enumerate(documents)]
         known = [(place, row) for place, row in seen if row is not None]
         found: Dict[str, numpy.ndarray] = {}
-        for group, model, held_out in zip(self.groups, self.models, self.held_out):
-            logits = model(docs).logits.astype("float64")
+        for group, logits, held_out in zip(self.groups, said, self.held_out):
             for place, row in known:
                 logits[place] = held_out[row]
             found.update(zip(group.labels, (softmax(logits, axis=1) if group.exclusive else expit(logits)).T))
         return numpy.stack([found[label] for label in labels], axis=1)
+
+    def _hashed(self, documents: Iterable[Document]) -> Iterator[List[numpy.ndarray]]:
+        """YIELDS (List[ndarray]): The n-grams of some documents at a time, none of them twice."""
+        for batch in minibatch(documents, TOGETHER):
+            with forget_words(self.nlp):
+                found = [numpy.unique(hash_ngrams([doc])[0]) for doc in self._make_docs(batch)]
+            yield found
 
     def _make_docs(self, documents: Sequence[Document]) -> List[Doc]:
         return [make_doc(self.nlp, document.text, document.where) for document in documents]

@@ -147,7 +147,7 @@ def entropies_by_exit(
     RETURNS (List[List[float]]): Thresholds of all exits, from careful to bold: (V, E).
     """
     entropies = list(replay.looked_entropies[:-1, units])
-    differs = replay.differs[:, units].astype(int)
+    differs = replay.looked_differs[:, units].astype(int)
     costs = numpy.ones(replay.n_units) if wordpieces is None else wordpieces
     costs = costs[units] / max(costs[units].mean(), 1e-9)
     exits = replay.run(other).exits[units]

@@ -9,18 +9,18 @@ KEPT = ("documents", "score_desc", "wish", "promise")
 FIGURES = ("score", "drop", "spread", "disagreement", "wordpiece_layers", "speedup")
 
 
-def noted(report: Dict[str, Any], rule: Any) -> Dict[str, Any]:
+def noted(report: Dict[str, Any], settings: Dict[str, Any]) -> Dict[str, Any]:
     """Take out of a report what a card says.
 
     report (Dict[str, Any]): The report of a tuner that has chosen.
-    rule (Optional[Dict[str, Any]]): The config block of the rule, by which it is known later whether this is still about it.
+    settings (Dict[str, Any]): What answers depend on, by which it is known later whether this is still about them.
     RETURNS (Dict[str, Any]): Plain values; None for what is no number.
     """
     found = {name: report[name] for name in KEPT if name in report}
     for name in FIGURES:
         value = report["chosen"][name]
         found[name] = None if value is None or not numpy.isfinite(value) else float(value)
-    return {**found, "full": report["full"]["score"], "rule": json.dumps(rule)}
+    return {**found, "full": report["full"]["score"], "rule": json.dumps(settings["rule"]), "settings": json.dumps(settings)}
 
 
 def plain(figures: Dict[str, Any]) -> Dict[str, Any]:

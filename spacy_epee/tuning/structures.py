@@ -40,7 +40,7 @@ def _fit(replay: Replay, units: numpy.ndarray, layers: Tuple[int, ...]) -> Weigh
     before = numpy.zeros(replay.n_units, dtype="int64")
     for layer in layers:
         exit = replay.layers.tolist().index(layer)
-        features = replay.evidence[exit].features
+        features = replay.views[exit].evidence.features  # of what rules look at, without what the gate has settled
         inputs, right = with_same(features, before, features.chance is not None), ~worse[exit]
         before = features.keys
         for name, some in (("nothing", ~features.found & units), ("found", features.found & units)):

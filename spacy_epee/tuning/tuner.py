@@ -16,6 +16,7 @@ from ..evaluation.timing import milliseconds, prepare
 from ..exits.coverage import flag, flag_threshold
 from ..exits.rules.base import ExitRule, complete
 from ..exits.rules.depth import FixedDepth
+from ..tasks.slot import answers_by
 from ..threads import cached_property
 from .annotation import check_annotation, check_component
 from .careful import CarefulChooser
@@ -202,7 +203,10 @@ class Tuner:
         deepest = self.report.get("held_out", {}).get("deepest", self.stored.layers[-1])
         fixed = FixedDepth(deepest)
         if deepest < self.stored.layers[-1] and chosen.rule != fixed:  # loses no more, and looks at nothing on the way
-            self._allow(self.try_setting("fixed depth", fixed), self.report.get("held_out"))
+            trial = self.try_setting("fixed depth", fixed)
+            # It has no threshold that was made on any documents.
+            drop = self.trials.full.score - trial.score
+            self._allow(trial, {**self.report["held_out"], "limit": -1.0, "drop": drop, "changed": 0.0, "worst": 0.0})
         return chosen.rule
 
     def _allow(self, trial: Candidate, held_out: Optional[Dict[str, Any]]) -> None:
@@ -341,6 +345,8 @@ class Tuner:
         if taken.rule == self.rule:
             return
         self._take(taken)
+        if taken.rule is None:  # then nothing was made on any documents
+            self.report.pop("held_out", None)
         held_out = next((found for rule, found in self.safe if rule == taken.rule), None)
         if held_out is not None:
             self.report["held_out"] = held_out
@@ -351,4 +357,4 @@ class Tuner:
         block, slot = self._block(), self.component.slots[self.name]
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
-        slot.cfg["tuned"] = noted(self.report, block["exit"])
+        slot.cfg["tuned"] = noted(self.report, answers_by(slot))

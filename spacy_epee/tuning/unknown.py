@@ -26,7 +26,8 @@ def find_unknown_threshold(stored: StoredOutputs, simulation: ReplayResult, prec
     probabilities = simulation.probabilities
     best, rows = probabilities.argmax(axis=1), numpy.arange(len(probabilities))
     counted = numpy.asarray(stored.label_mask.any(axis=1))
-    counted[[*stored.unknown.with_labels, *stored.unknown.without]] = True  # any label is wrong
+    # Of these documents any label is wrong. Those that never run have no row, and are given none.
+    counted |= numpy.isin(stored.items_docs, [*stored.unknown.with_labels, *stored.unknown.without])
     right, confidence = stored.targets[rows, best][counted] > 0, probabilities[rows, best][counted]
     task.unknown_threshold = precise_threshold(confidence, right, precision)
     given = confidence >= task.unknown_threshold

@@ -8,8 +8,10 @@ from spacy.training import Example
 from util import SENTENCES, make_nlp, make_texts
 
 from spacy_epee.doc_attributes import exits_of
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.tasks.textcat.builder import TextCatTask
 from spacy_epee.tuning.tuner import Tuner
+from spacy_epee.tuning.unknown import find_unknown_threshold
 
 LABELS = ("ACUTE", "STABLE", "HISTORY")
 
@@ -83,3 +85,23 @@ def test_labels_that_are_not_exclusive_have_no_such_threshold(backbone):
     tuning = Tuner(nlp, nlp.get_pipe("epee_textcat_multilabel"), examples, calibrate=False, thresholds=False, steps=2)
     with pytest.raises(ValueError, match="no setting `unknown_threshold`"):
         tuning.leave_unknown(0.9)
+
+
+@pytest.mark.parametrize("empty", [[], [0], [0, 5, 11]])
+def test_a_threshold_does_not_depend_on_documents_without_a_word(backbone, empty):
+    nlp = make_nlp(backbone, spread=4.0)
+    pipe = nlp.get_pipe("epee_textcat")
+    texts = [*make_texts(30, seed=4)]
+    labels = [nlp(text).cats for text in texts]
+    truth = [max(own, key=own.get) if number % 3 else "STABLE" for number, own in enumerate(labels)]
+    truth[-3:] = ["OTHER", "OTHER", "ACUTE"]  # of the first two any label is wrong
+    rows = [*zip(texts, truth)]
+    for place in empty:
+        rows.insert(place, ("", "ACUTE"))
+    known = (*pipe.labels, "OTHER")
+    examples = [Example.from_dict(nlp.make_doc(text), {"cats": {one: float(one == own) for one in known}}) for text, own in rows]
+    found = find_unknown_threshold(stored := StoredOutputs(pipe, examples), stored.replay().run(None), 0.7)
+    assert found == find_unknown_threshold(
+        stored := StoredOutputs(pipe, [eg for eg in examples if len(eg.predicted)]), stored.replay().run(None), 0.7
+    )
+    assert stored.unknown.with_labels == [27, 28]

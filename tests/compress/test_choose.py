@@ -72,6 +72,17 @@ def test_the_first_choice_that_keeps_the_score_is_taken(made, nlp, examples):
     ), kept
 
 
+def test_what_was_found_out_and_promised_is_of_what_it_was_before(made, nlp, examples):
+    pipe, found = nlp.get_pipe("epee_textcat"), {"promise": {"kept": True}}
+    pipe.slot().cfg.update(tuned=found, temperatures=[1.0] * len(pipe.slot().exit_layers(pipe.model)))
+    compress(nlp, pipe, "shares", "1")
+    with pytest.raises(ValueError, match="falls by"):
+        compress(nlp, pipe, "shares", "-1", examples=examples)
+    assert pipe.slot().cfg["tuned"] == found
+    compress(nlp, pipe, "shares", "0.5")
+    assert "tuned" not in pipe.slot().cfg and "temperatures" in pipe.slot().cfg
+
+
 def test_choices_that_are_refused_are_passed_over(made, nlp, examples):
     report = compress(nlp, nlp.get_pipe("epee_textcat"), "shares", examples=examples, refused=["0.5"])
     assert report["choice"] == "1" and report["tried"][1]["refused"] == "not 0.5 here"

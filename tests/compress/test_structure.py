@@ -114,9 +114,13 @@ def test_a_rule_keeps_the_thresholds_of_the_exits_that_are_left(backbone):
     nlp = make_nlp(backbone, LABELS, spread=4.0)
     pipe = nlp.get_pipe(NAME)
     pipe.set_exit(Entropy((0.1, 0.2, 0.3, 0.4)))
-    make(nlp, "layers").use("first 2")
-    assert pipe.exit == Entropy((0.1, 0.2))
+    pipe.slot().cfg["reference"] = {"layers": {"4": 60}}
+    step = make(nlp, "layers")
+    step.use("first 2")
+    assert pipe.exit == Entropy((0.1, 0.2)) and "reference" not in pipe.slot().cfg
     cats(nlp)
+    step.use("all")
+    assert "reference" in pipe.slot().cfg
 
 
 @pytest.mark.parametrize("everywhere", [True, False])

@@ -3,9 +3,11 @@
 import numpy
 import pytest
 from scipy.special import expit
+from spacy.training import Example
 from util import make_nlp, make_texts
 
 from spacy_epee.engine.replay import simulate
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers
 
@@ -53,3 +55,19 @@ def test_simulate_equals_the_loop(stored, rule):
     assert numpy.allclose(found.logits, live.logits, atol=1e-4)
     reasons = ["depth" if code == 0 else rule.reasons[code - 1] for code in found.codes]
     assert reasons == live.reasons
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_what_stands_for_doubt_before_the_first_layer_goes_by_the_temperatures_of_now(backbone, multilabel):
+    nlp = make_nlp(backbone, multilabel=multilabel, lexical=200, model={"head": {"learned_exit": True}})
+    pipe = nlp.get_pipe(nlp.pipe_names[0])
+    docs = [nlp.make_doc(text) for text in make_texts(40, seed=5)]
+    stored = StoredOutputs(pipe, [Example(doc, doc.copy()) for doc in docs])
+    pipe.set_temperatures([3.0] + [1.0] * (len(stored.layers) - 1))
+    replay = stored.replay()
+    left = []
+    for doubt in (0.3, 0.4, 0.45, 0.49, 0.55, 0.6, 0.64):
+        live = pipe.answer(docs, rules.Learned(doubt))
+        assert replay.run(rules.Learned(doubt)).layers.tolist() == live.layers.tolist()
+        left.append((live.layers == 0).mean())
+    assert min(left) == 0 < max(left)

@@ -6,6 +6,8 @@ import numpy
 import pytest
 import spacy
 from canary import CANARY, assert_silent, shows
+from events_util import TEXTS as EVENT_TEXTS
+from events_util import make_events_nlp
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.strings import StringStore
@@ -87,6 +89,8 @@ def test_monitor_tells_of_another_version(folder, tmp_path):
         f'{{"answers": {{}}, "exits": {{"{CANARY}": 1}}, "error": null, "version": "x"}}',
         f'{{"answers": null, "exits": "{CANARY}", "error": null, "version": "x"}}',
         f'{{"answers": {{"labels": ["{CANARY}"]}}, "exits": {{"epee_textcat": {{"textcat": 1}}}}, "error": null, "version": ""}}',
+        '{"answers": {}, "exits": {"epee_textcat": {"textcat": {"units": [{"layer": 1e999, "entropy": 0}], '
+        f'"uncertain": false}}}}}}, "error": null, "version": "{CANARY}"}}',
         CANARY,
         "[1]",
     ],
@@ -111,6 +115,21 @@ def test_a_reference_holds_counts_alone_and_is_gone_when_they_are_of_something_e
     assert find_references([pipe]) == ({}, ["epee_textcat"])
     pipe.slot().drop_fitted()
     assert find_references([pipe]) == ({}, [])
+
+
+def test_a_reference_is_outdated_by_another_gate_or_threshold_of_unknown_labels(folder, backbone):
+    nlp = spacy.load(folder / "model")
+    pipe = nlp.get_pipe("epee_textcat")
+    pipe.task.unknown_threshold = 0.9
+    assert find_references([pipe]) == ({}, ["epee_textcat"])
+    nlp = make_events_nlp(backbone, head={"gate": 100})
+    pipe = nlp.get_pipe("epee_events")
+    pipe.set_gate(0.4)
+    store_reference(nlp, pipe, EVENT_TEXTS)
+    assert find_references([pipe]).counts
+    for threshold in (0.5, None):
+        pipe.set_gate(threshold)
+        assert find_references([pipe]) == ({}, ["epee_events"])
 
 
 def counted(layers, given, documents):

@@ -7,6 +7,7 @@ import threading
 import pytest
 import spacy
 from canary import CANARY, leaks_of
+from events_util import make_events_nlp
 from joint_util import make_joint_nlp
 from relations_util import TEXTS as RELATION_TEXTS
 from relations_util import make_relations_nlp, tag
@@ -61,6 +62,25 @@ def test_rows_of_notes_that_are_too_long_or_not_there_say_so(nlp, monkeypatch):
     assert found[0]["error"] == "it has 21 characters, more than `nlp.max_length` allows (20)"
     assert found[1]["error"] == "line 3: not JSON" and found[2]["error"] is None
     assert all(row["uncertain"] and row["answers"] is None and row["layer"] is None for row in found[:2])
+
+
+def test_rows_have_no_words_that_are_values_of_attributes(backbone):
+    def cue(doc):
+        values = {"Duration": (doc[1:3].text, [[1, 3]]), "Negated": (True, []), "Kind": ("start", [])}
+        attributes = {name: {"value": value, "score": 1.0, "spans": spans} for name, (value, spans) in values.items()}
+        doc._.events = [{"trigger": [0, 1], "label": "Harm", "score": 1.0, "arguments": [], "attributes": attributes}]
+        return doc
+
+    nlp = make_events_nlp(backbone)
+    spacy.Language.component("test_cue", func=cue)
+    nlp.add_pipe("test_cue")
+    [row] = annotate_notes(check_pipeline(nlp), [Note("1", f"Rash {CANARY} days.")])
+    [event] = row["answers"]["events"]
+    assert CANARY not in str(row) and event["attributes"] == {
+        "Duration": {"value": None, "score": 1.0, "spans": [[5, 10 + len(CANARY)]]},
+        "Negated": {"value": True, "score": 1.0, "spans": []},
+        "Kind": {"value": "start", "score": 1.0, "spans": []},
+    }
 
 
 def test_rows_of_relations_and_events_count_characters(backbone):

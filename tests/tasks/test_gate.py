@@ -121,6 +121,19 @@ def test_at_a_fixed_depth_everything_climbs(task):
         pipe.set_gate(THRESHOLD)
 
 
+@pytest.mark.parametrize("rule", [*FULL[:2], RULES[1], rules.FromLayer(2, rules.FixedDepth(3))], ids=repr)
+def test_a_budget_of_time_that_is_not_spent_changes_nothing(task, rule):
+    name, nlp, pipe = task
+    pipe.exit, before = rule, pipe.exit
+    try:
+        expected = pipe.predict(docs_of(name, nlp))[name]
+        with rules.time_budget(1e7):
+            found = pipe.predict(docs_of(name, nlp))[name]
+    finally:
+        pipe.exit = before
+    assert plain(found) == plain(expected)
+
+
 def test_what_leaves_is_in_no_batch(task, monkeypatch):
     name, nlp, pipe = task
     docs, climbed = docs_of(name, nlp), []

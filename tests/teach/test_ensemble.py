@@ -18,7 +18,7 @@ from spacy_epee.data.readers import JsonlReader
 from spacy_epee.data.texts import read_lines
 from spacy_epee.teach.documents import Document, gold, read_documents
 from spacy_epee.teach.ensemble import gather, teach
-from spacy_epee.teach.groups import Group
+from spacy_epee.teach.groups import Group, are_exclusive, divide
 from spacy_epee.teach.teachers import LinearTeacher, PipelineTeacher
 
 LABELS = ("A", "B", "C")
@@ -213,11 +213,14 @@ def test_teach_may_write_over_its_source(folder, data):
     assert len(rows_of(data)) == len(ROWS) and soft_of(rows_of(data)).shape == (len(ROWS), 3)
 
 
-def test_teach_keeps_no_words_of_documents(folder, tmp_path):
-    data = write(tmp_path / "data.jsonl", [{"text": f"word{number} fever"} for number in range(600)])
+@pytest.mark.parametrize("linear", [False, True])
+def test_teach_keeps_no_words_of_documents(folder, tmp_path, linear):
+    rows = [{"text": f"word{number} fever", "cats": LABELS[number % 3]} for number in range(600)]
+    data = write(tmp_path / "data.jsonl", rows)
     nlp = spacy.load(folder / "ours0")
-    ensemble = gather(["ours0"], [nlp], data, ["cats"])
     before = len(nlp.vocab.strings), len([*nlp.vocab])
+    ensemble = gather(["ours0"], [nlp], data, ["cats"], data if linear else None)
+    assert (len(nlp.vocab.strings), len([*nlp.vocab])) == before
     teach(ensemble, data, tmp_path / "out.jsonl", ["cats"], "teacher")
     assert (len(nlp.vocab.strings), len([*nlp.vocab])) == before
 
@@ -337,6 +340,25 @@ def test_fields_are_those_of_the_groups_whose_labels_they_name(several_tasks, ou
     assert known[:, 1].tolist() == [float(number % 5 > 0) for number in range(80)]
 
 
+def test_labels_of_relations_are_no_labels_of_documents(several_tasks):
+    pipe = several_tasks.add_pipe("epee_relations")
+    try:
+        pipe.slot().cfg["labels"] = ["died"]
+        assert divide(several_tasks, [*OUTCOMES, *STAYS]) == [[*OUTCOMES], [*STAYS]]
+    finally:
+        several_tasks.remove_pipe("epee_relations")
+
+
+def test_weights_are_fitted_to_labels_that_are_false_also_if_what_is_answered_has_none(several_tasks, outcomes, tmp_path):
+    bare = write(tmp_path / "bare.jsonl", [{"text": text} for text in SENTENCES])
+    losses = []
+    for path in (outcomes, bare):
+        ensemble = gather(["tasks"], [several_tasks], path, ["stay", "fate"])
+        ensemble.fit(outcomes, ["stay", "fate"])
+        losses.append([group.losses for group in ensemble.groups])
+    assert losses[0] == losses[1]
+
+
 def test_fields_may_not_share_labels(folder, tmp_path):
     data = write(tmp_path / "data.jsonl", [{"text": "Fever.", "cats": "A", "more": ["A"]}])
     result = run(folder / "ours0", data, tmp_path / "out.jsonl", "--cats", "cats,more")
@@ -362,6 +384,16 @@ def test_teacher_of_several_labels_is_told_from_one_of_exclusive_ones(folder, da
         return gather([name], [spacy.load(folder / name)], data, ["cats"]).groups[0].exclusive
 
     assert kind("ours0") and kind("spacy") and not kind("several")
+
+
+def test_labels_of_a_teacher_that_is_sure_of_one_are_not_taken_for_exclusive_ones(folder):
+    sure, nothing = numpy.eye(3), numpy.zeros((2, 3))
+    nlp = {name: spacy.load(folder / name) for name in ("ours0", "spacy", "several", "words")}
+    for name in ("ours0", "spacy"):
+        assert are_exclusive(nlp[name], LABELS, sure) and are_exclusive(nlp[name], LABELS, nothing)
+    assert not are_exclusive(nlp["several"], LABELS, sure)
+    assert are_exclusive(nlp["words"], LABELS, sure) and not are_exclusive(nlp["words"], LABELS, nothing)
+    assert not are_exclusive(nlp["words"], LABELS[:1], sure[:1, :1])
 
 
 def test_teacher_says_which_document_is_too_long(folder):

@@ -68,12 +68,19 @@ def test_the_fixed_depth_that_loses_no_more_takes_its_place_if_it_is_faster(tuni
     choose = tuning.choose
 
     def with_depth():
-        tuning.report["held_out"] = {"deepest": tuning.stored.layers[-2], "drop": 0.0, "changed": 0.0}
+        tuning.report["held_out"] = {"deepest": tuning.stored.layers[-2], "drop": 0.77, "changed": 0.66}
         choose()
 
     monkeypatch.setattr(tuning, "choose", with_depth)
     take(tuning, monkeypatch, lambda rule: not isinstance(rule, FixedDepth))
     assert tuning.rule == FixedDepth(tuning.stored.layers[-2])
+    told, chosen = tuning.report["held_out"], tuning.report["chosen"]
+    assert told["drop"] == pytest.approx(chosen["drop"]) and told["changed"] == 0  # of this rule, and not of the one before
+
+
+def test_figures_of_a_rule_that_is_given_up_are_not_told_of_the_full_depth(careful, monkeypatch):
+    take(careful, monkeypatch, lambda rule: True)
+    assert careful.rule is None and not any("5 folds" in line for line in conclusions(careful.report))
 
 
 def test_rules_of_documents_are_chosen_by_layers(tuning, monkeypatch):

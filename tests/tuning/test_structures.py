@@ -70,6 +70,19 @@ def test_more_leave_later_the_surer_they_must_be(name):
     assert (taken[0] < taken[-1]).any()
 
 
+def test_it_is_fitted_to_what_rules_look_at_and_not_to_pairs_that_the_gate_has_settled():
+    whole, chance = make(), numpy.random.default_rng(3)
+    owners = numpy.repeat(numpy.arange(300), whole.counts)
+    settled = chance.random(len(owners)) < 0.4
+    settled[numpy.unique(owners, return_index=True)[1]] = False  # some of each window climb
+    settings = {"exit_layers": range(1, 6), "reading": PairEvidenceBuilder(reduce="max")}
+    gated = Replay(whole.logits, counts=whole.counts, settled=settled, nothing=numpy.array([30.0, 0.0, 0.0]), **settings)
+    rest = Replay(whole.logits[:, ~settled], counts=numpy.bincount(owners[~settled]), **settings)
+    assert fit_structures(gated, every(gated)) == fit_structures(rest, every(rest)) != fit_structures(whole, every(whole))
+    by_exit, expected = (rule_grids(replay)["entropy by exit"] for replay in (gated, rest))
+    assert by_exit == expected
+
+
 def test_where_all_answers_are_those_of_the_last_exit_it_leaves_at_once():
     replay = make(sharpness=1.0)
     same = Replay(
@@ -188,6 +201,8 @@ def test_a_threshold_of_its_own_is_in_the_config_only_if_there_is_one():
     plain, own = rules.SettledStructure(0.9, [1], **weights), rules.SettledStructure(0.9, [1], **weights, found_threshold=0.5)
     assert "found_threshold" not in plain.to_config() and own.to_config()["found_threshold"] == 0.5
     assert resolve_rule(own.to_config()) == own and resolve_rule(plain.to_config()) == plain
+    assert rules.SettledStructure(1.0, [1], **weights, found_threshold=0.5).can_fire([1, 2])
+    assert not rules.SettledStructure(1.0, [1], **weights).can_fire([1, 2])
     with pytest.raises(ValueError, match="found_threshold = 1.5"):
         rules.SettledStructure(0.9, [1], **weights, found_threshold=1.5)
 

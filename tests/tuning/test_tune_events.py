@@ -2,9 +2,11 @@
 
 import numpy
 import pytest
-from events_util import TEXTS, make_events_nlp
+from events_util import TEXTS, make_events_nlp, make_example
 
 from spacy_epee.engine.replay import Replay, ReplayResult
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
+from spacy_epee.exits import rules
 from spacy_epee.model import get_exit_layers
 from spacy_epee.tuning.search import search
 
@@ -58,3 +60,17 @@ def test_search_of_events(stored):
     assert found.differs.shape == (len(found.trials), len(NOTES))
     assert found.at_speedup(1.5).wordpiece_layers < found.full.wordpiece_layers
     assert {trial.name for trial in found.trials} >= {"learned", "entropy by exit", "entropy by exit or patience"}
+
+
+@pytest.mark.filterwarnings("ignore:A window has")
+@pytest.mark.parametrize("max_pairs", [1, 4, 9])
+def test_stored_links_are_those_of_the_real_run_where_there_are_too_many_pairs(backbone, max_pairs):
+    nlp = make_events_nlp(backbone, max_pairs=max_pairs, steps=40)
+    pipe = nlp.get_pipe("epee_events")
+    examples = [make_example(nlp, text) for text in TEXTS]
+    stored = StoredOutputs(pipe, examples, nlp=nlp)
+    replay, events = stored.replay(), len(stored.items.schema.events)
+    for layer in stored.layers:
+        real = pipe.answer([eg.predicted for eg in examples], rules.FixedDepth(layer)).graphs
+        graphs = replay.run(rules.FixedDepth(layer)).graphs
+        assert [said(graph, events) for graph in graphs] == [said(real[unit], events) for unit in stored.items.live.tolist()]

@@ -72,6 +72,11 @@ class CompleteRule(ExitRule, Protocol):
         """RETURNS (bool): Whether the rule asks how likely there is anything to find by words alone, which needs a model with a
         gate."""
 
+    @property
+    def gated(self) -> bool:
+        """RETURNS (bool): Whether the gate may answer where there is nothing to find. Where all are to climb to a layer it may
+        not."""
+
     def to_config(self) -> Optional[Dict[str, Any]]:
         """RETURNS (Optional[Dict[str, Any]]): The config block that makes this rule; None if it does not tell."""
 
@@ -143,6 +148,10 @@ class Rule:
     def reads_words(self) -> bool:
         return False
 
+    @property
+    def gated(self) -> bool:
+        return True
+
     def looks_at(self, layer: int) -> bool:
         return layer >= self.first_layer
 
@@ -180,6 +189,7 @@ class ForeignRule:
         self.learned: bool = getattr(rule, "learned", False)
         self.structured: bool = getattr(rule, "structured", False)
         self.reads_words: bool = getattr(rule, "reads_words", False)
+        self.gated: bool = getattr(rule, "gated", True)
         self.looks_at: Callable[[int], bool] = getattr(rule, "looks_at", lambda layer: layer >= self.first_layer)
         self.to_config: Callable[[], Optional[Dict[str, Any]]] = getattr(rule, "to_config", lambda: None)
 
@@ -187,6 +197,9 @@ class ForeignRule:
         return start_later(self.rule, units, began)
 
     def step(self, evidence: Evidence, counters: Dict[str, Any]) -> numpy.ndarray:
+        before = getattr(evidence, "previous", None)
+        if before is not None and before.layer > 0 and not self.looks_at(before.layer):  # that was looked at for somebody else
+            evidence = FirstEvidence(evidence)  # type: ignore[assignment]
         return step_from(self.first_layer, self.rule, evidence, counters)
 
 

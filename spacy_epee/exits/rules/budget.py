@@ -3,11 +3,22 @@
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Dict, Iterator, Mapping, Optional
 
 from .base import ExitRule
 from .composite import AnyOf
 from .depth import Deadline
+
+
+@dataclass(frozen=True)
+class Budget(Deadline):
+    """What is left of a budget. Until it is spent, texts are answered as without one."""
+
+    @property
+    def gated(self) -> bool:
+        return False
+
 
 _end: ContextVar[Optional[float]] = ContextVar("spacy_epee_end", default=None)
 """When the time is spent, by `time.perf_counter`. Each thread, and each task of asyncio, has its own."""
@@ -39,5 +50,5 @@ def within_budget(rules: Mapping[str, Optional[ExitRule]]) -> Dict[str, Optional
     end = _end.get()
     if end is None:
         return dict(rules)
-    rest = Deadline(max(0.0, (end - time.perf_counter()) * 1000))
+    rest = Budget(max(0.0, (end - time.perf_counter()) * 1000))
     return {task: rest if rule is None else AnyOf({"rule": rule, "budget": rest}) for task, rule in rules.items()}

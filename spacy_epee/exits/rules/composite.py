@@ -35,6 +35,10 @@ class _Joined(Rule):
     def reads_words(self) -> bool:
         return any(complete(rule).reads_words for rule in self.rules.values())
 
+    @property
+    def gated(self) -> bool:
+        return any(complete(rule).gated for rule in self.rules.values())
+
     def looks_at(self, layer: int) -> bool:
         return any(complete(rule).looks_at(layer) for rule in self.rules.values())
 

@@ -34,6 +34,10 @@ class FixedDepth(Rule):
     def first_layer(self) -> int:
         return self.layer
 
+    @property
+    def gated(self) -> bool:
+        return False
+
     def step(self, evidence: Evidence, counters: Any) -> numpy.ndarray:
         return numpy.full(len(evidence), int(evidence.layer >= self.layer))
 
@@ -143,6 +147,10 @@ class FromLayer(Rule):
     @property
     def reads_words(self) -> bool:
         return complete(self.rule).reads_words
+
+    @property
+    def gated(self) -> bool:
+        return complete(self.rule).gated
 
     def looks_at(self, layer: int) -> bool:
         return layer >= self.layer and complete(self.rule).looks_at(layer)

@@ -169,7 +169,8 @@ class SettledStructure(Rule):
                 f"The exit rule {self.registered} was fitted to exits after the layers {list(self.layers)}, and there are none "
                 f"after {missing} any more. Run `tune` again."
             )
-        return self.threshold < 1 and self.layers[0] < layers[-1]
+        least = self.threshold if self.found_threshold is None else min(self.threshold, self.found_threshold)
+        return least < 1 and self.layers[0] < layers[-1]
 
     def to_config(self) -> Optional[Dict[str, Any]]:
         block: Dict[str, Any] = {"@misc": self.registered, "threshold": self.threshold, "layers": list(self.layers)}

@@ -13,8 +13,8 @@ from ...exits.scaling import pivot
 from ...inputs.ranges import firsts
 from ...threads import cached_property
 from .features import link_values, span_values
-from .instances import OUT
-from .structure import Structure, log_softmax
+from .instances import OUT, log_softmax
+from .structure import Structure
 
 
 class StructureEvidence(Evidence):

@@ -8,8 +8,8 @@ from scipy.special import expit
 from ...exits.features import FEATURES, MOST, bounded, keys_of, log_sum, odds_against
 from ...exits.scaling import pivot
 from ...inputs.ranges import firsts
-from .instances import OUT
-from .structure import Structure, log_softmax
+from .instances import OUT, log_softmax
+from .structure import Structure
 
 
 def span_values(structure: Structure) -> Tuple[numpy.ndarray, numpy.ndarray]:

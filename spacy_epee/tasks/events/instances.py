@@ -105,7 +105,8 @@ class TokenInstances(Instances):
                 most = int(self.max_pairs**0.5)
                 self._warn(len(members), total, most)
                 sure = numpy.ones(len(members)) if scores is None else scores(members)
-                members = numpy.sort(members[numpy.argsort(-sure, kind="stable")[:most]])
+                order = numpy.lexsort((*nodes[members].T, -sure))  # of equals the same ones, however they are sorted
+                members = numpy.sort(members[order[:most]])
             else:
                 members = members[partners]
             heads, children = numpy.nonzero(self._linkable(nodes[members, KIND]))
@@ -158,15 +159,37 @@ class TokenInstances(Instances):
         first = 0 if self.find_triggers else len(self.schema.events)
         layers = numpy.arange(first, tags.shape[1])
         nodes = numpy.concatenate((self.gold, self.given, self.nodes(tags[:, first:], rows, layers)))
-        # What is annotated comes first and is kept if there are too many.
-        scores = numpy.where(numpy.arange(len(nodes)) < len(self.gold) + len(self.given), 1.0, 0.0)
+        annotated = numpy.arange(len(nodes)) < len(self.gold)
         if self.known is not None:
             kept = self.known[nodes[:, UNIT]]
-            nodes, scores = nodes[kept], scores[kept]
+            nodes, annotated = nodes[kept], annotated[kept]
         _, kept = numpy.unique(nodes, axis=0, return_index=True)
         kept.sort()
-        pairs = self.pair(nodes[kept], scores[kept].__getitem__)
-        return nodes[kept][pairs[:, 0]], nodes[kept][pairs[:, 1]]
+        nodes, annotated = nodes[kept], annotated[kept]
+        grouped = logits.astype("float64").reshape(len(rows), -1, TAGS)
+
+        def scores(places: numpy.ndarray) -> numpy.ndarray:
+            # What is annotated is kept if there are too many, and then the same ones as where texts are answered.
+            return numpy.where(annotated[places], 2.0, self.node_scores(nodes[places], grouped, rows))
+
+        pairs = self.pair(nodes, scores)
+        return nodes[pairs[:, 0]], nodes[pairs[:, 1]]
+
+    def node_scores(self, nodes: numpy.ndarray, logits: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+        """How sure some nodes are.
+
+        nodes (ndarray): The nodes, (M, 4).
+        logits (ndarray): The logits of tags by layer, (N', L, 3).
+        rows (ndarray): The items that these are of, in order, (N',).
+        RETURNS (ndarray): The mean probability of its tags, and 1 for one that is given, (M,).
+        """
+        n_triggers = len(self.schema.events)
+        scores = numpy.ones(len(nodes))
+        begins = numpy.searchsorted(rows, nodes[:, START]).tolist()
+        for number, (first, (_, start, stop, kind)) in enumerate(zip(begins, nodes.tolist())):
+            if kind < logits.shape[1] and (kind >= n_triggers or self.find_triggers):
+                scores[number] = numpy.exp(log_softmax(logits[first : first + stop - start, kind]).max(axis=1)).mean()
+        return scores
 
     def place(self, unit: int, start: int, end: int) -> Tuple[int, int]:
         """Find tokens among the items of a window.
@@ -227,6 +250,12 @@ class TokenInstances(Instances):
     def _bounds(self) -> numpy.ndarray:
         """The first item of each window, and behind them the number of items."""
         return numpy.searchsorted(self.units, numpy.arange(self.n_units + 1))
+
+
+def log_softmax(logits: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): The logarithms of a softmax along the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - numpy.log(numpy.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def find_tokens(docs: Sequence[Doc], windows: Windows, schema: EventSchema, max_pairs: int) -> TokenInstances:

@@ -9,7 +9,7 @@ from scipy.special import expit
 from ...engine.results import Graph
 from ...exits.scaling import Threshold
 from ...threads import cached_property
-from .instances import KIND, NO_NODES, TokenInstances
+from .instances import KIND, NO_NODES, TokenInstances, log_softmax
 
 Link = Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]
 """From heads and children (P, 4) to the logits of their links (P, outputs)."""
@@ -171,14 +171,7 @@ class Structure:
         logits (Optional[ndarray]): The logits to go by; None for the scaled ones.
         RETURNS (ndarray): The mean probability of its tags, and 1 for one that is given, (M',).
         """
-        logits = self.scaled if logits is None else logits
-        scores = numpy.ones(len(places))
-        nodes = self.nodes[places]
-        firsts = numpy.searchsorted(self.items, nodes[:, 1]).tolist()
-        for number, (first, (_, start, stop, kind)) in enumerate(zip(firsts, nodes.tolist())):
-            if kind < self.grouped.shape[1] and (kind >= self.n_triggers or self.asked.find_triggers):
-                scores[number] = numpy.exp(log_softmax(logits[first : first + stop - start, kind]).max(axis=1)).mean()
-        return scores
+        return self.asked.node_scores(self.nodes[places], self.scaled if logits is None else logits, self.items)
 
     @cached_property
     def links(self) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
@@ -262,9 +255,3 @@ class Structure:
         for head, child, output in self.accepted[0].tolist():
             keys[units[head]].add((*nodes[head], *nodes[child], output))
         return keys
-
-
-def log_softmax(logits: numpy.ndarray) -> numpy.ndarray:
-    """RETURNS (ndarray): The logarithms of a softmax along the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - numpy.log(numpy.exp(shifted).sum(axis=-1, keepdims=True))

@@ -139,6 +139,16 @@ def test_event_pairs_keep_the_surest_spans_if_there_are_too_many():
     assert {int(child) for _, child in found} == {0, 7}
 
 
+def test_event_pairs_of_too_many_spans_do_not_depend_on_their_order():
+    nodes = numpy.array([HARM, *((0, i, i + 1, 2) for i in range(2, 9))])
+    found = []
+    for order in (numpy.arange(8), numpy.arange(8)[::-1]):
+        with pytest.warns(UserWarning, match="max_pairs"):
+            kept = make_items([9], max_pairs=4).pair(nodes[order], numpy.array([1.0, *[0.5] * 7])[order].__getitem__)
+        found.append({tuple(nodes[order][place]) for place in kept.ravel()})
+    assert found[0] == found[1] and len(found[0]) == 2
+
+
 words = st.lists(st.sampled_from([*make_words(), ".", "\n", "  ", "penicillinum" * 4]), min_size=1, max_size=60).map(" ".join)
 
 

@@ -50,8 +50,9 @@ class Student:
         if full:
             self.pipe.exit = None
         elif depth is not None:
-            for name in self.pipe.slots:
-                self.pipe.set_exit(FixedDepth(depth), name)
+            for name, slot in self.pipe.slots.items():
+                last = slot.exit_layers(self.pipe.model)[-1]
+                self.pipe.set_exit(None if depth == last else FixedDepth(depth), name)
 
     def run(self, texts: Sequence[str], size: int) -> Any:
         return answer_texts(self.nlp, texts, size)

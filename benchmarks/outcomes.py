@@ -15,11 +15,9 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy
 import spacy
 import typer
+from linear import Linear, aurocs
 from machine import command, machine
 from scipy.special import expit, softmax
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from wasabi import msg
 
 from spacy_epee.data.readers import read_jsonl
@@ -61,48 +59,16 @@ def truth(rows: List[Dict[str, Any]], task: str, labels: List[str]) -> Truth:
     return numpy.array([[float(value.get(label, 0)) for label in labels] for value in given]), known
 
 
-def aurocs(true: Truth, scores: numpy.ndarray) -> List[Optional[float]]:
-    """RETURNS (List[Optional[float]]): AUROC of each label over what is known of it; None if all have it, or none."""
-    found: List[Optional[float]] = []
-    for label, known in enumerate(true[1].T):
-        own = true[0][known, label]
-        found.append(float(roc_auc_score(own, scores[known, label])) if 0 < own.sum() < len(own) else None)
-    return found
-
-
 def macro(true: Truth, scores: numpy.ndarray) -> float:
     """RETURNS (float): Their mean."""
-    return float(numpy.mean([value for value in aurocs(true, scores) if value is not None]))
+    return float(numpy.mean([value for value in aurocs(*true, scores) if value is not None]))
 
 
-class Linear:
-    """TF-IDF of words and pairs of words, and logistic regression, each label by itself; lengths of stay together."""
-
-    def __init__(self, rows: List[Dict[str, Any]], labels: Dict[str, List[str]]):
-        started = time.process_time()
-        self.vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=5, sublinear_tf=True, dtype=numpy.float32)
-        words = self.vectorizer.fit_transform([row["text"] for row in rows])
-        self.models: Dict[str, List[LogisticRegression]] = {}
-        for task in TASKS:
-            true, known = truth(rows, task, labels[task])
-            if task == EXCLUSIVE:
-                rest = known[:, 0]
-                self.models[task] = [LogisticRegression(C=1.0, max_iter=300).fit(words[rest], true[rest].argmax(axis=1))]
-                continue
-            self.models[task] = [
-                LogisticRegression(C=1.0, max_iter=300).fit(words[known[:, label]], true[known[:, label], label])
-                for label in range(len(labels[task]))
-            ]
-        self.seconds = time.process_time() - started
-
-    def __call__(self, texts: List[str]) -> Answers:
-        words = self.vectorizer.transform(texts)
-        return {
-            task: models[0].predict_proba(words)
-            if task == EXCLUSIVE
-            else numpy.stack([model.predict_proba(words)[:, 1] for model in models], axis=1)
-            for task, models in self.models.items()
-        }
+def learn_words(rows: List[Dict[str, Any]], labels: Dict[str, List[str]]) -> Callable[[List[str]], Answers]:
+    """RETURNS (Callable[[List[str]], Dict[str, ndarray]]): What a linear model of words says, learned from some rows."""
+    known = [(*truth(rows, task, labels[task]), task == EXCLUSIVE) for task in TASKS]
+    linear = Linear([row["text"] for row in rows], known, min_df=5)
+    return lambda texts: dict(zip(TASKS, linear(texts)))
 
 
 def ask_exits(nlp: Any, texts: List[str], kept: Path) -> Dict[str, numpy.ndarray]:
@@ -198,12 +164,14 @@ def main(
     rows = {"dev": every["dev"][:dev_limit], "test": every["test"][: limit or None]}
     kept = work / "linear.npz"
     if not kept.exists():
-        linear = Linear(read_jsonl(data / "train.jsonl"), labels)
+        started = time.process_time()
+        linear = learn_words(read_jsonl(data / "train.jsonl"), labels)
+        spent = time.process_time() - started
         answers = linear([row["text"] for row in every["test"]])
         timed = [row["text"] for row in every["test"][:TIMED]]
         times = [milliseconds(linear, timed, batch) for batch in (1, 32)]
-        numpy.savez(kept, seconds=linear.seconds, times=times, **answers)
-        msg.good(f"Linear model: {linear.seconds:.0f} s")
+        numpy.savez(kept, seconds=spent, times=times, **answers)
+        msg.good(f"Linear model: {spent:.0f} s")
     if linear_only:
         return
     stored = numpy.load(kept)
@@ -251,12 +219,12 @@ def main(
             name: {task: macro(whole[task], own[task]) for task in TASKS} for name, own in {LINEAR: stored, FIRST: first}.items()
         },
         "AUROC": {
-            name: {task: dict(zip(labels[task], aurocs(true["test"][task], own[task]))) for task in TASKS}
+            name: {task: dict(zip(labels[task], aurocs(*true["test"][task], own[task]))) for task in TASKS}
             for name, own in contestants.items()
             if name in (LINEAR, FIRST, full)
         },
         "positives": {task: dict(zip(labels[task], true["test"][task][0].sum(axis=0).tolist())) for task in TASKS},
-        "left out": {task: aurocs(true["test"][task], contestants[full][task]).count(None) for task in TASKS},
+        "left out": {task: aurocs(*true["test"][task], contestants[full][task]).count(None) for task in TASKS},
         "full depth minus linear, 95 %": spread(true["test"], contestants[full], contestants[LINEAR]),
         "full depth minus exit 0, 95 %": spread(true["test"], contestants[full], contestants[FIRST]),
         "rule": {task: chosen[task][1] for task in TASKS},

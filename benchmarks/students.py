@@ -18,10 +18,10 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy
 import spacy
 import typer
+from linear import Linear, aurocs
 from machine import command, machine
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import f1_score
+from spacy.util import minibatch
 from tables import made_by, table
 from threadpoolctl import threadpool_limits
 from wasabi import msg
@@ -35,7 +35,7 @@ from spacy_epee.evaluation.compare import find_component
 from spacy_epee.exits.rules import FixedDepth
 from spacy_epee.teach.documents import Document, gold, read_documents
 from spacy_epee.teach.ensemble import Ensemble, gather
-from spacy_epee.teach.groups import Group
+from spacy_epee.teach.groups import Group, by_group
 
 SIZES = (1, 32)
 LINEAR, ENSEMBLE = "TF-IDF, logistic regression", "teachers together"
@@ -73,35 +73,22 @@ class Together:
 
     def run(self, texts: Sequence[str], size: int) -> Any:
         documents = [Document("", text, {}, {}, frozenset(), None) for text in texts]
-        parts = [documents[start : start + size] for start in range(0, len(documents), size)]
-        return numpy.concatenate([self.ensemble.answer(part) for part in parts])
+        return numpy.concatenate([self.ensemble.answer(part) for part in minibatch(documents, size)])
 
     def read(self, found: Any) -> numpy.ndarray:
         return found
 
 
-class Linear:
-    """TF-IDF of words and pairs of words, and logistic regression: each label by itself, exclusive ones together."""
+class Words:
+    """A linear model of words."""
 
     def __init__(self, documents: Sequence[Document], groups: Sequence[Group]):
-        self.vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, dtype=numpy.float32)
-        words = self.vectorizer.fit_transform([document.text for document in documents])
-        self.models = []
-        for group in groups:
-            true, known = gold(documents, group.labels, group.exclusive, group.fields)
-            columns = [true.argmax(axis=1)] if group.exclusive else true.T
-            for column, rows in zip(columns, known.T > 0):
-                self.models.append(LogisticRegression(C=1.0, max_iter=300).fit(words[rows], column[rows]))
-        self.exclusive = [group.exclusive for group in groups for _ in range(1 if group.exclusive else len(group.labels))]
+        known = [gold(documents, group.labels, group.exclusive, group.fields) for group in groups]
+        targets = [(true, mask > 0, group.exclusive) for (true, mask), group in zip(known, groups)]
+        self.linear = Linear([document.text for document in documents], targets, min_df=2)
 
     def run(self, texts: Sequence[str], size: int) -> Any:
-        parts = [self._answer(texts[start : start + size]) for start in range(0, len(texts), size)]
-        return numpy.concatenate(parts)
-
-    def _answer(self, texts: Sequence[str]) -> numpy.ndarray:
-        words = self.vectorizer.transform(texts)
-        columns = [model.predict_proba(words) for model in self.models]
-        return numpy.concatenate([own if one else own[:, 1:] for own, one in zip(columns, self.exclusive)], axis=1)
+        return numpy.concatenate([numpy.concatenate(self.linear(part), axis=1) for part in minibatch(texts, size)])
 
     def read(self, found: Any) -> numpy.ndarray:
         return found
@@ -125,16 +112,11 @@ def score(
     """RETURNS (Dict[str, float]): In points, the macro AUROC of each group, macro F of exclusive labels, and the AUROC of some
     labels. Labels that all documents have, or none, are left out."""
     scores: Dict[str, float] = {}
-    start = 0
-    for number, group in enumerate(groups):
-        own = answers[:, start : start + len(group.labels)]
-        start += len(group.labels)
+    for number, (group, own) in enumerate(zip(groups, by_group(groups, answers))):
         true, known = gold(documents, group.labels, group.exclusive, group.fields)
         name = "/".join(sorted(group.fields)) or str(number)
-        found = {}
-        for label, column, values, rows in zip(group.labels, true.T, own.T, known.T > 0):
-            if 0 < column[rows].sum() < rows.sum():
-                found[label] = 100 * float(roc_auc_score(column[rows], values[rows]))
+        each = dict(zip(group.labels, aurocs(true, known > 0, own)))
+        found = {label: 100 * value for label, value in each.items() if value is not None}
         scores[f"{name}, AUROC"] = float(numpy.mean([*found.values()]))
         scores.update({f"{label}, AUROC": found[label] for label in apart if label in found})
         if group.exclusive:
@@ -173,7 +155,7 @@ def main(
     ensemble.fit(dev, fields)
     groups = ensemble.groups
     msg.good(f"Ensemble in {time.perf_counter() - started:.0f} s")
-    contestants: Dict[str, Any] = {LINEAR: Linear(draw(train, fields, 0), groups)}
+    contestants: Dict[str, Any] = {LINEAR: Words(draw(train, fields, 0), groups)}
     contestants |= {f"teacher {own}": Student(Path(path), groups, full=True) for own, path in teachers.items()}
     contestants[ENSEMBLE] = Together(ensemble)
     for own, path in students.items():

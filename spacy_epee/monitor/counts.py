@@ -156,6 +156,7 @@ def find_references(pipes: Iterable[EarlyExitTransformer]) -> References:
 def _settings(slot: TaskSlot) -> str:
     """What counts depend on beside the weights."""
     flags = {"uncertain": slot.cfg.get("uncertain")}
-    if unknown_threshold(slot.task):
-        flags["unknown_threshold"] = unknown_threshold(slot.task)
+    unknown = unknown_threshold(slot.task)
+    if unknown:
+        flags["unknown_threshold"] = unknown
     return json.dumps({**answers_by(slot), **flags}, sort_keys=True)

@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.util import minibatch
 
 from .documents import Document, gold, read_documents, writing
-from .groups import Group, are_exclusive, divide, find_fields
+from .groups import Group, are_exclusive, by_group, divide, find_fields
 from .teachers import TOGETHER, LinearTeacher, PipelineTeacher, Teacher
 from .weights import fit_weights, likelihoods
 
@@ -49,15 +49,11 @@ class Ensemble:
         fields (Sequence[str]): The fields with labels, in JSONL.
         RAISES ValueError: Of a group none of them has a label that the teachers know.
         """
-        if len(self.groups) > 1 and len(fields) > 1:  # what is answered may have no labels
-            find_fields(self.groups, read_documents(path, fields))
+        find_fields(self.groups, fields, read_documents(path, fields))  # what is answered may have no labels
         parts: List[List[numpy.ndarray]] = [[] for _ in self.groups]
         for batch in minibatch(_with_text(read_documents(path, fields)), TOGETHER):
             answers = numpy.stack([teacher.answer(batch, self.labels) for teacher in self.teachers])  # (M, N, K)
-            start = 0
-            for group, found in zip(self.groups, parts):
-                own = answers[..., start : start + len(group.labels)]
-                start += len(group.labels)
+            for group, own, found in zip(self.groups, by_group(self.groups, answers), parts):
                 known = gold(batch, group.labels, group.exclusive, group.fields)
                 found.append(likelihoods(own, *known, group.exclusive))
         for group, found in zip(self.groups, parts):
@@ -100,11 +96,7 @@ def gather(
         answers.append(teacher.answer(some, labels))
         teachers.append(teacher)
     groups = _make_groups(pipelines, labels or [], answers, len(teachers) + (linear is not None))
-    if len(groups) > 1 and len(fields) > 1:
-        find_fields(groups, read_documents(linear or path, fields))
-    else:
-        for group in groups:
-            group.fields.update(fields)
+    find_fields(groups, fields, read_documents(linear or path, fields))
     if linear is not None:
         teachers.append(LinearTeacher(pipelines[0], lambda: read_documents(linear, fields), groups))
     return Ensemble(teachers, groups)

@@ -60,12 +60,22 @@ def divide(nlp: Language, labels: Sequence[str]) -> List[List[str]]:
     return groups if sorted(named) == sorted(labels) else [list(labels)]
 
 
-def find_fields(groups: Sequence[Group], documents: Iterable[Document]) -> None:
+def by_group(groups: Sequence[Group], answers: numpy.ndarray) -> List[numpy.ndarray]:
+    """RETURNS (List[ndarray]): The part of some answers (..., K) that is of each group."""
+    return numpy.split(answers, numpy.cumsum([len(group.labels) for group in groups])[:-1], axis=-1)
+
+
+def find_fields(groups: Sequence[Group], fields: Sequence[str], documents: Iterable[Document]) -> None:
     """Find out in which fields labels are named: where a field names all that are true, no other one of its group is.
 
     groups (Sequence[Group]): The groups, whose fields are set.
-    documents (Iterable[Document]): The documents.
+    fields (Sequence[str]): The fields.
+    documents (Iterable[Document]): The documents. They are looked at only where there is something to find out.
     """
+    if len(groups) == 1 or len(fields) == 1:
+        for group in groups:
+            group.fields.update(fields)
+        return
     for document in documents:
         for name, named in document.named.items():
             for group in groups:

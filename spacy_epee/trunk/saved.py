@@ -150,7 +150,8 @@ def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
     del packed, saved
     model = AutoModel.from_config(config, trust_remote_code=False)
     model.load_state_dict(state)
-    _quantize_as_saved(model, grids)
+    if grids:
+        _quantize_as_saved(model, grids)
     return tokenizer, model.to(device), vocabulary
 
 

@@ -14,7 +14,7 @@ from ..evaluation.compare import find_component
 from ..monitor.counts import store_reference
 from ..tuning.annotation import check_component
 from ..tuning.gate import check_gate
-from ..tuning.names import describe_rule
+from ..tuning.names import describe_rule, name_figure
 from ..tuning.tuner import Tuner, TuningGoal
 from . import epee
 from .data import read_data, read_sizes
@@ -54,6 +54,11 @@ def tune_cli(
         None, "--max-disagreement", help="At most this share of documents gets another answer than at full depth: 0.01"
     ),
     confidence: float = Option(0.95, "--confidence", help="How surely, with --max-disagreement or --gate-recall"),
+    score: Optional[str] = Option(
+        None,
+        "--score",
+        help="What the score is, for labels of documents: macro-f or macro-auc. If left out, the main score of the task",
+    ),
     coverage: Optional[float] = Option(
         None, "--coverage", help="Share of documents without the flag `uncertain`: 0.9. The others are to be reviewed"
     ),
@@ -128,6 +133,7 @@ def tune_cli(
             seed=seed,
             progress=True,
             fewest=fewest,
+            figure=None if score is None else name_figure(pipe.slot(task).task.figures, score),
         )
         if not wish.empty:
             tuning.choose()

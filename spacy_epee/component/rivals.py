@@ -6,7 +6,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..doc_attributes import exits_of
-from ..tasks.base import TaskDefaults
+from ..tasks.defaults import TaskDefaults
 from ..tasks.slot import TaskSlot
 
 

@@ -7,6 +7,7 @@ from spacy.training import Example
 from ..component.pipe import EarlyExitTransformer
 from .mixing import best_mix, has_words
 from .stored_outputs import StoredOutputs
+from .threshold_fitter import ThresholdFitter
 
 
 def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task: Optional[str] = None) -> List[Dict[str, Any]]:
@@ -39,6 +40,6 @@ def fit_thresholds(component: EarlyExitTransformer, examples: Iterable[Example],
     RETURNS (Dict[str, float]): The thresholds by label.
     RAISES ValueError: Labels exclude each other, or too few examples.
     """
-    thresholds = StoredOutputs(component, list(examples), task).fit_thresholds()
+    thresholds = ThresholdFitter(StoredOutputs(component, list(examples), task)).fit()
     component.set_label_thresholds(thresholds, task)
     return thresholds

@@ -4,7 +4,7 @@ from typing import Optional
 
 import numpy
 
-from ..exits.calibration import fit_mix
+from ..exits.mix import fit_mix
 from .stored_outputs import StoredOutputs
 
 
@@ -18,7 +18,7 @@ def best_mix(stored: StoredOutputs, docs: Optional[numpy.ndarray] = None) -> num
 
     stored (StoredOutputs): What all exits say.
     docs (Optional[ndarray]): Which documents to fit it to, (D,) bool; None for all.
-    RETURNS (ndarray): A factor for each exit behind a layer, see `exits.calibration.fit_mix`.
+    RETURNS (ndarray): A factor for each exit behind a layer, see `exits.mix.fit_mix`.
     """
     rows = stored.rows(docs)
     words = stored.logits[0, rows]

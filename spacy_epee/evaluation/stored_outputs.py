@@ -9,10 +9,10 @@ from spacy.training import Example
 
 from ..engine.replay import Replay, Score
 from ..exits.calibration import calibration_report, confidences_and_hits, fit_temperatures, item_losses, reliability
-from ..exits.label_thresholds import FEWEST, can_fit, fit_label_thresholds, macro_f
+from ..exits.label_thresholds import one_half
+from ..exits.scaling import Threshold
 from ..inputs.instances import Instances
 from ..tasks.gate import find_chances, gate_threshold, nothing_of
-from ..threads import cached_property
 from .scoring import Scoring, describe_main
 
 if TYPE_CHECKING:
@@ -160,17 +160,24 @@ class StoredOutputs:
             judge=self.task.judge(self),
         )
 
-    def scorer(self, replay: Replay) -> Score:
-        """Make what scores the answers that a rule gives, by the main figure of the task's scorer.
+    def scorer(self, replay: Replay, figure: Optional[str] = None, refit: bool = False) -> Score:
+        """Make what scores the answers that a rule gives.
 
         replay (Replay): Where rules are run.
+        figure (Optional[str]): One of the task's `figures`; None for the main one of its scorer.
+        refit (bool): Whether labels may get other thresholds for what the rule answers.
         RETURNS (Callable[[ReplayResult], float]): The figure of a simulation.
         """
-        return self.task.replay_score(self, replay)
+        return self.task.replay_score(self, replay) if figure is None else self.task.figure_score(self, figure, refit)
 
-    def describe(self) -> str:
+    @property
+    def thresholds(self) -> Threshold:
+        """RETURNS (Threshold): From which probability on labels are given."""
+        return self.slot.thresholds
+
+    def describe(self, figure: Optional[str] = None) -> str:
         """RETURNS (str): What that figure is."""
-        return self.scoring.describe_counted(describe_main(self.component, self.name))
+        return self.scoring.describe_counted(figure or describe_main(self.component, self.name))
 
     def fit(self, docs: Optional[numpy.ndarray] = None) -> List[float]:
         """Fit temperatures.
@@ -213,65 +220,6 @@ class StoredOutputs:
             gain += sum(exit["nll"][0] - exit["nll"][1] for exit in figures)
         return gain > 0
 
-    @property
-    def can_have_thresholds(self) -> bool:
-        """RETURNS (bool): Whether labels can have thresholds of their own, as they do not exclude each other, or links."""
-        return bool(self.slot.thresholded)
-
-    @cached_property
-    def _links(self) -> Tuple[numpy.ndarray, ...]:
-        """What thresholds of links are fitted to."""
-        return self.task.threshold_rows(self.examples, self.items, self.outputs.links[-1])
-
-    def _levels(self, docs: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-        """What thresholds are fitted to, of some documents: logits of the full depth, what is true, and where that is known."""
-        if not self.task.has_links:
-            return self.logits[-1][self.rows(docs)], *self.annotation(docs)
-        *parts, owners = self._links
-        some = slice(None) if docs is None else docs[owners]
-        logits, true, known = (part[some] for part in parts)
-        return logits, true, known
-
-    def fit_thresholds(self, docs: Optional[numpy.ndarray] = None) -> Dict[str, float]:
-        """Fit a threshold for each label, to what the full depth says.
-
-        docs (Optional[ndarray]): Which documents to fit them to, (D,) bool; None for all.
-        RETURNS (Dict[str, float]): The thresholds by label.
-        RAISES ValueError: Labels exclude each other, or there are too few documents for any of them.
-        """
-        if not self.can_have_thresholds:
-            raise ValueError(
-                f"Labels of the task '{self.name}' have no thresholds of their own: they exclude each other, or "
-                "nothing is linked. Leave thresholds out with `--no-thresholds`."
-            )
-        logits, true, known = self._levels(docs)
-        if not can_fit(true, known):
-            raise ValueError(
-                f"None of the labels of the task '{self.name}' is true {FEWEST} times and false {FEWEST} times in these "
-                "documents, too few to fit thresholds to. Give more documents, or leave thresholds out with `--no-thresholds`."
-            )
-        thresholds = fit_label_thresholds(logits, true, known, threshold=self.cfg["threshold"])
-        return dict(zip(self.slot.thresholded, thresholds.tolist()))
-
-    def thresholds_help(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
-        """Whether thresholds raise macro F on documents that they were not fitted to, see `helps`.
-
-        docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
-        seed (int): The seed of the split.
-        RETURNS (bool): Whether it rises, over both halves, from that at the threshold of the setting.
-        """
-        gain = 0.0
-        for fitted, tried in self.halves(docs, seed) if self.can_have_thresholds else ():
-            if not can_fit(*self._levels(fitted)[1:]) or not can_fit(*self._levels(tried)[1:]):
-                return False
-            own = numpy.array(list(self.fit_thresholds(fitted).values()))
-            gain += self.macro_f(own, tried) - self.macro_f(self.cfg["threshold"], tried)
-        return gain > 0
-
-    def macro_f(self, thresholds: Any, docs: Optional[numpy.ndarray] = None) -> float:
-        """RETURNS (float): Macro F of what the full depth says at thresholds, (T,) or one for all, of items or links."""
-        return macro_f(*self._levels(docs), thresholds)
-
     def rows(self, docs: Optional[numpy.ndarray]) -> Any:
         """RETURNS (Union[slice, ndarray]): Which rows of logits are those of some documents, (D,) bool; None for all."""
         return slice(None) if docs is None else docs[self.items_docs]
@@ -282,7 +230,7 @@ class StoredOutputs:
 
     def halves(self, docs: Optional[numpy.ndarray], seed: int) -> List[Tuple[numpy.ndarray, numpy.ndarray]]:
         """Two halves of some documents, each to fit to and to try on."""
-        one = numpy.random.default_rng(seed).permutation(self.n_docs) % 2 == 0
+        one = one_half(self.n_docs, seed)
         wanted = numpy.ones(self.n_docs, dtype=bool) if docs is None else docs
         return [(one & wanted, ~one & wanted), (~one & wanted, one & wanted)]
 

@@ -4,7 +4,7 @@ import math
 from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 import numpy
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
@@ -44,49 +44,6 @@ def fit_temperatures(
     # As the choices: of each label that is known.
     around = numpy.broadcast_to(pivot(threshold), label_mask.shape)[_known(targets, label_mask, size)] if size is None else 0.0
     return numpy.array([_fit(*_choices(exit, targets, label_mask, size), around) for exit in logits])
-
-
-def fit_mix(
-    logits: numpy.ndarray,
-    words: numpy.ndarray,
-    targets: numpy.ndarray,
-    label_mask: numpy.ndarray,
-    before: numpy.ndarray,
-    *,
-    exclusive: bool,
-) -> numpy.ndarray:
-    """Fit how many times the logits of the words are added to those of each exit: what gives the truth the largest likelihood,
-    together with a temperature, which is not kept. Few documents hardly move it: its logarithm is taken to be normal around
-    what training has found, which had many (the maximum a posteriori). Fit it on documents that were not trained on.
-
-    logits (ndarray): The logits of the exits behind layers, without the words, (E, N, K).
-    words (ndarray): The logits of the words, (N, K).
-    targets (ndarray): 1 for the labels that are true, (N, K).
-    label_mask (ndarray): 0 where nothing is known, (N, K).
-    before (ndarray): The factors so far, (E,).
-    exclusive (bool): One label of K is true, or any number.
-    RETURNS (ndarray): The factors, (E,).
-    """
-    size = _size(logits.shape[2], exclusive, None)
-    of_words, right = _choices(words, targets, label_mask, size)
-    docs = max(int(_known(targets, label_mask, size).any(axis=1).sum()), 1)
-
-    def fit(choices: numpy.ndarray, start: float) -> float:
-        def loss(parameters: numpy.ndarray) -> float:
-            moved, heat = numpy.clip(parameters, -5.0, 5.0)
-            likelihood = negative_log_likelihood(choices + start * math.exp(moved) * of_words, right, math.exp(heat))
-            return likelihood * len(right) / docs + (moved / SPREAD) ** 2 / (2 * docs)
-
-        return start * math.exp(float(numpy.clip(minimize(loss, (0.0, 0.0), method="Nelder-Mead").x[0], -5.0, 5.0)))
-
-    if not len(right):
-        return numpy.array(before)
-    starts = numpy.maximum(before, LEAST)
-    return numpy.array([fit(_choices(exit, targets, label_mask, size)[0], start) for exit, start in zip(logits, starts)])
-
-
-SPREAD, LEAST = 0.5, 0.05
-"""How far the logarithm of how much words count may be from what training found, and what it is taken to be at the least."""
 
 
 def negative_log_likelihood(

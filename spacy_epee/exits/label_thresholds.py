@@ -1,6 +1,6 @@
 """A threshold for each label that is not exclusive, fitted to annotated documents."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy
 from scipy.special import expit, logit
@@ -48,6 +48,33 @@ def can_fit(targets: numpy.ndarray, label_mask: numpy.ndarray) -> bool:
     """RETURNS (bool): Whether any label has enough examples to be fitted to."""
     true, known = numpy.asarray(targets) > 0, numpy.asarray(label_mask) > 0
     return bool((((true & known).sum(axis=0) >= FEWEST) & ((~true & known).sum(axis=0) >= FEWEST)).any())
+
+
+def held_out_answers(
+    logits: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, threshold: float, one: numpy.ndarray
+) -> Optional[numpy.ndarray]:
+    """Answer each of two halves by the thresholds that are fitted to the other one: what thresholds are worth where they were
+    not fitted.
+
+    logits (ndarray): The logits of one exit, (N, K); -infinity for what no threshold gives.
+    targets (ndarray): 1 for the labels that are true, (N, K).
+    label_mask (ndarray): 0 where nothing is known, (N, K).
+    threshold (float): The threshold that there is, a probability.
+    one (ndarray): What is in one of the halves, (N,) bool.
+    RETURNS (Optional[ndarray]): The labels that are given, (N, K) bool; None where a half has too few examples to fit to.
+    """
+    given = numpy.zeros(logits.shape, dtype=bool)
+    for fitted, tried in ((one, ~one), (~one, one)):
+        if not can_fit(targets[fitted], label_mask[fitted]):
+            return None
+        own = fit_label_thresholds(logits[fitted], targets[fitted], label_mask[fitted], threshold)
+        given[tried] = expit(logits[tried]) >= own
+    return given
+
+
+def one_half(n_docs: int, seed: int = 0) -> numpy.ndarray:
+    """RETURNS (ndarray): The documents of one of two halves; each is tried with what is fitted to the other, (D,) bool."""
+    return numpy.random.default_rng(seed).permutation(n_docs) % 2 == 0
 
 
 def macro_f(logits: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, thresholds: numpy.ndarray) -> float:

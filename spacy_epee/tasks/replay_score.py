@@ -7,7 +7,11 @@ from spacy.scorer import PRFScore
 from spacy.training import Example
 
 from ..engine.replay import ReplayResult, Score
+from ..exits.scaling import Threshold
 from ..inputs.instances import Instances
+
+MACRO_F, MACRO_AUC = "macro F", "macro AUC"
+"""What figures of labels are called."""
 
 
 class StoredAnnotation(Protocol):
@@ -18,6 +22,7 @@ class StoredAnnotation(Protocol):
     all_labels (List[str]): The same, and those that are annotated and not known.
     counted (List[str]): Those of all labels that count in a mean over labels.
     cfg (Dict[str, Any]): What is saved of the task.
+    thresholds (Threshold): From which probability on labels are given.
     docs (ndarray): The document of each unit, (U,).
     items_docs (ndarray): The document of each item, (N,).
     targets (ndarray): 1 for the logits that are true, (N, K).
@@ -44,6 +49,9 @@ class StoredAnnotation(Protocol):
 
     @property
     def cfg(self) -> Dict[str, Any]: ...
+
+    @property
+    def thresholds(self) -> Threshold: ...
 
     @property
     def items(self) -> Instances: ...

@@ -6,6 +6,7 @@ from ..component.pipe import EarlyExitTransformer
 from ..evaluation.sample import FEWEST
 from ..evaluation.stored_outputs import StoredOutputs
 from ..model import get_exit_layers, is_initialized
+from ..tasks.slot import TaskSlot
 
 
 def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
@@ -30,6 +31,22 @@ def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
         raise ValueError(
             f"None of the labels of the task '{stored.name}' is in {FEWEST} of the {stored.n_docs} documents, too few for a mean "
             "over labels. Raise --limit."
+        )
+
+
+def check_figure(slot: TaskSlot, figure: Optional[str]) -> None:
+    """Refuse a figure that a task does not have.
+
+    slot (TaskSlot): The task.
+    figure (Optional[str]): What its answers are to be tuned by; None for its main figure.
+    RAISES ValueError: It has none of that name.
+    """
+    known = slot.task.figures
+    if figure is not None and figure not in known:
+        main = slot.task.describe_main(slot.cfg)
+        raise ValueError(
+            f"Answers of the task '{slot.name}' cannot be tuned by {figure!r}. Without `--score` it is by {main}"
+            + (f", and with it by one of {', '.join(map(repr, known))}." if known else ", and by nothing else.")
         )
 
 

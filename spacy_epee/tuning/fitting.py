@@ -7,6 +7,7 @@ import numpy
 from ..component.pipe import EarlyExitTransformer
 from ..evaluation.mixing import best_mix, has_words, mix_helps
 from ..evaluation.stored_outputs import StoredOutputs
+from ..evaluation.threshold_fitter import ThresholdFitter
 from .noted import plain
 
 
@@ -38,12 +39,18 @@ def fit_temperatures(
 
 
 def fit_thresholds(
-    component: EarlyExitTransformer, stored: StoredOutputs, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int
+    component: EarlyExitTransformer,
+    stored: StoredOutputs,
+    wanted: Optional[bool],
+    half: Optional[numpy.ndarray],
+    seed: int,
+    said: Optional[numpy.ndarray] = None,
 ) -> Dict[str, Any]:
-    """Fit a threshold for each label, or role and attribute, to some of the documents."""
-    fitted = wanted or (wanted is None and stored.thresholds_help(half, seed))
+    """Fit a threshold for each label, or role and attribute, to some of the documents: to what the full depth says, or a rule."""
+    fitter = ThresholdFitter(stored, said)
+    fitted = wanted or (wanted is None and fitter.helps(half, seed))
     if fitted:
-        component.set_label_thresholds(stored.fit_thresholds(half), stored.name)
+        component.set_label_thresholds(fitter.fit(half), stored.name)
     elif wanted is None:
         component.set_label_thresholds(None, stored.name)
     if "label_thresholds" not in stored.cfg:
@@ -54,5 +61,5 @@ def fit_thresholds(
         "labels": component.label_thresholds(stored.name),
         "threshold": setting,
         "documents": 0 if not fitted else stored.n_docs if half is None else int(half.sum()),
-        "macro_f": [stored.macro_f(setting), stored.macro_f(stored.slot.thresholds)],
+        "macro_f": [fitter.macro_f(setting), fitter.macro_f(stored.slot.thresholds)],
     }

@@ -1,6 +1,6 @@
 """What rules are called in tables and sentences."""
 
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Sequence, Union
 
 
 def describe_rule(rule: Optional[Dict[str, Any]]) -> str:
@@ -29,3 +29,13 @@ def name_rule(rule: Union[Dict[str, Any], str, None]) -> str:
     if isinstance(rule, str):  # it does not tell its settings
         return rule
     return f"{rule['@misc'].split('.')[-2]} ({describe_rule(rule)})"
+
+
+def name_figure(figures: Sequence[str], asked: str) -> str:
+    """RETURNS (str): The figure of a task that a word on the command line stands for, as macro-f for "macro F"; the word itself
+    if there is none.
+
+    figures (Sequence[str]): The figures of the task.
+    asked (str): The word.
+    """
+    return next((figure for figure in figures if figure.lower().replace(" ", "-") == asked.lower()), asked)

@@ -5,6 +5,8 @@ from typing import Any, Dict
 
 import numpy
 
+from ..exits.risk_control import Certificate
+
 KEPT = ("documents", "score_desc", "wish", "promise")
 FIGURES = ("score", "drop", "spread", "disagreement", "wordpiece_layers", "speedup")
 
@@ -28,4 +30,17 @@ def plain(figures: Dict[str, Any]) -> Dict[str, Any]:
     return {
         name: [None if one is None or one != one else one for one in value] if isinstance(value, list) else value
         for name, value in figures.items()
+    }
+
+
+def promised(certificate: Certificate, max_disagreement: float, confidence: float) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): What is promised, and what it rests on, as plain values."""
+    place = certificate.chosen
+    return {
+        "max_disagreement": max_disagreement,
+        "confidence": confidence,
+        "documents": certificate.units,
+        "settings_tested": len(certificate.p_values),
+        "settings_passed": 0 if place is None else place + 1,
+        "kept": place is not None,
     }

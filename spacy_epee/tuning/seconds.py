@@ -3,6 +3,7 @@
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..exits.rules.base import ExitRule
+from .search import pareto_front
 
 
 def find_faster(
@@ -26,3 +27,16 @@ def find_faster(
     row = report["front"][mine]
     slower = {"name": row["name"], "rule": row["rule"], "times": max(ratios[mine])} if max(ratios[mine]) > 1 else None
     return slower, min(fast, key=lambda place: sum(ratios[place]), default=None)
+
+
+def note_times(rows: Sequence[Dict[str, Any]], size: int, durations: Sequence[float]) -> None:
+    """Note how long settings take, and for which no other has a better score in as little time (the Pareto front).
+
+    rows (Sequence[Dict[str, Any]]): The settings.
+    size (int): The batch size.
+    durations (Sequence[float]): The milliseconds a document of each.
+    """
+    front = set(pareto_front(durations, [-row["score"] for row in rows]))
+    for place, (row, value) in enumerate(zip(rows, durations)):
+        row.setdefault("ms", {})[str(size)] = value
+        row.setdefault("on_time_front", {})[str(size)] = place in front

@@ -13,18 +13,18 @@ from ..evaluation.compare import times_fewer
 from ..evaluation.spread import spread
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.timing import milliseconds, prepare
-from ..exits.coverage import flag, flag_threshold
 from ..exits.rules.base import ExitRule, complete
 from ..exits.rules.depth import FixedDepth
 from ..tasks.slot import answers_by
 from ..threads import cached_property
-from .annotation import check_annotation, check_component
+from .annotation import check_annotation, check_component, check_figure
 from .careful import CarefulChooser
 from .fitting import fit_mix, fit_temperatures, fit_thresholds
 from .gate import fit_gate
-from .noted import noted
-from .search import Candidate, Candidates, first_half, pareto_front, require_documents, search, try_setting
-from .seconds import find_faster
+from .noted import noted, promised
+from .search import Candidate, Candidates, first_half, require_documents, search, try_setting
+from .seconds import find_faster, note_times
+from .uncertain import find_uncertain_threshold
 from .unknown import find_unknown_threshold
 
 SHOWN = 8
@@ -98,6 +98,7 @@ class Tuner:
         seed: int = 0,
         progress: bool = False,
         fewest: int = 0,
+        figure: Optional[str] = None,
     ):
         """Try all rules. The component gets temperatures, and thresholds of labels, and keeps its rule until `choose`.
 
@@ -116,13 +117,16 @@ class Tuner:
         seed (int): The seed of the split into halves.
         progress (bool): Whether to show a progress bar.
         fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 counts all.
-        RAISES ValueError: No exits, no annotation, labels without an example, or too few documents for the promise.
+        figure (Optional[str]): What the score is, one of the task's `figures`; None for the main figure of its scorer.
+        RAISES ValueError: No such figure, no exits, no annotation, labels without an example, or too few documents for the
+            promise.
         """
         check_component(component, task)
+        check_figure(component.slot(task), figure)
         if wish.max_disagreement is not None:
             require_documents(len(examples), wish.max_disagreement, wish.confidence)
         self.nlp, self.component, self.wish, self.progress = nlp, component, wish, progress
-        self.steps, self.seed = steps, seed
+        self.steps, self.seed, self.figure = steps, seed, figure
         self.examples = list(examples)
         self.stored = StoredOutputs(component, prepare(nlp, component, self.examples), task, fewest, nlp)
         self.name = self.stored.name
@@ -136,7 +140,7 @@ class Tuner:
             "documents": self.stored.n_docs,
             "unit": self.stored.scoring.unit,
             "depth": self.stored.layers[-1],
-            "score_desc": self.stored.describe(),
+            "score_desc": self.stored.describe(figure),
             "left_out": self.stored.scoring.left_out,
             "absent": self.stored.scoring.absent,
             "mix": fit_mix(component, self.stored, calibrate, half, seed),
@@ -144,10 +148,10 @@ class Tuner:
             "calibration": fit_temperatures(component, self.stored, calibrate, half, seed),
             "gate": fit_gate(self.stored, gate_recall, wish.confidence, half),
         }
-        self.replay: Replay = self.stored.replay()
-        if wish.max_disagreement is not None:  # then what counts is whether answers are others
-            self.replay.judge = None
-        self.score = self.stored.scorer(self.replay)
+        # Thresholds of labels that suit the rule are fitted once it is chosen, unless that would change what is promised.
+        self.refit = figure is not None and thresholds is not False and half is None and bool(self.stored.slot.thresholded)
+        self._first_thresholds = (self.stored.cfg.get("label_thresholds"), self.report["thresholds"])
+        self._replay(suited=False)
         self.trials: Candidates = search(
             self.replay,
             self.score,
@@ -166,6 +170,14 @@ class Tuner:
         self.report.update(full=self.row(self.trials.full), fixed={**self.row(self.trials.fixed_depth()), "name": FIXED})
         self.report.update(front=[self.row(trial) for trial in self.shown], curves=self.trials.curves())
 
+    def _replay(self, suited: bool) -> None:
+        """Work out what all exits say, by thresholds that may suit a rule, and what scores it."""
+        self._suited = suited
+        self.replay: Replay = self.stored.replay()
+        if self.wish.max_disagreement is not None:  # then what counts is whether answers are others
+            self.replay.judge = None
+        self.score = self.stored.scorer(self.replay, self.figure, self.refit)
+
     def row(self, trial: Candidate) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What a setting does, and half the 95 % interval of its drop."""
         full = self.trials.full
@@ -181,21 +193,16 @@ class Tuner:
         RAISES ValueError: Nothing is asked for, or it cannot be had.
         """
         wish, trials, self.safe = self.wish, self.trials, []
+        self.reset_thresholds()
         if wish.max_disagreement is not None:
             chosen, certificate = trials.certified(wish.max_disagreement, wish.confidence)
-            place = certificate.chosen
-            self.report["promise"] = {
-                "max_disagreement": wish.max_disagreement,
-                "confidence": wish.confidence,
-                "documents": certificate.units,
-                "settings_tested": len(certificate.p_values),
-                "settings_passed": 0 if place is None else place + 1,
-                "kept": place is not None,
-            }
+            self.report["promise"] = promised(certificate, wish.max_disagreement, wish.confidence)
         elif wish.max_drop is not None:
             chosen = self._careful(wish.max_drop / 100)
         else:
             chosen = trials.pick(min_speedup=wish.min_speedup)
+        if self.refit:
+            chosen = self._suit(chosen)
         self._take(chosen)
         self.report["wish"] = {name: value for name, value in vars(wish).items() if value is not None}
         if wish.max_disagreement is None:
@@ -208,6 +215,22 @@ class Tuner:
             drop = self.trials.full.score - trial.score
             self._allow(trial, {**self.report["held_out"], "limit": -1.0, "drop": drop, "changed": 0.0, "worst": 0.0})
         return chosen.rule
+
+    def reset_thresholds(self) -> None:
+        """Give labels the thresholds again that they had before a rule was chosen."""
+        if self._suited:
+            thresholds, self.report["thresholds"] = self._first_thresholds
+            self.component.set_label_thresholds(thresholds, self.name)
+            self._replay(suited=False)
+
+    def _suit(self, chosen: Candidate) -> Candidate:
+        """Fit thresholds of labels to what a rule answers, and say what it does by them."""
+        said = self.replay.run(chosen.rule).logits
+        self.report["thresholds"] = fit_thresholds(self.component, self.stored, None, None, self.seed, said)
+        self._replay(suited=True)
+        if chosen.rule is None:
+            return chosen
+        return try_setting(self.replay, self.score, chosen.name, chosen.rule, **self._documents)
 
     def _allow(self, trial: Candidate, held_out: Optional[Dict[str, Any]]) -> None:
         """Have a rule timed that may be taken if it is faster, with what it does where it was not made."""
@@ -273,17 +296,9 @@ class Tuner:
         coverage (float): The share of documents that are to be kept without a flag.
         RETURNS (float): The threshold.
         """
-        simulation, last = self.simulation(), self.stored.layers[-1]
-        entropy, reached = numpy.zeros((2, self.stored.n_docs))
-        at_last = simulation.layers == last
-        numpy.maximum.at(entropy, self.stored.docs[at_last], simulation.entropy[at_last])
-        reached[self.stored.docs[at_last]] = 1
-        # Upwards: what is read back from a file must not be below the entropy that it came from.
-        threshold = min(float(numpy.ceil(flag_threshold(entropy, reached > 0, coverage) * 1e6) / 1e6), 1.0)
-        self.component.slots[self.name].cfg["uncertain"] = threshold
-        flagged = float(flag(entropy, reached > 0, threshold).mean())
-        self.report["uncertain"] = {"coverage": coverage, "threshold": threshold, "flagged": flagged}
-        return threshold
+        uncertain = self.report["uncertain"] = find_uncertain_threshold(self.stored, self.simulation(), coverage)
+        self.component.slots[self.name].cfg["uncertain"] = uncertain["threshold"]
+        return uncertain["threshold"]
 
     def leave_unknown(self, precision: float) -> float:
         """Find and set the probability below which documents are given none of exclusive labels, in the config, too.
@@ -317,11 +332,7 @@ class Tuner:
         self.report["timed_documents"] = len(some)
         rows = [self.report["full"], self.report["fixed"], *self.report["front"]]
         for size in batch_sizes:
-            durations = milliseconds(self.nlp, some, self.component, rules, size, rounds, self.progress)
-            front = set(pareto_front(durations, [-row["score"] for row in rows]))
-            for place, (row, value) in enumerate(zip(rows, durations)):
-                row.setdefault("ms", {})[str(size)] = value
-                row.setdefault("on_time_front", {})[str(size)] = place in front
+            note_times(rows, size, milliseconds(self.nlp, some, self.component, rules, size, rounds, self.progress))
         if "chosen" not in self.report:
             return
         if self._by_seconds and self.rule is not None and self.report["full"].get("ms"):

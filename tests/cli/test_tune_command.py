@@ -357,6 +357,14 @@ def test_tune_fits_thresholds_where_they_help(several, tmp_path):
     assert "Thresholds are those that were there" in again
 
 
+def test_tune_goes_by_the_figure_that_is_asked_for(several, tmp_path):
+    output = run(several, "--score", "macro-f", "--max-drop", "2", "--no-time", "--output", tmp_path / "figures.json")
+    report = json.loads((tmp_path / "figures.json").read_text())
+    assert report["score_desc"] == "macro F" and "macro F" in output and report["thresholds"]["fitted"]
+    wrong = " ".join(run(several, "--score", "accuracy", "--no-time", code=1).split())
+    assert "cannot be tuned by 'accuracy'" in wrong and "`--score`" in wrong
+
+
 def test_tune_without_thresholds_leaves_the_setting(several, tmp_path):
     run(several, "--no-thresholds", "--no-time", "--output", tmp_path / "figures.json")
     assert json.loads((tmp_path / "figures.json").read_text())["thresholds"] == {"fitted": False, "labels": {}}

@@ -11,7 +11,6 @@ from spacy_epee.exits.calibration import (
     calibration_report,
     expected_calibration_error,
     failure_auroc,
-    fit_mix,
     fit_temperatures,
     item_losses,
     negative_log_likelihood,
@@ -231,35 +230,6 @@ def test_report_refuses_another_number_of_temperatures():
     logits, targets, known = draw(12, 5, 3, KINDS["exclusive"])
     with pytest.raises(ValueError, match="3 temperatures for 2 exits"):
         calibration_report(logits, targets, known, [1.0] * 3, exclusive=True)
-
-
-def two_sources(docs, words, seed=0):
-    """States and words that each know something of the truth."""
-    chance = numpy.random.default_rng(seed)
-    targets = numpy.eye(3)[chance.integers(0, 3, docs)]
-    said = [sharp * targets + chance.normal(size=targets.shape) for sharp in (1.5, words)]
-    return said[0][None], said[1], targets, numpy.ones_like(targets)
-
-
-@pytest.mark.parametrize("before", [0.0, 0.5, 2.0])
-def test_how_much_words_count_is_found(before):
-    [mix] = fit_mix(*two_sources(4000, 1.5), numpy.array([before]), exclusive=True)
-    assert mix == pytest.approx(1.0, abs=0.2)  # as much as the states
-
-
-def test_words_that_say_nothing_hardly_count():
-    [mix] = fit_mix(*two_sources(4000, 0.0), numpy.array([1.0]), exclusive=True)
-    assert mix < 0.2
-
-
-def test_few_documents_hardly_move_how_much_words_count():
-    moved = [abs(math.log(fit_mix(*two_sources(docs, 0.0), numpy.array([1.0]), exclusive=True)[0])) for docs in (5, 50, 4000)]
-    assert moved[0] < 1 < moved[2] and moved == sorted(moved)
-
-
-def test_without_annotation_words_count_as_before():
-    zeros = numpy.zeros((4, 3))
-    assert fit_mix(numpy.ones((2, 4, 3)), zeros, zeros, zeros, numpy.array([0.5, 1.0]), exclusive=True).tolist() == [0.5, 1.0]
 
 
 @pytest.mark.parametrize("exclusive", [True, False])

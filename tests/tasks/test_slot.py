@@ -7,7 +7,7 @@ from util import make_nlp
 
 from spacy_epee.exits.rules.depth import FixedDepth
 from spacy_epee.exits.rules.thresholds import Entropy
-from spacy_epee.tasks.base import TaskDefaults
+from spacy_epee.tasks.defaults import TaskDefaults
 from spacy_epee.tasks.textcat.builder import TextCatTask
 
 

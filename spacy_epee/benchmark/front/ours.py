@@ -18,6 +18,7 @@ from ...evaluation.timing import prepare
 from ...exits.rules.base import ExitRule, complete
 from ...exits.rules.depth import FixedDepth
 from ...model import get_runner
+from ...tasks.replay_score import MACRO_F
 from ...trunk.looks import look_at_once
 from ...tuning.annotation import check_component
 from ...tuning.names import name_rule
@@ -91,7 +92,8 @@ class Measured:
         self.tuner: Optional[Tuner] = None
         stored = {}
         if self._has_exits():
-            self.tuner = Tuner(self.nlp, self.component, list(examples["dev"]), missing_labels=True, steps=steps)
+            figure = None if self.exclusive else MACRO_F  # that of the front
+            self.tuner = Tuner(self.nlp, self.component, list(examples["dev"]), missing_labels=True, steps=steps, figure=figure)
             stored["dev"] = self.tuner.stored
         else:
             stored["dev"] = self._store(examples["dev"])
@@ -155,6 +157,7 @@ class Measured:
             except ValueError:  # nothing is as fast as that
                 continue
             found.setdefault(describe(rule), ([], rule))[0].append(name)
+        self.tuner.reset_thresholds()  # those that the rules were tried with
         return list(found.values())
 
     def _probabilities(self, split: str, result: ReplayResult) -> numpy.ndarray:

@@ -15,8 +15,8 @@ from ...engine.results import LinkLogits, Predictions
 from ...exits.scaling import Threshold
 from ...inputs.ngrams import Bags
 from ...inputs.windows import Windows
-from ..base import TaskDefaults
 from ..checks import check_settings
+from ..defaults import TaskDefaults
 from ..replay_score import StoredAnnotation
 from .decoder import write_events
 from .docs import Event, install_extensions

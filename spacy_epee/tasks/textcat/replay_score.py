@@ -1,56 +1,111 @@
-"""The main figure of labels of documents, of simulated answers."""
+"""Figures of labels of documents, of simulated answers."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy
+from scipy.special import expit
 from scipy.stats import rankdata
 
 from ...engine.replay import ReplayResult, Score
+from ...exits.label_thresholds import f_scores, held_out_answers, one_half
 from ..replay_score import StoredAnnotation
 
 
-def label_score(stored: StoredAnnotation, *, exclusive: bool, always_answers: bool) -> Score:
-    """Make what finds the F-score of the positive label if there is one, macro F of exclusive labels, macro AUC of others.
+def choice_score(stored: StoredAnnotation, *, always_answers: bool, positive: Optional[str] = None) -> Score:
+    """Make what finds macro F of exclusive labels, or the F of one.
 
     stored (StoredAnnotation): The documents.
-    exclusive (bool): Whether one label is true.
-    always_answers (bool): Whether documents that never run have an answer, which is the first of exclusive labels.
+    always_answers (bool): Whether documents that never run have an answer, which is the first of the labels.
+    positive (Optional[str]): The label whose F it is; None for the mean over labels.
     RETURNS (Score): The figure.
     """
-    labels, every, n_docs = stored.labels, stored.all_labels, len(stored.examples)
-    targets, label_mask = (numpy.zeros((n_docs, len(every)), dtype="float32") for _ in range(2))
-    for doc, eg in enumerate(stored.examples):
-        cats = eg.reference.cats
-        for column, label in enumerate(every):
-            targets[doc, column] = cats.get(label, 0) > 0
-            label_mask[doc, column] = label in cats
-    known = label_mask.any(axis=1)
-    probabilities = numpy.zeros_like(targets)  # labels that are not known have none
-    counted = [every.index(label) for label in stored.counted]
+    labels, n_docs = stored.all_labels, len(stored.examples)
+    targets, label_mask = annotation(stored)
+    known = label_mask.sum(axis=1) > 0
+    counted = _counted(stored)
     gold = targets.argmax(axis=1)
-    gold[~targets.any(axis=1)] = len(every)  # none of them, so that every answer is wrong
+    gold[~targets.any(axis=1)] = len(labels)  # none of them, so that every answer is wrong
 
-    def of_exclusive(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
+    def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         # Of a document that never runs the first label is the answer, or a wrong one stands for none.
-        answers = numpy.zeros(n_docs, dtype=int) if always_answers else (targets > 0).argmin(axis=1)
+        answers = numpy.zeros(n_docs, dtype=int) if always_answers else targets.argmin(axis=1)
         answers[stored.docs] = simulation.logits.argmax(axis=1)
-        counts = numpy.zeros((len(every) + 1, len(every)))
+        counts = numpy.zeros((len(labels) + 1, len(labels)))
         rows = known if docs is None else known & docs
         numpy.add.at(counts, (gold[rows], answers[rows]), 1)
-        hits = counts.diagonal()
-        scores = 2 * hits / numpy.maximum(counts.sum(axis=0) + counts[:-1].sum(axis=1), 1)
-        positive = stored.cfg.get("positive_label")
+        scores = 2 * counts.diagonal() / numpy.maximum(counts.sum(axis=0) + counts[:-1].sum(axis=1), 1)
         return float(scores[counted].mean() if positive is None else scores[labels.index(positive)])
 
-    def of_others(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
-        probabilities[stored.docs, : len(labels)] = simulation.probabilities
+    return score
+
+
+def rank_score(stored: StoredAnnotation, *, exclusive: bool) -> Score:
+    """Make what finds the macro AUC: of each label how well documents with it are told from those without it, by its probability.
+
+    stored (StoredAnnotation): The documents.
+    exclusive (bool): Whether one label is true of each document, so that only those of which it is known are looked at.
+    RETURNS (Score): The figure.
+    """
+    targets, label_mask = annotation(stored)
+    if exclusive:
+        label_mask[:] = (targets.sum(axis=1) > 0)[:, None]
+    probabilities = numpy.zeros(targets.shape, dtype="float32")  # labels that are not known have none
+    counted = _counted(stored)
+
+    def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
+        probabilities[stored.docs, : len(stored.labels)] = simulation.probabilities
         total = 0.0
         for column in counted:
-            rows = label_mask[:, column] > 0 if docs is None else (label_mask[:, column] > 0) & docs
-            true = targets[rows, column] > 0
+            rows = label_mask[:, column] if docs is None else label_mask[:, column] & docs
+            true = targets[rows, column]
             if true.any() and not true.all():
                 ranks = rankdata(probabilities[rows, column])
                 total += (ranks[true].sum() / true.sum() - (true.sum() + 1) / 2) / (~true).sum()
         return total / len(counted)
 
-    return of_exclusive if exclusive else of_others
+    return score
+
+
+def threshold_score(stored: StoredAnnotation, *, refit: bool) -> Score:
+    """Make what finds macro F of labels that do not exclude each other.
+
+    stored (StoredAnnotation): The documents.
+    refit (bool): Whether labels may get thresholds of their own for what is answered. Then each half of the documents is answered
+        by those that are fitted to the other one, or all by that of the setting, whichever is better. Otherwise thresholds are
+        those that there are.
+    RETURNS (Score): The figure.
+    """
+    targets, label_mask = annotation(stored)
+    counted, known = _counted(stored), len(stored.labels)
+    one = one_half(len(stored.examples))
+    logits = numpy.full(targets.shape, -numpy.inf)  # what never runs, and labels that are not known
+    thresholds = stored.cfg["threshold"] if refit else stored.thresholds
+
+    def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
+        logits[stored.docs, :known] = simulation.logits
+        rows = numpy.ones(len(logits), dtype=bool) if docs is None else docs
+        mask, true = label_mask[rows], targets[rows] & label_mask[rows]
+        given = numpy.zeros(true.shape, dtype=bool)
+        given[:, :known] = expit(logits[rows, :known]) >= thresholds
+        figure = f_scores(given & mask, true)[counted].mean()
+        if refit:
+            own = held_out_answers(logits[rows, :known], true[:, :known], mask[:, :known], stored.cfg["threshold"], one[rows])
+            if own is not None:
+                given[:, :known] = own
+                figure = max(figure, f_scores(given & mask, true)[counted].mean())
+        return float(figure)
+
+    return score
+
+
+def annotation(stored: StoredAnnotation) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """RETURNS (Tuple[ndarray, ndarray]): Which labels are true of each document, and of which that is known, (D, labels) bool."""
+    cats = [eg.reference.cats for eg in stored.examples]
+    true = [[own.get(label, 0) > 0 for label in stored.all_labels] for own in cats]
+    known = [[label in own for label in stored.all_labels] for own in cats]
+    return numpy.array(true, dtype=bool), numpy.array(known, dtype=bool)
+
+
+def _counted(stored: StoredAnnotation) -> numpy.ndarray:
+    """The columns of the labels that count in a mean."""
+    return numpy.array([stored.all_labels.index(label) for label in stored.counted], dtype=int)

@@ -16,8 +16,8 @@ from ...settings import check_number
 from ..base import FlatTask, Targets
 from ..checks import check_settings
 from ..label_weights import BALANCED, balanced_weights
-from ..replay_score import StoredAnnotation
-from .replay_score import label_score
+from ..replay_score import MACRO_AUC, MACRO_F, StoredAnnotation
+from .replay_score import choice_score, rank_score, threshold_score
 
 
 class TextCat(FlatTask):
@@ -26,6 +26,7 @@ class TextCat(FlatTask):
     name = "textcat"
     assigns = "doc.cats"
     main, full, per_label = "cats_score", "cats_full", "cats_f_per_type"
+    figures: Tuple[str, ...] = (MACRO_F, MACRO_AUC)
     reads_cats = True
     always_answers = True
     """Whether Docs that never run have an answer: the first of exclusive labels."""
@@ -215,7 +216,7 @@ class TextCat(FlatTask):
     def describe_main(self, cfg: Dict[str, Any]) -> str:
         """RETURNS (str): What the main figure is, before there is one."""
         positive = cfg.get("positive_label")
-        return (f"F ({positive})" if positive else "macro F") if self.exclusive else "macro AUC"
+        return (f"F ({positive})" if positive else MACRO_F) if self.exclusive else MACRO_AUC
 
     def averages_labels(self, cfg: Dict[str, Any]) -> bool:
         """RETURNS (bool): Whether the main figure is a mean over labels."""
@@ -231,7 +232,17 @@ class TextCat(FlatTask):
 
     def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
         """RETURNS (Score): The figure of spaCy's scorer."""
-        return label_score(stored, exclusive=self.exclusive, always_answers=self.always_answers)
+        if not self.exclusive:
+            return rank_score(stored, exclusive=False)
+        return choice_score(stored, always_answers=self.always_answers, positive=stored.cfg.get("positive_label"))
+
+    def figure_score(self, stored: StoredAnnotation, figure: str, refit: bool) -> Score:
+        """RETURNS (Score): Macro F or macro AUC."""
+        if figure == MACRO_AUC:
+            return rank_score(stored, exclusive=self.exclusive)
+        if self.exclusive:
+            return choice_score(stored, always_answers=self.always_answers)
+        return threshold_score(stored, refit=refit)
 
     def show(self, doc: Doc, labels: Sequence[str]) -> str:
         """RETURNS (str): The labels of a Doc that are the surest, on a line."""

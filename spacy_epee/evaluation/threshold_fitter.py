@@ -1,0 +1,81 @@
+"""Thresholds of labels, or of roles and attributes, fitted to what is stored."""
+
+from typing import Any, Dict, Optional, Tuple
+
+import numpy
+
+from ..exits.label_thresholds import FEWEST, can_fit, f_scores, fit_label_thresholds, held_out_answers, macro_f, one_half
+from .stored_outputs import StoredOutputs
+
+
+class ThresholdFitter:
+    """What thresholds are fitted to."""
+
+    def __init__(self, stored: StoredOutputs, said: Optional[numpy.ndarray] = None):
+        """
+        stored (StoredOutputs): What all exits say.
+        said (Optional[ndarray]): The logits that thresholds are fitted to, (N, K); None for those of the full depth, as always of
+            links.
+        """
+        self.stored, self.slot, self.cfg = stored, stored.slot, stored.cfg
+        parts: Tuple[numpy.ndarray, ...] = ()
+        if not self.possible:
+            pass
+        elif stored.task.has_links:
+            parts = stored.task.threshold_rows(stored.examples, stored.items, stored.outputs.links[-1])
+        else:
+            parts = (stored.logits[-1] if said is None else said, stored.targets, stored.label_mask, stored.items_docs)
+        self._parts = parts
+
+    @property
+    def possible(self) -> bool:
+        """RETURNS (bool): Whether labels can have thresholds of their own, as they do not exclude each other, or links."""
+        return bool(self.slot.thresholded)
+
+    def _rows(self, docs: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, ...]:
+        """Logits, what is true, where that is known, and the documents, of some documents."""
+        some = slice(None) if docs is None else docs[self._parts[-1]]
+        return tuple(part[some] for part in self._parts)
+
+    def fit(self, docs: Optional[numpy.ndarray] = None) -> Dict[str, float]:
+        """Fit a threshold for each label.
+
+        docs (Optional[ndarray]): Which documents to fit them to, (D,) bool; None for all.
+        RETURNS (Dict[str, float]): The thresholds by label.
+        RAISES ValueError: Labels exclude each other, or there are too few documents for any of them.
+        """
+        if not self.possible:
+            raise ValueError(
+                f"Labels of the task '{self.stored.name}' have no thresholds of their own: they exclude each other, or "
+                "nothing is linked. Leave thresholds out with `--no-thresholds`."
+            )
+        logits, true, known, _ = self._rows(docs)
+        if not can_fit(true, known):
+            raise ValueError(
+                f"None of the labels of the task '{self.stored.name}' is true {FEWEST} times and false {FEWEST} times in these "
+                "documents, too few to fit thresholds to. Give more documents, or leave thresholds out with `--no-thresholds`."
+            )
+        thresholds = fit_label_thresholds(logits, true, known, threshold=self.cfg["threshold"])
+        return dict(zip(self.slot.thresholded, thresholds.tolist()))
+
+    def helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
+        """Whether thresholds raise macro F on documents that they were not fitted to: each of two halves is tried with those of
+        the other one.
+
+        docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
+        seed (int): The seed of the split.
+        RETURNS (bool): Whether it rises from that at the threshold of the setting.
+        """
+        if not self.possible:
+            return False
+        logits, true, known, owners = self._rows(docs)
+        given = held_out_answers(logits, true, known, self.cfg["threshold"], one_half(self.stored.n_docs, seed)[owners])
+        if given is None:
+            return False
+        own = f_scores(given & (known > 0), (true > 0) & (known > 0)).mean()
+        return bool(own > macro_f(logits, true, known, self.cfg["threshold"]))
+
+    def macro_f(self, thresholds: Any) -> float:
+        """RETURNS (float): Macro F at thresholds, (T,) or one for all, of items or links."""
+        logits, true, known, _ = self._rows(None)
+        return macro_f(logits, true, known, thresholds)

@@ -1,0 +1,124 @@
+"""Tuning by another figure than the main one."""
+
+import numpy
+import pytest
+from relations_util import make_relations_nlp
+from spacy.training import Example
+from util import make_nlp, make_texts
+
+from spacy_epee.evaluation.stored_outputs import StoredOutputs
+from spacy_epee.evaluation.threshold_fitter import ThresholdFitter
+from spacy_epee.exits.label_thresholds import f_scores, fit_label_thresholds, held_out_answers, one_half
+from spacy_epee.exits.rules.depth import FixedDepth
+from spacy_epee.exits.rules.thresholds import Entropy
+from spacy_epee.tuning.tuner import Tuner, TuningGoal
+
+LABELS = ["ACUTE", "STABLE", "HISTORY"]
+PUT = (0.1, 0.5, 0.95)
+"""Two of three labels say too little, so that they need a threshold of their own."""
+
+
+@pytest.fixture(scope="module")
+def several(backbone):
+    return make_nlp(backbone, LABELS, multilabel=True, spread=4.0)
+
+
+@pytest.fixture(scope="module")
+def exclusive(backbone):
+    return make_nlp(backbone, LABELS, multilabel=False, spread=4.0)
+
+
+def annotated(nlp, count=80):
+    """Texts with the labels that a rule would give by other thresholds, and now and then by chance."""
+    pipe = nlp.get_pipe(nlp.pipe_names[0])
+    chance = numpy.random.default_rng(0)
+    cats = []
+    for doc in nlp.pipe(make_texts(count, seed=3)):
+        row = [doc.cats[label] for label in LABELS]
+        if chance.random() < 0.1:
+            row = chance.permutation(row).tolist()
+        best = max(row)
+        true = [value == best for value in row] if pipe.task.exclusive else [v >= put for v, put in zip(row, PUT)]
+        cats.append(dict(zip(LABELS, map(float, true))))
+    return [Example.from_dict(nlp.make_doc(text), {"cats": own}) for text, own in zip(make_texts(count, seed=3), cats)]
+
+
+@pytest.mark.parametrize("rule", [None, FixedDepth(1), Entropy(0.6)])
+@pytest.mark.parametrize("figure", ["macro F", "macro AUC"])
+@pytest.mark.parametrize("kind", ["several", "exclusive"])
+def test_figures_are_those_of_spacys_scorer(kind, figure, rule, request):
+    nlp = request.getfixturevalue(kind)
+    pipe = nlp.get_pipe(nlp.pipe_names[0])
+    examples = annotated(nlp)
+    stored = StoredOutputs(pipe, examples)
+    replay = stored.replay()
+    scores = pipe.score_answers(examples, pipe.answer([eg.predicted for eg in examples], rule))
+    name = {"macro F": "cats_macro_f", "macro AUC": "cats_macro_auc"}[figure]
+    assert stored.scorer(replay, figure)(replay.run(rule)) == pytest.approx(scores[name], abs=1e-6)
+
+
+def test_macro_f_counts_thresholds_where_they_were_not_fitted(several):
+    stored = StoredOutputs(several.get_pipe(several.pipe_names[0]), annotated(several))
+    replay = stored.replay()
+    found = replay.run(None)
+    true, logits = stored.targets > 0, found.logits
+    given = held_out_answers(logits, stored.targets, stored.label_mask, 0.5, one_half(80))
+    held_out, at_half = (f_scores(own, true).mean() for own in (given, logits >= 0))
+    assert held_out > at_half and stored.scorer(replay, "macro F", True)(found) == pytest.approx(held_out)
+
+
+def test_noise_gains_nothing_by_thresholds_that_were_fitted_elsewhere():
+    chance = numpy.random.default_rng(0)
+    logits, targets = chance.normal(size=(200, 20)), (chance.random((200, 20)) < 0.1).astype(float)
+    known = numpy.ones_like(targets)
+    own = f_scores(logits >= numpy.log(1 / (1 / fit_label_thresholds(logits, targets, known) - 1)), targets > 0).mean()
+    given = held_out_answers(logits, targets, known, 0.5, one_half(200))
+    assert f_scores(given, targets > 0).mean() < own
+
+
+def test_halves_that_nothing_can_be_fitted_to_have_no_answers():
+    targets = numpy.zeros((8, 2))
+    targets[:3] = 1
+    assert held_out_answers(numpy.zeros((8, 2)), targets, numpy.ones((8, 2)), 0.5, one_half(8)) is None
+
+
+@pytest.fixture
+def tuning(several):
+    pipe = several.get_pipe(several.pipe_names[0])
+    yield Tuner(several, pipe, annotated(several), wish=TuningGoal(min_speedup=2), steps=3, figure="macro F")
+    pipe.set_exit(None)
+    pipe.set_label_thresholds(None)
+    pipe.set_temperatures(None)
+
+
+def test_thresholds_are_fitted_to_what_the_chosen_rule_answers(tuning):
+    before = dict(tuning.component.label_thresholds())
+    rule = tuning.choose()
+    assert rule is not None and tuning.report["score_desc"] == "macro F"
+    expected = ThresholdFitter(tuning.stored, tuning.replay.run(rule).logits).fit()
+    assert tuning.component.label_thresholds() == pytest.approx(expected, rel=1e-4)
+    assert tuning.component.label_thresholds() != before
+    assert tuning.report["thresholds"]["labels"] == tuning.component.label_thresholds()
+
+
+def test_each_choice_begins_with_the_same_thresholds(tuning):
+    before, fitted = dict(tuning.component.label_thresholds()), tuning.report["thresholds"]
+    first, chosen = tuning.choose(), tuning.report["chosen"]
+    assert tuning.choose() == first and tuning.report["chosen"] == chosen
+    tuning.reset_thresholds()
+    assert tuning.component.label_thresholds() == before and tuning.report["thresholds"] is fitted
+
+
+def test_what_is_chosen_is_told_as_the_pipeline_then_answers(tuning):
+    rule = tuning.choose()
+    answers = tuning.component.answer([eg.predicted for eg in tuning.examples], rule)
+    assert answers.layers.mean() == pytest.approx(tuning.report["chosen"]["layers"])
+
+
+def test_another_figure_is_refused(several, backbone):
+    pipe = several.get_pipe(several.pipe_names[0])
+    with pytest.raises(ValueError, match="Without `--score` it is by macro AUC, and with it by one of 'macro F', 'macro AUC'"):
+        Tuner(several, pipe, annotated(several), figure="accuracy")
+    nlp = make_relations_nlp(backbone)
+    with pytest.raises(ValueError, match="Without `--score` it is by micro F, and by nothing else"):
+        Tuner(nlp, nlp.get_pipe(nlp.pipe_names[0]), [], figure="macro F")

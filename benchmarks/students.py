@@ -33,6 +33,7 @@ from spacy_epee.benchmark.turns import seconds_in_turns
 from spacy_epee.compress.measure import measure_folder
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.exits.rules import FixedDepth
+from spacy_epee.settings import split_list
 from spacy_epee.teach.documents import Document, gold, read_documents
 from spacy_epee.teach.ensemble import Ensemble, gather
 from spacy_epee.teach.groups import Group, by_group
@@ -125,9 +126,15 @@ def score(
     return scores
 
 
-def named(values: Optional[List[str]]) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): NAME=VALUE as a dictionary."""
-    return dict(value.split("=", 1) for value in values or [])
+def named(option: str, values: Optional[List[str]]) -> Dict[str, str]:
+    """RETURNS (Dict[str, str]): NAME=VALUE as a dictionary.
+    RAISES ValueError: There is no such sign, or a name twice.
+    """
+    pairs = [value.partition("=") for value in values or []]
+    found = {name: own for name, sign, own in pairs if name and sign and own}
+    if len(found) < len(pairs):
+        raise ValueError(f"{option} is {', '.join(values or [])}; give NAME=VALUE, each name once")
+    return found
 
 
 def main(
@@ -147,8 +154,11 @@ def main(
     folder: Path = typer.Option(RESULTS, help="Where they go"),
 ):
     work.mkdir(parents=True, exist_ok=True)
-    fields = [field.strip() for field in cats.split(",")]
-    teachers, students = named(teacher), named(student)
+    fields, shown = split_list("--cats", cats, "fields"), split_list("--apart", apart, "labels") if apart else []
+    teachers, students = named("--teacher", teacher), named("--student", student)
+    fixed = {own: [*map(int, split_list("--depths", some, "layers"))] for own, some in named("--depths", depths).items()}
+    if not teachers or not fixed.keys() <= students.keys():
+        raise ValueError("Give one --teacher or more, and --depths of what is a --student")
     pipelines = [spacy.load(path) for path in teachers.values()]
     started = time.perf_counter()
     ensemble = gather(list(teachers), pipelines, train, fields, train)
@@ -160,9 +170,8 @@ def main(
     contestants[ENSEMBLE] = Together(ensemble)
     for own, path in students.items():
         contestants[own] = Student(Path(path), groups)
-        for depth in named(depths).get(own, "").split(","):
-            if depth:
-                contestants[f"{own}, layer {depth} for all"] = Student(Path(path), groups, int(depth))
+        for depth in fixed.get(own, ()):
+            contestants[f"{own}, layer {depth} for all"] = Student(Path(path), groups, depth)
     documents = draw(test, fields, limit)
     texts = [document.text for document in documents]
     rows: Dict[str, Dict[str, Any]] = {}
@@ -177,7 +186,7 @@ def main(
             means = [contestant.layers(part) for part in parts] if isinstance(contestant, Student) else [-1.0]
             layers = float(numpy.average(means, weights=[len(part) for part in parts] if means[0] >= 0 else None))
             numpy.savez(kept, answers=answers, layers=layers)
-        rows[own] = {"layers": layers, **score(documents, groups, answers, apart.split(","))}
+        rows[own] = {"layers": layers, **score(documents, groups, answers, shown)}
         msg.info(f"{own}: " + ", ".join(f"{key} {value:.2f}" for key, value in rows[own].items()))
     for own, contestant in contestants.items():
         if isinstance(contestant, Student):

@@ -19,6 +19,7 @@ from ..evaluation.compare import find_component
 from ..evaluation.sample import sample
 from ..files import whole_file
 from ..registry import compressors, names
+from ..settings import split_list
 from . import epee
 from .data import read_data
 from .options import CatsOpt, CodeOpt, ComponentOpt, EntitiesOpt, LimitOpt, ModelArg, OutputOpt, SeedOpt, SpansKeyOpt
@@ -111,11 +112,11 @@ def read_size(text: Optional[str]) -> Optional[float]:
 
 def read_steps(text: str) -> List[str]:
     """RETURNS (List[str]): The names of steps that have commas between them.
-    RAISES ValueError: One of them is not registered, or is there twice.
+    RAISES ValueError: One of them is not registered, or is there twice, or is empty.
     """
-    steps = [name.strip() for name in text.split(",")]
+    steps = split_list("--steps", text)
     known = names(compressors)
-    if not set(steps) <= set(known) or len(set(steps)) < len(steps):
+    if not set(steps) <= set(known):
         raise ValueError(f"--steps is '{text}'; give some of {', '.join(known)}, each once, with commas between them")
     return steps
 

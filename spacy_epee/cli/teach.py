@@ -8,6 +8,7 @@ from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
+from ..settings import split_list
 from ..teach.documents import check_target
 from ..teach.ensemble import Ensemble, gather, teach
 from . import epee
@@ -36,7 +37,7 @@ def teach_cli(
     try:
         check_file("OUTPUT", output)
         check_target(data, output)
-        fields = [name.strip() for name in cats.split(",")]
+        fields = split_list("--cats", cats, "fields")
         if field in ("text", *fields):
             raise ValueError(f"--field is '{field}', which has something else in it; give another name")
         import_code(code)

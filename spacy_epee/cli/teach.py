@@ -65,10 +65,10 @@ def show(ensemble: Ensemble, msg: Printer) -> None:
         rows = [[name, f"{weight:.3f}"] for name, weight in zip(names, group.weights)]
         header = ["Teacher", "Weight"]
         if group.losses:
-            rows = [
-                [*row, f"{loss:.4f}"] for row, loss in zip([*rows, ["Equal weights", ""], ["These weights", ""]], group.losses)
-            ]
-            header.append("Log loss on dev")
+            rows += [["Equal weights", ""], ["These weights", ""]]
+            header += ["Log loss on dev", "Calibrated"]
+            for row, (before, after) in zip(rows, group.losses):
+                row += ["" if before is None else f"{before:.4f}", "no better" if after is None else f"{after:.4f}"]
         print_table(msg, rows, header)
         msg.info(f"{len(group.labels)} labels, {'exclusive' if group.exclusive else 'not exclusive'}")
     msg.info("Pipelines of spacy_epee answer at full depth")

@@ -1,6 +1,7 @@
 """Teachers that answer documents."""
 
 import json
+import re
 
 import numpy
 import pytest
@@ -133,6 +134,26 @@ def test_teach_fits_weights_to_dev(folder, data, tmp_path):
     found = soft_of(rows_of(out))
     share = ((found - other) * (mine - other)).sum() / numpy.square(mine - other).sum()
     assert 0.6 < share <= 1.001 and numpy.allclose(found, share * mine + (1 - share) * other, atol=1e-4)
+
+
+def test_teach_calibrates_what_it_writes_and_shows_it(folder, data, tmp_path):
+    dev = [{"text": f"{text} Note {number}.", "cats": ["B"]} for number in range(4) for text in SENTENCES]
+    out = tmp_path / "out.jsonl"
+    result = run(folder / "several", data, out, "--dev", write(tmp_path / "dev.jsonl", dev))
+    assert result.exit_code == 0, result.output
+    assert not numpy.allclose(cats_of(folder / "several", SENTENCES), [0, 1, 0], atol=0.5)
+    assert numpy.allclose(soft_of(rows_of(out)), [0, 1, 0], atol=2 / len(dev))
+    losses = [float(word) for word in re.search(r"several.* 1\.000 +(\S+) +(\S+)", result.output).groups()]
+    assert losses[1] < 0.1 < 0.5 < losses[0] and "Calibrated" in result.output
+
+
+def test_teach_leaves_what_is_no_better_calibrated(folder, data, tmp_path):
+    probabilities = cats_of(folder / "ours0", SENTENCES)
+    dev = [{"text": text, "cats": LABELS[row.argmax()]} for text, row in zip(SENTENCES[:1], probabilities)]
+    out = tmp_path / "out.jsonl"
+    result = run(folder / "ours0", data, out, "--dev", write(tmp_path / "dev.jsonl", dev))
+    assert result.exit_code == 0 and "no better" in result.output, result.output
+    assert numpy.allclose(soft_of(rows_of(out)), probabilities, atol=1e-5)
 
 
 def test_teach_says_nothing_about_no_text_and_counts_it(folder, tmp_path):
@@ -357,6 +378,16 @@ def test_weights_are_fitted_to_labels_that_are_false_also_if_what_is_answered_ha
         ensemble.fit(outcomes, ["stay", "fate"])
         losses.append([group.losses for group in ensemble.groups])
     assert losses[0] == losses[1]
+
+
+def test_answers_that_are_there_already_are_joined_as_if_teachers_were_asked(several_tasks, outcomes):
+    fields = ["stay", "fate"]
+    ensemble = gather(["tasks"], [several_tasks], outcomes, fields, outcomes)
+    ensemble.fit(outcomes, fields)
+    documents = list(read_documents(outcomes, fields))
+    found = ensemble.join([teacher.answer(documents, ensemble.labels) for teacher in ensemble.teachers])
+    assert any(group.calibrations for group in ensemble.groups)
+    assert (found == ensemble.answer(documents)).all()
 
 
 def test_fields_may_not_share_labels(folder, tmp_path):

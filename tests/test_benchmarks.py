@@ -1,12 +1,20 @@
 """Benchmarks start, and their results appear whole or not at all."""
 
 import json
+import os
 import re
 import runpy
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
+import spacy
+from spacy.training import Example
+from util import SENTENCES
+
+from spacy_epee.teach.ensemble import PROBED
+from spacy_epee.teach.teachers import PipelineTeacher
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 COMMANDS = [path for path in sorted(BENCHMARKS.glob("*.py")) if "typer.run(main)" in path.read_text(encoding="utf-8")]
@@ -101,3 +109,113 @@ def test_encoders_of_clinicians_are_those_of_the_page_and_step(importable):
         assert make_stepper(model).depth == int(sizes[1])
         assert shape.settings.get("hidden_size", 768) == int(sizes[2])
     assert windows(1000, 256) == (5, 256) and windows(100, 256) == (1, 100)
+
+
+# Students
+
+
+@pytest.fixture
+def students(importable, backbone, tmp_path, monkeypatch):
+    """The benchmark, with a pipeline that has two tasks and documents with labels of both in one field. Nothing is timed."""
+    import students
+
+    nlp = spacy.blank("en")
+    task = {"@misc": "spacy-epee.TextCatTask.v1", "scorer": {"@scorers": "spacy.textcat_scorer.v2"}, "exit": None}
+    head = {"@architectures": "spacy-epee.PooledHead.v1", "lexical": 0}
+    config = {
+        "model": {"trunk": {"name": str(backbone), "window": 48, "overlap": 8}, "heads": {"stay": head, "fate": head}},
+        "tasks": {"stay": {**task, "exclusive": True}, "fate": {**task, "exclusive": False}},
+    }
+    rows = [
+        {"text": f"{text} {n}", "cats": {"short": n % 2, "long": 1 - n % 2, "died": int(n % 3 > 0), "back": int(n % 3 > 1)}}
+        for n, text in enumerate(2 * SENTENCES)
+    ]
+    examples = [Example.from_dict(nlp.make_doc(row["text"]), {"cats": row["cats"]}) for row in rows]
+    pipe = nlp.add_pipe("epee", config=config)
+    pipe.initialize(lambda: examples, nlp=nlp, labels={"stay": ["short", "long"], "fate": ["died", "back"]})
+    nlp.to_disk(tmp_path / "model")
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    monkeypatch.setattr(students, "peak_alone", lambda path, texts: 1)
+    monkeypatch.setattr(students, "seconds_in_turns", lambda contestants, *rest: dict.fromkeys(contestants, [1.0]))
+    return students
+
+
+def run_students(students, folder, **options):
+    """Run it with what the folder has, and return the figures and the page."""
+    data, model = folder / "data.jsonl", folder / "model"
+    given = {
+        "cats": "cats",
+        "teacher": [f"large={model}"],
+        "student": [f"small={model}"],
+        "depths": ["small=1, 2"],
+        "apart": "died",
+    }
+    given |= {"limit": 0, "timed": 2, "rounds": 1, "name": "students", "folder": folder, "work": folder / "work", **options}
+    students.main(data, data, data, **given)
+    return json.loads((folder / "students.json").read_text()), (folder / "students.md").read_text()
+
+
+def test_the_ensemble_of_students_joins_what_its_teachers_have_answered(students, tmp_path, monkeypatch):
+    asked, answer = [], PipelineTeacher.answer
+
+    def count(self, documents, labels):
+        asked.append(len(documents))
+        return answer(self, documents, labels)
+
+    monkeypatch.setattr(PipelineTeacher, "answer", count)
+    figures, page = run_students(students, tmp_path)
+    assert asked == [PROBED, 2 * len(SENTENCES)]  # to find its labels, and dev
+    rows = figures["rows"]
+    names = ["small", "small, layer 1 for all", "small, layer 2 for all"]
+    assert list(rows) == ["TF-IDF, logistic regression", "teacher large", "teachers together", *names]
+    assert all({"cats 1, AUROC", "cats 2, AUROC", "cats 2, F", "died, AUROC"} <= set(row) for row in rows.values())
+    assert rows["small"]["layers"] == 4 and rows["small, layer 1 for all"]["layers"] == 1
+    assert "cats 1: large" in page and "| teachers together |" in page
+
+
+def test_answers_of_students_are_kept_until_something_is_another_one(students, tmp_path, monkeypatch):
+    asked, run = [], students.Student.run
+
+    def count(self, texts, size):
+        asked.append(len(texts))
+        return run(self, texts, size)
+
+    monkeypatch.setattr(students.Student, "run", count)
+    first, _ = run_students(students, tmp_path, depths=[])
+    every = 2 * len(SENTENCES)
+    assert asked == [every] * 2
+    assert run_students(students, tmp_path, depths=[])[0]["rows"] == first["rows"] and len(asked) == 2
+    run_students(students, tmp_path, depths=[], limit=every - 1)
+    assert asked[2:] == [every - 1] * 2
+    os.utime(tmp_path / "model" / "config.cfg", (1, 1))
+    run_students(students, tmp_path, depths=[])
+    assert asked[4:] == [every] * 2
+
+
+@pytest.mark.parametrize(
+    "options, problem",
+    [
+        ({"teacher": ["model"]}, "--teacher is model; give NAME=VALUE"),
+        ({"student": ["small=a", "small=b"]}, "each name once"),
+        ({"depths": ["big=1"]}, "--depths of what is a --student"),
+        ({"teacher": []}, "Give one --teacher or more"),
+    ],
+)
+def test_students_are_named(importable, tmp_path, options, problem):
+    import students
+
+    with pytest.raises(ValueError, match=problem):
+        run_students(students, tmp_path, **options)
+
+
+def test_a_run_that_is_stopped_keeps_no_part(importable, tmp_path, monkeypatch):
+    import remembered
+
+    def stop(file, **found):
+        file.write(b"PK")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(remembered.numpy, "savez", stop)
+    with pytest.raises(KeyboardInterrupt):
+        remembered.remember(tmp_path, "small, layer 2", [], lambda: {"answers": numpy.zeros(2)})
+    assert not [*tmp_path.iterdir()]

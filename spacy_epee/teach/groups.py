@@ -45,7 +45,7 @@ class Group:
         found: numpy.ndarray = sum(
             weight * (self.calibrations[place](own) if place in self.calibrations else own)
             for place, (weight, own) in enumerate(zip(self.weights, answers))
-            if weight and own is not None
+            if weight
         )
         return found
 

@@ -111,7 +111,27 @@ def test_encoders_of_clinicians_are_those_of_the_page_and_step(importable):
     assert windows(1000, 256) == (5, 256) and windows(100, 256) == (1, 100)
 
 
-# Students
+# Students, and outcomes
+
+
+def make_tasks(backbone, tasks, rows, lexical):
+    """A pipeline with tasks, by their names: labels, and whether they are exclusive. It is ready for rows."""
+    nlp = spacy.blank("en")
+    head = {"@architectures": "spacy-epee.PooledHead.v1", "lexical": lexical}
+    task = {"@misc": "spacy-epee.TextCatTask.v1", "scorer": {"@scorers": "spacy.textcat_scorer.v2"}, "exit": None}
+    trunk = {"name": str(backbone), "window": 48, "overlap": 8}
+    config = {
+        "model": {"trunk": trunk, "heads": dict.fromkeys(tasks, head)},
+        "tasks": {name: {**task, "exclusive": exclusive} for name, (_, exclusive) in tasks.items()},
+    }
+    pipe = nlp.add_pipe("epee", config=config)
+    examples = [Example.from_dict(nlp.make_doc(text), {"cats": cats}) for text, cats in rows]
+    pipe.initialize(lambda: examples, nlp=nlp, labels={name: labels for name, (labels, _) in tasks.items()})
+    return nlp
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 @pytest.fixture
@@ -119,22 +139,13 @@ def students(importable, backbone, tmp_path, monkeypatch):
     """The benchmark, with a pipeline that has two tasks and documents with labels of both in one field. Nothing is timed."""
     import students
 
-    nlp = spacy.blank("en")
-    task = {"@misc": "spacy-epee.TextCatTask.v1", "scorer": {"@scorers": "spacy.textcat_scorer.v2"}, "exit": None}
-    head = {"@architectures": "spacy-epee.PooledHead.v1", "lexical": 0}
-    config = {
-        "model": {"trunk": {"name": str(backbone), "window": 48, "overlap": 8}, "heads": {"stay": head, "fate": head}},
-        "tasks": {"stay": {**task, "exclusive": True}, "fate": {**task, "exclusive": False}},
-    }
     rows = [
         {"text": f"{text} {n}", "cats": {"short": n % 2, "long": 1 - n % 2, "died": int(n % 3 > 0), "back": int(n % 3 > 1)}}
         for n, text in enumerate(2 * SENTENCES)
     ]
-    examples = [Example.from_dict(nlp.make_doc(row["text"]), {"cats": row["cats"]}) for row in rows]
-    pipe = nlp.add_pipe("epee", config=config)
-    pipe.initialize(lambda: examples, nlp=nlp, labels={"stay": ["short", "long"], "fate": ["died", "back"]})
-    nlp.to_disk(tmp_path / "model")
-    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    tasks = {"stay": (["short", "long"], True), "fate": (["died", "back"], False)}
+    make_tasks(backbone, tasks, [(row["text"], row["cats"]) for row in rows], 0).to_disk(tmp_path / "model")
+    write_rows(tmp_path / "data.jsonl", rows)
     monkeypatch.setattr(students, "peak_alone", lambda path, texts: 1)
     monkeypatch.setattr(students, "seconds_in_turns", lambda contestants, *rest: dict.fromkeys(contestants, [1.0]))
     return students
@@ -206,6 +217,30 @@ def test_students_are_named(importable, tmp_path, options, problem):
 
     with pytest.raises(ValueError, match=problem):
         run_students(students, tmp_path, **options)
+
+
+def test_outcomes_of_fewer_reports_are_not_those_that_are_kept(importable, backbone, tmp_path):
+    import outcomes
+
+    labels = {"outcomes": ["died", "back"], "stay": ["short", "long"], "symptoms": ["rash", "fever"]}
+    rows, cats = [], []
+    for n, text in enumerate(3 * SENTENCES):
+        found = {"outcomes": [n % 2, n % 3 > 0], "stay": [n % 3 == 0, n % 3 > 0], "symptoms": [n % 5 > 2, n % 4 > 1]}
+        named = {task: {label: int(value) for label, value in zip(labels[task], found[task])} for task in labels}
+        rows.append({"id": str(n), "text": f"{text} {n}", **named, "stay": labels["stay"][n % 3 > 0]})
+        cats.append({label: value for own in named.values() for label, value in own.items()})
+    tasks = {task: (own, task == "stay") for task, own in labels.items()}
+    make_tasks(backbone, tasks, [*zip((row["text"] for row in rows), cats)], 100).to_disk(tmp_path / "model")
+    for split in ("train", "dev", "test"):
+        write_rows(tmp_path / f"{split}.jsonl", rows)
+    (tmp_path / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    found = []
+    for limit, name in ((0, "one"), (20, "two"), (20, "three")):
+        outcomes.main(tmp_path / "model", tmp_path, tmp_path / "work", limit, 30, tmp_path / name, False)
+        found.append(json.loads((tmp_path / f"{name}.json").read_text()))
+    assert [one["test reports"] for one in found] == [len(rows), 20, 20]
+    assert found[1]["macro AUROC"] == found[2]["macro AUROC"] != found[0]["macro AUROC"]
+    assert len([*(tmp_path / "work").iterdir()]) == 4  # linear, dev, and test twice
 
 
 def test_a_run_that_is_stopped_keeps_no_part(importable, tmp_path, monkeypatch):

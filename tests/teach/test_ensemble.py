@@ -206,6 +206,13 @@ def test_teach_refuses_what_cannot_teach_and_writes_nothing(folder, data, tmp_pa
     ]
 
 
+def test_teach_writes_over_nothing_but_soft_labels(folder, data):
+    before = data.read_bytes()
+    result = run(folder / "ours0", data, data, "--field", "id")
+    assert result.exit_code == 1 and "line 1: the field 'id' has no soft labels in it" in " ".join(result.output.split())
+    assert data.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["out.spacy", "out.json", "out"])
 def test_teach_refuses_another_format(folder, data, tmp_path, name):
     result = run(folder / "ours0", data, tmp_path / name)

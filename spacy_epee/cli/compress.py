@@ -70,7 +70,7 @@ def compress_cli(
         pipe = find_component(nlp, component)
         reading: Any = {"cats": cats, "entities": entities, "spans_key": spans_key, "seed": seed}
         examples, fewest = read_data(nlp, pipe, data, limit=limit, **reading)
-        learned = None if train is None else read_data(nlp, pipe, train, **reading).examples
+        learned = None if train is None else read_data(nlp, pipe, train, labelled=False, **reading).examples
         if train is None and "vocabulary" in chosen:
             msg.info("Without --train it is not known which wordpieces texts use: there is no step 'vocabulary'")
         some = sample(examples, [slot.task for slot in pipe.slots.values()], timed, seed)

@@ -55,6 +55,7 @@ def read_data(
     spans_key: Optional[str] = None,
     limit: int = 0,
     seed: int = 0,
+    labelled: bool = True,
 ) -> Data:
     """Read annotated documents for a component.
 
@@ -67,6 +68,7 @@ def read_data(
     spans_key (Optional[str]): The span group of the entities, if not the component's.
     limit (int): The most documents, of which some are drawn; 0 for all.
     seed (int): The seed of the draw.
+    labelled (bool): Whether each row of JSONL must have the one field with labels that is read.
     RETURNS (Data): The documents, at least one.
     RAISES ValueError: There are none, or an option means nothing.
     """
@@ -79,7 +81,7 @@ def read_data(
         if len(fields) > 1:
             raise ValueError(f"--cats is '{cats}'; give one field, in which all labels of images are")
         examples = list(ImageReader(path, fields[0], teacher=None)(nlp))
-    elif all(task.reads_cats for task in tasks) and len(fields) == 1:
+    elif all(task.reads_cats for task in tasks) and len(fields) == 1 and labelled:
         examples = read_examples(nlp, path, fields[0])
     else:
         examples = read_structures(nlp, path, tasks, component.name, fields, entities, triggers, spans_key)

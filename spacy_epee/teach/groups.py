@@ -36,16 +36,19 @@ class Group:
     calibrations: Dict[int, Calibration] = field(default_factory=dict)
     losses: List[Tuple[Optional[float], Optional[float]]] = field(default_factory=list)
 
-    def join(self, answers: Sequence[Optional[numpy.ndarray]]) -> numpy.ndarray:
+    def join(self, answers: Sequence[Any]) -> numpy.ndarray:
         """Join what teachers say.
 
         answers (Sequence[Optional[ndarray]]): Of each the probabilities of the labels, (N, K). None if it counts nothing.
         RETURNS (ndarray): The probabilities of all together, (N, K).
         """
-        found: numpy.ndarray = sum(
-            weight * (self.calibrations[place](own) if place in self.calibrations else own)
-            for place, (weight, own) in enumerate(zip(self.weights, answers))
-            if weight
+        found: numpy.ndarray = numpy.sum(
+            [
+                weight * (self.calibrations[place](own) if place in self.calibrations else own)
+                for place, (weight, own) in enumerate(zip(self.weights, answers))
+                if weight
+            ],
+            axis=0,
         )
         return found
 

@@ -254,3 +254,19 @@ def test_a_run_that_is_stopped_keeps_no_part(importable, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         remembered.remember(tmp_path, "small, layer 2", [], lambda: {"answers": numpy.zeros(2)})
     assert not [*tmp_path.iterdir()]
+
+
+# The linear model
+
+
+def test_labels_that_no_document_has_are_improbable_and_in_their_places(importable):
+    from linear import Linear
+
+    texts = ["much fever", "no cough", "fever today", "cough today"] * 3
+    exclusive = numpy.tile(numpy.eye(4)[[1, 3, 1, 3]], (3, 1))
+    several = numpy.tile([[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1]], (3, 1))
+    known = [numpy.ones(own.shape, dtype=bool) for own in (exclusive, several)]
+    linear = Linear(texts, [(exclusive, known[0], True), (several, known[1], False)], min_df=1)
+    one, other = linear(["fever", "cough"])
+    assert one.argmax(axis=1).tolist() == [1, 3] and (one[:, [0, 2]] == 0).all() and numpy.allclose(one.sum(axis=1), 1)
+    assert other.shape == (2, 3) and (other[:, 1] == 0).all() and other[0, 0] > 0.5 > other[1, 0]

@@ -70,7 +70,10 @@ def show(ensemble: Ensemble, msg: Printer) -> None:
             for row, (before, after) in zip(rows, group.losses):
                 row += ["" if before is None else f"{before:.4f}", "no better" if after is None else f"{after:.4f}"]
         print_table(msg, rows, header)
-        msg.info(f"{len(group.labels)} labels, {'exclusive' if group.exclusive else 'not exclusive'}")
+        place = f" in {', '.join(sorted(group.fields))}" if len(ensemble.groups) > 1 and group.fields else ""
+        msg.info(f"{len(group.labels)} labels{place}, {'exclusive' if group.exclusive else 'not exclusive'}")
+    if any(group.losses for group in ensemble.groups):
+        msg.info("Calibrated: the loss on documents that it was not fitted to. Those that are no better by more than chance stay")
     msg.info("Pipelines of spacy_epee answer at full depth")
 
 

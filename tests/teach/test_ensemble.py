@@ -351,7 +351,7 @@ def test_labels_of_each_task_have_weights_of_their_own_and_are_as_probable_as_th
     out = tmp_path / "out.jsonl"
     result = run(tmp_path / "tasks", outcomes, out, "--linear", "--dev", outcomes, "--cats", "stay, fate")
     assert result.exit_code == 0, result.output
-    assert "2 labels, exclusive" in result.output and "2 labels, not exclusive" in result.output
+    assert "2 labels in stay, exclusive" in result.output and "2 labels in fate, not exclusive" in result.output
     said = [row["teacher"] for row in rows_of(out)]
     for number, soft in enumerate(said):
         assert soft["short"] + soft["long"] == pytest.approx(1, abs=1e-5)

@@ -24,6 +24,7 @@ from spacy_epee.engine.replay import ReplayResult
 from spacy_epee.evaluation.compare import times_fewer
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.evaluation.timing import prepare
+from spacy_epee.settings import split_list
 from spacy_epee.tuning.careful import CarefulChooser
 from spacy_epee.tuning.grids import rule_grids
 from spacy_epee.tuning.search import calmest
@@ -102,7 +103,7 @@ def main(
     drops: str = typer.Option("0,1", help="What may be lost, in points"),
     folder: Path = typer.Option(Path(__file__).parent / "results", help="Where results go"),
 ):
-    allowed = [float(drop) for drop in drops.split(",")]
+    allowed = [float(drop) for drop in split_list("--drops", drops, "points")]
     results, rows = {}, []
     for run in runs:
         _, corpus, _ = run.split("/")

@@ -36,6 +36,7 @@ from written import RESULTS, write_results
 from spacy_epee.engine.gate import columns_of_something
 from spacy_epee.exits.risk_control import tolerance_threshold
 from spacy_epee.files import whole_file
+from spacy_epee.settings import split_list
 from spacy_epee.tasks.gate import find_chances
 
 RECALLS, CONFIDENCE = (0.99, 0.98, 0.95), 0.95
@@ -222,7 +223,7 @@ def main(
 ):
     """Measure what the gate lets go. Corpora that are not named keep their figures."""
     reports = dict(srsly.read_json(RESULTS / "gate.json")) if (RESULTS / "gate.json").exists() else {}
-    for name in only.split(","):
+    for name in split_list("--only", only):
         reports[name] = measure(name, MAKERS[name](corpora), backbone)
         msg.good(f"{name}: {reports[name]['rows']}")
         write_results("gate", reports, page(reports))

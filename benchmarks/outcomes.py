@@ -9,6 +9,7 @@ drawn by the hash of their ids, the same for all contestants. What was worked ou
 import json
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -17,6 +18,7 @@ import spacy
 import typer
 from linear import Linear, aurocs
 from machine import command, machine
+from remembered import remember, state
 from scipy.special import expit, softmax
 from wasabi import msg
 
@@ -71,18 +73,25 @@ def learn_words(rows: List[Dict[str, Any]], labels: Dict[str, List[str]]) -> Cal
     return lambda texts: dict(zip(TASKS, linear(texts)))
 
 
-def ask_exits(nlp: Any, texts: List[str], kept: Path) -> Dict[str, numpy.ndarray]:
+def measure_words(data: Path, labels: Dict[str, List[str]], test: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): What the linear model says of test reports, the seconds that it learned, and its times."""
+    started = time.process_time()
+    linear = learn_words(read_jsonl(data / "train.jsonl"), labels)
+    spent = time.process_time() - started
+    timed = [row["text"] for row in test[:TIMED]]
+    times = [milliseconds(linear, timed, batch) for batch in (1, 32)]
+    msg.good(f"Linear model: {spent:.0f} s")
+    return {"seconds": spent, "times": times, **linear([row["text"] for row in test])}
+
+
+def ask_exits(nlp: Any, texts: List[str]) -> Dict[str, numpy.ndarray]:
     """RETURNS (Dict[str, ndarray]): What all exits say of each task, (exits, N, K) logits. All reports have a text."""
-    if kept.exists():
-        return dict(numpy.load(kept))
     pipe = find_component(nlp, None)
     parts = [
         {task: own.logits for task, own in out.items()}
         for out in all_exits(pipe.model, pipe.slots, [nlp.make_doc(text) for text in texts], 64)
     ]
-    found = {task: numpy.concatenate([part[task] for part in parts], axis=1) for task in TASKS}
-    numpy.savez(kept, **found)
-    return found
+    return {task: numpy.concatenate([part[task] for part in parts], axis=1) for task in TASKS}
 
 
 def ask_words(nlp: Any, texts: List[str]) -> Answers:
@@ -162,25 +171,17 @@ def main(
     labels = json.loads((data / "labels.json").read_text(encoding="utf-8"))
     every = {"dev": draw(data / "dev.jsonl", 0), "test": draw(data / "test.jsonl", 0)}
     rows = {"dev": every["dev"][:dev_limit], "test": every["test"][: limit or None]}
-    kept = work / "linear.npz"
-    if not kept.exists():
-        started = time.process_time()
-        linear = learn_words(read_jsonl(data / "train.jsonl"), labels)
-        spent = time.process_time() - started
-        answers = linear([row["text"] for row in every["test"]])
-        timed = [row["text"] for row in every["test"][:TIMED]]
-        times = [milliseconds(linear, timed, batch) for batch in (1, 32)]
-        numpy.savez(kept, seconds=spent, times=times, **answers)
-        msg.good(f"Linear model: {spent:.0f} s")
+    of = [state(data / "train.jsonl"), state(data / "test.jsonl"), labels]
+    stored = remember(work, "linear", of, lambda: measure_words(data, labels, every["test"]))
     if linear_only:
         return
-    stored = numpy.load(kept)
     whole = {task: truth(every["test"], task, labels[task]) for task in TASKS}
     true = {split: {task: truth(own, task, labels[task]) for task in TASKS} for split, own in rows.items()}
     contestants: Dict[str, Answers] = {LINEAR: {task: stored[task][: len(rows["test"])] for task in TASKS}}
     nlp = spacy.load(model)
     pipe = find_component(nlp, None)
-    logits = {split: ask_exits(nlp, [row["text"] for row in own], work / f"{split}.npz") for split, own in rows.items()}
+    texts = {split: [row["text"] for row in own] for split, own in rows.items()}
+    logits = {split: remember(work, split, [state(model), *own], partial(ask_exits, nlp, own)) for split, own in texts.items()}
     exits = {task: pipe.slot(task).exit_layers(pipe.model) for task in TASKS}
     replays = {
         split: {task: Replay(own[task], exit_layers=exits[task], reading=pipe.reading(task)) for task in TASKS}

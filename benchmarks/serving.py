@@ -32,6 +32,7 @@ from tables import made_by, table
 from written import write_results
 
 import spacy_epee.factories  # noqa: F401
+from spacy_epee.settings import split_list
 
 
 @contextmanager
@@ -186,7 +187,7 @@ def main(
     name: str = typer.Option("serving", help="What to call the results"),
 ):
     notes = [json.loads(line)["text"] for line in texts.open(encoding="utf-8")]
-    budgets = [None, *map(float, filter(None, budget_ms.split(",")))]
+    budgets = [None, *map(float, split_list("--budget-ms", budget_ms, "milliseconds") if budget_ms else ())]
     rows: List[Dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for title, model in (named.split("=", 1) for named in models):
@@ -195,7 +196,7 @@ def main(
                 ways = [(without, None), *((place, budget) for budget in budgets)]
                 for way, _ in ways[:2]:
                     Load().add(*way, notes, 4, None, min(seconds, 3))
-                for count in map(int, clients.split(",")):
+                for count in map(int, split_list("--clients", clients, "whole numbers")):
                     loads = [Load() for _ in ways]
                     for _ in range(turns):
                         for (way, budget), load in zip(ways, loads):

@@ -6,11 +6,13 @@
 Teachers run at full depth in float32 PyTorch; with a linear model of words they are an ensemble, whose weights are fitted on dev.
 Students run as they were saved, and with `--depths` also at fixed depths. TF-IDF with logistic regression learns from TRAIN. Of
 test some documents are drawn by the hash of their text, the same for all. What was answered is kept in WORK, without any text.
+The ensemble joins what its teachers have answered.
 """
 
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -20,6 +22,7 @@ import spacy
 import typer
 from linear import Linear, aurocs
 from machine import command, machine
+from remembered import remember, state
 from sklearn.metrics import f1_score
 from spacy.util import minibatch
 from tables import made_by, table
@@ -33,6 +36,7 @@ from spacy_epee.benchmark.turns import seconds_in_turns
 from spacy_epee.compress.measure import measure_folder
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.exits.rules import FixedDepth
+from spacy_epee.settings import split_list
 from spacy_epee.teach.documents import Document, gold, read_documents
 from spacy_epee.teach.ensemble import Ensemble, gather
 from spacy_epee.teach.groups import Group, by_group
@@ -45,7 +49,7 @@ class Student:
     """A pipeline as it was saved, or at a fixed depth."""
 
     def __init__(self, path: Path, groups: Sequence[Group], depth: Optional[int] = None, full: bool = False):
-        self.nlp, self.groups = spacy.load(path), groups
+        self.path, self.nlp, self.groups = path, spacy.load(path), groups
         self.pipe = find_component(self.nlp, None)
         if full:
             self.pipe.exit = None
@@ -82,7 +86,8 @@ class Together:
 class Words:
     """A linear model of words."""
 
-    def __init__(self, documents: Sequence[Document], groups: Sequence[Group]):
+    def __init__(self, path: Path, documents: Sequence[Document], groups: Sequence[Group]):
+        self.path = path
         known = [gold(documents, group.labels, group.exclusive, group.fields) for group in groups]
         targets = [(true, mask > 0, group.exclusive) for (true, mask), group in zip(known, groups)]
         self.linear = Linear([document.text for document in documents], targets, min_df=2)
@@ -92,6 +97,26 @@ class Words:
 
     def read(self, found: Any) -> numpy.ndarray:
         return found
+
+
+def ask(contestant: Any, texts: Sequence[str]) -> Dict[str, numpy.ndarray]:
+    """RETURNS (Dict[str, ndarray]): The "answers" of a contestant (N, K), and the mean of the "layers" that ran, or -1."""
+    parts = [contestant.run(texts[start : start + 256], 32) for start in range(0, len(texts), 256)]
+    layers = numpy.array(-1.0)
+    if isinstance(contestant, Student):
+        layers = numpy.average([contestant.layers(part) for part in parts], weights=[len(part) for part in parts])
+    return {"answers": numpy.concatenate([contestant.read(part) for part in parts]), "layers": layers}
+
+
+def together(ensemble: Ensemble, answers: Sequence[numpy.ndarray], documents: Sequence[Document]) -> numpy.ndarray:
+    """RETURNS (ndarray): What teachers say together (N, K), of which all but the last, the model of words, have answered."""
+    return ensemble.join([*answers, ensemble.teachers[-1].answer(documents, ensemble.labels)])
+
+
+def peak_alone(path: str, texts: Sequence[str]) -> int:
+    """RETURNS (int): `peak_of`, in a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+        return alone.submit(peak_of, path, texts).result()
 
 
 def peak_of(path: str, texts: Sequence[str]) -> int:
@@ -106,17 +131,24 @@ def draw(path: Path, fields: Sequence[str], limit: int) -> List[Document]:
     return sorted(found, key=lambda document: zlib.crc32(document.text.encode()))[: limit or None] if limit else found
 
 
+def titles(groups: Sequence[Group]) -> List[str]:
+    """RETURNS (List[str]): What to call groups: their fields, with a number where several have the same."""
+    found = ["/".join(sorted(group.fields)) for group in groups]
+    return [name if found.count(name) == 1 and name else f"{name} {number}".strip() for number, name in enumerate(found, 1)]
+
+
 def score(
     documents: Sequence[Document], groups: Sequence[Group], answers: numpy.ndarray, apart: Sequence[str]
 ) -> Dict[str, float]:
     """RETURNS (Dict[str, float]): In points, the macro AUROC of each group, macro F of exclusive labels, and the AUROC of some
-    labels. Labels that all documents have, or none, are left out."""
+    labels. Labels that all documents have, or none, are left out, and so are groups without any other."""
     scores: Dict[str, float] = {}
-    for number, (group, own) in enumerate(zip(groups, by_group(groups, answers))):
+    for name, group, own in zip(titles(groups), groups, by_group(groups, answers)):
         true, known = gold(documents, group.labels, group.exclusive, group.fields)
-        name = "/".join(sorted(group.fields)) or str(number)
         each = dict(zip(group.labels, aurocs(true, known > 0, own)))
         found = {label: 100 * value for label, value in each.items() if value is not None}
+        if not found:
+            continue
         scores[f"{name}, AUROC"] = float(numpy.mean([*found.values()]))
         scores.update({f"{label}, AUROC": found[label] for label in apart if label in found})
         if group.exclusive:
@@ -125,9 +157,15 @@ def score(
     return scores
 
 
-def named(values: Optional[List[str]]) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): NAME=VALUE as a dictionary."""
-    return dict(value.split("=", 1) for value in values or [])
+def named(option: str, values: Optional[List[str]]) -> Dict[str, str]:
+    """RETURNS (Dict[str, str]): NAME=VALUE as a dictionary.
+    RAISES ValueError: There is no such sign, or a name twice.
+    """
+    pairs = [value.partition("=") for value in values or []]
+    found = {name: own for name, sign, own in pairs if name and sign and own}
+    if len(found) < len(pairs):
+        raise ValueError(f"{option} is {', '.join(values or [])}; give NAME=VALUE, each name once")
+    return found
 
 
 def main(
@@ -147,51 +185,50 @@ def main(
     folder: Path = typer.Option(RESULTS, help="Where they go"),
 ):
     work.mkdir(parents=True, exist_ok=True)
-    fields = [field.strip() for field in cats.split(",")]
-    teachers, students = named(teacher), named(student)
+    fields, shown = split_list("--cats", cats, "fields"), split_list("--apart", apart, "labels") if apart else []
+    teachers, students = named("--teacher", teacher), named("--student", student)
+    fixed = {own: [*map(int, split_list("--depths", some, "layers"))] for own, some in named("--depths", depths).items()}
+    if not teachers or not fixed.keys() <= students.keys():
+        raise ValueError("Give one --teacher or more, and --depths of what is a --student")
     pipelines = [spacy.load(path) for path in teachers.values()]
     started = time.perf_counter()
     ensemble = gather(list(teachers), pipelines, train, fields, train)
     ensemble.fit(dev, fields)
     groups = ensemble.groups
     msg.good(f"Ensemble in {time.perf_counter() - started:.0f} s")
-    contestants: Dict[str, Any] = {LINEAR: Words(draw(train, fields, 0), groups)}
+    contestants: Dict[str, Any] = {LINEAR: Words(train, draw(train, fields, 0), groups)}
     contestants |= {f"teacher {own}": Student(Path(path), groups, full=True) for own, path in teachers.items()}
     contestants[ENSEMBLE] = Together(ensemble)
     for own, path in students.items():
         contestants[own] = Student(Path(path), groups)
-        for depth in named(depths).get(own, "").split(","):
-            if depth:
-                contestants[f"{own}, layer {depth} for all"] = Student(Path(path), groups, int(depth))
+        for depth in fixed.get(own, ()):
+            contestants[f"{own}, layer {depth} for all"] = Student(Path(path), groups, depth)
     documents = draw(test, fields, limit)
     texts = [document.text for document in documents]
     rows: Dict[str, Dict[str, Any]] = {}
+    answers: Dict[str, numpy.ndarray] = {}
     for own, contestant in contestants.items():
-        kept = work / f"{zlib.crc32(own.encode())}-{len(texts)}.npz"
-        if kept.exists():
-            stored = numpy.load(kept)
-            answers, layers = stored["answers"], float(stored["layers"])
+        if own == ENSEMBLE:
+            answers[own], layers = together(ensemble, [answers[f"teacher {name}"] for name in teachers], documents), -1.0
         else:
-            parts = [contestant.run(texts[start : start + 256], 32) for start in range(0, len(texts), 256)]
-            answers = numpy.concatenate([contestant.read(part) for part in parts])
-            means = [contestant.layers(part) for part in parts] if isinstance(contestant, Student) else [-1.0]
-            layers = float(numpy.average(means, weights=[len(part) for part in parts] if means[0] >= 0 else None))
-            numpy.savez(kept, answers=answers, layers=layers)
-        rows[own] = {"layers": layers, **score(documents, groups, answers, apart.split(","))}
+            of = [state(contestant.path), ensemble.labels, *texts]
+            stored = remember(work, own, of, partial(ask, contestant, texts))
+            answers[own], layers = stored["answers"], float(stored["layers"])
+        rows[own] = {"layers": layers, **score(documents, groups, answers[own], shown)}
         msg.info(f"{own}: " + ", ".join(f"{key} {value:.2f}" for key, value in rows[own].items()))
     for own, contestant in contestants.items():
         if isinstance(contestant, Student):
             rows[own]["MB"] = measure_folder(contestant.nlp) / 1e6
     for own, path in {**{f"teacher {own}": path for own, path in teachers.items()}, **students}.items():
-        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-            rows[own]["peak MB"] = alone.submit(peak_of, path, texts[:timed]).result() / 1e6
+        rows[own]["peak MB"] = peak_alone(path, texts[:timed]) / 1e6
     rows[ENSEMBLE]["MB"] = sum(rows[f"teacher {own}"]["MB"] for own in teachers)
     for size in SIZES:
         seconds = seconds_in_turns(contestants, texts[:: max(len(texts) // timed, 1)][:timed], size, rounds)
         for own, values in seconds.items():
             rows[own][f"ms, batch {size}"] = 1000 * float(numpy.median(values)) / min(timed, len(texts))
-    weights = {"/".join(sorted(group.fields)): group.weights.tolist() for group in groups}
-    figures = {"command": command(), "machine": machine(), "documents": len(texts), "weights": weights, "rows": rows}
+    figures: Dict[str, Any] = {"command": command(), "machine": machine(), "documents": len(texts), "rows": rows}
+    figures["weights"] = {title: group.weights.tolist() for title, group in zip(titles(groups), groups)}
+    figures["calibrated"] = {title: sorted(group.calibrations) for title, group in zip(titles(groups), groups)}
     write_results(name, figures, page(figures, [*teachers, "words"]), folder)
 
 
@@ -212,8 +249,12 @@ def page(figures: Dict[str, Any], asked: Sequence[str]) -> str:
             cells += [f"{own:.3g}", f"{whole[f'ms, batch {size}'] / own:.1f}x"]
         lines.append(cells)
     weights = "; ".join(
-        f"{field}: " + ", ".join(f"{who} {weight:.2f}" for who, weight in zip(asked, own))
-        for field, own in figures["weights"].items()
+        f"{title}: "
+        + ", ".join(
+            f"{who} {weight:.2f}{' calibrated' * (place in figures['calibrated'][title])}"
+            for place, (who, weight) in enumerate(zip(asked, own))
+        )
+        for title, own in figures["weights"].items()
     )
     return "\n".join(
         [

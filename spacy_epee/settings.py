@@ -1,7 +1,7 @@
 """Checks of settings."""
 
 import math
-from typing import Any
+from typing import Any, List
 
 
 def check_number(
@@ -28,3 +28,18 @@ def check_number(
         elif not above:
             reach += " on"
         raise ValueError(f"The setting `{setting}` is {value}; give {kind} {reach}.")
+
+
+def split_list(option: str, text: str, what: str = "names") -> List[str]:
+    """Take apart what is given with commas. Spaces around it do not count.
+
+    option (str): The option.
+    text (str): Its value.
+    what (str): What it lists.
+    RETURNS (List[str]): The parts, at least one.
+    RAISES ValueError: One of them is empty, or is there twice.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts) or len(set(parts)) < len(parts):
+        raise ValueError(f"{option} is '{text}'; give {what} with commas between them, each once")
+    return parts

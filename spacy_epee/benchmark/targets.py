@@ -17,6 +17,7 @@ from spacy.training import Example
 from ..inputs.windows import Windower
 from ..model import get_stepper
 from ..runtimes.onnx.writing import quantize
+from ..settings import split_list
 from ..trunk.pretrained import longest_window
 from .networks import Text, classify, exit_at, fold, pooled_heads, with_temperature
 from .pipelines import Exits, Pipeline
@@ -278,7 +279,7 @@ def choose(names: Optional[str], compiled: bool = False) -> List[str]:
     RETURNS (List[str]): The names, in the order in which they are shown.
     RAISES ValueError: There is no such target.
     """
-    asked = [name for name in CONTESTANTS if name != COMPILED] if names is None else [name.strip() for name in names.split(",")]
+    asked = [name for name in CONTESTANTS if name != COMPILED] if names is None else split_list("--contestants", names)
     unknown = [name for name in asked if name not in CONTESTANTS]
     if unknown:
         raise ValueError(f"--contestants has '{unknown[0]}'; give some of {', '.join(CONTESTANTS)}, with commas between them")

@@ -19,6 +19,7 @@ from ..evaluation.compare import find_component
 from ..evaluation.sample import sample
 from ..files import whole_file
 from ..registry import compressors, names
+from ..settings import split_list
 from . import epee
 from .data import read_data
 from .options import CatsOpt, CodeOpt, ComponentOpt, EntitiesOpt, LimitOpt, ModelArg, OutputOpt, SeedOpt, SpansKeyOpt
@@ -69,7 +70,7 @@ def compress_cli(
         pipe = find_component(nlp, component)
         reading: Any = {"cats": cats, "entities": entities, "spans_key": spans_key, "seed": seed}
         examples, fewest = read_data(nlp, pipe, data, limit=limit, **reading)
-        learned = None if train is None else read_data(nlp, pipe, train, **reading).examples
+        learned = None if train is None else read_data(nlp, pipe, train, labelled=False, **reading).examples
         if train is None and "vocabulary" in chosen:
             msg.info("Without --train it is not known which wordpieces texts use: there is no step 'vocabulary'")
         some = sample(examples, [slot.task for slot in pipe.slots.values()], timed, seed)
@@ -111,11 +112,11 @@ def read_size(text: Optional[str]) -> Optional[float]:
 
 def read_steps(text: str) -> List[str]:
     """RETURNS (List[str]): The names of steps that have commas between them.
-    RAISES ValueError: One of them is not registered, or is there twice.
+    RAISES ValueError: One of them is not registered, or is there twice, or is empty.
     """
-    steps = [name.strip() for name in text.split(",")]
+    steps = split_list("--steps", text)
     known = names(compressors)
-    if not set(steps) <= set(known) or len(set(steps)) < len(steps):
+    if not set(steps) <= set(known):
         raise ValueError(f"--steps is '{text}'; give some of {', '.join(known)}, each once, with commas between them")
     return steps
 

@@ -10,6 +10,7 @@ from ..component.pipe import EarlyExitTransformer
 from ..data.image_reader import ImageReader
 from ..data.readers import EntityReader, JsonlReader, is_jsonl, read_docs
 from ..evaluation.sample import FEWEST, sample
+from ..settings import split_list
 from ..tasks.base import Task
 
 UNREAD_ENTITIES = "unread_entities"
@@ -26,9 +27,10 @@ def read_sizes(batch_sizes: str) -> List[int]:
     RETURNS (List[int]): The sizes.
     RAISES ValueError: They are none.
     """
-    sizes = batch_sizes.split(",")
-    if not all(size.strip().isdecimal() and int(size) for size in sizes):
-        raise ValueError(f"--batch-sizes is '{batch_sizes}'; give whole numbers from 1 on, with commas between them")
+    what = "whole numbers from 1 on"
+    sizes = split_list("--batch-sizes", batch_sizes, what)
+    if not all(size.isdecimal() and int(size) for size in sizes):
+        raise ValueError(f"--batch-sizes is '{batch_sizes}'; give {what}, with commas between them")
     return [int(size) for size in sizes]
 
 
@@ -53,6 +55,7 @@ def read_data(
     spans_key: Optional[str] = None,
     limit: int = 0,
     seed: int = 0,
+    labelled: bool = True,
 ) -> Data:
     """Read annotated documents for a component.
 
@@ -65,19 +68,23 @@ def read_data(
     spans_key (Optional[str]): The span group of the entities, if not the component's.
     limit (int): The most documents, of which some are drawn; 0 for all.
     seed (int): The seed of the draw.
+    labelled (bool): Whether each row of JSONL must have the one field with labels that is read.
     RETURNS (Data): The documents, at least one.
     RAISES ValueError: There are none, or an option means nothing.
     """
     for option, value, default in (("--entities", entities, "gold"), ("--triggers", triggers, "predicted")):
         if value not in ("gold", "predicted"):
             raise ValueError(f"{option} is '{value}'; give 'gold' or 'predicted' (default: '{default}')")
+    fields = ["cats"] if cats is None else split_list("--cats", cats, "fields")
     tasks = [slot.task for slot in component.slots.values()]
     if any(task.reads == "images" for task in tasks):
-        examples = list(ImageReader(path, cats or "cats", teacher=None)(nlp))
-    elif all(task.reads_cats for task in tasks) and "," not in (cats or ""):
-        examples = read_examples(nlp, path, cats or "cats")
+        if len(fields) > 1:
+            raise ValueError(f"--cats is '{cats}'; give one field, in which all labels of images are")
+        examples = list(ImageReader(path, fields[0], teacher=None)(nlp))
+    elif all(task.reads_cats for task in tasks) and len(fields) == 1 and labelled:
+        examples = read_examples(nlp, path, fields[0])
     else:
-        examples = read_structures(nlp, path, tasks, component.name, cats, entities, triggers, spans_key)
+        examples = read_structures(nlp, path, tasks, component.name, fields, entities, triggers, spans_key)
     if not examples:
         raise ValueError(f"There are no documents in {path}")
     some = sample(examples, tasks, limit, seed)
@@ -102,7 +109,7 @@ def read_structures(
     path: Path,
     tasks: List[Task],
     name: str,
-    cats: Optional[str],
+    fields: List[str],
     entities: str,
     triggers: str,
     spans_key: Optional[str],
@@ -113,7 +120,7 @@ def read_structures(
     path (Path): The file, or a folder of files.
     tasks (List[Task]): The tasks of the component. Those that find triggers are told to take them where they are given.
     name (str): The component.
-    cats (Optional[str]): The fields with the labels, in a JSONL file, with commas between them.
+    fields (List[str]): The fields with the labels, in a JSONL file.
     entities (str): "gold" or "predicted".
     triggers (str): "predicted" or "gold".
     spans_key (Optional[str]): The span group of the entities, if not the component's.
@@ -137,6 +144,6 @@ def read_structures(
     key = spans_key or next(iter(keys), None)
     if key is None and not readers:
         key = UNREAD_ENTITIES  # a span group holds any
-    fields = (cats or "cats").split(",") if any(task.reads_cats for task in tasks) else None
+    cats = fields if any(task.reads_cats for task in tasks) else None
     gold = entities == "gold" and bool(readers)
-    return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=fields, teacher=None)(nlp))
+    return list(EntityReader(path, key, gold_entities=gold, triggers_key=given, cats=cats, teacher=None)(nlp))

@@ -8,6 +8,7 @@ from spacy.util import load_model
 from typer import Argument, Option
 from wasabi import Printer
 
+from ..settings import split_list
 from ..teach.documents import check_target
 from ..teach.ensemble import Ensemble, gather, teach
 from . import epee
@@ -36,7 +37,7 @@ def teach_cli(
     try:
         check_file("OUTPUT", output)
         check_target(data, output)
-        fields = [name.strip() for name in cats.split(",")]
+        fields = split_list("--cats", cats, "fields")
         if field in ("text", *fields):
             raise ValueError(f"--field is '{field}', which has something else in it; give another name")
         import_code(code)
@@ -64,12 +65,15 @@ def show(ensemble: Ensemble, msg: Printer) -> None:
         rows = [[name, f"{weight:.3f}"] for name, weight in zip(names, group.weights)]
         header = ["Teacher", "Weight"]
         if group.losses:
-            rows = [
-                [*row, f"{loss:.4f}"] for row, loss in zip([*rows, ["Equal weights", ""], ["These weights", ""]], group.losses)
-            ]
-            header.append("Log loss on dev")
+            rows += [["Equal weights", ""], ["These weights", ""]]
+            header += ["Log loss on dev", "Calibrated"]
+            for row, (before, after) in zip(rows, group.losses):
+                row += ["" if before is None else f"{before:.4f}", "no better" if after is None else f"{after:.4f}"]
         print_table(msg, rows, header)
-        msg.info(f"{len(group.labels)} labels, {'exclusive' if group.exclusive else 'not exclusive'}")
+        place = f" in {', '.join(sorted(group.fields))}" if len(ensemble.groups) > 1 and group.fields else ""
+        msg.info(f"{len(group.labels)} labels{place}, {'exclusive' if group.exclusive else 'not exclusive'}")
+    if any(group.losses for group in ensemble.groups):
+        msg.info("Calibrated: the loss on documents that it was not fitted to. Those that are no better by more than chance stay")
     msg.info("Pipelines of spacy_epee answer at full depth")
 
 

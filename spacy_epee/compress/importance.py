@@ -4,15 +4,23 @@ part had a mask (Michel et al. 2019)."""
 from typing import Any, Callable, List, Sequence
 
 import torch
+from spacy.language import Language
 from spacy.training import Example
 from spacy.util import minibatch
 from torch import Tensor, nn
 
 from ..component.pipe import EarlyExitTransformer
 from ..component.updating import parameters_of
+from ..evaluation.sample import sample
+from ..evaluation.timing import prepare
 
 DOCS, BATCH = 256, 16
-"""How many documents are looked at, and how many of them together."""
+"""How many documents are looked at at most, and how many of them together."""
+
+
+def draw_judges(nlp: Language, pipe: EarlyExitTransformer, examples: Sequence[Example]) -> List[Example]:
+    """RETURNS (List[Example]): Some annotated documents, drawn from all, as they come to a component."""
+    return prepare(nlp, pipe, sample(examples, [slot.task for slot in pipe.slots.values()], DOCS))
 
 
 def measure_importance(
@@ -34,7 +42,7 @@ def measure_importance(
     try:
         with torch.random.fork_rng():
             torch.manual_seed(0)  # of dropout
-            for batch in minibatch(examples[:DOCS], BATCH):
+            for batch in minibatch(examples, BATCH):
                 pipe.update(batch)
     finally:
         for hook in hooks:
@@ -45,7 +53,7 @@ def measure_importance(
             parameter.requires_grad_(was_trained)
     if not any(total.any() for total in totals):
         raise ValueError(
-            f"None of the {min(len(examples), DOCS)} documents is annotated for the component '{pipe.name}', so that it cannot "
+            f"None of the {len(examples)} documents is annotated for the component '{pipe.name}', so that it cannot "
             "be told which parts of its transformer matter. Give annotated documents."
         )
     return totals

@@ -57,7 +57,7 @@ def measure(
 def measure_folder(nlp: Language) -> int:
     """RETURNS (int): How many bytes a pipeline takes on disk, without the words that it has seen since it was loaded."""
     with tempfile.TemporaryDirectory() as name:
-        nlp.to_disk(name, exclude=["strings", "vocab"])
+        nlp.to_disk(name, exclude=["strings"])
         return sum(file.stat().st_size for file in Path(name).rglob("*") if file.is_file())
 
 

@@ -116,7 +116,7 @@ def shrink(
     goal (Goal): What is wanted.
     runtime (str): The runtime of the step "export".
     train (Optional[Sequence[Example]]): Documents that nothing is compared on: their wordpieces stay, and what matters to
-        the loss on them. Without any there is no step "vocabulary", and the examples tell what matters.
+        the loss on them. Without any there is no step "vocabulary". Without annotation of them the examples tell what matters.
     fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 leaves all to the scorer.
     tell (Callable[[Step], None]): Is told of each step behind it.
     RETURNS (Report): What was done. If the goal was not reached, the pipeline is as near to it as was found.
@@ -137,7 +137,7 @@ def shrink(
         if not goal.open_ended and not goal.missing(start, now):
             break
         allowed = goal.max_drop * number / len(steps)
-        settings = _settings(name, examples, train, runtime)
+        settings = _settings(name, pipe, examples, train, runtime)
         step = _take(nlp, pipe, name, reference, allowed, settings, timed, now)
         if step.kept:
             now = step.size
@@ -150,13 +150,15 @@ def shrink(
     return report
 
 
-def _settings(name: str, examples: Sequence[Example], train: Optional[Sequence[Example]], runtime: str) -> Dict[str, Any]:
+def _settings(
+    name: str, pipe: EarlyExitTransformer, examples: Sequence[Example], train: Optional[Sequence[Example]], runtime: str
+) -> Dict[str, Any]:
     """What a step is given."""
-    learned = examples if train is None else train
+    annotated = any(slot.task.true_labels(eg.reference) for eg in train or () for slot in pipe.slots.values())
     given: Dict[str, Any] = {
         "texts": [eg.predicted.text for eg in train or ()],
-        "judged_by": learned,
-        "docs": [eg.reference for eg in learned],
+        "judged_by": train if annotated else examples,
+        "docs": [eg.reference for eg in (examples if train is None else train)],
     }
     settings = {need: given[need] for need in [NEEDS.get(name)] if need is not None}
     return {**settings, "runtime": runtime} if name == "export" else settings

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from ..component.pipe import EarlyExitTransformer
-from ..evaluation.timing import prepare
 from ..trunk.quantized import embed_alike
 from ..trunk.verification import make_stepper, relative_error
 from .base import Smaller
-from .importance import measure_importance
+from .importance import draw_judges, measure_importance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -226,9 +225,9 @@ class Width(Structure):
 
 def heads(nlp: Language, pipe: EarlyExitTransformer, judged_by: Sequence[Example]) -> Heads:
     """RETURNS (Heads): The attention heads of a component, of which documents tell what matters."""
-    return Heads(pipe, prepare(nlp, pipe, judged_by))
+    return Heads(pipe, draw_judges(nlp, pipe, judged_by))
 
 
 def width(nlp: Language, pipe: EarlyExitTransformer, judged_by: Sequence[Example]) -> Width:
     """RETURNS (Width): The width of the layers of a component, of which documents tell what matters."""
-    return Width(pipe, prepare(nlp, pipe, judged_by))
+    return Width(pipe, draw_judges(nlp, pipe, judged_by))

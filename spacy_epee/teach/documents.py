@@ -102,6 +102,7 @@ def writing(source: Path, target: Path, field: str) -> Iterator[Write]:
     target (Path): The file, of the same format.
     field (str): The field for what is said, in JSONL.
     YIELDS (Callable): Writes a document with soft labels; None for none, and then none of before stay.
+    RAISES ValueError: Something else is in that field.
     """
     with whole_file(target) as part:
         if is_jsonl(source):
@@ -109,6 +110,8 @@ def writing(source: Path, target: Path, field: str) -> Iterator[Write]:
             with gzip.open(part, "wt", encoding="utf-8") if zipped else part.open("w", encoding="utf-8", newline="\n") as file:
 
                 def write_row(document: Document, soft: Optional[Dict[str, float]]) -> None:
+                    if not isinstance(document.content.get(field), (dict, type(None))):
+                        raise ValueError(f"{document.where}: the field '{field}' has no soft labels in it, but something else")
                     row = {name: value for name, value in document.content.items() if name != field}
                     if soft is not None:
                         row[field] = soft

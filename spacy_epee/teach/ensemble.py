@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 import numpy
 import tqdm
 from spacy.language import Language
+from spacy.strings import get_string_id
 from spacy.util import minibatch
 
 from .documents import Document, gold, read_documents, writing
 from .groups import Group, are_exclusive, by_group, divide, find_fields
 from .teachers import TOGETHER, LinearTeacher, PipelineTeacher, Teacher
-from .weights import fit_weights, likelihoods
 
 PROBED = 8
 """How many documents show which labels teachers have."""
@@ -37,31 +37,39 @@ class Ensemble:
 
     def answer(self, documents: Sequence[Document]) -> numpy.ndarray:
         """RETURNS (ndarray): The probabilities of labels by all together, (N, K)."""
-        sizes = [len(group.labels) for group in self.groups]
-        weights = numpy.repeat([group.weights for group in self.groups], sizes, axis=0).T  # (M, K)
-        asked = [(teacher, own) for teacher, own in zip(self.teachers, weights) if own.any()]
-        return sum(own * teacher.answer(documents, self.labels) for teacher, own in asked)
+        asked = numpy.any([group.weights for group in self.groups], axis=0)  # (M,)
+        return self.join([teacher.answer(documents, self.labels) if own else None for teacher, own in zip(self.teachers, asked)])
+
+    def join(self, answers: Sequence[Optional[numpy.ndarray]]) -> numpy.ndarray:
+        """Join what teachers say.
+
+        answers (Sequence[Optional[ndarray]]): Of each the probabilities of labels, (N, K). None if it counts nothing for any.
+        RETURNS (ndarray): The probabilities of labels by all together, (N, K).
+        """
+        parts = [[None] * len(self.groups) if own is None else by_group(self.groups, own) for own in answers]
+        return numpy.concatenate([group.join(own) for group, own in zip(self.groups, zip(*parts))], axis=1)
 
     def fit(self, path: Path, fields: Sequence[str]) -> None:
-        """Fit the weights.
+        """Fit the weights, and calibrate teachers.
 
         path (Path): Labelled documents.
         fields (Sequence[str]): The fields with labels, in JSONL.
         RAISES ValueError: Of a group none of them has a label that the teachers know.
         """
         find_fields(self.groups, fields, read_documents(path, fields))  # what is answered may have no labels
-        parts: List[List[numpy.ndarray]] = [[] for _ in self.groups]
+        answers, texts = [numpy.zeros((len(self.teachers), 0, len(self.labels)))], []
+        known = [[gold([], group.labels, group.exclusive, group.fields)] for group in self.groups]
         for batch in minibatch(_with_text(read_documents(path, fields)), TOGETHER):
-            answers = numpy.stack([teacher.answer(batch, self.labels) for teacher in self.teachers])  # (M, N, K)
-            for group, own, found in zip(self.groups, by_group(self.groups, answers), parts):
-                known = gold(batch, group.labels, group.exclusive, group.fields)
-                found.append(likelihoods(own, *known, group.exclusive))
-        for group, found in zip(self.groups, parts):
-            every = numpy.concatenate(found, axis=1) if found else numpy.zeros((len(self.teachers), 0))
-            if not every.shape[1]:
+            answers.append(numpy.stack([teacher.answer(batch, self.labels) for teacher in self.teachers]))  # (M, N, K)
+            texts += [get_string_id(document.text) for document in batch]
+            for group, own in zip(self.groups, known):
+                own.append(gold(batch, group.labels, group.exclusive, group.fields))
+        for group, every, own in zip(self.groups, by_group(self.groups, numpy.concatenate(answers, axis=1)), known):
+            targets, label_mask = (numpy.concatenate(parts) for parts in zip(*own))
+            if not label_mask.any():
                 which = f": {', '.join(group.labels)}" if len(self.groups) > 1 else ""
                 raise ValueError(f"None of the documents in {path} has a label that the teachers know{which}")
-            group.take(fit_weights(every), every)
+            group.fit(every, targets, label_mask, texts)
 
 
 def gather(

@@ -1,15 +1,16 @@
 """Labels that are answered together: those of one task, or of one component."""
 
 from dataclasses import dataclass, field
-from typing import Any, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.language import Language
 from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
 
 from ..component.pipe import EarlyExitTransformer
+from .calibration import Calibration, fit_calibration, hold_out, is_better
 from .documents import Document
-from .weights import log_loss
+from .weights import fit_weights, likelihoods, log_loss
 
 ROUNDED = 1e-4
 """How far probabilities may be from 0, 1, and their sum from 1, by rounding."""
@@ -23,25 +24,55 @@ class Group:
     exclusive (bool): Whether one of them is true.
     weights (ndarray): How much each teacher counts; they sum to 1.
     fields (Set[str]): The fields of JSONL that name them.
-    losses (List[float]): The log loss of each teacher on dev, and then of all together, with equal weights and with these. Empty
-        without.
+    calibrations (Dict[int, Calibration]): Those of teachers whose answers are better calibrated.
+    losses (List[Tuple[Optional[float], Optional[float]]]): The log loss of each teacher on dev, as it is and calibrated by other
+        documents, None where that is not better; then of all together with equal weights; then with these. Empty without dev.
     """
 
     labels: List[str]
     exclusive: bool
     weights: numpy.ndarray
     fields: Set[str]
-    losses: List[float] = field(default_factory=list)
+    calibrations: Dict[int, Calibration] = field(default_factory=dict)
+    losses: List[Tuple[Optional[float], Optional[float]]] = field(default_factory=list)
 
-    def take(self, weights: numpy.ndarray, found: numpy.ndarray) -> None:
-        """Set weights, and say how good they are.
+    def join(self, answers: Sequence[Any]) -> numpy.ndarray:
+        """Join what teachers say.
 
-        weights (ndarray): The weights, (M,).
-        found (ndarray): How probable teachers find what is true on dev, (M, C).
+        answers (Sequence[Optional[ndarray]]): Of each the probabilities of the labels, (N, K). None if it counts nothing.
+        RETURNS (ndarray): The probabilities of all together, (N, K).
         """
-        single, equal = numpy.eye(len(weights)), numpy.full(len(weights), 1 / len(weights))
-        self.weights = weights
-        self.losses = [log_loss(found, some) for some in (*single, equal, weights)]
+        found: numpy.ndarray = numpy.sum(
+            [
+                weight * (self.calibrations[place](own) if place in self.calibrations else own)
+                for place, (weight, own) in enumerate(zip(self.weights, answers))
+                if weight
+            ],
+            axis=0,
+        )
+        return found
+
+    def fit(self, answers: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, texts: Sequence[Any]) -> None:
+        """Calibrate teachers where that is better, and fit the weights. Both go by answers that were calibrated by other
+        documents, so that calibrated teachers are not favoured.
+
+        answers (ndarray): The probabilities of the labels on dev, (M, N, K).
+        targets (ndarray): 1 for true labels, (N, K).
+        label_mask (ndarray): 0 where nothing is known, (N, K).
+        texts (Sequence[Any]): What is the same for documents with the same text.
+        """
+        rows = numpy.flatnonzero(label_mask.any(axis=1))
+        answers, known = answers[:, rows], (targets[rows], label_mask[rows], self.exclusive)
+        held_out = numpy.stack([hold_out(own, *known, [texts[row] for row in rows.tolist()]) for own in answers])
+        before, after = likelihoods(answers, *known), likelihoods(held_out, *known)
+        docs = numpy.nonzero(known[0] * known[1] if self.exclusive else known[1])[0]
+        better = numpy.array([is_better(*own, docs) for own in zip(after, before)])
+        self.calibrations = {place: fit_calibration(answers[place], *known) for place in numpy.flatnonzero(better).tolist()}
+        found = numpy.where(better[:, None], after, before)
+        self.weights, teachers = fit_weights(found), len(answers)
+        single, equal = numpy.eye(teachers), numpy.full(teachers, 1 / teachers)
+        self.losses = [(log_loss(before, one), log_loss(after, one) if own else None) for one, own in zip(single, better)]
+        self.losses += [(log_loss(before, equal), log_loss(found, equal)), (None, log_loss(found, self.weights))]
 
 
 def divide(nlp: Language, labels: Sequence[str]) -> List[List[str]]:

@@ -60,7 +60,7 @@ def choose_way(
     RETURNS (Way): The way. Labels that are exclusive have the same strength.
     """
     labels = targets.shape[1]
-    parts = next(_folds(texts, 0), None)
+    parts = next(folds(texts, 0), None)
     if parts is None:
         return Way(numpy.full(labels, STRENGTHS[0]))
     rest, part = parts
@@ -123,7 +123,7 @@ def held_out_logits(
     RETURNS (ndarray): The logits, (N, K) float32.
     """
     logits = numpy.zeros(targets.shape, dtype="float32")
-    for rest, part in _folds(texts, seed):
+    for rest, part in folds(texts, seed):
         weights, bias = fit_linear(rows[rest], targets[rest], label_mask[rest], **settings)
         logits[part] = rows[part] @ weights + bias
     return logits
@@ -149,7 +149,14 @@ def _mean_of_classes(losses: numpy.ndarray, classes: numpy.ndarray) -> float:
     return float((numpy.bincount(numbers, losses) / numpy.bincount(numbers)).mean()) if len(losses) else 0.0
 
 
-def _folds(texts: Sequence[Any], seed: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
+def folds(texts: Sequence[Any], seed: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
+    """Put documents in parts, each of which is held out once.
+
+    texts (Sequence[Any]): What is the same for those that are held out together.
+    seed (int): Of the parts.
+    YIELDS (Tuple[ndarray, ndarray]): The places of the others, and of those that are held out. There are no others if all are
+        the same.
+    """
     numbers: Dict[Any, int] = {}
     groups = numpy.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype="int64")
     parts = FOLDS if len(texts) < MANY else FOLDS_OF_MANY

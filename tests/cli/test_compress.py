@@ -66,6 +66,13 @@ def test_all_steps_are_tried_by_default(folder, tmp_path):
     assert spacy.load(tmp_path / "small")("Cough.").cats
 
 
+def test_documents_of_which_wordpieces_stay_need_no_labels(folder, tmp_path):
+    train = tmp_path / "train.jsonl"
+    train.write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES[:6]), encoding="utf-8")
+    output = run(folder, tmp_path / "small", "--train", train, "--steps", "vocabulary", "--max-drop", "900")
+    assert "of the wordpieces of these documents were dropped" in output
+
+
 def test_a_goal_out_of_reach_is_said_and_the_nearest_is_written(folder, tmp_path):
     output = run(folder, tmp_path / "small", "--steps", "weights", "--target-size", "1KB", "--max-drop", "900")
     assert "The goal was not reached" in output and "MB and not 0.001 MB" in output and (tmp_path / "small").is_dir()

@@ -1,13 +1,15 @@
 """Compressing in steps towards a goal"""
 
+import numpy
 import pytest
 from spacy.training import Example
+from spacy.vectors import Vectors
 from util import SENTENCES, answered_examples, make_nlp
 
 pytest.importorskip("spacy_transformers")
 
 from spacy_epee.compress import sequence  # noqa: E402
-from spacy_epee.compress.measure import Size  # noqa: E402
+from spacy_epee.compress.measure import Size, measure_folder  # noqa: E402
 from spacy_epee.compress.sequence import Goal, shrink  # noqa: E402
 
 LABELS = ["ACUTE", "STABLE", "HISTORY"]
@@ -64,6 +66,18 @@ def test_training_documents_say_which_wordpieces_stay_and_the_others_how_many_ar
     assert report.steps[1].kept and report.pieces["texts"] == len(SENTENCES) and report.pieces["dropped"] > 0
     other = run(nlp, ["vocabulary"], Goal(100))
     assert [step.name for step in other.steps] == [""] and other.pieces is None
+
+
+def test_training_documents_without_annotation_leave_it_to_the_others_what_matters(nlp):
+    train = [Example.from_dict(nlp.make_doc(text), {}) for text in SENTENCES]
+    report = run(nlp, ["width"], Goal(100), train=train)
+    assert report.steps[1].why == "" and report.steps[1].kept
+
+
+def test_vectors_of_words_count_as_part_of_the_folder(nlp):
+    before = measure_folder(nlp)
+    nlp.vocab.vectors = Vectors(data=numpy.ones((1000, 50), dtype="float32"), keys=range(1000))
+    assert measure_folder(nlp) > before + 200_000
 
 
 def test_documents_without_annotation_are_refused(nlp):

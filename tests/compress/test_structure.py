@@ -8,6 +8,7 @@ from util import SENTENCES, make_examples, make_nlp
 
 pytest.importorskip("spacy_transformers")
 
+from spacy_epee.compress import importance  # noqa: E402
 from spacy_epee.compress.choose import compress  # noqa: E402
 from spacy_epee.exits.rules.depth import FixedDepth  # noqa: E402
 from spacy_epee.exits.rules.thresholds import Entropy  # noqa: E402
@@ -85,6 +86,16 @@ def test_documents_without_annotation_cannot_tell_what_matters(backbone):
     nlp = make_nlp(backbone, LABELS)
     with pytest.raises(ValueError, match="documents is annotated"):
         make(nlp, "heads", judged_by=[Example.from_dict(nlp.make_doc("Cough."), {})])
+
+
+def test_what_matters_is_told_by_documents_from_everywhere(backbone, monkeypatch):
+    """Not by the first ones of a file that is sorted."""
+    monkeypatch.setattr(importance, "DOCS", 4)
+    nlp = make_nlp(backbone, LABELS)
+    examples = [Example.from_dict(nlp.make_doc("Cough."), {}) for _ in range(6)] + make_examples(nlp, LABELS)[:3]
+    judges = importance.draw_judges(nlp, nlp.get_pipe(NAME), examples)
+    assert [eg.reference.text for eg in judges if eg.reference.cats] == SENTENCES[:3] and len(judges) == 4
+    assert make(nlp, "width", judged_by=examples).importance
 
 
 @pytest.mark.parametrize("exits", [None, [2, 3]])

@@ -1,6 +1,7 @@
 """Teachers that answer documents."""
 
 import json
+import re
 
 import numpy
 import pytest
@@ -135,6 +136,26 @@ def test_teach_fits_weights_to_dev(folder, data, tmp_path):
     assert 0.6 < share <= 1.001 and numpy.allclose(found, share * mine + (1 - share) * other, atol=1e-4)
 
 
+def test_teach_calibrates_what_it_writes_and_shows_it(folder, data, tmp_path):
+    dev = [{"text": f"{text} Note {number}.", "cats": ["B"]} for number in range(4) for text in SENTENCES]
+    out = tmp_path / "out.jsonl"
+    result = run(folder / "several", data, out, "--dev", write(tmp_path / "dev.jsonl", dev))
+    assert result.exit_code == 0, result.output
+    assert not numpy.allclose(cats_of(folder / "several", SENTENCES), [0, 1, 0], atol=0.5)
+    assert numpy.allclose(soft_of(rows_of(out)), [0, 1, 0], atol=2 / len(dev))
+    losses = [float(word) for word in re.search(r"several.* 1\.000 +(\S+) +(\S+)", result.output).groups()]
+    assert losses[1] < 0.1 < 0.5 < losses[0] and "Calibrated" in result.output
+
+
+def test_teach_leaves_what_is_no_better_calibrated(folder, data, tmp_path):
+    probabilities = cats_of(folder / "ours0", SENTENCES)
+    dev = [{"text": text, "cats": LABELS[row.argmax()]} for text, row in zip(SENTENCES[:1], probabilities)]
+    out = tmp_path / "out.jsonl"
+    result = run(folder / "ours0", data, out, "--dev", write(tmp_path / "dev.jsonl", dev))
+    assert result.exit_code == 0 and "no better" in result.output, result.output
+    assert numpy.allclose(soft_of(rows_of(out)), probabilities, atol=1e-5)
+
+
 def test_teach_says_nothing_about_no_text_and_counts_it(folder, tmp_path):
     rows = [{"text": ""}, {"text": "fever"}, {"text": " \n", "teacher": {"A": 1.0}}, {"text": "rash", "cats": "D"}]
     out = tmp_path / "out.jsonl"
@@ -183,6 +204,13 @@ def test_teach_refuses_what_cannot_teach_and_writes_nothing(folder, data, tmp_pa
         "dev.jsonl",
         "out.jsonl",
     ]
+
+
+def test_teach_writes_over_nothing_but_soft_labels(folder, data):
+    before = data.read_bytes()
+    result = run(folder / "ours0", data, data, "--field", "id")
+    assert result.exit_code == 1 and "line 1: the field 'id' has no soft labels in it" in " ".join(result.output.split())
+    assert data.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["out.spacy", "out.json", "out"])
@@ -323,7 +351,7 @@ def test_labels_of_each_task_have_weights_of_their_own_and_are_as_probable_as_th
     out = tmp_path / "out.jsonl"
     result = run(tmp_path / "tasks", outcomes, out, "--linear", "--dev", outcomes, "--cats", "stay, fate")
     assert result.exit_code == 0, result.output
-    assert "2 labels, exclusive" in result.output and "2 labels, not exclusive" in result.output
+    assert "2 labels in stay, exclusive" in result.output and "2 labels in fate, not exclusive" in result.output
     said = [row["teacher"] for row in rows_of(out)]
     for number, soft in enumerate(said):
         assert soft["short"] + soft["long"] == pytest.approx(1, abs=1e-5)
@@ -357,6 +385,16 @@ def test_weights_are_fitted_to_labels_that_are_false_also_if_what_is_answered_ha
         ensemble.fit(outcomes, ["stay", "fate"])
         losses.append([group.losses for group in ensemble.groups])
     assert losses[0] == losses[1]
+
+
+def test_answers_that_are_there_already_are_joined_as_if_teachers_were_asked(several_tasks, outcomes):
+    fields = ["stay", "fate"]
+    ensemble = gather(["tasks"], [several_tasks], outcomes, fields, outcomes)
+    ensemble.fit(outcomes, fields)
+    documents = list(read_documents(outcomes, fields))
+    found = ensemble.join([teacher.answer(documents, ensemble.labels) for teacher in ensemble.teachers])
+    assert any(group.calibrations for group in ensemble.groups)
+    assert (found == ensemble.answer(documents)).all()
 
 
 def test_fields_may_not_share_labels(folder, tmp_path):

@@ -12,6 +12,7 @@ from spacy.util import load_model, make_tempdir
 
 from ...exits.rules.base import ExitRule
 from ...model import get_trunk_shim
+from ...settings import split_list
 from ..networks import pooled_heads
 from ..run import describe_machine
 from ..targets import OnnxInt8, OpenVinoInt8, SpacyTransformers, Torch
@@ -78,7 +79,7 @@ class Plan:
 def choose_contestants(names: Optional[str]) -> List[str]:
     """RETURNS (List[str]): Who takes part, from their names with commas between them; None for all.
     RAISES ValueError: There is no such contestant."""
-    asked = list(CONTESTANTS) if names is None else [name.strip() for name in names.split(",")]
+    asked = list(CONTESTANTS) if names is None else split_list("--contestants", names)
     unknown = [name for name in asked if name not in CONTESTANTS]
     if unknown:
         raise ValueError(f"--contestants has '{unknown[0]}'; give some of {', '.join(CONTESTANTS)}, with commas between them")

@@ -53,11 +53,19 @@ def test_labels_that_nobody_knows_are_missed(backbone):
 
 
 def test_thresholds_are_fitted_to_each_label():
-    data = multilabel([[1, 1], [1, 0], [0, 0], [0, 0]])
-    said = numpy.array([[0.9, 0.3], [0.8, 0.1], [0.7, 0.12], [0.6, 0.1]])
+    chance = numpy.random.default_rng(0)
+    truths = chance.random((400, 2)) < 0.5
+    said = numpy.where(truths, [0.9, 0.4], [0.5, 0.1]) + 0.05 * chance.random((400, 2))
+    data = multilabel(truths)
     thresholds = front_texts.fit_thresholds(data, said)
-    assert 0.7 < thresholds[0] <= 0.8 and 0.12 < thresholds[1] <= 0.3
+    assert 0.55 < thresholds[0] <= 0.9 and 0.15 < thresholds[1] <= 0.4
     assert front_texts.macro_f(data, said, thresholds) == 100 > front_texts.macro_f(data, said)
+
+
+def test_labels_that_nobody_knows_have_no_threshold():
+    data = multilabel([[1, 1], [1, 0], [0, 0], [0, 1]] * 5)
+    thresholds = front_texts.fit_thresholds(data, numpy.array([[0.9], [0.8], [0.2], [0.1]] * 5))
+    assert thresholds[1] == 1 and front_texts.decide(data, numpy.ones((20, 1)), thresholds)[:, 1].sum() == 0
 
 
 def test_thresholds_that_hold_on_no_other_document_are_not_chosen():

@@ -1,14 +1,14 @@
 """Labelled texts, and how right answers to them are."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
+from scipy.special import logit
 from sklearn.metrics import f1_score
 from spacy.training import Example
 
-GRID = numpy.linspace(0.05, 0.95, 37)
-"""The thresholds that are tried for a label."""
+from ...exits.label_thresholds import fit_label_thresholds, held_out_answers, one_half
 
 HALF = 0.5
 """The threshold of labels that have none of their own."""
@@ -51,7 +51,7 @@ def label_texts(examples: Mapping[str, Sequence[Example]], known: Sequence[str],
 
 
 def fit_thresholds(data: LabelledTexts, probabilities: numpy.ndarray) -> Optional[numpy.ndarray]:
-    """Find the threshold of each label that gives it the best F.
+    """Fit a threshold to each label, as `tune` does.
 
     data (LabelledTexts): The texts, of dev.
     probabilities (ndarray): What is said of them, (N, K).
@@ -59,13 +59,8 @@ def fit_thresholds(data: LabelledTexts, probabilities: numpy.ndarray) -> Optiona
     """
     if data.exclusive:
         return None
-    found = numpy.full(len(data.labels), HALF)
-    for column, (truths, said) in enumerate(zip(data.truths.T, _widened(data, probabilities).T)):
-        answers = said >= GRID[:, None]
-        scores = 2 * (answers & truths).sum(axis=1) / numpy.maximum(answers.sum(axis=1) + truths.sum(), 1)
-        best = numpy.flatnonzero(scores == scores.max())
-        if scores.max() > 0:  # of equals the one in the middle, which is the least likely to be so by luck
-            found[column] = GRID[best[len(best) // 2]]
+    found = numpy.ones(len(data.labels))  # labels that nobody knows are never given
+    found[: probabilities.shape[1]] = fit_label_thresholds(*_known(data, probabilities))
     return found
 
 
@@ -92,8 +87,8 @@ def decide(data: LabelledTexts, probabilities: numpy.ndarray, thresholds: Option
 
 
 def choose_thresholds(data: LabelledTexts, probabilities: numpy.ndarray, seed: int = 0) -> Optional[numpy.ndarray]:
-    """Choose between 0.5 for all labels and the threshold of each that gives it the best F, by what they are worth on documents
-    that they were not fitted to: with rare labels the latter can be worse.
+    """Choose between 0.5 for all labels and a threshold for each, by what they are worth on documents that they were not fitted
+    to: with rare labels the latter can be worse.
 
     data (LabelledTexts): The texts, of dev.
     probabilities (ndarray): What is said of them, (N, K).
@@ -102,11 +97,11 @@ def choose_thresholds(data: LabelledTexts, probabilities: numpy.ndarray, seed: i
     """
     if data.exclusive:
         return None
-    half = numpy.random.default_rng(seed).permutation(len(data)) % 2 == 0
+    own = held_out_answers(*_known(data, probabilities), HALF, one_half(len(data), seed))
+    if own is None:
+        return None
     answers = numpy.zeros_like(data.truths)
-    for fitted, tried in ((half, ~half), (~half, half)):
-        thresholds = fit_thresholds(_some(data, fitted), probabilities[fitted])
-        answers[tried] = decide(_some(data, tried), probabilities[tried], thresholds)
+    answers[:, : own.shape[1]] = own
     crossed = f1_score(data.truths.astype(int), answers.astype(int), average="macro", zero_division=0)
     return fit_thresholds(data, probabilities) if 100 * crossed > macro_f(data, probabilities) else None
 
@@ -137,10 +132,10 @@ def evenly(data: LabelledTexts, count: int) -> List[str]:
     return [data.texts[place] for place in sorted(order[chosen])]
 
 
-def _some(data: LabelledTexts, rows: numpy.ndarray) -> LabelledTexts:
-    """Some of the texts, (N,) bool."""
-    texts = [text for text, wanted in zip(data.texts, rows) if wanted]
-    return LabelledTexts(texts, data.truths[rows], data.labels, data.exclusive)
+def _known(data: LabelledTexts, probabilities: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """The logits of the labels that somebody knows, whether they are true, and that this is known."""
+    truths = data.truths[:, : probabilities.shape[1]]
+    return logit(numpy.clip(probabilities.astype("float64"), 1e-6, 1 - 1e-6)), truths, numpy.ones_like(truths)
 
 
 def _widened(data: LabelledTexts, probabilities: numpy.ndarray) -> numpy.ndarray:

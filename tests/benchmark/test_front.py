@@ -55,10 +55,10 @@ def test_labels_that_nobody_knows_are_missed(backbone):
 def test_thresholds_are_fitted_to_each_label():
     chance = numpy.random.default_rng(0)
     truths = chance.random((400, 2)) < 0.5
-    said = numpy.where(truths, [0.9, 0.4], [0.5, 0.1]) + 0.05 * chance.random((400, 2))
+    said = numpy.where(truths, [0.9, 0.5], [0.6, 0.1]) + 0.05 * chance.random((400, 2))
     data = multilabel(truths)
     thresholds = front_texts.fit_thresholds(data, said)
-    assert 0.55 < thresholds[0] <= 0.9 and 0.15 < thresholds[1] <= 0.4
+    assert 0.65 < thresholds[0] <= 0.9 and 0.15 < thresholds[1] <= 0.5
     assert front_texts.macro_f(data, said, thresholds) == 100 > front_texts.macro_f(data, said)
 
 

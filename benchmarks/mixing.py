@@ -2,8 +2,8 @@
 
     python benchmarks/mixing.py minilm-l6/mtsamples/exits --corpora ../shared/corpora --models MODELS
 
-Macro-F1 on test of words alone and of each layer. Labels that are not exclusive have thresholds that are fitted on dev to the same
-exit, where that is better on halves of dev, or 0.5 for all. Writes benchmarks/results/mixing.json and .md.
+Macro-F1 on test of words alone and of each layer. Labels that are not exclusive have thresholds that are fitted on dev to the
+same exit, where that is better on halves of dev, or 0.5 for all. Writes benchmarks/results/mixing.json and .md.
 """
 
 from pathlib import Path

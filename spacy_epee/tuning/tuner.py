@@ -150,6 +150,7 @@ class Tuner:
         }
         # Thresholds of labels that suit the rule are fitted once it is chosen, unless that would change what is promised.
         self.refit = figure is not None and thresholds is not False and half is None and bool(self.stored.slot.thresholded)
+        self._thresholds = thresholds
         self._first_thresholds = (self.stored.cfg.get("label_thresholds"), self.report["thresholds"])
         self._replay(suited=False)
         self.trials: Candidates = search(
@@ -226,10 +227,12 @@ class Tuner:
     def _suit(self, chosen: Candidate) -> Candidate:
         """Fit thresholds of labels to what a rule answers, and say what it does by them."""
         said = self.replay.run(chosen.rule).logits
-        self.report["thresholds"] = fit_thresholds(self.component, self.stored, None, None, self.seed, said)
+        self.report["thresholds"] = fit_thresholds(self.component, self.stored, self._thresholds, None, self.seed, said)
         self._replay(suited=True)
         if chosen.rule is None:
             return chosen
+        rows = [pair for pair in zip(self.shown, self.report["front"]) if pair[0].rule != chosen.rule]  # as it was before
+        self.shown, self.report["front"] = ([pair[place] for pair in rows] for place in (0, 1))
         return try_setting(self.replay, self.score, chosen.name, chosen.rule, **self._documents)
 
     def _allow(self, trial: Candidate, held_out: Optional[Dict[str, Any]]) -> None:

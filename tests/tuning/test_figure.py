@@ -99,6 +99,7 @@ def test_thresholds_are_fitted_to_what_the_chosen_rule_answers(tuning):
     assert tuning.component.label_thresholds() == pytest.approx(expected, rel=1e-4)
     assert tuning.component.label_thresholds() != before
     assert tuning.report["thresholds"]["labels"] == tuning.component.label_thresholds()
+    assert [trial.rule for trial in tuning.shown].count(rule) == 1 and len(tuning.shown) == len(tuning.report["front"])
 
 
 def test_each_choice_begins_with_the_same_thresholds(tuning):

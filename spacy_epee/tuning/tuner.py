@@ -126,7 +126,7 @@ class Tuner:
         if wish.max_disagreement is not None:
             require_documents(len(examples), wish.max_disagreement, wish.confidence)
         self.nlp, self.component, self.wish, self.progress = nlp, component, wish, progress
-        self.steps, self.seed, self.figure = steps, seed, figure
+        self.steps, self.seed, self.figure, self._thresholds = steps, seed, figure, thresholds
         self.examples = list(examples)
         self.stored = StoredOutputs(component, prepare(nlp, component, self.examples), task, fewest, nlp)
         self.name = self.stored.name
@@ -150,7 +150,6 @@ class Tuner:
         }
         # Thresholds of labels that suit the rule are fitted once it is chosen, unless that would change what is promised.
         self.refit = figure is not None and thresholds is not False and half is None and bool(self.stored.slot.thresholded)
-        self._thresholds = thresholds
         self._first_thresholds = (self.stored.cfg.get("label_thresholds"), self.report["thresholds"])
         self._replay(suited=False)
         self.trials: Candidates = search(
@@ -229,11 +228,9 @@ class Tuner:
         said = self.replay.run(chosen.rule).logits
         self.report["thresholds"] = fit_thresholds(self.component, self.stored, self._thresholds, None, self.seed, said)
         self._replay(suited=True)
-        if chosen.rule is None:
-            return chosen
         rows = [pair for pair in zip(self.shown, self.report["front"]) if pair[0].rule != chosen.rule]  # as it was before
         self.shown, self.report["front"] = ([pair[place] for pair in rows] for place in (0, 1))
-        return try_setting(self.replay, self.score, chosen.name, chosen.rule, **self._documents)
+        return self.try_setting(chosen.name, chosen.rule)
 
     def _allow(self, trial: Candidate, held_out: Optional[Dict[str, Any]]) -> None:
         """Have a rule timed that may be taken if it is faster, with what it does where it was not made."""

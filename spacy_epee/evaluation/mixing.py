@@ -26,21 +26,22 @@ def best_mix(stored: StoredOutputs, docs: Optional[numpy.ndarray] = None) -> num
     return fit_mix(plain, words, *stored.annotation(docs), stored.mix, exclusive=stored.task.exclusive)
 
 
-def mix_helps(stored: StoredOutputs, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
-    """Whether to fit how much words count makes documents more likely that it was not fitted to, as `StoredOutputs.helps` finds
-    out of temperatures.
+def better_mix(stored: StoredOutputs, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> numpy.ndarray:
+    """Fit how much words count at the exits where that makes documents more likely that it was not fitted to, as
+    `StoredOutputs.helps` finds out of temperatures.
 
     stored (StoredOutputs): What all exits say. It is afterwards as before.
     docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
     seed (int): The seed of the split.
-    RETURNS (bool): Whether the mean negative log-likelihood falls.
+    RETURNS (ndarray): A factor for each exit behind a layer: the fitted one where the mean negative log-likelihood falls by it
+        over two halves, each tried with what is fitted to the other one, and elsewhere the one that there is.
     """
-    before, gain = stored.mix, 0.0
-    for fitted, tried in stored.halves(docs, seed) if has_words(stored) else ():
+    before, gains = stored.mix, numpy.zeros(len(stored.mix))
+    for fitted, tried in stored.halves(docs, seed):
         if not stored.annotation(fitted)[1].any() or not stored.annotation(tried)[1].any():
-            return False
+            return before
         for sign, mix in ((1, before), (-1, best_mix(stored, fitted))):
             stored.set_mix(mix)
-            gain += sign * sum(exit["nll"][1] for exit in stored.calibration(stored.fit(fitted), tried))
+            gains += [sign * exit["nll"][1] for exit in stored.calibration(stored.fit(fitted), tried)[1:]]
         stored.set_mix(before)
-    return gain > 0
+    return numpy.where(gains > 0, best_mix(stored, docs), before)

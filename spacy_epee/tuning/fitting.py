@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional
 import numpy
 
 from ..component.pipe import EarlyExitTransformer
-from ..evaluation.mixing import best_mix, has_words, mix_helps
+from ..evaluation.mixing import best_mix, better_mix, has_words
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.threshold_fitter import ThresholdFitter
 from .noted import plain
@@ -15,9 +15,11 @@ def fit_mix(
     component: EarlyExitTransformer, stored: StoredOutputs, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int
 ) -> List[float]:
     """Fit how much words count at each exit, to some of the documents."""
-    if has_words(stored) and wanted is not False and (wanted or mix_helps(stored, half, seed)):
-        stored.set_mix(best_mix(stored, half))
-        stored.slot.set_mix(stored.mix.tolist(), component.model)
+    if has_words(stored) and wanted is not False:
+        mix = best_mix(stored, half) if wanted else better_mix(stored, half, seed)
+        if not numpy.array_equal(mix, stored.mix):
+            stored.set_mix(mix)
+            stored.slot.set_mix(mix.tolist(), component.model)
     return stored.mix.tolist()
 
 

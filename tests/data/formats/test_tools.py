@@ -132,6 +132,13 @@ def test_doccano_labels_of_documents(tmp_path):
     assert row["cats"] == ["A"] and spans(row) == [("Aspirin", "DRUG")]
 
 
+def test_doccano_offsets_of_utf16_are_understood(tmp_path):
+    path = write(tmp_path / "a.jsonl", {"text": f"\U0001f600 {TEXT}", "label": [[3, 10, "DRUG"], [20, 24, "PROBLEM"]]})
+    with pytest.warns(UserWarning, match="1 documents have offsets that count UTF-16 units"):
+        (row,) = read(path, "doccano")
+    assert spans(row) == [("Aspirin", "DRUG"), ("rash", "PROBLEM")]
+
+
 def test_doccano_numbers_for_labels_are_refused(tmp_path):
     path = write(
         tmp_path / "a.jsonl", {"text": TEXT, "entities": [], "annotations": [{"label": 3, "start_offset": 0, "end_offset": 7}]}

@@ -139,6 +139,15 @@ def test_doccano_offsets_of_utf16_are_understood(tmp_path):
     assert spans(row) == [("Aspirin", "DRUG"), ("rash", "PROBLEM")]
 
 
+def test_doccano_files_of_several_annotators_have_each_document_once(tmp_path):
+    mine, theirs = {"id": 1, "text": TEXT, "label": [[0, 7, "DRUG"]]}, {"id": 1, "text": TEXT, "label": [[17, 21, "PROBLEM"]]}
+    for name, own in (("amy", mine), ("bob", theirs), ("eve", {**mine, "label": []})):
+        write(tmp_path / f"{name}.jsonl", own, {"id": 2, "text": TEXT, "label": []}, {"text": TEXT, "label": [[0, 7, "DRUG"]]})
+    with pytest.warns(UserWarning, match="4 annotations were left out for another one of the same document"):
+        rows = read(tmp_path, "doccano")
+    assert [row["id"] for row in rows] == ["1", "2", "", "", ""] and spans(rows[0]) == [("rash", "PROBLEM")]
+
+
 def test_doccano_numbers_for_labels_are_refused(tmp_path):
     path = write(
         tmp_path / "a.jsonl", {"text": TEXT, "entities": [], "annotations": [{"label": 3, "start_offset": 0, "end_offset": 7}]}

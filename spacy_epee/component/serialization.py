@@ -12,6 +12,7 @@ from spacy.vocab import Vocab
 from thinc.api import ConfigValidationError, Model
 
 from ..engine.joint import Joint
+from ..files import NotWritten
 from ..model import is_initialized, trained_settings
 from ..sealing import Parts, Refused, check_seal, collecting, read_cfg, seal, take_over, twin
 from ..tasks.slot import TaskSlot
@@ -156,6 +157,8 @@ def _readable(name: str, source: str, kinds: Tuple[Type[Exception], ...] = (Exce
     try:
         with collecting():
             yield
+    except NotWritten:  # a temporary file: nothing is wrong with those that are read
+        raise
     except kinds as error:
         if isinstance(error, Refused):
             raise ValueError(

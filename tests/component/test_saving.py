@@ -355,3 +355,19 @@ def test_numbers_of_cfg_are_read_as_they_were_written(pipe, tmp_path):
     pipe.to_disk(tmp_path, exclude=["vocab"])
     pipe.from_disk(tmp_path, exclude=["vocab"])
     assert pipe.cfg["temperatures"] == [0.1, 0.3, 1.23456] and pipe.exit == Entropy(0.1 + 0.2)
+
+
+@pytest.mark.parametrize("name", ["textcat", "imagecat"])
+def test_without_a_temporary_folder_nothing_is_said_to_be_damaged(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OSError, match="TMPDIR") as caught:
+        spacy.load(SAVED / name)
+    assert "damaged" not in str(caught.value)
+
+
+def test_saving_without_a_temporary_folder_says_so(tmp_path, monkeypatch):
+    pipe = component(load("textcat"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OSError, match="TMPDIR"):
+        pipe.to_disk(tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -54,6 +54,8 @@ def annotate_doc(
     """
     install_extensions()
     require(row, ("text",), where)
+    if not isinstance(row.get("symmetric", False), (bool, type(None))):
+        raise ValueError(f"{where}: the field 'symmetric' is neither true nor false.")
     doc = make_doc(nlp, row["text"], where)
     aligner = Aligner(doc, align)
     spans: Dict[Any, Span] = {}

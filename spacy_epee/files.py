@@ -182,6 +182,8 @@ def inside(path: Path, folder: Path) -> Path:
 
 def _tell(error: OSError, path: Path, place: Path) -> Optional[OSError]:
     """RETURNS (Optional[OSError]): What did not happen, where the disk is full or the folder cannot be written to."""
+    if isinstance(error, NotWritten) and error.errno is None:  # it tells of something else
+        return None
     named = error.filename if isinstance(error.filename, str) else ""
     if error.errno in FULL or (error.errno is None and any(words in str(error) for words in FULL_WORDS)):
         reason = "the disk is full"

@@ -1,7 +1,9 @@
 """What a component saves, and what loading does with files that are not those that were saved."""
 
+import errno
 import gc
 import json
+import os
 import random
 import shutil
 import threading
@@ -365,9 +367,13 @@ def test_without_a_temporary_folder_nothing_is_said_to_be_damaged(name, tmp_path
     assert "damaged" not in str(caught.value)
 
 
-def test_saving_without_a_temporary_folder_says_so(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOSPC, errno.EROFS])
+def test_saving_without_a_temporary_folder_says_so(number, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
     pipe = component(load("textcat"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises(OSError, match="TMPDIR"):
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(OSError, match="TMPDIR") as caught:
         pipe.to_disk(tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert os.strerror(number) in str(caught.value) and not (tmp_path / "out").exists()

@@ -21,11 +21,10 @@ from ..exits.scaling import Threshold
 from ..heads.base import ExitHeads
 from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import Windows
-from ..model import check_exits, get_exit_layers, get_heads, is_initialized
+from ..model import get_exit_layers, get_heads, is_initialized
 from ..settings import check_number
 from ..trunk.shims import put
 from .base import Targets, Task
-from .saved import check_saved
 
 FITTED_LATER = ("temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
 """What of a task's `cfg` is fitted to a trained component, or found out about it."""
@@ -322,9 +321,7 @@ class TaskSlot:
         source (str): What it was loaded from, in messages.
         RAISES ValueError: Something does not fit.
         """
-        check_saved(self.cfg, self.called)
         if is_initialized(model):
-            check_exits(model, self.called)
             expected, trained = self.n_logits(), self.heads(model).n_labels
             if trained != expected:
                 raise ValueError(

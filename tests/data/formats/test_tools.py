@@ -205,6 +205,14 @@ def test_label_studio_choices(tmp_path):
     assert row["cats"] == ["A", "high", "now"] and row["kind"] == ["A"] and row["haste"] == ["high", "now"]
 
 
+@pytest.mark.parametrize("address", ["https://hospital.org/a.txt", "s3://notes/1/a.txt", "/data/local-files/?d=a.txt\n"])
+def test_label_studio_addresses_are_no_texts(tmp_path, address):
+    kind = {"id": "k", "from_name": "kind", "to_name": "text", "type": "choices", "value": {"choices": ["A"]}}
+    with pytest.raises(ValueError, match="object 1: its text is the address of a file") as caught:
+        read(write(tmp_path / "a.json", task(kind, data={"text": address})), "label-studio")
+    assert "a.txt" not in str(caught.value)
+
+
 def test_label_studio_what_is_skipped_rejected_or_not_annotated_is_counted(tmp_path):
     tasks = [task(ASPIRIN), task(RASH, was_cancelled=True, number=2), task(RASH, reviews=[{"accepted": False}], number=3)]
     tasks += [

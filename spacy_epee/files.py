@@ -36,8 +36,12 @@ LONG_AGO = 24 * 3600
 """Seconds after which something unfinished counts as left behind, where the system cannot tell whether its writer lives."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+TOO_LARGE = errno.EFBIG
 FULL_WORDS = (*map(os.strerror, FULL), "free space", "requested and")
 """What errors without a number say of a full disk: those of `shutil.copytree`, which gathers them, and of numpy."""
+
+UNABLE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What network and virtual file systems answer that cannot wait until something is on the disk. Folders are what some cannot."""
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -178,9 +182,13 @@ def inside(path: Path, folder: Path) -> Path:
 
 def _tell(error: OSError, path: Path, place: Path) -> Optional[OSError]:
     """RETURNS (Optional[OSError]): What did not happen, where the disk is full or the folder cannot be written to."""
+    if isinstance(error, NotWritten) and error.errno is None:  # it tells of something else
+        return None
     named = error.filename if isinstance(error.filename, str) else ""
     if error.errno in FULL or (error.errno is None and any(words in str(error) for words in FULL_WORDS)):
         reason = "the disk is full"
+    elif error.errno == TOO_LARGE:
+        reason = "a file would be larger than the file system or the limit of this process (`ulimit -f`) allows"
     elif error.errno in REFUSED and (named == str(path) or _is_part(Path(named).name)):
         reason = "it cannot be written to" if named == str(path) else f"the folder '{place}' cannot be written to"
     else:
@@ -275,7 +283,8 @@ def _make_like(new: Path, old: Path) -> None:
         for user, group in ((-1, was.st_gid), (was.st_uid, -1)):
             with suppress(PermissionError):
                 os.chown(new, user, group)
-    os.chmod(new, stat.S_IMODE(was.st_mode))
+    if stat.S_IMODE(was.st_mode) != stat.S_IMODE(now.st_mode):  # some file systems have one for all, and let nobody set it
+        os.chmod(new, stat.S_IMODE(was.st_mode))
 
 
 def _take_over(old: Path, new: Path, keep: bool) -> None:
@@ -314,12 +323,15 @@ def _carry(place: Path, own: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the names in a folder, are on the disk, where the file system can tell."""
     if os.name != "posix" and path.is_dir():
         return
     number = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(number)
+    except OSError as error:
+        if error.errno not in UNABLE:
+            raise
     finally:
         os.close(number)
 

@@ -90,6 +90,25 @@ def _rises(layers: Any) -> bool:
     return bool(layers) and sorted(set(layers)) == list(layers) and layers[0] >= 1
 
 
+def check_exits(model: Model, called: str) -> None:
+    """Check that the classifiers of a model that was loaded are those of its layers with an exit.
+
+    model (Model): The model.
+    called (str): What to call the component.
+    RAISES ValueError: They are not.
+    """
+    layers = model.attrs["exit_layers"]
+    if layers in (None, "few"):
+        return
+    numbers = isinstance(layers, (list, tuple)) and all(type(layer) is int for layer in layers)
+    # The last layer need not be named.
+    if not numbers or not _rises(layers) or any(len(own.classifiers) - len(layers) not in (0, 1) for own in get_heads(model)):
+        raise ValueError(
+            f"The model of {called} was saved with other layers with an exit (`exit_layers`) than it has classifiers for: the "
+            "files are damaged or were changed. Copy or save the pipeline again."
+        )
+
+
 def init(model: Model, X=None, Y=None) -> None:
     """Load the backbone and make the classifiers. What depends on the data is in the attribute `sizes`, for each task."""
     load_backbone(model.get_ref("trunk"))

@@ -5,16 +5,20 @@ import json
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import spacy
 import srsly
 import torch
-from util import SENTENCES, make_backbone
+from util import SENTENCES, make_backbone, make_nlp
 
 pytest.importorskip("spacy_transformers")
 
+from spacy_epee.heads.base import dump_heads, load_heads  # noqa: E402
+from spacy_epee.trunk.packed import unpack  # noqa: E402
 from spacy_epee.trunk.transformer import TransformerTrunk, load_backbone  # noqa: E402
 
 SAVED = Path(__file__).parent / "saved" / "v0.1.0"
@@ -218,6 +222,32 @@ def test_hostile_settings_that_are_left_out(folder, marker, settings):
 def test_hostile_config_of_a_model_that_fetches_another(folder, marker):
     change(folder, lambda own: own["config"].update(model_type="detr", use_timm_backbone=True, use_pretrained_backbone=True))
     assert "could not be loaded" in try_to_load(folder)
+
+
+@pytest.mark.parametrize("setting", ["num_hidden_layers", "num_hidden_groups", "inner_group_num"])
+def test_hostile_number_of_layers(folder, marker, setting):
+    family = "bert" if setting == "num_hidden_layers" else "albert"
+    change(folder, lambda own: own["config"].update({"model_type": family, setting: 10**7}))
+    began = time.perf_counter()
+    assert "could not be loaded" in try_to_load(folder)
+    assert time.perf_counter() - began < 60
+
+
+def test_hostile_number_of_exits(backbone):
+    [(_, pipe)] = make_nlp(backbone).pipeline
+    shim = pipe.model.get_ref("head").shims[0]
+    heads = shim._model
+    heads.settings = {**heads.settings, "exits": 10**9}
+    data = dump_heads(heads)
+    with pytest.raises(ValueError, match="more exits than weights"):
+        load_heads(type(heads), None, data, torch.device("cpu"))
+
+
+def test_hostile_size_of_a_weight():
+    zeros = torch.zeros(100, dtype=torch.uint8)
+    arrays = safetensors.torch.save({"w:zeros": zeros, "w:values": torch.zeros(0)})
+    with pytest.raises(ValueError, match="larger than it is"):
+        unpack({"kinds": {"w": ["dense", [10**6, 10**6], True]}, "arrays": arrays})
 
 
 def test_hostile_weights(folder, marker, monkeypatch):

@@ -17,6 +17,7 @@ from ..heads.base import head_shim
 from ..inference.predict import Slots, all_exits, make_instances
 from ..model import get_heads, get_settings, get_trunk_shim
 from ..tasks.base import Task
+from ..tasks.checks import warn_alike
 from ..tasks.slot import TaskSlot
 from ..trunk.shims import scaled_shim
 from .rivals import labels_at, slots_of
@@ -211,6 +212,7 @@ def learn_labels(
         for label in given.get(task, inferred):
             add_label(label, task)
         slot.task.check_labels(slot.labels, slot.title)
+        warn_alike(slot.labels, slot.called)
         slot.cfg.update(slot.task.learn_weights(get_examples(), slot.labels))
     tell_others(slots)
 

@@ -12,8 +12,10 @@ from spacy.vocab import Vocab
 from thinc.api import ConfigValidationError, Model
 
 from ..engine.joint import Joint
-from ..model import is_initialized, trained_settings
+from ..files import NotWritten
+from ..model import check_exits, is_initialized, trained_settings
 from ..sealing import Parts, Refused, check_seal, collecting, read_cfg, seal, take_over, twin
+from ..tasks.saved import check_saved
 from ..tasks.slot import TaskSlot
 from .initialization import check_joint
 
@@ -94,9 +96,12 @@ def load(
         if "vocab" not in exclude and "vocab" in parts:
             _load_vocab(Vocab(), parts["vocab"], exclude)  # that of the pipeline is loaded last
     with _readable(name, source, UNREADABLE):
+        if is_initialized(other):
+            check_exits(other, f"the component '{name}'")
         for task, slot in loaded.items():
             if "cfg" not in exclude:
                 slot.take_saved(tasks[task], other)
+            check_saved(slot.cfg, slot.called)
             slot.check_loaded(other, source)
         if "cfg" not in exclude and noted is not None and noted["config"] == configured:
             joint = noted["now"]
@@ -156,6 +161,8 @@ def _readable(name: str, source: str, kinds: Tuple[Type[Exception], ...] = (Exce
     try:
         with collecting():
             yield
+    except NotWritten:  # a temporary file: nothing is wrong with those that are read
+        raise
     except kinds as error:
         if isinstance(error, Refused):
             raise ValueError(

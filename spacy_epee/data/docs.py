@@ -7,10 +7,10 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from spacy.tokens import Doc, Span
 
 from ..doc_attributes import annotate, spans_of
-from ..inputs.concepts import NO_CONCEPT
+from ..inputs.concepts import NO_CONCEPT, unite
 from ..tasks.events import docs as event_docs
 from ..tasks.relations import docs as relation_docs
-from .checks import Align, Aligner, MakesDocs, annotated, check_label, check_tokens, is_short_line, make_doc, objects, require
+from .checks import Align, Aligner, MakesDocs, annotated, check_label, check_tokens, make_doc, objects, require
 from .event_docs import annotate_events
 
 SAME_TOKENS, OTHER_LABEL = "same tokens", "other label"
@@ -20,6 +20,9 @@ CAUSES = {
     OTHER_LABEL: "other entities on the same tokens are related too, and the first label is kept",
 }
 """Why relations are left out."""
+
+LONGEST_CONCEPT = 10_000
+"""The most characters of the ids of a mention's concepts: families of genes have dozens, and insertions have what is inserted."""
 
 
 def annotate_doc(
@@ -51,6 +54,8 @@ def annotate_doc(
     """
     install_extensions()
     require(row, ("text",), where)
+    if not isinstance(row.get("symmetric", False), (bool, type(None))):
+        raise ValueError(f"{where}: the field 'symmetric' is neither true nor false.")
     doc = make_doc(nlp, row["text"], where)
     aligner = Aligner(doc, align)
     spans: Dict[Any, Span] = {}
@@ -63,7 +68,7 @@ def annotate_doc(
         if ent["id"] in spans:
             raise ValueError(f"{place}: another entity of this document has the same id.")
         check_label(ent["label"], place)
-        spans[ent["id"]] = aligner(ent["start"], ent["end"], ent["label"], place, _concept(ent))
+        spans[ent["id"]] = aligner(ent["start"], ent["end"], ent["label"], place, _concept(ent, place))
         characters[ent["id"]] = (ent["start"], ent["end"])
     set_spans(doc, list(spans.values()), where, spans_key)
     found: Dict[Tuple[Any, ...], Dict[str, Any]] = {}
@@ -160,7 +165,7 @@ def set_spans(doc: Doc, spans: List[Span], where: str, spans_key: Optional[str])
     if spans_key is not None:
         doc.spans[spans_key] = spans
         return
-    unique = list({(span.start, span.end, span.label): span for span in spans}.values())
+    unique = unite(spans)
     taken = sorted(unique, key=lambda span: (span.start, span.end))
     for before, after in zip(taken, taken[1:]):
         if after.start < before.end:
@@ -190,7 +195,16 @@ def _copy(doc: Doc, span: Span) -> Span:
     return Span(doc, span.start, span.end, label=span.label_, kb_id=span.kb_id_, span_id=span.id_)
 
 
-def _concept(ent: Dict[str, Any]) -> str:
+def _concept(ent: Dict[str, Any], where: str) -> str:
     """The id of the concept of an entity, "" for none."""
     concept = ent.get("kb_id")
-    return str(concept) if is_short_line(concept) and concept not in NO_CONCEPT else ""
+    if concept is None or concept in NO_CONCEPT:
+        return ""
+    if type(concept) is int:
+        concept = str(concept)
+    if not isinstance(concept, str) or len(concept) > LONGEST_CONCEPT or concept.splitlines() != [concept]:
+        raise ValueError(
+            f"{where}: the field 'kb_id' is no id of a concept: a number, or a string of up to {LONGEST_CONCEPT} characters on "
+            "one line. Correct it, or leave it out."
+        )
+    return concept

@@ -285,4 +285,11 @@ def dump_heads(heads: ExitHeads) -> bytes:
 
 
 def load_heads(kind: Callable[..., ExitHeads], _, data: bytes, device: torch.device) -> ExitHeads:
-    return load_module(data, lambda settings: kind(**settings), device)  # type: ignore[return-value]
+    return load_module(data, lambda settings, state: _build_as_saved(kind, settings, len(state)), device)  # type: ignore[return-value]
+
+
+def _build_as_saved(kind: Callable[..., ExitHeads], settings: Dict[str, Any], weights: int) -> ExitHeads:
+    """Make classifiers from what was saved, each of which has weights."""
+    if settings["exits"] > weights:
+        raise ValueError("Classifiers that were saved say that they have more exits than weights.")
+    return kind(**settings)

@@ -1,6 +1,7 @@
 """From Docs to the pixels of their images."""
 
 import os
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 KEY: Any = ("._.", "image", None, None)
 """Where spaCy keeps `doc._.image`."""
+
+
+SEVERAL = (
+    "An image file has several pages or frames, as stacks of slices do, and the first one is looked at. Save the one that counts "
+    "as a file of its own."
+)
 
 
 def need_pillow() -> None:
@@ -60,7 +67,7 @@ def open_image(image: Any) -> "Image":
     """Read an image in colour.
 
     image (Any): A path, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of bytes, or of floats from 0 to 1.
-    RETURNS (Image): The image, as PIL has it.
+    RETURNS (Image): The image, as PIL has it. Of a file with several, the first one; a warning says so.
     RAISES ValueError: It is none. The message shows nothing of it, nor its path, which can name a patient.
     """
     from PIL import Image
@@ -73,6 +80,8 @@ def open_image(image: Any) -> "Image":
         raise ValueError("names a file that does not exist (a relative path starts at the current folder)")
     try:
         with Image.open(image) as file:
+            if file.format != "MPO" and getattr(file, "n_frames", 1) > 1:  # a photo with a preview is one
+                warnings.warn(SEVERAL)
             return as_rgb(file)
     except Exception as error:  # Pillow raises a dozen kinds, and some of their messages name the file
         raise_alone(ValueError(f"names a file that cannot be read as an image ({type(error).__name__})"))

@@ -1,6 +1,7 @@
 """From Docs to windows of wordpieces, and back to tokens."""
 
 import copy
+import warnings
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Iterable, List, Optional, Sequence, Tuple
@@ -9,6 +10,7 @@ import numpy
 from spacy.tokens import Doc, Span
 
 from ..doc_attributes import token_characters
+from ..errors import raise_alone
 from ..threads import cached_property
 from .alignment import Alignment, behind_one_another, farthest_from_edges, first_behind, first_pieces
 from .packing import cut, cut_at
@@ -20,6 +22,10 @@ Encoded = Tuple[numpy.ndarray, numpy.ndarray]
 """Wordpieces (n,), and their characters, start and end, (n, 2)."""
 
 NOTHING: Encoded = numpy.zeros(0, dtype="int64"), numpy.zeros((0, 2), dtype="int64")
+
+
+PANIC = "PanicException"
+"""What the library of tokenizers raises where it breaks down. It cannot be imported."""
 
 
 class FailedDocs(ValueError):
@@ -217,7 +223,15 @@ class Windows:
 class Windower:
     """Cuts Docs into overlapping windows of wordpieces, or into sentences."""
 
-    def __init__(self, tokenizer, size: int, overlap: int, sections: Optional[Sections] = None, context: Optional[int] = None):
+    def __init__(
+        self,
+        tokenizer,
+        size: int,
+        overlap: int,
+        sections: Optional[Sections] = None,
+        context: Optional[int] = None,
+        known: Optional[int] = None,
+    ):
         """
         tokenizer (PreTrainedTokenizerFast): The backbone's tokenizer.
         size (int): The most wordpieces in a window, special ones included.
@@ -225,6 +239,7 @@ class Windower:
         sections (Optional[Sections]): The sections to cut, one behind the other; None for all of a text.
         context (Optional[int]): Cut where sentences begin, and read so many wordpieces at each side of one with it, as far as
             there is room. None for windows that are as long as can be.
+        known (Optional[int]): How many wordpieces the backbone has embeddings for; None for all.
         RAISES ValueError: A tokenizer without offsets, or settings that leave no room for text.
         """
         if not getattr(tokenizer, "is_fast", False):
@@ -252,6 +267,13 @@ class Windower:
         self.overlap = overlap
         self.sections = sections
         self.context = context
+        self.known = known
+        if known is not None and self.backend.get_vocab_size() > known:
+            warnings.warn(
+                f"The backbone's tokenizer has {self.backend.get_vocab_size()} wordpieces, and its model embeddings for {known}. "
+                "Texts with one of the others cannot be answered. Take the tokenizer that belongs to the model, or make room for "
+                "what was added with `model.resize_token_embeddings(len(tokenizer))` and save both."
+            )
         if not 0 <= overlap < self.room:
             raise ValueError(
                 f"Windows of {size} wordpieces have room for {self.room} beside the special ones, which leaves nothing for an "
@@ -264,7 +286,8 @@ class Windower:
         docs (Sequence[Doc]): The Docs. One without any wordpiece gets no window.
         wanted (Optional[Sequence[bool]]): Those to cut; the others get no window. None for all.
         RETURNS (Windows): Their windows.
-        RAISES UnreadableDocs: Docs have no sentence boundaries, and are to be cut into sentences.
+        RAISES UnreadableDocs: Docs have no sentence boundaries, and are to be cut into sentences; or wordpieces that the model
+            does not know.
         """
         asked: Iterable[bool] = wanted or repeat(True)
         if self.context is not None:
@@ -277,6 +300,7 @@ class Windower:
             self.sections.expect(docs)
             parts = [self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)]
             encoded = self._encode_parts(parts)
+        self._need_known([pieces for pieces, _ in encoded])
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []
@@ -314,14 +338,31 @@ class Windower:
                 lacking,
             )
 
+    def _need_known(self, pieces: Sequence[numpy.ndarray]) -> None:
+        """Refuse wordpieces without an embedding."""
+        known = numpy.inf if self.known is None else self.known
+        unknown = [number for number, own in enumerate(pieces) if own.max(initial=0) >= known]
+        if unknown:
+            raise UnreadableDocs(
+                f"{len(unknown)} of {len(pieces)} documents have wordpieces without an embedding in the backbone, which knows "
+                f"{known}. The tokenizer belongs to another model, or was added to.",
+                unknown,
+            )
+
     def _encode(self, texts: Sequence[str]) -> List[Encoded]:
         """The wordpieces of texts, without special ones."""
         if not texts:
             return []
-        if len(texts) == 1:  # a batch of one would wait for a thread of the library
-            encodings = [self.backend.encode(texts[0], add_special_tokens=False)]
-        else:
-            encodings = self.backend.encode_batch(texts, add_special_tokens=False)
+        try:
+            if len(texts) == 1:  # a batch of one would wait for a thread of the library
+                encodings = [self.backend.encode(texts[0], add_special_tokens=False)]
+            else:
+                encodings = self.backend.encode_batch(texts, add_special_tokens=False)
+        except BaseException as error:
+            if type(error).__name__ != PANIC:
+                raise
+            # It is no Exception, so that one text would end all, and it may hold the text.
+            raise_alone(ValueError("The backbone's tokenizer broke down at a text, as some do at long runs of one sign."))
         return [
             (numpy.array(encoding.ids, dtype="int64"), numpy.array(encoding.offsets, dtype="int64").reshape(-1, 2))
             for encoding in encodings

@@ -1,6 +1,8 @@
-"""Settings that every task has."""
+"""Settings that every task has, and labels."""
 
-from typing import Mapping, Sequence
+import unicodedata
+import warnings
+from typing import Dict, List, Mapping, Sequence
 
 from ..settings import check_number
 
@@ -36,4 +38,22 @@ def check_weighted(label_weights: Mapping[str, float], labels: Sequence[str], na
         raise ValueError(
             f"The setting `label_weights` of the component '{name}' names {unknown}, which are not among its labels "
             f"{list(labels)}."
+        )
+
+
+def warn_alike(labels: Sequence[str], called: str) -> None:
+    """Say that labels differ in case, white space or forms of Unicode alone, as where a table was filled in by hand: each is
+    learned as a label of its own.
+
+    labels (Sequence[str]): The labels.
+    called (str): What to call the task.
+    """
+    alike: Dict[str, List[str]] = {}
+    for label in labels:
+        alike.setdefault("".join(unicodedata.normalize("NFKC", label).split()).casefold(), []).append(label)
+    groups = [group for group in alike.values() if len(group) > 1]
+    if groups:
+        warnings.warn(
+            f"Among the labels of {called} are {len(groups)} that are there in several spellings, the first {groups[0]}: they "
+            "differ in case, white space or forms of Unicode alone. Make one of them in the data, if they mean the same."
         )

@@ -57,6 +57,8 @@ def unpack(packed: Packed) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
         if kind == "int4":
             values = _whole(values)
         if sparse:
+            if numpy.prod(shape, dtype="float64") > 8 * arrays[f"{name}:zeros"].numel():
+                raise ValueError("A saved weight says that it is larger than it is.")
             there = numpy.unpackbits(arrays[f"{name}:zeros"].numpy(), count=int(numpy.prod(shape))).astype(bool)
             filled = torch.zeros(len(there), dtype=values.dtype)
             filled[torch.from_numpy(there)] = values

@@ -6,8 +6,9 @@ import copy
 import io
 import json
 import tempfile
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 import srsly
 import torch
@@ -15,6 +16,7 @@ from thinc.api import get_torch_default_device
 from transformers import AutoModel, AutoTokenizer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from ..files import NotWritten
 from .packed import pack, unpack
 from .quantized import quantize_embedding
 
@@ -64,6 +66,9 @@ FOREIGN = frozenset(
 CLASSES = ("Tokenizer", "TokenizerFast", "Backend")
 """How the names of tokenizers' classes end."""
 
+MOST_LAYERS = 1000
+"""To make more of them takes minutes, or all memory, before it is seen that they have no weights."""
+
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 
 
@@ -79,14 +84,18 @@ def build_config(settings: Dict[str, Any]) -> Any:
 
     settings (Dict[str, Any]): What was saved.
     RETURNS (PretrainedConfig): The configuration.
-    RAISES ValueError: Of a family that transformers does not know, or one that would fetch another model.
+    RAISES ValueError: Of a family that transformers does not know, one that would fetch another model, or of too many layers.
     """
     family = settings.get("model_type", "")
     if family not in CONFIG_MAPPING:
         raise ValueError("The family of the saved model is unknown to the installed version of transformers.")
-    config = CONFIG_MAPPING[family].from_dict(plain_config(settings))
+    settings = plain_config(settings)
+    config = CONFIG_MAPPING[family].from_dict(settings)
     if any(getattr(config, name, False) for name in ("use_pretrained_backbone", "use_timm_backbone")):
         raise ValueError(f"A saved model of the family '{family}' would fetch another one.")
+    counts = [value for name, value in settings.items() if "layer" in name or "group" in name]
+    if any(isinstance(count, int) and count > MOST_LAYERS for count in counts):
+        raise ValueError(f"A saved model says that it has more than {MOST_LAYERS} layers.")
     return config
 
 
@@ -102,13 +111,13 @@ def dump_trunk(tokenizer: Any, model: Any, vocabulary: Optional[bytes]) -> bytes
     packed, state = pack(model.state_dict()), io.BytesIO()
     if packed is None:
         torch.save(model.state_dict(), state)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder({}) as folder:
         if hasattr(tokenizer, "vocab_file") and vocabulary is not None:
             tokenizer = copy.copy(tokenizer)
-            tokenizer.vocab_file = str(Path(folder) / tokenizer.vocab_files_names["vocab_file"])
+            tokenizer.vocab_file = str(folder / tokenizer.vocab_files_names["vocab_file"])
             Path(tokenizer.vocab_file).write_bytes(vocabulary)
         tokenizer.save_pretrained(folder)
-        files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir()) if file.name in FILES}
+        files = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.name in FILES}
     return srsly.msgpack_dumps(
         {
             "config": plain_config(model.config.to_dict()),
@@ -133,10 +142,9 @@ def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
     settings = files.pop("kwargs", {})
     if set(settings) - {"use_fast"}:
         raise ValueError("The tokenizer of the saved model comes with settings that are not used to load one.")
-    with tempfile.TemporaryDirectory() as folder:
-        write_files(check_files(files), Path(folder))
-        check_class(config.tokenizer_class)
-        (Path(folder) / CONFIG).write_text(json.dumps(plain_config(message["config"])), encoding="utf-8")
+    files = check_files(files)
+    check_class(config.tokenizer_class)
+    with temporary_folder({**files, CONFIG: json.dumps(plain_config(message["config"])).encode("utf-8")}) as folder:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=bool(settings.get("use_fast", True)), **ALONE)
         vocabulary = files.get(tokenizer.vocab_files_names["vocab_file"]) if hasattr(tokenizer, "vocab_file") else None
     device = get_torch_default_device()
@@ -183,14 +191,35 @@ def check_files(files: Dict[str, bytes]) -> Dict[str, bytes]:
     return files
 
 
-def write_files(files: Dict[str, bytes], folder: Path) -> None:
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
     """Write the files of a tokenizer.
 
-    files (Dict[str, bytes]): What `check_files` returned.
+    files (Mapping[str, bytes]): What `check_files` returned.
     folder (Path): Where to.
     """
     for name, content in files.items():
         (folder / name).write_bytes(content)
+
+
+@contextmanager
+def temporary_folder(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """Have files in a folder for as long as they are read.
+
+    files (Mapping[str, bytes]): The files, by name, as of `write_files`.
+    YIELDS (Path): The folder.
+    RAISES NotWritten: There is no place for it.
+    """
+    with ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            write_files(files, folder)
+        except OSError as error:
+            raise NotWritten(
+                "Tokenizers and image processors are read and saved through a temporary folder, and there is no place for one "
+                f"({error.strerror or type(error).__name__}). Make room in /tmp, or name another folder in the environment "
+                "variable TMPDIR; in a container that is read-only, give it one (`docker run --tmpfs /tmp`)."
+            ) from None
+        yield folder
 
 
 def check_class(name: Optional[str]) -> None:

@@ -102,11 +102,14 @@ def dump_module(module: Optional[nn.Module], settings: Dict[str, Any]) -> bytes:
     return srsly.msgpack_dumps({"settings": settings, "state": safetensors.torch.save(state)})
 
 
-def load_module(data: bytes, build: Callable[[Dict[str, Any]], nn.Module], device: torch.device) -> Optional[nn.Module]:
+def load_module(
+    data: bytes, build: Callable[[Dict[str, Any], Dict[str, torch.Tensor]], nn.Module], device: torch.device
+) -> Optional[nn.Module]:
     """Undo `dump_module`.
 
     data (bytes): What it returned.
-    build (Callable[[Dict[str, Any]], nn.Module]): Makes the module from its settings.
+    build (Callable[[Dict[str, Any], Dict[str, Tensor]], nn.Module]): Makes the module from its settings, with the weights that it
+        will get to compare them with.
     device (torch.device): Where to put it.
     RETURNS (Optional[nn.Module]): The module.
     """
@@ -114,6 +117,6 @@ def load_module(data: bytes, build: Callable[[Dict[str, Any]], nn.Module], devic
         return None
     message = srsly.msgpack_loads(data)
     state = safetensors.torch.load(message.pop("state"))
-    module = build(message["settings"])
+    module = build(message["settings"], state)
     module.load_state_dict(state)
     return module.to(device)

@@ -108,7 +108,7 @@ class LayerStepper:
     @property
     def padding(self) -> int:
         """RETURNS (int): The wordpiece to pad with. Some families derive positions from it."""
-        return getattr(self.model.config, "pad_token_id", None) or 0
+        return max(getattr(self.model.config, "pad_token_id", None) or 0, 0)
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> LayerState:
         """Run everything that comes before the first layer.

@@ -1,6 +1,5 @@
 """Getting a backbone from a name. The only module that touches spacy-transformers."""
 
-import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from .base import TORCH, Exported, Precision, Runner, Unread, find_runtime, is_i
 from .layers import Layers, check_layers, keep_layers
 from .packed import leave_out_shared, put_shared_back
 from .pretrained import find_backbone, longest_window, not_loaded, refuse_code
-from .saved import check_class, check_files, dump_trunk, load_trunk, write_files
+from .saved import check_class, check_files, dump_trunk, load_trunk, temporary_folder
 from .settings import TrunkSettings, Unit
 from .shims import ScaledShim
 from .spacy_pipelines import find_pipeline, take_trunk
@@ -185,7 +184,8 @@ class TrunkShim(HFShim, ScaledShim):
         def make() -> Windower:
             context = settings.context if settings.unit == "sentence" else None
             size = min(settings.window, longest_window(self._model))
-            return Windower(tokenizer, size, settings.overlap, settings.sections, context)
+            known = getattr(self._model.get_input_embeddings(), "num_embeddings", None)
+            return Windower(tokenizer, size, settings.overlap, settings.sections, context, known)
 
         return kept(self, "_windower", lambda made: made.tokenizer is tokenizer, make)
 
@@ -376,7 +376,7 @@ def _from_folder(source: Union[str, Path], tokenizer_config: Dict[str, Any], tra
 
 def _from_saved(message: Dict[str, Any], tokenizer_config: Dict[str, Any], transformer_config: Dict[str, Any]) -> HFObjects:
     """Copy the transformer of another pipeline. It goes through a folder, so that all settings have their effect."""
-    with tempfile.TemporaryDirectory() as folder:
+    files = check_files({name: own for name, own in message["tokenizer"].items() if name != "kwargs"})
+    with temporary_folder(files) as folder:
         load_trunk(message)[1].save_pretrained(folder)
-        write_files(check_files({name: own for name, own in message["tokenizer"].items() if name != "kwargs"}), Path(folder))
         return _from_folder(folder, tokenizer_config, transformer_config)

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..settings import check_number
 from ..threads import LOADING, kept
 from .layers import Layers, check_layers, keep_layers
 from .pretrained import find_backbone, not_loaded, refuse_code
-from .saved import build_config, plain_config
+from .saved import build_config, plain_config, temporary_folder
 from .shims import ScaledShim, dump_module, load_module
 from .stepper import LayerPlan, LayerState, LayerStepper
 from .transformer import forward
@@ -203,16 +202,15 @@ class ImageTrunkShim(ScaledShim):
         self._model = load_module(bytes_data, self._build, get_torch_default_device())
         return self
 
-    def _build(self, settings: Dict[str, str]) -> "PreTrainedModel":
+    def _build(self, settings: Dict[str, str], _: Any) -> "PreTrainedModel":
         """Make the backbone, without its weights, and the processor, as they were saved."""
         saved = {name: plain_config(json.loads(settings[name])) for name in ("config", "processor")}
         config = build_config(saved["config"])
         if not hasattr(config, "image_size"):
             raise ValueError(f"A saved model of the family '{config.model_type}' takes no images.")
-        with tempfile.TemporaryDirectory() as folder:
-            for name, own in ((CONFIG, saved["config"]), (PROCESSOR, saved["processor"])):
-                (Path(folder) / name).write_text(json.dumps(own), encoding="utf-8")
-            self.processor = _load_processor(Path(folder), config, local_files_only=True)
+        files = {CONFIG: saved["config"], PROCESSOR: saved["processor"]}
+        with temporary_folder({name: json.dumps(own).encode("utf-8") for name, own in files.items()}) as folder:
+            self.processor = _load_processor(folder, config, local_files_only=True)
         return _without_pooler(AutoModel.from_config(config, trust_remote_code=False))
 
 

@@ -101,3 +101,11 @@ def test_initialize_that_failed_can_be_tried_again(backbone):
     assert pipe.labels == ("OTHER",)
     nlp.initialize(lambda: make_examples(nlp, LABELS))
     assert pipe.labels == ("OTHER", *LABELS)
+
+
+def test_initialize_says_that_labels_are_spelled_in_several_ways(backbone):
+    nlp = make_nlp(backbone, LABELS)
+    examples = make_examples(nlp, ("URGENT", "urgent ", "Caf\u00e9", "Cafe\u0301", "B"))
+    with pytest.warns(UserWarning, match=r"'epee_textcat' are 2 that are there in several spellings, the first \['URGENT', 'urg"):
+        nlp.initialize(lambda: examples)
+    assert len(nlp.get_pipe("epee_textcat").labels) == 5

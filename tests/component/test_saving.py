@@ -1,7 +1,9 @@
 """What a component saves, and what loading does with files that are not those that were saved."""
 
+import errno
 import gc
 import json
+import os
 import random
 import shutil
 import threading
@@ -355,3 +357,23 @@ def test_numbers_of_cfg_are_read_as_they_were_written(pipe, tmp_path):
     pipe.to_disk(tmp_path, exclude=["vocab"])
     pipe.from_disk(tmp_path, exclude=["vocab"])
     assert pipe.cfg["temperatures"] == [0.1, 0.3, 1.23456] and pipe.exit == Entropy(0.1 + 0.2)
+
+
+@pytest.mark.parametrize("name", ["textcat", "imagecat"])
+def test_without_a_temporary_folder_nothing_is_said_to_be_damaged(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OSError, match="TMPDIR") as caught:
+        spacy.load(SAVED / name)
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOSPC, errno.EROFS])
+def test_saving_without_a_temporary_folder_says_so(number, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    pipe = component(load("textcat"))
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(OSError, match="TMPDIR") as caught:
+        pipe.to_disk(tmp_path / "out")
+    assert os.strerror(number) in str(caught.value) and not (tmp_path / "out").exists()

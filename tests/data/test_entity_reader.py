@@ -52,6 +52,12 @@ def test_entity_reader_expands_to_whole_tokens(tmp_path):
     assert eg.reference.ents[1].text == "rash"
 
 
+@pytest.mark.parametrize("value", ["true", 1, 0.0, []])
+def test_entity_reader_refuses_what_does_not_say_whether_relations_have_a_direction(tmp_path, value):
+    with pytest.raises(ValueError, match="line 1: the field 'symmetric' is neither true nor false"):
+        read(tmp_path, {**ROW, "symmetric": value})
+
+
 def changed(**fields):
     return {**ROW, **fields}
 

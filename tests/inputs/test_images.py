@@ -277,3 +277,11 @@ def test_images_of_some_docs():
     assert images.select([1]).pixels.shape == (0, 3, 16, 16) and len(images.select([])) == 0
     assert make_imager()(docs, [True, True, False, False]).docs.tolist() == [0]
     assert images.sample(1) is images
+
+
+@pytest.mark.parametrize("name", ["stack.tiff", "stack.gif", "stack.png"])
+def test_images_of_a_stack_are_the_first_one_and_said(tmp_path, name):
+    first, second = Image.fromarray(GRAY), Image.fromarray(255 - GRAY)
+    first.save(tmp_path / name, save_all=True, append_images=[second])
+    with pytest.warns(UserWarning, match="several pages or frames"):
+        assert numpy.array_equal(numpy.asarray(open_image(tmp_path / name)), in_three(GRAY))

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, normalizers
 from transformers import AutoTokenizer, BertTokenizer
 from util import POSITIONS, SENTENCES, make_nlp, make_texts, make_tokenizer, make_words
 from windows_util import blank, get_windower, make_docs
 
 from spacy_epee.inputs.alignment import farthest_from_edges
 from spacy_epee.inputs.packing import cut, pack
-from spacy_epee.inputs.windows import Windower, Windows
+from spacy_epee.inputs.windows import UnreadableDocs, Windower, Windows
 from spacy_epee.model import get_stepper, get_windows
 
 KINDS = [("bert", "wordpiece"), ("roberta", "bytes"), ("gpt2", "bytes"), ("bert", "metaspace")]
@@ -164,6 +164,29 @@ def test_windows_of_the_smallest_room():
     windows = windower(make_docs(SENTENCES[0]))
     assert set(windows.lengths) == {3}
     assert join(windows, 0) == pieces_of(windower, SENTENCES[0])
+
+
+def test_windows_refuse_documents_with_wordpieces_without_embeddings():
+    tokenizer = make_tokenizer()
+    known = len(tokenizer)
+    Windower(tokenizer, 32, 8, known=known)(make_docs("fever NAME and SECRETNAME"))
+    tokenizer.add_tokens(["SECRETNAME"])
+    with pytest.warns(UserWarning, match=f"has {known + 1} wordpieces, and its model embeddings for {known}"):
+        windower = Windower(tokenizer, 32, 8, known=known)
+    assert len(windower(make_docs("fever", ""))) == 1
+    with pytest.raises(UnreadableDocs, match="1 of 3 documents have wordpieces") as caught:
+        windower(make_docs("fever", "and SECRETNAME", ""))
+    assert caught.value.docs == [1] and "SECRET" not in str(caught.value)
+
+
+def test_windows_of_a_text_at_which_the_tokenizer_breaks_down():
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("(a+)+$"), "x")
+    windower = Windower(tokenizer, 32, 8)
+    for texts in (["a" * 60 + "b"], ["fever", "a" * 60 + "b"]):
+        with pytest.raises(ValueError, match="tokenizer broke down at a text") as caught:
+            windower(make_docs(*texts))
+        assert caught.value.__context__ is None and "aaa" not in str(caught.value)
 
 
 def test_windows_refuse_a_slow_tokenizer(tmp_path):

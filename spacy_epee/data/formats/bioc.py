@@ -53,6 +53,8 @@ CHILDREN = {child for _, child in (*ROLES, *NUMBERED)}
 
 BY_ORDER = "Relations whose roles do not say which of the two is the head: the first in the file is"
 
+NO_PLACE = "Annotations without a location and a text, which are of a whole text, left out"
+
 NOT_OF_TWO = "Relations left out, for rows have relations of two mentions"
 
 OFFSET = re.compile(r"\s*([0-9]{1,18})\s*")
@@ -151,6 +153,10 @@ class _Document:
     def _read_annotations(self, holder: Element, mentions: List[Mention], scopes: List[Scope]) -> None:
         """Read the mentions and keep the relations that are directly in an element."""
         for annotation in holder.all("annotation"):
+            places, quoted = annotation.all("location"), annotation.text_of("text")
+            if not places and not quoted.strip():
+                self.remarks.add(NO_PLACE, "annotations", f"{self.where}, annotation at line {annotation.line}")
+                continue
             number = annotation.attributes.get("id", "")
             where = f"{self.where}, annotation at line {annotation.line}"
             where += f", id {number}" if re.fullmatch("[A-Za-z]{0,2}[0-9]{1,9}", number) else ""
@@ -163,9 +169,8 @@ class _Document:
                 scope.setdefault(number, []).append(name)
             infons = {key: value for key, _, value in _infons(annotation)}
             concept = next((infons[key] for key in CONCEPTS if infons.get(key)), "")
-            places = annotation.all("location")
             if not places:
-                raise ValueError(f'{where}: it has no <location offset="..." length="..."/>.')
+                raise ValueError(f'{where}: it has a text and no <location offset="..." length="..."/>.')
             parts = []
             for place in places:
                 start, length = (
@@ -173,7 +178,7 @@ class _Document:
                     for key, article in (("offset", "an"), ("length", "a"))
                 )
                 parts.append((start, start + length))
-            mentions.append(Mention(name, infons.get("type", ""), concept, parts, annotation.text_of("text") or None, where))
+            mentions.append(Mention(name, infons.get("type", ""), concept, parts, quoted or None, where))
         self.relations += [(relation, scopes) for relation in holder.all("relation")]
 
     def _relate(self, relation: Element, scopes: Sequence[Scope], concepts: Concepts) -> Any:

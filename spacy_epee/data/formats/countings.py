@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 
@@ -78,6 +78,10 @@ COUNTINGS: Dict[str, Callable[[str], Widths]] = {
 }
 
 
+BROWSERS = ("UTF-16 units", "line ends as one character", "UTF-16 units, line ends as one")
+"""What tools that run in a browser may count."""
+
+
 def find_counting(text: str, quotes: Sequence[Quote], marked: bool = False) -> Tuple[str, Callable[[int], Optional[int]]]:
     """Find out what the offsets of a document count.
 
@@ -85,10 +89,13 @@ def find_counting(text: str, quotes: Sequence[Quote], marked: bool = False) -> T
     quotes (Sequence[Quote]): Its spans.
     marked (bool): Whether the text has a byte order mark in its file, so that offsets may count that too.
     RETURNS (Tuple[str, Callable[[int], Optional[int]]]): The first of `COUNTINGS` in which all spans that have a text fit, and
-        what turns its offsets into characters: None for one that is inside a character or outside the text.
+        what turns its offsets into characters: None for one that is inside a character or outside the text. If none has a text,
+        the words tell: it is characters, unless these cut most of them, and one of `BROWSERS` none.
     RAISES ValueError: There is none. It names the first span that does not fit when characters are counted, and no text.
     """
     given = [quote for quote in quotes if quote.text is not None]
+    if not given:
+        return _by_words(text, [quote for quote in quotes if quote.start < quote.end], marked)
     for name, place in _countings(text, marked):
         if all(_fits(text, quote, place) for quote in given):
             return name, place
@@ -110,6 +117,35 @@ def _countings(text: str, marked: bool) -> Iterator[Tuple[str, "_Places"]]:
             yield name + ", and the byte order mark" * mark, _Places(before[mark:])
 
 
+def _by_words(text: str, quotes: Sequence[Quote], marked: bool) -> Tuple[str, Callable[[int], Optional[int]]]:
+    """The counting of spans without a text, see `find_counting`."""
+    countings = _countings(text, marked)
+    characters, place = next(countings)
+    cut = [_cuts(text, quote, place) for quote in quotes]
+    for name, other in countings if any(cut) else ():
+        if not name.startswith(BROWSERS):
+            continue
+        moved = [own for own, quote in zip(cut, quotes) if _spots(quote, place) != _spots(quote, other)]
+        if 2 * sum(moved) > len(moved) and not any(_cuts(text, quote, other) for quote in quotes):
+            return name, other
+    return characters, place
+
+
+def _spots(quote: Quote, place: Callable[[int], Optional[int]]) -> List[Tuple[Optional[int], Optional[int]]]:
+    """The characters of the parts of a span."""
+    return [(place(start), place(end)) for start, end in quote.parts or ((quote.start, quote.end),)]
+
+
+def _cuts(text: str, quote: Quote, place: Callable[[int], Optional[int]]) -> bool:
+    """Whether a span begins or ends within a word or with white space, or is not in the text."""
+    for start, end in _spots(quote, place):
+        if start is None or end is None or not _inside(text, start, end) or text[start].isspace() or text[end - 1].isspace():
+            return True
+        if any(text[max(edge - 1, 0) : edge].isalnum() and text[edge : edge + 1].isalnum() for edge in (start, end)):
+            return True
+    return False
+
+
 class _Places:
     """Turns offsets into characters."""
 
@@ -125,7 +161,7 @@ class _Places:
 
 
 def _fits(text: str, quote: Quote, place: Callable[[int], Optional[int]]) -> bool:
-    parts = [(place(start), place(end)) for start, end in quote.parts or ((quote.start, quote.end),)]
+    parts = _spots(quote, place)
     if not all(_inside(text, *part) for part in parts):
         return False
     return _same([text[start:end] for start, end in parts], quote.text or "")

@@ -14,6 +14,10 @@ LISTS = ("label", "labels", "entities", "cats", "annotations")
 """The fields that hold spans or labels, in one version or kind of project or another."""
 
 
+ANNOTATED = ("ents", "relations", "cats")
+"""The fields of a row that say something."""
+
+
 def is_doccano(row: Row) -> bool:
     """RETURNS (bool): Whether an object is a document of doccano."""
     text = isinstance(row.get("text", row.get("data")), str)
@@ -27,12 +31,20 @@ def read_doccano(path: Path) -> Iterator[Tuple[str, Row]]:
     path (Path): The file, or a folder of files.
     YIELDS (Tuple[str, Dict[str, Any]]): The place and the row of each document. Its text is in `text` or `data`; spans are
         [start, end, label] or {"id", "start_offset", "end_offset", "label"}; relations {"from_id", "to_id", "type"}, of which the
-        first is the head; strings are labels of the document.
+        first is the head; strings are labels of the document. A project in which each annotator has all documents is a file for
+        each: of several annotations of a document the last one that says anything holds, and they are counted in a warning.
     RAISES ValueError: A document that is not of this form. It names file and line and shows nothing of either.
     """
     tally = Tally()
-    for where, document, _ in read_objects(path):
-        yield where, _row(document, where, tally)
+    found: Dict[Tuple[Any, ...], Tuple[str, Row]] = {}
+    for number, (where, document, _) in enumerate(read_objects(path)):
+        row = _row(document, where, tally)
+        key = (row["id"], row["text"]) if row["id"] else (number,)
+        if key in found:
+            tally("annotations were left out for another one of the same document, the last that says anything")
+        if key not in found or any(row.get(name) for name in ANNOTATED):
+            found[key] = where, row
+    yield from found.values()
     tally.warn(path)
 
 

@@ -1,5 +1,6 @@
 """Label Studio: exports as JSON and JSON-MIN, and the files that it writes to storage (https://labelstud.io/guide/export)."""
 
+import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -18,6 +19,10 @@ RESERVED = ("id", "text", "ents", "relations", "events", "cats")
 
 ABOUT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 """What JSON-MIN says of an annotation."""
+
+
+ADDRESS = re.compile(r"(?:[A-Za-z][\w+.-]*://|/data/)\S+")
+"""What a task has in place of a text that lies elsewhere (`valueType="url"`)."""
 
 
 def is_label_studio(row: Row) -> bool:
@@ -158,6 +163,8 @@ def _text(data: Row, mentions: Mentions, where: str) -> str:
         texts = [text for text in texts if mentions.fits(text)]
     if len(texts) != 1:
         raise ValueError(f"{where}: it is not clear which field of its data is the text. Call it 'text'.")
+    if ADDRESS.fullmatch(texts[0].strip()):
+        raise ValueError(f"{where}: its text is the address of a file, which is not read. Put the text itself in its place.")
     mentions.fit(texts[0])
     return texts[0]
 

@@ -54,7 +54,8 @@ def join_events(events: Sequence[EventEntry]) -> List[EventEntry]:
     """Make one event of those with the same trigger and label: all that can be found on a trigger.
 
     events (Sequence[Dict[str, Any]]): The events.
-    RETURNS (List[Dict[str, Any]]): Events with the arguments and attributes of all. Of equal arguments the first is kept.
+    RETURNS (List[Dict[str, Any]]): Events with the arguments and attributes of all. Of equal arguments the first is kept. Where
+        that makes an event an argument of itself, by way of others, the argument is its trigger alone.
     """
     groups = _by_trigger(events)
     places = {number: place for place, members in enumerate(groups.values()) for number in members}
@@ -77,7 +78,22 @@ def join_events(events: Sequence[EventEntry]) -> List[EventEntry]:
             for name, attribute in events[number].get("attributes", {}).items():
                 attributes.setdefault(name, attribute)
         joined.append({**events[members[0]], "arguments": arguments, "attributes": attributes})
+    _open_circles(joined)
     return joined
+
+
+def _open_circles(events: Sequence[EventEntry]) -> None:
+    """Take the events out of arguments that make circles, from the last one on."""
+    while True:
+        try:
+            TopologicalSorter(_inner(events)).prepare()
+            return
+        except CycleError as error:
+            # Each is an argument of the one behind it.
+            number, outer = max(zip(error.args[1], error.args[1][1:]), key=lambda pair: pair[1])
+        for argument in events[outer]["arguments"]:
+            if argument["event"] == number:
+                argument["event"] = None
 
 
 def split_events(events: Sequence[EventEntry], apart: Apart) -> List[EventEntry]:
@@ -135,16 +151,20 @@ def count_lost(events: Sequence[EventEntry], apart: Apart) -> int:
 def inner_first(events: Sequence[EventEntry]) -> List[int]:
     """RETURNS (List[int]): The places of events, those that are arguments of others before these.
     RAISES ValueError: One is an argument of itself, by way of others."""
-    inner = {
-        number: [argument["event"] for argument in event.get("arguments", ()) if argument.get("event") is not None]
-        for number, event in enumerate(events)
-    }
     try:
-        return list(TopologicalSorter(inner).static_order())
+        return list(TopologicalSorter(_inner(events)).static_order())
     except CycleError:
         raise_alone(
             ValueError("`doc._.events` has an event that is, by way of arguments, an argument of itself. Remove one of them.")
         )
+
+
+def _inner(events: Sequence[EventEntry]) -> Dict[int, List[int]]:
+    """The events that are arguments of each."""
+    return {
+        number: [argument["event"] for argument in event.get("arguments", ()) if argument.get("event") is not None]
+        for number, event in enumerate(events)
+    }
 
 
 def _by_trigger(events: Sequence[EventEntry]) -> Dict[Tuple[Any, ...], List[int]]:

@@ -7,6 +7,7 @@ import numpy
 from spacy.tokens import Doc, Span
 
 from ...doc_attributes import spans_of, without
+from ...inputs.concepts import unite
 from ...inputs.ranges import ranges
 from .concepts import Concepts, concepts_of
 
@@ -55,9 +56,9 @@ class EntityPairs:
             raise ValueError(f"The setting `candidates.max_pairs` is {self.max_pairs}; give a number from 1 on.")
 
     def spans(self, doc: Doc) -> List[Span]:
-        """RETURNS (List[Span]): The entities of a Doc, in order. Two with the same bounds and label are one."""
+        """RETURNS (List[Span]): The entities of a Doc, in order. Two with the same bounds and label are one, see `unite`."""
         found = without(spans_of(doc, self.spans_key), self.leave_out or (), "candidates.leave_out")
-        return list({(span.start, span.end, span.label): span for span in sorted(found, key=_order)}.values())
+        return unite(sorted(found, key=_order))
 
     def concepts(self, spans: Sequence[Span]) -> Optional[List[Concepts]]:
         """RETURNS (Optional[List[Concepts]]): The concepts of each entity; None if relations are between mentions."""

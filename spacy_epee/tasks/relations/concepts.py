@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 from spacy.tokens import Doc, Span
 
 from ...doc_attributes import characters, entries_of, spans_of
-from ...inputs.concepts import concept_ids
+from ...inputs.concepts import concept_ids, unite
 
 Concept = Union[str, Tuple[int, int]]
 """An id, or the characters of a mention that has none."""
@@ -67,7 +67,7 @@ def concept_relations(doc: Doc, spans_key: Optional[str], symmetric: bool) -> Se
     symmetric (bool): Whether head and child may be exchanged.
     RETURNS (Set[Tuple[Tuple[Concept, Concept], str]]): Head, child and label of each.
     """
-    spans = spans_of(doc, spans_key)
+    spans = unite(spans_of(doc, spans_key))
     mentions = concepts_of(spans)
     known = alone(mentions)
     by_place: Dict[Tuple[int, int], Concepts] = {}

@@ -110,7 +110,7 @@ def test_passages_may_have_sentences_with_a_text_of_their_own_or_with_theirs(tmp
 @pytest.mark.parametrize(
     "inside,named",
     [
-        ([passage(0, TITLE, '<annotation id="1"><infon key="type">A</infon></annotation>')], "no <location"),
+        ([passage(0, TITLE, '<annotation id="1"><infon key="type">A</infon><text>rash</text></annotation>')], "no <location"),
         ([passage(0, TITLE, mention(1, "rash", "SECRET"))], "expected a <location> with an offset"),
         ([passage(0, TITLE, mention(1, "rash", "9" * 5000))], "expected a <location> with an offset"),
         ([passage(0, TITLE, mention(1, "rash", "9" * 18))], "annotation at line 3, id 1: "),
@@ -121,6 +121,13 @@ def test_passages_may_have_sentences_with_a_text_of_their_own_or_with_theirs(tmp
 )
 def test_what_is_not_of_the_form_is_refused_with_what_was_expected(inside, named, tmp_path):
     assert named in refused(tmp_path, *inside)
+
+
+def test_annotations_without_a_location_are_of_a_text_and_counted(tmp_path):
+    index = '<annotation id="9"><infon key="type">MeSH_Indexing_Chemical</infon><text/></annotation>'
+    with pytest.warns(UserWarning, match="without a location and a text, which are .* left out. annotations: 1, the"):
+        row = read(tmp_path, passage(0, TITLE, index, mention(1, "rash", 17)))
+    assert words(row) == ["rash"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,25 @@ def test_offsets_are_understood(text, offset, counting):
     assert found == counting and text[start:end] == "rash"
 
 
+@pytest.mark.parametrize(
+    "text, spans, counting",
+    [
+        ("Fever, rash", [(7, 11)], "characters"),
+        ("Fever \U0001f600 and rash", [(8, 12)], "characters"),
+        ("Fever \U0001f600 and rash \U0001f600 today", [(9, 12), (13, 17), (21, 26)], "UTF-16 units"),
+        ("\U0001f600 rash", [(3, 7)], "UTF-16 units"),
+        ("Fever\r\n\r\nand rash", [(0, 5), (11, 15)], "line ends as one character"),
+        # Parts of words are annotated: nothing says that it is otherwise.
+        ("\U0001f600 hypertension", [(2, 7)], "characters"),
+        ("\U0001f600 fever and hypertension", [(2, 7), (12, 17), (18, 19)], "characters"),
+        ("Fever\n\nhypertension, rash", [(7, 12)], "characters"),
+        ("\U0001f600病人有皮疹", [(4, 6)], "characters"),
+    ],
+)
+def test_offsets_of_spans_without_a_text_are_understood_by_the_words(text, spans, counting):
+    assert find_counting(text, [Quote(start, end, None, "T1") for start, end in spans])[0] == counting
+
+
 def test_offsets_that_fit_no_counting_are_refused_without_a_text():
     with pytest.raises(ValueError, match="^a.ann, line 2: .* at 10 to 15 ") as caught:
         quotes = [Quote(0, 5, "Fever", "a.ann, line 1"), Quote(10, 15, "rash", "a.ann, line 2")]

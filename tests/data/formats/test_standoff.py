@@ -326,3 +326,20 @@ def test_writing_grows_with_the_row(tmp_path, what):
         assert get_format("brat").write([("row 1", rows[count])], folder) == 1
 
     assert growth(work, 1500) < 9
+
+
+def test_texts_without_annotations_are_counted(tmp_path):
+    for name in ("README.txt", "more/unread.TXT"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(TEXT)
+    row, said = read(tmp_path, LINES)
+    assert texts(row) == ["Fever", "cough", "rash"]
+    assert said == [f"Texts without a file of annotations beside them, left out. texts: 2, the first in {tmp_path}/README.txt."]
+
+
+@pytest.mark.parametrize("name", ["._note", ".ipynb_checkpoints/note-checkpoint"])
+def test_hidden_files_are_no_documents(name, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    write(tmp_path, LINES, name=name)
+    row, said = read(tmp_path, LINES)
+    assert row["id"] == "note" and not said

@@ -132,6 +132,22 @@ def test_doccano_labels_of_documents(tmp_path):
     assert row["cats"] == ["A"] and spans(row) == [("Aspirin", "DRUG")]
 
 
+def test_doccano_offsets_of_utf16_are_understood(tmp_path):
+    path = write(tmp_path / "a.jsonl", {"text": f"\U0001f600 {TEXT}", "label": [[3, 10, "DRUG"], [20, 24, "PROBLEM"]]})
+    with pytest.warns(UserWarning, match="1 documents have offsets that count UTF-16 units"):
+        (row,) = read(path, "doccano")
+    assert spans(row) == [("Aspirin", "DRUG"), ("rash", "PROBLEM")]
+
+
+def test_doccano_files_of_several_annotators_have_each_document_once(tmp_path):
+    mine, theirs = {"id": 1, "text": TEXT, "label": [[0, 7, "DRUG"]]}, {"id": 1, "text": TEXT, "label": [[17, 21, "PROBLEM"]]}
+    for name, own in (("amy", mine), ("bob", theirs), ("eve", {**mine, "label": []})):
+        write(tmp_path / f"{name}.jsonl", own, {"id": 2, "text": TEXT, "label": []}, {"text": TEXT, "label": [[0, 7, "DRUG"]]})
+    with pytest.warns(UserWarning, match="4 annotations were left out for another one of the same document"):
+        rows = read(tmp_path, "doccano")
+    assert [row["id"] for row in rows] == ["1", "2", "", "", ""] and spans(rows[0]) == [("rash", "PROBLEM")]
+
+
 def test_doccano_numbers_for_labels_are_refused(tmp_path):
     path = write(
         tmp_path / "a.jsonl", {"text": TEXT, "entities": [], "annotations": [{"label": 3, "start_offset": 0, "end_offset": 7}]}
@@ -187,6 +203,14 @@ def test_label_studio_choices(tmp_path):
 
     (row,) = read(write(tmp_path / "a.json", task(choice("kind", "A"), choice("haste", "high", "now"))), "label-studio")
     assert row["cats"] == ["A", "high", "now"] and row["kind"] == ["A"] and row["haste"] == ["high", "now"]
+
+
+@pytest.mark.parametrize("address", ["https://hospital.org/a.txt", "s3://notes/1/a.txt", "/data/local-files/?d=a.txt\n"])
+def test_label_studio_addresses_are_no_texts(tmp_path, address):
+    kind = {"id": "k", "from_name": "kind", "to_name": "text", "type": "choices", "value": {"choices": ["A"]}}
+    with pytest.raises(ValueError, match="object 1: its text is the address of a file") as caught:
+        read(write(tmp_path / "a.json", task(kind, data={"text": address})), "label-studio")
+    assert "a.txt" not in str(caught.value)
 
 
 def test_label_studio_what_is_skipped_rejected_or_not_annotated_is_counted(tmp_path):

@@ -92,6 +92,17 @@ def test_events_that_are_arguments_of_themselves_are_refused():
         number_events([event("A", 0, arg("X", 1, event=1)), event("B", 1, arg("X", 0, event=0))], {})
 
 
+def test_events_that_joining_would_make_arguments_of_themselves_are_counted_as_lost():
+    of_its_own_trigger = [event("Up", 0, arg("Theme", 3)), event("Up", 0, arg("Theme", 0, event=0))]
+    assert count_lost(of_its_own_trigger, set()) == 2
+    [joined] = join_events(of_its_own_trigger)
+    assert [(one["span"], one["event"]) for one in joined["arguments"]] == [([3, 4], None), ([0, 1], None)]
+    crossed = [event("Up", 0), event("Up", 1), event("Up", 0, arg("Theme", 1, event=1)), event("Up", 1, arg("Theme", 0, event=0))]
+    one, other = join_events(crossed)
+    assert [part["event"] for part in (*one["arguments"], *other["arguments"])] == [1, None]
+    assert crossed[2]["arguments"][0]["event"] == 1  # the annotation is as it was
+
+
 def test_a_schema_keeps_the_roles_and_older_ones_have_none():
     schema = replace(SCHEMA, apart=(("Harm", "Drug"),))
     assert EventSchema.from_plain(SCHEMA.events, schema.to_plain()) == schema

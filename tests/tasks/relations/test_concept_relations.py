@@ -167,3 +167,33 @@ def test_ids_come_from_rows_and_survive_files(nlp):
         target = BLANK.make_doc(doc.text)
         copy_entities(again, target)
         assert [span.kb_id_ for span in (target.spans[key] if key else target.ents)] == ["C1", ""]
+
+
+def rows_at_one_place(*ids):
+    place = {"start": 0, "end": 7, "label": "Any"}
+    ents = [{"id": f"T{number}", **place, "kb_id": name} for number, name in enumerate(ids)]
+    ents.append({"id": "T9", "start": 8, "end": 12, "label": "Any", "kb_id": "D1"})
+    return {"text": "aspirin rash", "ents": ents, "relations": [{"head": "T0", "child": "T9", "label": "CAUSES"}]}
+
+
+@pytest.mark.parametrize("key", [None, "all"])
+def test_a_mention_annotated_once_for_each_concept_has_all_of_them(key):
+    doc = annotate_doc(BLANK, rows_at_one_place("C1", "C2|C1", ""), "row", spans_key=key)
+    mention, _ = EntityPairs(key, level="concept").spans(doc)
+    assert concept_ids(mention.kb_id_) == ["C1", "C2"]
+    assert concept_relations(doc, key, False) == {(("C1", "D1"), "CAUSES"), (("C2", "D1"), "CAUSES")}
+
+
+def test_ids_of_concepts_may_be_numbers_and_many():
+    genes = ",".join(str(number) for number in range(5000, 5040))
+    doc = annotate_doc(BLANK, rows_at_one_place(672), "row")
+    assert [ent.kb_id_ for ent in doc.ents] == ["672", "D1"]
+    doc = annotate_doc(BLANK, rows_at_one_place(genes), "row")
+    assert [ent.kb_id_ for ent in doc.ents] == [genes, "D1"]
+
+
+@pytest.mark.parametrize("concept", [["C1"], 6.72, True, "SECRET\nNAME", "x" * 10_001])
+def test_what_is_no_id_of_a_concept_is_refused_without_being_shown(concept):
+    with pytest.raises(ValueError, match="row, entity 1: the field 'kb_id' is no id of a concept") as caught:
+        annotate_doc(BLANK, rows_at_one_place(concept), "row")
+    assert "SECRET" not in str(caught.value)

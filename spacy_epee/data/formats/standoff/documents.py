@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
-from ...texts import read_text
+from ...texts import find_files, read_text
 from ..remarks import Remarks
 from .lines import Lines
 from .rows import make_row
+
+UNPAIRED = "Texts without a file of annotations beside them, left out"
 
 
 def read_documents(path: Path, suffixes: Sequence[str], given: Sequence[str] = ()) -> Iterator[Tuple[str, Dict[str, Any]]]:
@@ -25,19 +27,21 @@ def read_documents(path: Path, suffixes: Sequence[str], given: Sequence[str] = (
             lines.read(file, given=suffix in given)
         where = str(next(iter(files.values())))
         yield where, make_row(lines, name, read_text(source, mark=True), where)
+    for source in find_files(path, [".txt"]) if path.is_dir() else ():
+        alone = not any(_with_end(source.with_suffix(""), suffix) for suffix in suffixes)
+        remarks.add(UNPAIRED, "texts", str(source), count=alone)
     remarks.warn()
 
 
 def find_documents(path: Path, suffixes: Sequence[str]) -> Iterator[Tuple[str, Path, Dict[str, Path]]]:
     """Find the files of documents.
 
-    path (Path): A file of lines, or a folder, in which subfolders are looked through too.
+    path (Path): A file of lines, or a folder, see `find_files`.
     suffixes (Sequence[str]): The ends of names, of which a document has at least one.
     YIELDS (Tuple[str, Path, Dict[str, Path]]): The name and the text of each document, and its files of lines by their suffixes.
     RAISES ValueError: There is no text, or none of the others.
     """
-    paths = [path] if path.is_file() else [file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file()]
-    for stem in sorted({file.with_suffix("") for file in paths}):
+    for stem in sorted({file.with_suffix("") for file in find_files(path, suffixes)}):
         source = _with_end(stem, ".txt")
         files = {suffix: file for suffix in suffixes for file in [_with_end(stem, suffix)] if file is not None}
         if source is None or not files:

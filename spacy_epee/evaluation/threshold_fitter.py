@@ -3,6 +3,7 @@
 from typing import Any, Dict, Optional, Tuple
 
 import numpy
+from scipy.special import expit
 
 from ..exits.label_thresholds import FEWEST, can_fit, f_scores, fit_label_thresholds, held_out_answers, macro_f, one_half
 from .stored_outputs import StoredOutputs
@@ -58,22 +59,37 @@ class ThresholdFitter:
         thresholds = fit_label_thresholds(logits, true, known, threshold=self.cfg["threshold"])
         return dict(zip(self.slot.thresholded, thresholds.tolist()))
 
-    def helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
-        """Whether thresholds raise macro F on documents that they were not fitted to: each of two halves is tried with those of
-        the other one.
+    def fit_helpful(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> Dict[str, float]:
+        """Fit those thresholds that raise the score on documents that they were not fitted to: each of two halves is tried with
+        those of the other one. The score of labels is macro F, that of roles, and that of attributes, micro F.
 
         docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
         seed (int): The seed of the split.
-        RETURNS (bool): Whether it rises from that at the threshold of the setting.
+        RETURNS (Dict[str, float]): The thresholds of the labels where they help.
         """
         if not self.possible:
-            return False
+            return {}
         logits, true, known, owners = self._rows(docs)
-        given = held_out_answers(logits, true, known, self.cfg["threshold"], one_half(self.stored.n_docs, seed)[owners])
+        setting, known, true = self.cfg["threshold"], known > 0, (true > 0) & (known > 0)
+        given = held_out_answers(logits, true, known, setting, one_half(self.stored.n_docs, seed)[owners])
         if given is None:
-            return False
-        own = f_scores(given & (known > 0), (true > 0) & (known > 0)).mean()
-        return bool(own > macro_f(logits, true, known, self.cfg["threshold"]))
+            return {}
+        now, links = expit(logits) >= setting, self.stored.task.has_links
+        parts = self.stored.task.threshold_parts(self.cfg) if links else [numpy.ones(logits.shape[1], dtype=bool)]
+        helpful = numpy.zeros(logits.shape[1], dtype=bool)
+        for part in parts:
+            own, before = (self._score((answers & known)[:, part], true[:, part], links) for answers in (given, now))
+            helpful |= part & (own > before)
+        if not helpful.any():
+            return {}
+        return {name: value for (name, value), helps in zip(self.fit(docs).items(), helpful) if helps}
+
+    @staticmethod
+    def _score(given: numpy.ndarray, true: numpy.ndarray, micro: bool) -> float:
+        """Micro or macro F of what is given and what is true, (N, T) bool."""
+        if micro:
+            given, true = given.reshape(-1, 1), true.reshape(-1, 1)
+        return float(f_scores(given, true).mean()) if given.shape[1] else 0.0
 
     def macro_f(self, thresholds: Any) -> float:
         """RETURNS (float): Macro F at thresholds, (T,) or one for all, of items or links."""

@@ -132,6 +132,9 @@ class Task(Protocol):
         """RETURNS (List[str]): What has a threshold of its own, T of them: labels that do not exclude each other, or what links
         say. None if nothing has."""
 
+    def threshold_parts(self, cfg: Dict[str, Any]) -> List[numpy.ndarray]:
+        """RETURNS (List[ndarray]): Where the task has links, which thresholds are scored together, (T,) bool each."""
+
     def threshold_rows(self, examples: Sequence[Example], items: Any, links: LinkLogits) -> Tuple[numpy.ndarray, ...]:
         """Lay out links to fit thresholds to, where the task has links.
 

@@ -53,6 +53,10 @@ class TaskDefaults:
         """RETURNS (List[str]): The labels, if they do not exclude each other."""
         return [] if self.exclusive or self.group else list(labels)
 
+    def threshold_parts(self, cfg: Dict[str, Any]) -> List[numpy.ndarray]:
+        """There are no links."""
+        raise NotImplementedError
+
     def threshold_rows(self, examples: Sequence[Example], items: Any, links: LinkLogits) -> Tuple[numpy.ndarray, ...]:
         """There are no links."""
         raise NotImplementedError

@@ -50,11 +50,10 @@ def fit_thresholds(
 ) -> Dict[str, Any]:
     """Fit a threshold for each label, or role and attribute, to some of the documents: to what the full depth says, or a rule."""
     fitter = ThresholdFitter(stored, said)
-    fitted = wanted or (wanted is None and fitter.helps(half, seed))
-    if fitted:
-        component.set_label_thresholds(fitter.fit(half), stored.name)
-    elif wanted is None:
-        component.set_label_thresholds(None, stored.name)
+    own = fitter.fit(half) if wanted else fitter.fit_helpful(half, seed) if wanted is None else {}
+    fitted = bool(own)
+    if wanted is not False:
+        component.set_label_thresholds(own or None, stored.name)
     if "label_thresholds" not in stored.cfg:
         return {"fitted": False, "labels": {}}
     setting = stored.cfg["threshold"]

@@ -94,6 +94,11 @@ class EventSchema:
         """RETURNS (List[str]): What has a threshold of its own: roles, those of events as arguments apart, and attributes."""
         return list(self._thresholds.values())
 
+    @property
+    def threshold_parts(self) -> numpy.ndarray:
+        """RETURNS (ndarray): Which thresholds are those of roles, the others being of attributes, (T,) bool."""
+        return numpy.array([self.outputs[output][0] == "role" for output, _ in self._thresholds], dtype=bool)
+
     def threshold_columns(self, children: numpy.ndarray) -> numpy.ndarray:
         """RETURNS (ndarray): The numbers of the thresholds of links to spans of some kinds (P,), by output, (P, outputs)."""
         table = numpy.zeros((2, len(self.outputs)), dtype=int)

@@ -165,6 +165,11 @@ class Events(TaskDefaults):
         """RETURNS (List[str]): What has a threshold of its own: roles and attributes."""
         return self.schema(cfg).threshold_names if "schema" in cfg else []
 
+    def threshold_parts(self, cfg: Dict[str, Any]) -> List[numpy.ndarray]:
+        """RETURNS (List[ndarray]): Roles and attributes, which are scored apart."""
+        roles = self.schema(cfg).threshold_parts
+        return [roles, ~roles]
+
     def threshold_rows(
         self, examples: Sequence[Example], items: TokenInstances, links: LinkLogits
     ) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 import numpy
-from scipy.special import logit
 from spacy.language import Language
 
 from ..benchmark.front.simple import TfIdf
-from ..benchmark.front.texts import label_texts
+from ..benchmark.front.texts import label_texts, to_logits
 from ..benchmark.turns import seconds_in_turns
 from ..benchmark.workspace import Unavailable
 from ..component.pipe import EarlyExitTransformer
@@ -59,7 +58,7 @@ def add_linear(tuning: Tuner, model: TfIdf, sizes: Sequence[int], timed: int, ro
     texts = [eg.reference.text for eg in stored.examples]
     probabilities = model.read(model.run(texts, 32))[:, : len(stored.labels)]
     # The only exit of a search of its own, so that the score is the one of all other rows.
-    logits = logit(numpy.clip(probabilities, 1e-6, 1 - 1e-6))[stored.docs].astype("float32")
+    logits = to_logits(probabilities)[stored.docs].astype("float32")
     own = Replay(logits[None], exit_layers=stored.layers[-1:], reading=tuning.component.reading(stored.name)).run(None)
     full = tuning.replay.run(None)
     score = tuning.score(own)

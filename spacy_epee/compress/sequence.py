@@ -132,12 +132,15 @@ def shrink(
     steps = [name for name in steps if NEEDS.get(name) != "texts" or train is not None]
     report = Report([Step("", measure(nlp, pipe, timed), reference.compare())])
     start = now = report.steps[0].size
+    given = _given(pipe, examples, train)
     tell(report.steps[0])
     for number, name in enumerate(steps, start=1):
         if not goal.open_ended and not goal.missing(start, now):
             break
         allowed = goal.max_drop * number / len(steps)
-        settings = _settings(name, pipe, examples, train, runtime)
+        settings = {need: given[need] for need in [NEEDS.get(name)] if need is not None}
+        if name == "export":
+            settings["runtime"] = runtime
         step = _take(nlp, pipe, name, reference, allowed, settings, timed, now)
         if step.kept:
             now = step.size
@@ -150,18 +153,14 @@ def shrink(
     return report
 
 
-def _settings(
-    name: str, pipe: EarlyExitTransformer, examples: Sequence[Example], train: Optional[Sequence[Example]], runtime: str
-) -> Dict[str, Any]:
-    """What a step is given."""
+def _given(pipe: EarlyExitTransformer, examples: Sequence[Example], train: Optional[Sequence[Example]]) -> Dict[str, Any]:
+    """What steps can need."""
     annotated = any(slot.task.true_labels(eg.reference) for eg in train or () for slot in pipe.slots.values())
-    given: Dict[str, Any] = {
+    return {
         "texts": [eg.predicted.text for eg in train or ()],
         "judged_by": train if annotated else examples,
         "docs": [eg.reference for eg in (examples if train is None else train)],
     }
-    settings = {need: given[need] for need in [NEEDS.get(name)] if need is not None}
-    return {**settings, "runtime": runtime} if name == "export" else settings
 
 
 def _take(

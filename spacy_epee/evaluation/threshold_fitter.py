@@ -6,6 +6,7 @@ import numpy
 from scipy.special import expit
 
 from ..exits.label_thresholds import FEWEST, can_fit, f_scores, fit_label_thresholds, held_out_answers, macro_f, one_half
+from ..threads import cached_property
 from .stored_outputs import StoredOutputs
 
 
@@ -18,23 +19,24 @@ class ThresholdFitter:
         said (Optional[ndarray]): The logits that thresholds are fitted to, (N, K); None for those of the full depth, as always of
             links.
         """
-        self.stored, self.slot, self.cfg = stored, stored.slot, stored.cfg
-        parts: Tuple[numpy.ndarray, ...] = ()
-        if not self.possible:
-            pass
-        elif stored.task.has_links:
-            parts = stored.task.threshold_rows(stored.examples, stored.items, stored.outputs.links[-1])
-        else:
-            parts = (stored.logits[-1] if said is None else said, stored.targets, stored.label_mask, stored.items_docs)
-        self._parts = parts
+        self.stored, self.said, self.slot, self.cfg = stored, said, stored.slot, stored.cfg
 
     @property
     def possible(self) -> bool:
         """RETURNS (bool): Whether labels can have thresholds of their own, as they do not exclude each other, or links."""
         return bool(self.slot.thresholded)
 
+    @cached_property
+    def _parts(self) -> Tuple[numpy.ndarray, ...]:
+        """Logits, what is true, where that is known, and the documents. Links are laid out where they are asked for."""
+        stored = self.stored
+        if stored.task.has_links:
+            return stored.task.threshold_rows(stored.examples, stored.items, stored.outputs.links[-1])
+        said = stored.logits[-1] if self.said is None else self.said
+        return said, stored.targets, stored.label_mask, stored.items_docs
+
     def _rows(self, docs: Optional[numpy.ndarray]) -> Tuple[numpy.ndarray, ...]:
-        """Logits, what is true, where that is known, and the documents, of some documents."""
+        """The same of some documents."""
         some = slice(None) if docs is None else docs[self._parts[-1]]
         return tuple(part[some] for part in self._parts)
 

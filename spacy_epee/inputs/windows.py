@@ -340,12 +340,13 @@ class Windower:
 
     def _need_known(self, pieces: Sequence[numpy.ndarray]) -> None:
         """Refuse wordpieces without an embedding."""
-        known = numpy.inf if self.known is None else self.known
-        unknown = [number for number, own in enumerate(pieces) if own.max(initial=0) >= known]
+        if self.known is None:
+            return
+        unknown = [number for number, own in enumerate(pieces) if own.max(initial=0) >= self.known]
         if unknown:
             raise UnreadableDocs(
                 f"{len(unknown)} of {len(pieces)} documents have wordpieces without an embedding in the backbone, which knows "
-                f"{known}. The tokenizer belongs to another model, or was added to.",
+                f"{self.known}. The tokenizer belongs to another model, or was added to.",
                 unknown,
             )
 

@@ -150,8 +150,8 @@ class Tuner:
         }
         # Thresholds of labels that suit the rule are fitted once it is chosen, unless that would change what is promised.
         self.refit = figure is not None and thresholds is not False and half is None and bool(self.stored.slot.thresholded)
-        self._first_thresholds = (self.stored.cfg.get("label_thresholds"), self.report["thresholds"])
-        self._replay(suited=False)
+        self._replay()
+        self._first = (self.stored.cfg.get("label_thresholds"), self.report["thresholds"], self.replay, self.score)
         self.trials: Candidates = search(
             self.replay,
             self.score,
@@ -170,9 +170,8 @@ class Tuner:
         self.report.update(full=self.row(self.trials.full), fixed={**self.row(self.trials.fixed_depth()), "name": FIXED})
         self.report.update(front=[self.row(trial) for trial in self.shown], curves=self.trials.curves())
 
-    def _replay(self, suited: bool) -> None:
-        """Work out what all exits say, by thresholds that may suit a rule, and what scores it."""
-        self._suited = suited
+    def _replay(self) -> None:
+        """Work out what all exits say, by the thresholds that there are, and what scores it."""
         self.replay: Replay = self.stored.replay()
         if self.wish.max_disagreement is not None:  # then what counts is whether answers are others
             self.replay.judge = None
@@ -218,16 +217,16 @@ class Tuner:
 
     def reset_thresholds(self) -> None:
         """Give labels the thresholds again that they had before a rule was chosen."""
-        if self._suited:
-            thresholds, self.report["thresholds"] = self._first_thresholds
+        thresholds, report, replay, score = self._first
+        if self.replay is not replay:
             self.component.set_label_thresholds(thresholds, self.name)
-            self._replay(suited=False)
+            self.report["thresholds"], self.replay, self.score = report, replay, score
 
     def _suit(self, chosen: Candidate) -> Candidate:
         """Fit thresholds of labels to what a rule answers, and say what it does by them."""
         said = self.replay.run(chosen.rule).logits
         self.report["thresholds"] = fit_thresholds(self.component, self.stored, self._thresholds, None, self.seed, said)
-        self._replay(suited=True)
+        self._replay()
         rows = [pair for pair in zip(self.shown, self.report["front"]) if pair[0].rule != chosen.rule]  # as it was before
         self.shown, self.report["front"] = ([pair[place] for pair in rows] for place in (0, 1))
         return self.try_setting(chosen.name, chosen.rule)

@@ -135,7 +135,12 @@ def evenly(data: LabelledTexts, count: int) -> List[str]:
 def _known(data: LabelledTexts, probabilities: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """The logits of the labels that somebody knows, whether they are true, and that this is known."""
     truths = data.truths[:, : probabilities.shape[1]]
-    return logit(numpy.clip(probabilities.astype("float64"), 1e-6, 1 - 1e-6)), truths, numpy.ones_like(truths)
+    return to_logits(probabilities), truths, numpy.ones_like(truths)
+
+
+def to_logits(probabilities: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): The logits of probabilities, none of which is infinite."""
+    return logit(numpy.clip(probabilities.astype("float64"), 1e-6, 1 - 1e-6))
 
 
 def _widened(data: LabelledTexts, probabilities: numpy.ndarray) -> numpy.ndarray:

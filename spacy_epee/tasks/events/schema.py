@@ -95,9 +95,10 @@ class EventSchema:
         return list(self._thresholds.values())
 
     @property
-    def threshold_parts(self) -> numpy.ndarray:
-        """RETURNS (ndarray): Which thresholds are those of roles, the others being of attributes, (T,) bool."""
-        return numpy.array([self.outputs[output][0] == "role" for output, _ in self._thresholds], dtype=bool)
+    def threshold_parts(self) -> List[numpy.ndarray]:
+        """RETURNS (List[ndarray]): Which thresholds are those of roles, and which those of attributes, (T,) bool each."""
+        roles = numpy.array([self.outputs[output][0] == "role" for output, _ in self._thresholds], dtype=bool)
+        return [roles, ~roles]
 
     def threshold_columns(self, children: numpy.ndarray) -> numpy.ndarray:
         """RETURNS (ndarray): The numbers of the thresholds of links to spans of some kinds (P,), by output, (P, outputs)."""

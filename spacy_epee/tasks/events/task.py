@@ -167,8 +167,7 @@ class Events(TaskDefaults):
 
     def threshold_parts(self, cfg: Dict[str, Any]) -> List[numpy.ndarray]:
         """RETURNS (List[ndarray]): Roles and attributes, which are scored apart."""
-        roles = self.schema(cfg).threshold_parts
-        return [roles, ~roles]
+        return self.schema(cfg).threshold_parts
 
     def threshold_rows(
         self, examples: Sequence[Example], items: TokenInstances, links: LinkLogits

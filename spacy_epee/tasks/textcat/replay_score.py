@@ -20,7 +20,7 @@ def choice_score(stored: StoredAnnotation, *, always_answers: bool, positive: Op
     RETURNS (Score): The figure.
     """
     labels, n_docs = stored.all_labels, len(stored.examples)
-    targets, label_mask = annotation(stored)
+    targets, label_mask = _annotation(stored)
     known = label_mask.sum(axis=1) > 0
     counted = _counted(stored)
     gold = targets.argmax(axis=1)
@@ -46,7 +46,7 @@ def rank_score(stored: StoredAnnotation, *, exclusive: bool) -> Score:
     exclusive (bool): Whether one label is true of each document, so that only those of which it is known are looked at.
     RETURNS (Score): The figure.
     """
-    targets, label_mask = annotation(stored)
+    targets, label_mask = _annotation(stored)
     if exclusive:
         label_mask[:] = (targets.sum(axis=1) > 0)[:, None]
     probabilities = numpy.zeros(targets.shape, dtype="float32")  # labels that are not known have none
@@ -75,7 +75,7 @@ def threshold_score(stored: StoredAnnotation, *, refit: bool) -> Score:
         those that there are.
     RETURNS (Score): The figure.
     """
-    targets, label_mask = annotation(stored)
+    targets, label_mask = _annotation(stored)
     counted, known = _counted(stored), len(stored.labels)
     one = one_half(len(stored.examples))
     logits = numpy.full(targets.shape, -numpy.inf)  # what never runs, and labels that are not known
@@ -98,7 +98,7 @@ def threshold_score(stored: StoredAnnotation, *, refit: bool) -> Score:
     return score
 
 
-def annotation(stored: StoredAnnotation) -> Tuple[numpy.ndarray, numpy.ndarray]:
+def _annotation(stored: StoredAnnotation) -> Tuple[numpy.ndarray, numpy.ndarray]:
     """RETURNS (Tuple[ndarray, ndarray]): Which labels are true of each document, and of which that is known, (D, labels) bool."""
     cats = [eg.reference.cats for eg in stored.examples]
     true = [[own.get(label, 0) > 0 for label in stored.all_labels] for own in cats]

@@ -65,6 +65,24 @@ def negative_log_likelihood(
     return float(_surprise(choices / temperature, right).mean())
 
 
+def total_loss(
+    logits: numpy.ndarray, wanted: numpy.ndarray, known: numpy.ndarray, exclusive: bool
+) -> Tuple[float, numpy.ndarray]:
+    """The negative log-likelihood of labels, to be made small.
+
+    logits (ndarray): The logits, (N, K).
+    wanted (ndarray): How true labels are, from 0 to 1, (N, K).
+    known (ndarray): Where that is known, (N, K) bool.
+    exclusive (bool): One label of K is true, or any number.
+    RETURNS (Tuple[float, ndarray]): Its sum, in nats, and the gradient by logits, (N, K).
+    """
+    if exclusive:
+        losses, said = -wanted * log_softmax(logits, axis=1), softmax(logits, axis=1)
+    else:
+        losses, said = numpy.logaddexp(0, logits) - wanted * logits, expit(logits)
+    return float(losses[known].sum()), numpy.where(known, said - wanted, 0)
+
+
 def item_losses(
     logits: numpy.ndarray,
     targets: numpy.ndarray,

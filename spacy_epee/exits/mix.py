@@ -2,7 +2,8 @@
 
 import numpy
 from scipy.optimize import minimize
-from scipy.special import expit, log_softmax
+
+from .calibration import total_loss
 
 WIDTH = 2.0
 """How far each number may be from where it starts, as the deviation of a normal distribution, so that there is a best one,
@@ -38,7 +39,7 @@ def fit_mix(
     rows = known.any(axis=1)
     if not rows.any():
         return numpy.array(before)
-    true, known, said = targets[rows] > 0, known[rows], words[rows].astype("float64")
+    true, known, said = (targets[rows] > 0).astype("float64"), known[rows], words[rows].astype("float64")
     return numpy.array(
         [_fit(exit[rows].astype("float64"), said, true, known, start, exclusive) for exit, start in zip(logits, before)]
     )
@@ -53,11 +54,7 @@ def _fit(
 
     def loss(numbers: numpy.ndarray) -> tuple:
         mixed = numbers[0] * states + numbers[1] * words + numbers[2:]
-        if exclusive:
-            surprise = -log_softmax(mixed, axis=1)
-            value, wrong = surprise[true].sum(), numpy.exp(-surprise) - true
-        else:
-            value, wrong = (numpy.logaddexp(0, mixed) - true * mixed)[known].sum(), (expit(mixed) - true) * known
+        value, wrong = total_loss(mixed, true, known, exclusive)
         away = (numbers - first) / WIDTH
         gradient = numpy.concatenate(([(wrong * states).sum(), (wrong * words).sum()], wrong.sum(axis=0))) + away / WIDTH
         return (value + away @ away / 2) / len(true), gradient / len(true)

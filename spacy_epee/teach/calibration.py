@@ -6,8 +6,9 @@ from typing import Any, Sequence, Tuple
 
 import numpy
 from scipy.optimize import minimize
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, softmax
 
+from ..exits.calibration import total_loss
 from ..training.lexical import folds
 
 LEAST = 1e-7
@@ -61,13 +62,9 @@ def fit_calibration(answers: numpy.ndarray, targets: numpy.ndarray, label_mask: 
 
     def loss(parameters: numpy.ndarray) -> Tuple[float, numpy.ndarray]:
         moved = parameters[scales] * logits + parameters[-labels:]
-        if exclusive:
-            losses, said = -wanted * log_softmax(moved, axis=1), softmax(moved, axis=1)
-        else:
-            losses, said = numpy.logaddexp(0, moved) - wanted * moved, expit(moved)
-        errors = numpy.where(known, said - wanted, 0)
+        value, errors = total_loss(moved, wanted, known, exclusive)
         slopes = numpy.bincount(scales, (errors * logits).sum(axis=0), labels + 1)
-        return losses[known].sum() / docs, numpy.concatenate([slopes, errors.sum(axis=0)]) / docs
+        return value / docs, numpy.concatenate([slopes, errors.sum(axis=0)]) / docs
 
     often = (positives + 0.5) / (counts + 1)
     start = numpy.concatenate([numpy.ones(labels + 1), numpy.log(often) - (0 if exclusive else numpy.log(1 - often))])

@@ -23,6 +23,7 @@ from spacy_epee.evaluation.compare import find_component
 from spacy_epee.evaluation.mixing import best_mix
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.evaluation.timing import prepare
+from spacy_epee.tasks.mix import trained_mix
 
 
 def scores(stored: Dict[str, StoredOutputs], texts: Dict[str, LabelledTexts], mix: numpy.ndarray) -> List[float]:
@@ -46,7 +47,7 @@ def measure(model: Path, corpus: str, corpora: Path) -> Dict[str, Any]:
     examples = {name: list(CORPORA[corpus].reader(split(corpora, corpus, name))(nlp)) for name in ("dev", "test")}
     texts = label_texts(examples, pipe.labels, pipe.task.exclusive)
     stored = {name: StoredOutputs(pipe, prepare(nlp, pipe, part), nlp=nlp) for name, part in examples.items()}
-    trained = stored["dev"].mix
+    trained = trained_mix(pipe.slot(), pipe.model)
     mixes = {"layers alone": numpy.zeros_like(trained), "as trained": trained, "as tune finds it": best_mix(stored["dev"])}
     return {name: {"mix": mix.tolist(), "scores": scores(stored, texts, mix)} for name, mix in mixes.items()}
 

@@ -24,6 +24,7 @@ from ..inference.failures import answer_all, check_docs, mark_unanswered
 from ..inference.predict import exit_entries
 from ..model import is_initialized
 from ..sealing import Parts, read_bytes, read_disk
+from ..tasks.mix import restore_mix
 from ..tasks.slot import TaskSlot
 from ..tasks.unknown import given_none, known_names, showable
 from ..threads import LOADING
@@ -189,6 +190,8 @@ class EarlyExitTransformer(TaskComponent):
         RAISES ValueError: A gradient is NaN or infinite. The weights are then as they were.
         """
         check_gradients(self.model, self.name)
+        for slot in self.slots.values():
+            restore_mix(slot, self.model)
         super().finish_update(sgd)
         for slot in self.slots.values():
             slot.drop_fitted()

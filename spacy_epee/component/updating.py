@@ -14,6 +14,7 @@ from ..inputs.instances import Instances
 from ..inputs.packing import pack
 from ..model import get_heads, get_settings, get_stepper
 from ..tasks.base import Targets
+from ..tasks.mix import trained_mix
 from ..tasks.slot import TaskSlot
 from ..training.losses import JointLoss, exit_weights, link_gradient
 from .initialization import tell_others
@@ -177,7 +178,9 @@ def learn_mix(model: Model, slots: Slots, lesson: Lesson, scores: Sequence[ExitO
         device = lexical.mix.device
         weights = slot.task.weights(slot.cfg["labels"], slot.cfg)
         with torch.enable_grad():
-            mix = lexical.mix if stage != "exits" else torch.cat((lexical.mix[:-1], lexical.mix[-1:].detach()))
+            trained = torch.from_numpy(trained_mix(slot, model)).to(lexical.mix)
+            mix = trained + (lexical.mix - lexical.mix.detach())  # also where another one was fitted since
+            mix = mix if stage != "exits" else torch.cat((mix[:-1], mix[-1:].detach()))
             mixed = xp2torch(outputs.logits).detach() + mix[:, None, None] * torch.from_numpy(words.logits).to(device)
             value = JointLoss("equal")(
                 mixed,

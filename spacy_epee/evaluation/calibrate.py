@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterable, List, Optional
 from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
+from ..tasks.mix import fit_mix, trained_mix
 from .mixing import best_mix, has_words
 from .stored_outputs import StoredOutputs
 from .threshold_fitter import ThresholdFitter
@@ -14,7 +15,7 @@ def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task
     """Fit a temperature for each exit to examples that were not trained on, and set them: entropy, confidence and the like,
     and the probabilities that are written, are then those of the scaled logits. Before, how much words count at each exit is
     fitted, if there is an exit before the first layer; answers can change by that, and by nothing else. Training further drops
-    the temperatures, and goes on from how much words count.
+    both.
 
     component (EarlyExitTransformer): The component.
     examples (Iterable[Example]): The examples.
@@ -24,8 +25,9 @@ def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task
     """
     stored = StoredOutputs(component, list(examples), task)
     if has_words(stored):
+        stored.set_mix(trained_mix(stored.slot, component.model))
         stored.set_mix(best_mix(stored))
-        stored.slot.set_mix(stored.mix.tolist(), component.model)
+        fit_mix(stored.slot, stored.mix.tolist(), component.model)
     component.set_temperatures(stored.fit(), task)
     return stored.calibration(stored.slot.cfg["temperatures"])
 

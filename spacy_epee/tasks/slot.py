@@ -26,7 +26,7 @@ from ..settings import check_number
 from ..trunk.shims import put
 from .base import Targets, Task
 
-FITTED_LATER = ("temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
+FITTED_LATER = ("mix", "temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
 """What of a task's `cfg` is fitted to a trained component, or found out about it."""
 
 TEMPERATURES = (1e-3, 1e3)
@@ -145,17 +145,16 @@ class TaskSlot:
     def set_mix(self, mix: Sequence[float], model: Model) -> None:
         """Set how much words count.
 
-        mix (Sequence[float]): A factor for each exit behind a layer.
+        mix (Sequence[float]): A factor for each exit behind a layer. Training finds some below 0 where words know nothing.
         model (Model): The model.
         """
         lexical = self.heads(model).lexical
-        if lexical is None or len(mix) != len(lexical.mix):
+        exits = 0 if lexical is None else len(lexical.mix)
+        if lexical is None or len(mix) != exits or not numpy.isfinite(mix).all():
             raise ValueError(
-                f"There are {len(mix)} factors for words in {self.called}, which has "
-                f"{0 if lexical is None else len(lexical.mix)} exits that add words to what they say."
+                f"The factors for words in {self.called} are {list(mix)}; give a number for each of its {exits} exits that add "
+                "words to what they say."
             )
-        for factor in mix:
-            check_number("mix", factor, 0)
         put(lexical.mix, torch.tensor(mix, dtype=torch.float32, device=lexical.mix.device))
 
     def reading(self, model: Model) -> EvidenceMaker:

@@ -8,6 +8,7 @@ from ..component.pipe import EarlyExitTransformer
 from ..evaluation.mixing import best_mix, better_mix, has_words
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.threshold_fitter import ThresholdFitter
+from ..tasks import mix
 from .noted import plain
 
 
@@ -16,10 +17,9 @@ def fit_mix(
 ) -> List[float]:
     """Fit how much words count at each exit, to some of the documents."""
     if has_words(stored) and wanted is not False:
-        mix = best_mix(stored, half) if wanted else better_mix(stored, half, seed)
-        if not numpy.array_equal(mix, stored.mix):
-            stored.set_mix(mix)
-            stored.slot.set_mix(mix.tolist(), component.model)
+        stored.set_mix(mix.trained_mix(stored.slot, component.model))  # what was fitted before may have seen these documents
+        stored.set_mix(best_mix(stored, half) if wanted else better_mix(stored, half, seed))
+        mix.fit_mix(stored.slot, stored.mix.tolist(), component.model)
     return stored.mix.tolist()
 
 

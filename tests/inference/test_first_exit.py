@@ -338,7 +338,7 @@ def test_how_much_words_count_is_learned_alike_from_a_batch_in_parts(tmp_path):
     assert gradients[0] == pytest.approx(gradients[1], rel=0.05)  # of bf16
 
 
-@pytest.mark.parametrize("mix", [[1.0], [1.0, 1.0, 1.0, float("nan")], [-1.0] * 4])
+@pytest.mark.parametrize("mix", [[1.0], [1.0, 1.0, 1.0, float("nan")], [float("inf")] * 4])
 def test_factors_that_mean_nothing_are_refused(nlp, mix):
-    with pytest.raises(ValueError, match="factors|mix"):
+    with pytest.raises(ValueError, match="factors for words"):
         pipe_of(nlp).slot().set_mix(mix, pipe_of(nlp).model)

@@ -16,6 +16,7 @@ def test_saved_as_it_should_be():
     check_saved(CFG, "the task")
     fitted = {"uncertain": 1.0, "gate": {"threshold": 0.1, "recall": 0.99}, "types": ["Drug"], "label_weights": {"A": 2}}
     check_saved({**CFG, **fitted, "positive_label": "B"}, "the task")
+    check_saved({**CFG, "mix": {"trained": [0, -0.5], "fitted": [1.5, 0.0]}}, "the task")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,12 @@ def test_saved_as_it_should_be():
         ("gate", {"threshold": [0.5]}),
         ("label_weights", {"A": NAN}),
         ("positive_label", "SECRETNAME"),
+        ("mix", "SECRETNAME"),
+        ("mix", {"trained": [0.5]}),
+        ("mix", {"trained": [0.5], "fitted": [0.5, 0.5]}),
+        ("mix", {"trained": [NAN], "fitted": [0.5]}),
+        ("mix", {"trained": [0.5], "fitted": [float("-inf")]}),
+        ("mix", {"trained": ["SECRETNAME"], "fitted": [0.5]}),
     ],
 )
 def test_saved_as_it_cannot_be(field, value):

@@ -1,41 +1,40 @@
-"""Train a ViT on PneumoniaMNIST, and compare its exits with the full depth.
+"""Train a ViT on PneumoniaMNIST, and compare its exits with the full depth and with the best fixed depth.
 
     python scripts/convert_pneumonia.py ../shared/corpora/medmnist_pneumonia DATA
     python benchmarks/pneumonia.py DATA --backbone BACKBONES/vit-small --epochs 3 --image-size 112 --out MODELS
 
-A second run takes the model that is there. AUROC ranks the answers of different exits in one list, so that they must mean the
-same: temperatures are fitted on dev. EPEE's settings are chosen there too, from stored logits: the fastest one whose AUROC
-is not below that of the full depth. Test is used once, for the chosen ones. Seconds are those of the whole pipeline on
-test images, reading them included, full depth and exits in turns in one run. Writes benchmarks/results/NAME.json.
+A second run takes the model that is there. Temperatures and rules are chosen on dev as `tune --score macro-auc` does: of two
+labels that is the AUROC of either. Test is used once, for the chosen ones. Seconds are of the whole pipeline on test images,
+reading them included, in turns in one run. Writes benchmarks/results/NAME.json and .md.
 """
 
-import itertools
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional
 
-import numpy
 import spacy
 import torch
 import typer
-from sklearn.metrics import roc_auc_score
+from machine import command, machine
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config
-from wasabi import msg
+from tables import made_by, table
 from written import write_results
 
+from spacy_epee.component.pipe import EarlyExitTransformer
 from spacy_epee.data.image_reader import ImageReader
 from spacy_epee.data.readers import read_rows
-from spacy_epee.engine.replay import Replay
-from spacy_epee.evaluation.calibrate import calibrate
-from spacy_epee.evaluation.compare import compare, find_component
-from spacy_epee.exits.rules.patience import EntropyPatience
-from spacy_epee.model import get_exit_layers
+from spacy_epee.evaluation.compare import find_component
+from spacy_epee.evaluation.timing import milliseconds, prepare
+from spacy_epee.exits.rules.base import ExitRule
+from spacy_epee.exits.rules.depth import FixedDepth
+from spacy_epee.tuning.names import name_figure
+from spacy_epee.tuning.tuner import Tuner, TuningGoal
 
 CONFIG = Path(__file__).parent.parent / "configs" / "imagecat.cfg"
-PIPE, POSITIVE, BATCH = "epee_imagecat", "pneumonia", 16
-TAUS = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9]
-RUNS = [*range(1, 11), None]
+PIPE, BATCH, SIZES = "epee_imagecat", 16, (1, 32)
+DROPS = (0.0, 0.1, 0.3, 1.0)
+"""Points of AUROC that may be lost."""
 
 
 def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int):
@@ -57,42 +56,23 @@ def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int)
     )
 
 
-def judge(scores: numpy.ndarray, targets: numpy.ndarray, positive: int) -> Dict[str, float]:
-    """Accuracy and AUROC.
-
-    scores (ndarray): Logits or probabilities, (N, K).
-    targets (ndarray): The number of the true label, (N,).
-    positive (int): The number of the label whose AUROC it is.
-    """
-    shares = numpy.exp(scores - scores.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    accuracy = float((scores.argmax(axis=1) == targets).mean())
-    return {"accuracy": accuracy, "auroc": float(roc_auc_score(targets == positive, shares[:, positive]))}
+def choose(nlp, pipe: EarlyExitTransformer, examples) -> Dict[str, Optional[ExitRule]]:
+    """RETURNS (Dict[str, Optional[ExitRule]]): The rules to be compared, by name, chosen on dev. Temperatures are set."""
+    figure = name_figure(pipe.task.figures, "macro-auc")
+    tuner = Tuner(nlp, pipe, examples, wish=TuningGoal(max_drop=DROPS[0]), figure=figure)
+    rules: Dict[str, Optional[ExitRule]] = {"full depth": None, "best fixed depth": tuner.trials.fixed_depth().rule}
+    for drop in DROPS:
+        tuner.wish = TuningGoal(max_drop=drop)
+        rules[f"--max-drop {drop:g}"] = tuner.choose()
+    return rules
 
 
-def store(pipe, examples) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """What all exits say about some images, over their temperatures, and what is true."""
-    logits = numpy.concatenate([part.logits for part in pipe.exit_logits([eg.predicted for eg in examples])], axis=1)
-    temperatures = numpy.array(pipe.cfg["temperatures"], dtype="float32")
-    targets = [pipe.labels.index(max(eg.reference.cats, key=eg.reference.cats.get)) for eg in examples]
-    return logits / temperatures[:, None, None], numpy.array(targets)
-
-
-def choose(replay: Replay, targets: numpy.ndarray, positive: int) -> Optional[EntropyPatience]:
-    """The fastest setting of EPEE that loses no AUROC; None, the full depth, if there is none."""
-    full = judge(replay.run(None).logits, targets, positive)["auroc"]
-    allowed: List[Tuple[float, EntropyPatience]] = []
-    for tau, patience in itertools.product(TAUS, RUNS):
-        rule = EntropyPatience(tau, patience)
-        if not rule.can_fire(replay.layers.tolist()):
-            continue
-        found = replay.run(rule)
-        if judge(found.logits, targets, positive)["auroc"] >= full:
-            allowed.append((float(found.layers.mean()), rule))
-    if not allowed:
-        msg.warn("No setting of EPEE is as good as the full depth on dev")
-        return None
-    return min(allowed, key=lambda pair: pair[0])[1]
+def judge(pipe: EarlyExitTransformer, examples, rule: Optional[ExitRule]) -> Dict[str, float]:
+    """RETURNS (Dict[str, float]): Accuracy and AUROC of two labels in points, and layers."""
+    answers = pipe.answer([eg.predicted for eg in examples], rule)
+    scores = pipe.score_answers(examples, answers)
+    figures = {"accuracy": scores["cats_micro_f"], "auroc": scores["cats_macro_auc"]}
+    return {**{name: 100 * float(value) for name, value in figures.items()}, "layers": float(answers.layers.mean())}
 
 
 def main(
@@ -111,43 +91,35 @@ def main(
         train(init_nlp(configure(data, backbone, image_size or None, epochs)), out)
     nlp = spacy.load(model)
     pipe = find_component(nlp)
-    positive = pipe.labels.index(POSITIVE)
     splits = {split: list(ImageReader(data / f"{split}.jsonl")(nlp)) for split in ("dev", "test")}
-    report: Dict[str, Any] = {"backbone": Path(backbone).name, "epochs": epochs, "image_size": image_size}
-    report["threads"] = torch.get_num_threads()
-    calibrate(pipe, splits["dev"])
-    report["temperatures"] = pipe.cfg["temperatures"]
-    for split, examples in splits.items():
-        logits, targets = store(pipe, examples)
-        replay = Replay(logits, exit_layers=get_exit_layers(pipe.model), reading=pipe.task.reading(pipe.cfg["threshold"]))
-        if split == "dev":
-            pipe.exit = choose(replay, targets, positive)
-            report["rule"] = pipe.exit.to_config() if pipe.exit else None
-        exits = replay.run(pipe.exit)
-        report[split] = {
-            "by_exit": [judge(part, targets, positive) for part in logits],
-            "full": {**judge(logits[-1], targets, positive), "layers": int(replay.layers[-1])},
-            "exits": {**judge(exits.logits, targets, positive), "layers": float(exits.layers.mean())},
-        }
-    seconds = compare(nlp, splits["test"][:timed], pipe, (1, 32), rounds, progress=True)
-    test = report["test"]
-    report["speedup_layers"] = test["full"]["layers"] / test["exits"]["layers"]
-    report["speedup_seconds"] = seconds["speedup_seconds"]
-    report["docs_per_second"] = {key: seconds[key]["docs_per_second"] for key in ("full", "exits")}
+    rules = choose(nlp, pipe, splits["dev"])
+    test = prepare(nlp, pipe, splits["test"])
+    found: Dict[str, Any] = {title: judge(pipe, test, rule) for title, rule in rules.items()}
+    depths = {str(layer): judge(pipe, test, FixedDepth(layer)) for layer in pipe.slot().exit_layers(pipe.model)}
+    contestants = [dict.fromkeys(pipe.slots, rule) for rule in rules.values()]
+    for size in SIZES:
+        times = milliseconds(nlp, splits["test"][:timed], pipe, contestants, size, rounds, progress=True)
+        for title, own in zip(found, times):
+            found[title][f"ms, batch {size}"] = own
+    for title, rule in rules.items():
+        found[title]["rule"] = rule.to_config() if rule is not None else None
     rows = [
-        (
+        [
             title,
-            f"{100 * test[key]['accuracy']:.2f}",
-            f"{100 * test[key]['auroc']:.2f}",
-            f"{test[key]['layers']:.2f}",
-            *(f"{report['docs_per_second'][key][size]:.1f}" for size in ("1", "32")),
-        )
-        for key, title in (("full", "Full depth"), ("exits", "EPEE, no loss on dev"))
+            *(f"{own[figure]:.2f}" for figure in ("accuracy", "auroc", "layers")),
+            *(f"{own[f'ms, batch {size}']:.1f}" for size in SIZES),
+        ]
+        for title, own in found.items()
     ]
-    msg.table(rows, header=("", "Accuracy", "AUROC", "Layers", "Images/s, batch 1", "batch 32"), divider=True)
-    faster = ", ".join(f"{ratio:.2f}x in seconds at batch {size}" for size, ratio in report["speedup_seconds"].items())
-    msg.info(f"{report['rule']}: {report['speedup_layers']:.2f}x in layers, {faster}")
-    write_results(name, report)
+    header = ["", "accuracy", "AUROC", "layers", *(f"ms, batch {size}" for size in SIZES)]
+    by_depth = table(
+        ["layer", "accuracy", "AUROC"], [[name, f"{own['accuracy']:.2f}", f"{own['auroc']:.2f}"] for name, own in depths.items()]
+    )
+    page = ["# Films of the chest", "", *made_by(command(), machine()), *table(header, rows), "", *by_depth]
+    print("\n".join(page))
+    settings = {"backbone": Path(backbone).name, "epochs": epochs, "image_size": image_size, "threads": torch.get_num_threads()}
+    report = {"machine": machine(), "command": command(), **settings, "test": found, "depths": depths}
+    write_results(name, report, "\n".join(page))
 
 
 if __name__ == "__main__":

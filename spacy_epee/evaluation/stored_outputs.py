@@ -64,7 +64,7 @@ class StoredOutputs:
         self.layers = self.slot.exit_layers(component.model)
         size = max(len(self.examples), 1) if self.task.has_links else BATCH
         batches = [self.examples[start : start + size] for start in range(0, len(self.examples), size)]
-        logits, doubt, counts, docs, wordpieces, places, blind, chances = ([] for _ in range(8))
+        logits, doubt, counts, docs, wordpieces, places, place_items, blind, chances = ([] for _ in range(9))
         targets: List[numpy.ndarray] = []
         label_mask: List[numpy.ndarray] = []
         outputs = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
@@ -84,7 +84,11 @@ class StoredOutputs:
             wordpieces.append(items.lengths[items.live])
             item_places = self.task.item_places(items)
             if item_places is not None:
-                places.append(numpy.column_stack((items.unit_docs[items.units[rows]] + number * size, item_places[rows])))
+                where, who = item_places
+                kept = numpy.full(len(items), -1)
+                kept[rows] = numpy.arange(len(rows)) + sum(map(len, targets))
+                places.append(numpy.column_stack((items.unit_docs[items.units[who]] + number * size, where))[kept[who] >= 0])
+                place_items.append(kept[who[kept[who] >= 0]])
             for part, whole in zip(self.task.targets(batch, self.labels, items, strict=False), (targets, label_mask)):
                 whole.append(part[rows])
         if not batches:
@@ -99,6 +103,7 @@ class StoredOutputs:
         self.wordpieces = numpy.concatenate(wordpieces)
         self.targets, self.label_mask = numpy.concatenate(targets), numpy.concatenate(label_mask)
         self.places = numpy.concatenate(places) if places else None
+        self.place_items = numpy.concatenate(place_items) if places else numpy.zeros(0, dtype=int)
         self.items_docs = numpy.repeat(self.docs, self.counts)
         self.owners = numpy.repeat(numpy.arange(len(self.docs)), self.counts)
 

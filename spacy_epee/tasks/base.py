@@ -15,7 +15,7 @@ from ..inputs.instances import Instances, whole_docs
 from ..inputs.ngrams import Bags
 from ..inputs.windows import Windows
 from .defaults import Targets, TaskDefaults
-from .replay_score import StoredAnnotation, micro_score
+from .replay_score import Places, StoredAnnotation, micro_score
 
 
 class FlatTask(TaskDefaults):
@@ -254,11 +254,12 @@ class Task(Protocol):
         RETURNS (Optional[float]): The figure; None if there are no labels.
         """
 
-    def item_places(self, items: Any) -> Optional[numpy.ndarray]:
-        """Say where items are in their Docs, if `replay_score` needs to know.
+    def item_places(self, items: Any) -> Optional[Places]:
+        """Say where items are in their Docs, if `replay_score` needs to know. One can be at several places, or at none.
 
         items (Instances): What was asked.
-        RETURNS (Optional[ndarray]): Some numbers for each, (N, columns); None if they are not needed.
+        RETURNS (Optional[Places]): Some numbers for each place (P, columns), and which item is there (P,); None if they are not
+            needed.
         """
 
     def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:

@@ -13,7 +13,7 @@ from ..engine.results import LinkLogits
 from ..exits.scaling import Threshold
 from ..inputs.ngrams import Bags
 from .checks import check_weighted
-from .replay_score import StoredAnnotation
+from .replay_score import Places, StoredAnnotation
 
 Targets = Tuple[numpy.ndarray, numpy.ndarray]
 """What logits should be, and where that is known."""
@@ -124,8 +124,8 @@ class TaskDefaults:
         """It is no mean over labels."""
         raise NotImplementedError
 
-    def item_places(self, items: Any) -> Optional[numpy.ndarray]:
-        """RETURNS (Optional[ndarray]): `replay_score` needs no places."""
+    def item_places(self, items: Any) -> Optional[Places]:
+        """RETURNS (Optional[Places]): `replay_score` needs no places."""
         return None
 
     def figure_score(self, stored: StoredAnnotation, figure: str, refit: bool) -> Score:

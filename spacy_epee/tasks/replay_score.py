@@ -1,6 +1,6 @@
 """What the main figure of a task is made of where answers are replayed from stored outputs."""
 
-from typing import Any, Dict, List, Optional, Protocol, Sequence
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
 
 import numpy
 from spacy.scorer import PRFScore
@@ -12,6 +12,9 @@ from ..inputs.instances import Instances
 
 MACRO_F, MACRO_AUC = "macro F", "macro AUC"
 """What figures of labels are called."""
+
+Places = Tuple[numpy.ndarray, numpy.ndarray]
+"""Some numbers for each place, (P, columns) int64, and the item that is there, (P,)."""
 
 
 class StoredAnnotation(Protocol):
@@ -27,7 +30,8 @@ class StoredAnnotation(Protocol):
     items_docs (ndarray): The document of each item, (N,).
     targets (ndarray): 1 for the logits that are true, (N, K).
     label_mask (ndarray): 0 where nothing is known, (N, K).
-    places (Optional[ndarray]): The document of each item and what the task's `item_places` says of it, (N, 1 + columns).
+    places (Optional[ndarray]): The document of each place of the task's `item_places`, and its numbers, (P, 1 + columns).
+    place_items (ndarray): The item that is there, (P,).
     items (Instances): What was asked: all if the task has links, otherwise about the last batch.
     """
 
@@ -37,6 +41,7 @@ class StoredAnnotation(Protocol):
     targets: numpy.ndarray
     label_mask: numpy.ndarray
     places: Optional[numpy.ndarray]
+    place_items: numpy.ndarray
 
     @property
     def labels(self) -> Sequence[str]: ...

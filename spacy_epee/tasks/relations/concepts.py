@@ -7,6 +7,7 @@ id is a concept of its own.
 from itertools import product
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
+from spacy.strings import get_string_id
 from spacy.tokens import Doc, Span
 
 from ...doc_attributes import characters, entries_of, spans_of
@@ -48,6 +49,11 @@ def ordered(pair: Tuple[Concept, Concept], symmetric: bool) -> Tuple[Concept, Co
     """RETURNS (Tuple[Concept, Concept]): The pair; without a direction always in the same order."""
     first, second = sorted(pair, key=str) if symmetric else pair
     return first, second
+
+
+def number_concept(concept: Concept) -> int:
+    """RETURNS (int): A number by which a concept is told from others, in 63 bits."""
+    return get_string_id(str(concept)) >> 1
 
 
 def name_pairs(

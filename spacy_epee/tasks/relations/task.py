@@ -17,9 +17,9 @@ from ...inputs.windows import Windows
 from ...settings import check_number
 from ..base import FlatTask
 from ..checks import check_settings
-from ..replay_score import StoredAnnotation
+from ..replay_score import Places, StoredAnnotation
 from .candidates import EntityPairs
-from .concepts import name_pairs, ordered
+from .concepts import Concept, name_pairs, number_concept, ordered
 from .docs import Relation, install_extensions
 from .evidence import PairEvidenceBuilder
 from .expected import Expected
@@ -292,15 +292,28 @@ class Relations(FlatTask):
         """RETURNS (str): What the main figure is, before there is one."""
         return "micro F of concepts" if self.candidates.level == "concept" else "micro F"
 
-    def item_places(self, items: PairInstances) -> numpy.ndarray:
-        """RETURNS (ndarray): The tokens of head and child of each pair, (N, 4), or the numbers of their concepts, (N, 2)."""
-        if self.candidates.level == "concept":
-            return numpy.sort(items.codes, axis=1) if self.candidates.symmetric else items.codes
-        return numpy.hstack((items.head_tokens, items.child_tokens))
+    def item_places(self, items: PairInstances) -> Places:
+        """RETURNS (Places): The tokens of head and child of each pair, (N, 4); or the concepts that it may be about, (P, 2)."""
+        if self.candidates.level != "concept":
+            return numpy.hstack((items.head_tokens, items.child_tokens)), numpy.arange(len(items))
+        found = [(row, *self._number(pair)) for row, pairs in enumerate(items.concept_pairs()) for pair in pairs]
+        rows, *places = numpy.array(found, dtype="int64").reshape(-1, 3).T
+        return numpy.column_stack(places), rows
+
+    def _number(self, pair: Tuple[Concept, Concept]) -> Tuple[int, int]:
+        """Two numbers for a pair of concepts."""
+        head, child = (number_concept(one) for one in ordered(pair, self.candidates.symmetric))
+        return head, child
 
     def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
         """RETURNS (Score): Micro F of relations."""
-        return pair_score(stored, self.gold, exclusive=self.exclusive)
+        right: numpy.ndarray = stored.targets[stored.place_items, int(self.exclusive) :] > 0
+        if self.candidates.level == "concept":  # an item can be about several
+            gold = [{self._number(pair): given for pair, given in self.gold(eg.reference).items()} for eg in stored.examples]
+            places = [] if stored.places is None else stored.places.tolist()
+            given = [[label in gold[doc].get((head, child), ()) for label in stored.labels] for doc, head, child in places]
+            right = numpy.array(given, dtype=bool).reshape(right.shape)
+        return pair_score(stored, right, self.gold, exclusive=self.exclusive)
 
     def show(self, doc: Doc, labels: Sequence[str]) -> str:
         """RETURNS (str): The relations of a Doc, on a line."""

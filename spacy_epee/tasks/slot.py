@@ -29,6 +29,9 @@ from .base import Targets, Task
 FITTED_LATER = ("temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
 """What of a task's `cfg` is fitted to a trained component, or found out about it."""
 
+LARGEST_MIX = 1e6
+"""How many times words can count at the most."""
+
 TEMPERATURES = (1e-3, 1e3)
 """What temperatures can be set to. Logits over others are all alike, or no numbers."""
 
@@ -143,10 +146,11 @@ class TaskSlot:
         return numpy.zeros(0) if lexical is None else lexical.mix.detach().cpu().numpy().astype("float64")
 
     def set_mix(self, mix: Sequence[float], model: Model) -> None:
-        """Set how much words count.
+        """Set how much words count. What was found out about other answers is given up.
 
-        mix (Sequence[float]): A factor for each exit behind a layer.
+        mix (Sequence[float]): A factor for each exit behind a layer. Training finds one below 0 where words mislead.
         model (Model): The model.
+        RAISES ValueError: There are more exits or fewer, or factors are no numbers.
         """
         lexical = self.heads(model).lexical
         if lexical is None or len(mix) != len(lexical.mix):
@@ -155,7 +159,9 @@ class TaskSlot:
                 f"{0 if lexical is None else len(lexical.mix)} exits that add words to what they say."
             )
         for factor in mix:
-            check_number("mix", factor, 0)
+            check_number("mix", factor, -LARGEST_MIX, LARGEST_MIX)
+        for name in ("reference", "tuned"):
+            self.cfg.pop(name, None)
         put(lexical.mix, torch.tensor(mix, dtype=torch.float32, device=lexical.mix.device))
 
     def reading(self, model: Model) -> EvidenceMaker:

@@ -150,7 +150,6 @@ class TaskSlot:
 
         mix (Sequence[float]): A factor for each exit behind a layer. Training finds one below 0 where words mislead.
         model (Model): The model.
-        RAISES ValueError: There are more exits or fewer, or factors are no numbers.
         """
         lexical = self.heads(model).lexical
         if lexical is None or len(mix) != len(lexical.mix):
@@ -160,8 +159,7 @@ class TaskSlot:
             )
         for factor in mix:
             check_number("mix", factor, -LARGEST_MIX, LARGEST_MIX)
-        for name in ("reference", "tuned"):
-            self.cfg.pop(name, None)
+        self.drop_fitted(("reference", "tuned"))
         put(lexical.mix, torch.tensor(mix, dtype=torch.float32, device=lexical.mix.device))
 
     def reading(self, model: Model) -> EvidenceMaker:
@@ -282,9 +280,9 @@ class TaskSlot:
             raise ValueError(Errors.E920.format(pos_label=label, labels=self.labels))
         self.cfg["positive_label"] = label
 
-    def drop_fitted(self) -> None:
-        """Give up what was fitted to weights that are not those any more."""
-        for name in FITTED_LATER:
+    def drop_fitted(self, names: Sequence[str] = FITTED_LATER) -> None:
+        """Give up what was fitted to weights that are not those any more, or some of it."""
+        for name in names:
             self.cfg.pop(name, None)
 
     def forget(self) -> None:

@@ -46,8 +46,8 @@ class Vocabulary(Smaller):
         if missing:
             raise ValueError(
                 f"The tokenizer of the component '{self.pipe.name}' has {missing} wordpieces that must stay, and its model "
-                f"has no embeddings for them, but {embeddings} others, so that its vocabulary cannot be pruned. Leave out the step "
-                "'vocabulary'."
+                f"has no embeddings for them, but {embeddings} others, so that its vocabulary cannot be pruned. Leave out the "
+                "step 'vocabulary'."
             )
         tokenizer, rows = keep_pieces(self.tokenizer, self.model.config, kept)
         model = self.copied()

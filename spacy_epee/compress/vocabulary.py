@@ -41,7 +41,7 @@ class Vocabulary(Smaller):
         pieces = self.tokenizer.get_vocab()
         used = {piece for piece, number in pieces.items() if self.counts[number] >= LEAST[choice]}
         kept = choose_pieces(self.tokenizer, used)
-        embeddings = self.model.get_input_embeddings().weight.shape[0]
+        embeddings = int(self.model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
         missing = sum(pieces[piece] >= embeddings for piece in kept)
         if missing:
             raise ValueError(

@@ -73,7 +73,7 @@ def _is_reference(noted: Dict[str, Any]) -> bool:
         and isinstance(noted.get("settings"), str)
         and _are_all(noted.get("labels"), _is_count)
         and _are_all(layers, _is_count)
-        and all(layer == NOTHING or layer.isdecimal() for layer in layers)
+        and all(layer == NOTHING or layer.isdecimal() for layer in layers or ())
         and isinstance(entropy, list)
         and len(entropy) == BINS
         and all(map(_is_count, entropy))

@@ -9,8 +9,9 @@ from spacy.language import Language
 
 from .component.pipe import EarlyExitTransformer
 from .model import get_settings
-from .monitor.counts import NOTHING, TaskCounts, by_depth, find_references
+from .monitor.counts import TaskCounts, by_depth, find_references
 from .scale.notes import components
+from .tasks.saved import NOTHING
 from .tasks.slot import TaskSlot, answers_by, rule_config
 from .tuning.names import name_rule
 
@@ -158,12 +159,13 @@ def tuned(slot: TaskSlot) -> List[str]:
     if known.get("settings", json.dumps(settings)) != json.dumps(settings):
         return [f"{UNKNOWN}: thresholds, temperatures or the gate were changed since `spacy epee tune`. Nothing is promised."]
     spread = "" if known["spread"] is None else f" ± {100 * known['spread']:.2f}"
+    drop = "" if known["drop"] is None else f" ({-100 * known['drop']:+.2f}{spread})"
     rows = [
-        [f"{known['score_desc']}, full depth", f"{100 * known['full']:.2f}"],
-        [f"{known['score_desc']}, with the rule", f"{100 * known['score']:.2f} ({-100 * known['drop']:+.2f}{spread})"],
-        ["documents with another answer", f"{100 * known['disagreement']:.2f} %"],
-        ["layers, by wordpieces", f"{known['wordpiece_layers']:.2f}"],
-        ["times fewer layers", UNKNOWN if known["speedup"] is None else f"{known['speedup']:.2f}"],
+        [f"{known['score_desc']}, full depth", _figure(known["full"], 100)],
+        [f"{known['score_desc']}, with the rule", _figure(known["score"], 100) + drop],
+        ["documents with another answer", _figure(known["disagreement"], 100, " %")],
+        ["layers, by wordpieces", _figure(known["wordpiece_layers"])],
+        ["times fewer layers", _figure(known["speedup"])],
     ]
     wish = ", ".join(f"{name} {value:g}" for name, value in known["wish"].items())
     lines = [f"Chosen by `spacy epee tune` on {known['documents']} documents ({wish}), on which these figures are:", ""]
@@ -213,6 +215,11 @@ def _figures(performance: Dict[str, Any]) -> Dict[str, float]:
     """RETURNS (Dict[str, float]): The figures that are numbers."""
     numbers = {name: value for name, value in performance.items() if isinstance(value, (int, float))}
     return {name: round(float(value), 4) for name, value in numbers.items() if not isinstance(value, bool)}
+
+
+def _figure(value: Optional[float], times: int = 1, unit: str = "") -> str:
+    """RETURNS (str): A figure, or that it is unknown."""
+    return UNKNOWN if value is None else f"{times * value:.2f}{unit}"
 
 
 def _text(value: Any) -> str:

@@ -8,8 +8,8 @@ import multiprocessing
 import os
 import sys
 import threading
-from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Any, Callable, List, TypeVar
+from contextlib import ContextDecorator, contextmanager
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, TypeVar
 
 import torch
 
@@ -93,6 +93,57 @@ class Turn(ContextDecorator):
 
 FIRST_USE, LOADING = Turn(), Turn()
 """For what is made when it is first asked for; and for loading and saving, in which other libraries change what is global."""
+
+
+class Shared:
+    """What keeps training and answers apart: modules that are switched to training, or have some of the new weights, give answers
+    that are neither those of before nor those of after."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._answering: List[int] = []
+        self._training: List[int] = []
+        self._waiting = 0
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """A context for any number of threads that answer. They wait for one that trains, or is about to."""
+        own = threading.get_ident()
+        with no_fork:
+            with self._changed:
+                while (self._training or self._waiting) and own not in self._training and own not in self._answering:
+                    self._changed.wait()
+                self._answering.append(own)
+            try:
+                yield
+            finally:
+                with self._changed:
+                    self._answering.remove(own)
+                    self._changed.notify_all()
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """A context for one thread that trains, which can enter it again. It waits for those that answer."""
+        own = threading.get_ident()
+        with no_fork:
+            with self._changed:
+                self._waiting += 1
+                try:
+                    while any(thread != own for thread in (*self._answering, *self._training)):
+                        self._changed.wait()
+                finally:
+                    self._waiting -= 1
+                    self._changed.notify_all()
+                self._training.append(own)
+            try:
+                yield
+            finally:
+                with self._changed:
+                    self._training.remove(own)
+                    self._changed.notify_all()
+
+    def __reduce__(self) -> Any:
+        return Shared, ()  # a copy has threads of its own
 
 
 def kept(owner: Any, name: str, fits: Callable[[Any], bool], make: Callable[[], Made]) -> Made:

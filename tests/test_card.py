@@ -13,6 +13,7 @@ from spacy_epee.card import UNKNOWN, make_card
 from spacy_epee.cli import epee
 from spacy_epee.exits.rules import Entropy
 from spacy_epee.tasks.slot import answers_by
+from spacy_epee.tuning.noted import noted
 
 TUNED = {
     "documents": 500,
@@ -104,3 +105,16 @@ def test_card_has_all_tasks_and_is_written_whole(backbone, tmp_path):
     assert all(f"## `epee.{name}`" in body for name in pipe.slots) and "# en_" in body
     again = CliRunner().invoke(epee, ["card", str(tmp_path / "joint"), str(tmp_path / "README.md")])
     assert again.exit_code == 1 and "exists already" in " ".join(again.output.split())
+
+
+def test_card_says_that_figures_are_unknown_that_are_no_numbers(nlp):
+    slot = nlp.get_pipe("epee_textcat_multilabel").slot()
+    slot.cfg["tuned"] = {**TUNED, "rule": json.dumps(answers_by(slot)["rule"]), "score": None, "full": None, "drop": None}
+    body = read(make_card(nlp, "model"))[1]
+    del slot.cfg["tuned"]
+    assert f"| macro F, with the rule | {UNKNOWN} |" in body
+
+
+def test_figures_that_are_no_numbers_can_be_saved():
+    row = dict.fromkeys(["score", "drop", "spread", "disagreement", "wordpiece_layers", "speedup"], float("nan"))
+    json.dumps(noted({"chosen": row, "full": row}, {"rule": None}), allow_nan=False)

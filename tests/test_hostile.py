@@ -19,6 +19,8 @@ pytest.importorskip("spacy_transformers")
 
 from spacy_epee.heads.base import dump_heads, load_heads  # noqa: E402
 from spacy_epee.trunk.packed import unpack  # noqa: E402
+from spacy_epee.trunk.saved import build_config  # noqa: E402
+from spacy_epee.trunk.shims import check_sizes  # noqa: E402
 from spacy_epee.trunk.transformer import TransformerTrunk, load_backbone  # noqa: E402
 
 SAVED = Path(__file__).parent / "saved" / "v0.1.0"
@@ -231,6 +233,48 @@ def test_hostile_number_of_layers(folder, marker, setting):
     began = time.perf_counter()
     assert "could not be loaded" in try_to_load(folder)
     assert time.perf_counter() - began < 60
+
+
+@pytest.mark.parametrize(
+    "family, nested", [("swin", {"depths": [2, 10**7]}), ("clip", {"text_config": {"num_hidden_layers": 10**7}})]
+)
+def test_hostile_number_of_layers_that_is_not_on_top(family, nested):
+    with pytest.raises(ValueError, match="more than 1000 layers"):
+        build_config({"model_type": family, **nested})
+
+
+@pytest.mark.parametrize("setting", ["hidden_size", "vocab_size", "intermediate_size", "max_position_embeddings"])
+def test_hostile_sizes_of_weights_are_refused_before_they_take_memory(folder, marker, monkeypatch, setting):
+    made = []
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda self, *_, **__: made.append(self))
+    change(folder, lambda own: own["config"].update({setting: 2 * own["config"][setting]}))
+    assert "could not be loaded" in try_to_load(folder) and not made
+
+
+def test_hostile_size_of_positions_that_are_not_saved():
+    def build():
+        module = torch.nn.Linear(2, 2)
+        module.register_buffer("positions", torch.arange(2**30), persistent=False)
+        return module
+
+    with pytest.raises(ValueError, match="not those of the module"):
+        check_sizes(build, torch.nn.Linear(2, 2).state_dict())
+
+
+def test_hostile_number_of_labels_is_not_heeded(folder, marker):
+    names = {str(number): "x" for number in range(7)}
+    change(folder, lambda own: own["config"].update(num_labels=10**9, id2label=names, label2id={}))
+    assert not try_to_load(folder)
+    assert build_config({"model_type": "bert", "num_labels": 7}).num_labels == 2
+
+
+def test_hostile_size_of_classifiers(backbone):
+    [(_, pipe)] = make_nlp(backbone).pipeline
+    heads = pipe.model.get_ref("head").shims[0]._model
+    heads.settings = {**heads.settings, "width": 10**12}
+    data = dump_heads(heads)
+    with pytest.raises(ValueError, match="not those of the module"):
+        load_heads(type(heads), None, data, torch.device("cpu"))
 
 
 def test_hostile_number_of_exits(backbone):

@@ -2,7 +2,9 @@
 `run`."""
 
 import asyncio
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -13,12 +15,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from spacy.tokens import Doc
+from thinc.api import Adam
 from threads_util import KINDS, answers_of, make_docs, make_pipeline, together
+from util import make_backbone, make_examples, make_nlp
 
 from spacy_epee import doc_attributes
 from spacy_epee.runtimes.onnx.stepper import OnnxStepper
 from spacy_epee.runtimes.threads import single_torch_thread
-from spacy_epee.threads import FIRST_USE, Turn, cached_property, kept, no_fork
+from spacy_epee.threads import FIRST_USE, Shared, Turn, cached_property, kept, no_fork
 
 HERE = Path(__file__).parent
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -59,6 +63,69 @@ def test_threads_may_all_be_the_first(nlp):
         fresh = make_blank(nlp).from_bytes(data)
         together(lambda number: found.append(answers_of(fresh, docs, batch_size=5)))
     assert found == [expected] * 16
+
+
+def test_threads_answer_and_save_what_is_not_half_trained(tmp_path):
+    """With a rate of 0 weights stay what they are, and dropout is on while they are trained."""
+    nlp = make_nlp(make_backbone(tmp_path, hidden_dropout_prob=0.5), lexical=100)
+    [(_, pipe)] = nlp.pipeline
+    docs, examples, optimizer = make_docs(nlp), make_examples(nlp, pipe.labels), Adam(0.0)
+    expected, data = answers_of(nlp, docs, batch_size=5), pipe.to_bytes()
+    found, trained = [], []
+
+    def work(number):
+        if number == 0:
+            trained.extend(nlp.update(examples, sgd=optimizer) for _ in range(20))
+        while not trained:
+            found.append(answers_of(nlp, docs, batch_size=5))
+            assert pipe.to_bytes() == data
+
+    together(work)
+    assert len(trained) == 20 and found == [expected] * len(found)
+
+
+def test_who_trains_is_alone():
+    shared, seen, inside = Shared(), [], []
+
+    def work(number):
+        for _ in range(50):
+            with shared.training() if number % 4 == 0 else shared.answering():
+                inside.append(number)
+                seen.append(list(inside))
+                inside.remove(number)
+
+    together(work)
+    assert all(len(numbers) == 1 for numbers in seen if any(number % 4 == 0 for number in numbers)) and len(seen) == 400
+
+
+def test_who_trains_can_answer_and_train_again():
+    shared = copy.deepcopy(Shared())
+    with shared.training(), shared.answering(), shared.training(), pickle.loads(pickle.dumps(shared)).training():
+        pass
+    with shared.answering(), shared.answering():
+        pass
+
+
+def test_who_gives_up_waiting_to_train_lets_others_answer(monkeypatch):
+    shared = Shared()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def give_up(number):
+        monkeypatch.setattr(shared._changed, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt), shared.training():
+            pass
+        monkeypatch.undo()
+
+    with shared.answering():
+        together(give_up, threads=1)
+
+    def answer(number):
+        with shared.answering():
+            pass
+
+    together(answer, seconds=10)
 
 
 def make_blank(nlp):

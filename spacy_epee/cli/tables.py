@@ -78,7 +78,7 @@ def tell(report: Dict[str, Any], msg: Printer) -> None:
     if left_out:
         msg.info(f"Labels in fewer than {FEWEST} of these documents are left out of the score ({name}): {len(left_out)}")
     if absent:
-        msg.warn(f"Labels that none of these documents has count as 0 in the score ({name}): {len(absent)}")
+        msg.warn(f"Labels that none of these documents has, or that all have, count as 0 in the score ({name}): {len(absent)}")
 
 
 def tell_slowdown(gpu_id: int, msg: Printer) -> None:

@@ -212,6 +212,12 @@ def learn_labels(
         for label in given.get(task, inferred):
             add_label(label, task)
         slot.task.check_labels(slot.labels, slot.title)
+        if not inferred and not any(slot.task.is_annotated(eg.reference) for eg in get_examples()):
+            warnings.warn(
+                f"None of the examples that {slot.called} is initialized with is annotated for it (`{slot.task.assigns}`), and "
+                "training with such teaches it nothing. In .spacy files what begins with `doc._.` is there if they are made with "
+                "`DocBin(store_user_data=True)`."
+            )
         warn_alike(slot.labels, slot.called)
         slot.cfg.update(slot.task.learn_weights(get_examples(), slot.labels))
     tell_others(slots)

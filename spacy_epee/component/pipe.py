@@ -168,19 +168,20 @@ class EarlyExitTransformer(TaskComponent):
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.update")
         self.require_model()
-        self.model.attrs["stage"] = self.stage
-        before = self.wordpieces
-        for lesson in plan_lessons(self.model, self.slots, self.loss, examples):
-            scores, backprop = self.model.begin_update(lesson.instances)
-            loss, gradients = self.get_loss(lesson.examples, scores, lesson.shares.tolist())
-            if not numpy.isfinite(loss):
-                stop_training(self.model, self.name, "loss")
-            backprop(gradients)
-            learn_mix(self.model, self.slots, lesson, scores, self.stage)
-            losses[self.name] += loss
-            self.wordpieces += lesson.wordpieces
-        if sgd is not None and self.wordpieces > before:
-            self.finish_update(sgd)
+        with self.shared.training():
+            self.model.attrs["stage"] = self.stage
+            before = self.wordpieces
+            for lesson in plan_lessons(self.model, self.slots, self.loss, examples):
+                scores, backprop = self.model.begin_update(lesson.instances)
+                loss, gradients = self.get_loss(lesson.examples, scores, lesson.shares.tolist())
+                if not numpy.isfinite(loss):
+                    stop_training(self.model, self.name, "loss")
+                backprop(gradients)
+                learn_mix(self.model, self.slots, lesson, scores, self.stage)
+                losses[self.name] += loss
+                self.wordpieces += lesson.wordpieces
+            if sgd is not None and self.wordpieces > before:
+                self.finish_update(sgd)
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
@@ -189,12 +190,13 @@ class EarlyExitTransformer(TaskComponent):
         sgd (Optimizer): The optimizer.
         RAISES ValueError: A gradient is NaN or infinite. The weights are then as they were.
         """
-        check_gradients(self.model, self.name)
-        for slot in self.slots.values():
-            restore_mix(slot, self.model)
-        super().finish_update(sgd)
-        for slot in self.slots.values():
-            slot.drop_fitted()
+        with self.shared.training():
+            check_gradients(self.model, self.name)
+            for slot in self.slots.values():
+                restore_mix(slot, self.model)
+            super().finish_update(sgd)
+            for slot in self.slots.values():
+                slot.drop_fitted()
 
     def get_loss(
         self, examples: Iterable[Example], scores: Sequence[ExitOutputs], shares: Optional[Sequence[float]] = None
@@ -225,7 +227,7 @@ class EarlyExitTransformer(TaskComponent):
         check_named(self.slots, self.name)
         warn_of_rate(nlp, self.model, self.name)
         trained = is_initialized(self.model)
-        with restored(self.model, self.slots):
+        with self.shared.training(), restored(self.model, self.slots):
             if trained:
                 forget(self.model, self.slots)
             learn_labels(self.slots, get_examples, given_labels(labels, self.slots, self.name), self.add_label)
@@ -292,27 +294,26 @@ class EarlyExitTransformer(TaskComponent):
         """What the files of the component hold."""
         return to_parts(self.model, self.slots, self.joint, self.configured_joint)
 
-    @LOADING
     def to_bytes(self, *, exclude: Iterable[str] = tuple()) -> bytes:
         """Serialize the component.
 
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (bytes): The component.
         """
-        writers: Dict[str, Callable[[], bytes]] = {name: partial(bytes, data) for name, data in self._parts().items()}
-        return to_bytes({**writers, "vocab": partial(self.vocab.to_bytes, exclude=exclude)}, exclude)
+        with self.shared.answering(), LOADING:
+            writers: Dict[str, Callable[[], bytes]] = {name: partial(bytes, data) for name, data in self._parts().items()}
+            return to_bytes({**writers, "vocab": partial(self.vocab.to_bytes, exclude=exclude)}, exclude)
 
-    @LOADING
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = tuple()) -> None:
         """Save the component: all of it or nothing.
 
         path (Union[str, Path]): The folder.
         exclude (Iterable[str]): Names of parts to leave out.
         """
-        writers: Dict[str, Callable[[Path], Any]] = {
-            name: partial(Path.write_bytes, data=content) for name, content in self._parts().items()
-        }
-        with whole_folder(path, keep=True, key="cfg") as part:
+        with self.shared.answering(), LOADING, whole_folder(path, keep=True, key="cfg") as part:
+            writers: Dict[str, Callable[[Path], Any]] = {
+                name: partial(Path.write_bytes, data=content) for name, content in self._parts().items()
+            }
             to_disk(part, {**writers, "vocab": partial(self.vocab.to_disk, exclude=exclude)}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = tuple()) -> "EarlyExitTransformer":
@@ -337,7 +338,8 @@ class EarlyExitTransformer(TaskComponent):
     def _load(self, read: Callable[[], Dict[str, Any]], exclude: Iterable[str], source: str) -> "EarlyExitTransformer":
         """Load what files hold."""
         settings = (self.model, self.slots, self.joint, self.configured_joint)
-        self.slots, self.joint = load(read, *settings, vocab=self.vocab, name=self.name, exclude=exclude, source=source)
+        with self.shared.answering():
+            self.slots, self.joint = load(read, *settings, vocab=self.vocab, name=self.name, exclude=exclude, source=source)
         return self
 
 

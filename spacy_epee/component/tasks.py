@@ -20,6 +20,7 @@ from ..model import is_initialized
 from ..tasks.base import Task
 from ..tasks.gate import set_gate
 from ..tasks.slot import TaskSlot
+from ..threads import Shared
 from .initialization import check_joint, check_slots
 
 _NAME: Any = vars(Pipe)["name"]
@@ -39,6 +40,7 @@ class TaskComponent(TrainablePipe):
         joint (str): "all" or "any", see `EarlyExitTransformer`.
         """
         check_slots(slots, model, name)
+        self.shared = Shared()
         self.vocab = vocab
         self.model = model
         self.model.attrs["make_instances"] = self._make_instances
@@ -225,7 +227,8 @@ class TaskComponent(TrainablePipe):
         RETURNS (Dict[str, Predictions]): The answers of each of these tasks, of Docs in order.
         """
         self.require_model()
-        return predict(self.model, self.slots, docs, rules, self.joint)
+        with self.shared.answering():
+            return predict(self.model, self.slots, docs, rules, self.joint)
 
     def make_instances(self, docs: Sequence[Doc], task: Optional[str] = None) -> Instances:
         """Say what there is to answer about some Docs.

@@ -40,7 +40,16 @@ class Vocabulary(Smaller):
     def change(self, choice: str) -> None:
         pieces = self.tokenizer.get_vocab()
         used = {piece for piece, number in pieces.items() if self.counts[number] >= LEAST[choice]}
-        tokenizer, rows = keep_pieces(self.tokenizer, self.model.config, choose_pieces(self.tokenizer, used))
+        kept = choose_pieces(self.tokenizer, used)
+        embeddings = int(self.model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
+        missing = sum(pieces[piece] >= embeddings for piece in kept)
+        if missing:
+            raise ValueError(
+                f"The tokenizer of the component '{self.pipe.name}' has {missing} wordpieces that must stay, and its model "
+                f"has no embeddings for them, but {embeddings} others, so that its vocabulary cannot be pruned. Leave out the "
+                "step 'vocabulary'."
+            )
+        tokenizer, rows = keep_pieces(self.tokenizer, self.model.config, kept)
         model = self.copied()
         _keep_rows(model, rows)
         self.shim.replace(model, tokenizer)

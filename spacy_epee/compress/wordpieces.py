@@ -36,7 +36,7 @@ def cut(tokenizer: Any, texts: Sequence[str], progress: bool = False) -> Iterato
 
 def count_pieces(tokenizer: Any, texts: Sequence[str], progress: bool = False) -> numpy.ndarray:
     """RETURNS (ndarray): How often each wordpiece is used, by its number, (V,); the arguments are those of `cut`."""
-    counts = numpy.zeros(len(tokenizer), dtype="int64")
+    counts = numpy.zeros(max(tokenizer.get_vocab().values(), default=-1) + 1, dtype="int64")  # numbers may be left out
     for ids in cut(tokenizer, texts, progress):
         numpy.add.at(counts, ids, 1)
     return counts

@@ -36,6 +36,7 @@ class Scoring:
     known (Set[str]): The labels that the task knows. The others are not shown.
     counted (List[str]): The labels that count in a mean over labels.
     left_out (List[str]): Those that are in too few documents for that.
+    absent (List[str]): Those that count in it as 0: no document has them, or all have, where these are told from the others.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Scoring:
         self.counted = [label for label in self.counts if label not in few]
         self.known = known_names(self.slot.cfg)
         self.left_out = [label if label in self.known else UNKNOWN for label in few]
-        self.absent = [label for label, count in self.counts.items() if macro and not count and not fewest and self.annotated]
+        self.absent = [label for label, count in enough.items() if macro and not count and not fewest and self.annotated]
 
     @property
     def unit(self) -> str:

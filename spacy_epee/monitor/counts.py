@@ -12,14 +12,9 @@ from spacy.language import Language
 
 from ..component.pipe import EarlyExitTransformer
 from ..scale.notes import Note, Row, annotate_alone, check_pipeline, chunks
+from ..tasks.saved import BINS, NOTHING
 from ..tasks.slot import TaskSlot, answers_by
 from ..tasks.unknown import unknown_threshold
-
-BINS = 20
-"""Into how many parts entropies from 0 to 1 are counted."""
-
-NOTHING = "none"
-"""In place of a layer, where there was nothing to answer."""
 
 REFERENCE = "reference"
 """Where the `cfg` of a task has its counts."""

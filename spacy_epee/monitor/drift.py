@@ -14,7 +14,8 @@ from scipy.stats import chi2_contingency, false_discovery_control, fisher_exact
 from scipy.stats.contingency import expected_freq
 
 from ..errors import raise_alone
-from .counts import BINS, NOTHING, Place, TaskCounts, by_depth, count_row
+from ..tasks.saved import BINS, NOTHING
+from .counts import Place, TaskCounts, by_depth, count_row
 from .rows import read_rows
 
 FEWEST = 50

@@ -29,6 +29,9 @@ from .base import Targets, Task
 FITTED_LATER = ("mix", "temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
 """What of a task's `cfg` is fitted to a trained component, or found out about it."""
 
+LARGEST_MIX = 1e6
+"""How many times words can count at the most."""
+
 TEMPERATURES = (1e-3, 1e3)
 """What temperatures can be set to. Logits over others are all alike, or no numbers."""
 
@@ -143,18 +146,19 @@ class TaskSlot:
         return numpy.zeros(0) if lexical is None else lexical.mix.detach().cpu().numpy().astype("float64")
 
     def set_mix(self, mix: Sequence[float], model: Model) -> None:
-        """Set how much words count.
+        """Set how much words count. What was found out about other answers is given up.
 
-        mix (Sequence[float]): A factor for each exit behind a layer. Training finds some below 0 where words know nothing.
+        mix (Sequence[float]): A factor for each exit behind a layer. Training finds one below 0 where words mislead.
         model (Model): The model.
         """
         lexical = self.heads(model).lexical
         exits = 0 if lexical is None else len(lexical.mix)
-        if lexical is None or len(mix) != exits or not numpy.isfinite(mix).all():
+        if lexical is None or len(mix) != exits or not (numpy.abs(mix) <= LARGEST_MIX).all():
             raise ValueError(
                 f"The factors for words in {self.called} are {list(mix)}; give a number for each of its {exits} exits that add "
                 "words to what they say."
             )
+        self.drop_fitted(("reference", "tuned"))
         put(lexical.mix, torch.tensor(mix, dtype=torch.float32, device=lexical.mix.device))
 
     def reading(self, model: Model) -> EvidenceMaker:
@@ -275,9 +279,9 @@ class TaskSlot:
             raise ValueError(Errors.E920.format(pos_label=label, labels=self.labels))
         self.cfg["positive_label"] = label
 
-    def drop_fitted(self) -> None:
-        """Give up what was fitted to weights that are not those any more."""
-        for name in FITTED_LATER:
+    def drop_fitted(self, names: Sequence[str] = FITTED_LATER) -> None:
+        """Give up what was fitted to weights that are not those any more, or some of it."""
+        for name in names:
             self.cfg.pop(name, None)
 
     def forget(self) -> None:

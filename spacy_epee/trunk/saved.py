@@ -19,6 +19,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from ..files import NotWritten
 from .packed import pack, unpack
 from .quantized import quantize_embedding
+from .shims import check_sizes
 
 FILES = frozenset(
     {
@@ -59,15 +60,25 @@ FOREIGN = frozenset(
         "_name_or_path",
         "name_or_path",
         "_commit_hash",
+        "num_labels",
+        "id2label",
+        "label2id",
     }
 )
-"""Settings that name code, files elsewhere, or the machine that a model comes from. No answer depends on them."""
+"""Settings that name code, files elsewhere, the machine that a model comes from, or labels of a classifier that it had, of which
+transformers makes as many as are claimed. No answer depends on them."""
 
 CLASSES = ("Tokenizer", "TokenizerFast", "Backend")
 """How the names of tokenizers' classes end."""
 
 MOST_LAYERS = 1000
 """To make more of them takes minutes, or all memory, before it is seen that they have no weights."""
+
+COUNTED = ("layer", "group", "depth")
+"""What is in the names of settings that say how many layers there are."""
+
+ATTENTION = ("attention", "attn")
+"""What is in the names of weights that heads have a part of."""
 
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 
@@ -90,13 +101,23 @@ def build_config(settings: Dict[str, Any]) -> Any:
     if family not in CONFIG_MAPPING:
         raise ValueError("The family of the saved model is unknown to the installed version of transformers.")
     settings = plain_config(settings)
+    if _most_layers(settings) > MOST_LAYERS:
+        raise ValueError(f"A saved model says that it has more than {MOST_LAYERS} layers.")
     config = CONFIG_MAPPING[family].from_dict(settings)
     if any(getattr(config, name, False) for name in ("use_pretrained_backbone", "use_timm_backbone")):
         raise ValueError(f"A saved model of the family '{family}' would fetch another one.")
-    counts = [value for name, value in settings.items() if "layer" in name or "group" in name]
-    if any(isinstance(count, int) and count > MOST_LAYERS for count in counts):
-        raise ValueError(f"A saved model says that it has more than {MOST_LAYERS} layers.")
     return config
+
+
+def _most_layers(value: Any, counts: bool = False) -> int:
+    """RETURNS (int): The largest number of layers, or groups of them, that a configuration names at any depth."""
+    if isinstance(value, dict):
+        own = [_most_layers(part, any(word in str(name) for word in COUNTED)) for name, part in value.items()]
+    elif isinstance(value, (list, tuple)):
+        own = [_most_layers(part, counts) for part in value]
+    else:
+        return value if counts and isinstance(value, int) else 0
+    return max(own, default=0)
 
 
 def dump_trunk(tokenizer: Any, model: Any, vocabulary: Optional[bytes]) -> bytes:
@@ -156,6 +177,10 @@ def load_trunk(message: Dict[str, Any]) -> Tuple[Any, Any, Optional[bytes]]:
     else:
         state = torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
     del packed, saved
+    whole = copy.copy(config)  # heads are pruned by numbers, which cannot be done without memory
+    whole.pruned_heads = {}
+    pruned = ATTENTION if getattr(config, "pruned_heads", None) else ()
+    check_sizes(lambda: AutoModel.from_config(whole, trust_remote_code=False), state, pruned)
     model = AutoModel.from_config(config, trust_remote_code=False)
     model.load_state_dict(state)
     if grids:

@@ -1,7 +1,8 @@
 """What our torch modules need beside thinc's own shim."""
 
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple, cast
+from functools import partial
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple, cast
 
 import safetensors.torch
 import srsly
@@ -102,6 +103,29 @@ def dump_module(module: Optional[nn.Module], settings: Dict[str, Any]) -> bytes:
     return srsly.msgpack_dumps({"settings": settings, "state": safetensors.torch.save(state)})
 
 
+MOST_UNSAVED = 2**28
+"""How many numbers a module may have beside those that are saved, such as positions."""
+
+
+def check_sizes(build: Callable[[], nn.Module], state: Mapping[str, torch.Tensor], pruned: Sequence[str] = ()) -> None:
+    """Refuse to build a module that is larger than the weights that were saved for it, before memory is spent on it.
+
+    build (Callable[[], Module]): Makes the module. It is done without memory here.
+    state (Mapping[str, Tensor]): The weights, by name.
+    pruned (Sequence[str]): Parts of the names of weights of which there may be less than the module is built with.
+    RAISES ValueError: It would have others.
+    """
+    with torch.device("meta"):
+        planned = build()
+    sizes = {name: tuple(own.shape) for name, own in planned.state_dict().items()}
+    saved = {name: tuple(own.shape) for name, own in state.items()}
+    loose = {name for name in sizes if any(part in name for part in pruned)}
+    unsaved = sum(own.numel() for name, own in planned.named_buffers() if name not in sizes)
+    same = sizes.keys() == saved.keys() and all(sizes[name] == saved[name] for name in sizes.keys() - loose)
+    if not same or unsaved > MOST_UNSAVED:
+        raise ValueError("The weights that were saved are not those of the module that their settings tell of.")
+
+
 def load_module(
     data: bytes, build: Callable[[Dict[str, Any], Dict[str, torch.Tensor]], nn.Module], device: torch.device
 ) -> Optional[nn.Module]:
@@ -117,6 +141,8 @@ def load_module(
         return None
     message = srsly.msgpack_loads(data)
     state = safetensors.torch.load(message.pop("state"))
-    module = build(message["settings"], state)
+    make = partial(build, message["settings"], state)
+    check_sizes(make, state)
+    module = make()
     module.load_state_dict(state)
     return module.to(device)

@@ -6,6 +6,7 @@ from ..component.pipe import EarlyExitTransformer
 from ..evaluation.sample import FEWEST
 from ..evaluation.stored_outputs import StoredOutputs
 from ..model import get_exit_layers, is_initialized
+from ..tasks.replay_score import MACRO_AUC
 from ..tasks.slot import TaskSlot
 
 
@@ -31,6 +32,27 @@ def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
         raise ValueError(
             f"None of the labels of the task '{stored.name}' is in {FEWEST} of the {stored.n_docs} documents, too few for a mean "
             "over labels. Raise --limit."
+        )
+
+
+def check_losses(stored: StoredOutputs, figure: Optional[str]) -> None:
+    """Refuse documents with which the score is 0 whatever is answered, so that nothing can be lost.
+
+    stored (StoredOutputs): The documents.
+    figure (Optional[str]): What the score is; None for the main figure.
+    RAISES ValueError: They have no label; or, if the score tells those with a label from those without it, there are not both.
+    """
+    if not any(docs.any() for docs in stored.label_docs().values()):
+        raise ValueError(
+            f"None of the labels of the task '{stored.name}' is in any of the {stored.n_docs} documents, so that there is no "
+            "score to lose. Give documents with labels, or ask with --min-speedup or --max-disagreement."
+        )
+    known = stored.label_mask > 0
+    true = (stored.targets > 0) & known
+    if stored.describe(figure).startswith(MACRO_AUC) and not (true.any(axis=0) & (known & ~true).any(axis=0)).any():
+        raise ValueError(
+            f"Each label of the task '{stored.name}' is in none of the {stored.n_docs} documents, or in all, so that there is no "
+            f"{MACRO_AUC} to lose. Give documents with and without a label, or ask with --min-speedup or --max-disagreement."
         )
 
 

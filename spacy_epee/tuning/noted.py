@@ -19,10 +19,9 @@ def noted(report: Dict[str, Any], settings: Dict[str, Any]) -> Dict[str, Any]:
     RETURNS (Dict[str, Any]): Plain values; None for what is no number.
     """
     found = {name: report[name] for name in KEPT if name in report}
-    for name in FIGURES:
-        value = report["chosen"][name]
+    for name, value in [*((name, report["chosen"][name]) for name in FIGURES), ("full", report["full"]["score"])]:
         found[name] = None if value is None or not numpy.isfinite(value) else float(value)
-    return {**found, "full": report["full"]["score"], "rule": json.dumps(settings["rule"]), "settings": json.dumps(settings)}
+    return {**found, "rule": json.dumps(settings["rule"]), "settings": json.dumps(settings)}
 
 
 def plain(figures: Dict[str, Any]) -> Dict[str, Any]:

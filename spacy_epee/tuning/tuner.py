@@ -17,7 +17,7 @@ from ..exits.rules.base import ExitRule, complete
 from ..exits.rules.depth import FixedDepth
 from ..tasks.slot import answers_by
 from ..threads import cached_property
-from .annotation import check_annotation, check_component, check_figure
+from .annotation import check_annotation, check_component, check_figure, check_losses
 from .careful import CarefulChooser
 from .fitting import fit_mix, fit_temperatures, fit_thresholds
 from .gate import fit_gate
@@ -118,8 +118,8 @@ class Tuner:
         progress (bool): Whether to show a progress bar.
         fewest (int): In how many of the documents a label must be to count in a mean over labels; 0 counts all.
         figure (Optional[str]): What the score is, one of the task's `figures`; None for the main figure of its scorer.
-        RAISES ValueError: No such figure, no exits, no annotation, labels without an example, or too few documents for the
-            promise.
+        RAISES ValueError: No such figure, no exits, no annotation, labels without an example, no score that could be lost, or too
+            few documents for the promise.
         """
         check_component(component, task)
         check_figure(component.slot(task), figure)
@@ -132,6 +132,8 @@ class Tuner:
         self.name = self.stored.name
         self.rule = component.exits[self.name]
         check_annotation(self.stored, missing_labels)
+        if wish.max_drop is not None:
+            check_losses(self.stored, figure)
         # What is promised is tested on the other half, so that nothing may be fitted to it.
         half = first_half(self.stored.n_docs, seed) if wish.max_disagreement is not None else None
         self.report: Dict[str, Any] = {

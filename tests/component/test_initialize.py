@@ -109,3 +109,23 @@ def test_initialize_says_that_labels_are_spelled_in_several_ways(backbone):
     with pytest.warns(UserWarning, match=r"'epee_textcat' are 2 that are there in several spellings, the first \['URGENT', 'urg"):
         nlp.initialize(lambda: examples)
     assert len(nlp.get_pipe("epee_textcat").labels) == 5
+
+
+@pytest.mark.parametrize("kind, labels", [("textcat", LABELS), ("relations", ["TREATS", "CAUSES"])])
+@pytest.mark.parametrize("annotated", [True, False])
+def test_initialize_says_that_nothing_is_annotated(kind, labels, annotated, backbone, tmp_path, recwarn):
+    nlp, examples = make(kind, backbone, tmp_path)
+    docs = [(eg.predicted, eg.reference if annotated else eg.predicted.copy()) for eg in examples()]
+    nlp.get_pipe(nlp.pipe_names[0]).initialize(lambda: [Example(*pair) for pair in docs], labels=labels)
+    said = [str(warning.message) for warning in recwarn if "annotated for it" in str(warning.message)]
+    assert len(said) == (not annotated)
+
+
+def test_initialize_with_none_of_anything_says_nothing(backbone, tmp_path, recwarn):
+    """Documents that are annotated with no relation are annotated."""
+    nlp, examples = make("relations", backbone, tmp_path)
+    docs = [eg.reference for eg in examples()]
+    for doc in docs:
+        doc._.relations = []
+    nlp.get_pipe("epee_relations").initialize(lambda: [Example(doc.copy(), doc) for doc in docs], labels=["TREATS"])
+    assert not any("annotated for it" in str(warning.message) for warning in recwarn)

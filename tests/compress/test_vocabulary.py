@@ -8,6 +8,7 @@ from util import SENTENCES, make_nlp, make_tokenizer
 
 pytest.importorskip("spacy_transformers")
 
+import tokenizers  # noqa: E402
 import transformers  # noqa: E402
 
 from spacy_epee.compress.vocabulary import Vocabulary, dropped_pieces  # noqa: E402
@@ -102,3 +103,21 @@ def test_new_texts_that_need_a_dropped_wordpiece_are_counted(pruned):
 def test_no_texts_are_refused(backbone):
     with pytest.raises(ValueError, match="no texts"):
         Vocabulary(make_nlp(backbone).get_pipe("epee_textcat"), [])
+
+
+def test_a_tokenizer_with_more_wordpieces_than_embeddings_is_refused(backbone):
+    nlp = make_nlp(backbone)
+    [(_, pipe)] = nlp.pipeline
+    vocabulary = Vocabulary(pipe, SENTENCES)
+    vocabulary.tokenizer.add_special_tokens({"additional_special_tokens": ["[NAME]"]})
+    vocabulary = Vocabulary(pipe, SENTENCES)
+    with pytest.raises(ValueError, match="has 1 wordpieces that must stay"):
+        vocabulary.use("used once")
+
+
+def test_wordpieces_are_counted_whatever_their_numbers():
+    words = {"[UNK]": 0, "fever": 7, "rash": 900}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    counts = count_pieces(transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer), ["fever rash rash"])
+    assert counts[7] == 1 and counts[900] == 2 and counts.sum() == 3

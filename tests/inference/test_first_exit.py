@@ -16,6 +16,7 @@ from spacy_epee.engine.replay import simulate
 from spacy_epee.exits import rules
 from spacy_epee.inputs.windows import Windower
 from spacy_epee.model import get_heads, get_trunk_shim
+from spacy_epee.tuning.tuner import Tuner
 
 STRANGE = ["", " \n ", "日本語", "\x00\x01", "§§§§", "zzqx"]
 NOTES = [*SENTENCES, *make_texts(20, seed=7), *STRANGE]
@@ -338,7 +339,29 @@ def test_how_much_words_count_is_learned_alike_from_a_batch_in_parts(tmp_path):
     assert gradients[0] == pytest.approx(gradients[1], rel=0.05)  # of bf16
 
 
-@pytest.mark.parametrize("mix", [[1.0], [1.0, 1.0, 1.0, float("nan")], [float("inf")] * 4])
+@pytest.mark.parametrize("mix", [[1.0], [1.0, 1.0, 1.0, float("nan")], [float("-inf")] * 4])
 def test_factors_that_mean_nothing_are_refused(nlp, mix):
     with pytest.raises(ValueError, match="factors for words"):
         pipe_of(nlp).slot().set_mix(mix, pipe_of(nlp).model)
+
+
+def test_words_that_mislead_may_count_against_what_they_say(nlp):
+    slot, model = pipe_of(nlp).slot(), pipe_of(nlp).model
+    before = slot.mix(model)
+    texts = make_texts(20, seed=4)
+    slot.set_mix([-8.0] * 4, model)  # as training leaves it
+    likely = {doc.text: doc.cats for doc in nlp.pipe(texts)}  # so that no other factors are better
+    labels = [{label: float(value == max(own.values())) for label, value in own.items()} for own in likely.values()]
+    examples = [Example.from_dict(nlp.make_doc(text), {"cats": own}) for text, own in zip(texts, labels)]
+    Tuner(nlp, pipe_of(nlp), examples, missing_labels=True, steps=2)
+    assert slot.mix(model).min() == -8.0
+    slot.set_mix(before, model)
+    pipe_of(nlp).set_temperatures(None)
+    pipe_of(nlp).set_label_thresholds(None)
+
+
+def test_what_was_found_out_is_given_up_once_words_count_otherwise(nlp):
+    slot, model = pipe_of(nlp).slot(), pipe_of(nlp).model
+    slot.cfg.update(tuned={}, reference={}, uncertain=0.5)
+    slot.set_mix(slot.mix(model), model)
+    assert "tuned" not in slot.cfg and "reference" not in slot.cfg and slot.cfg.pop("uncertain") == 0.5

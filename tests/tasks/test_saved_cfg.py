@@ -14,9 +14,58 @@ CFG = {"labels": ["A", "B"], "threshold": 0.5}
 
 def test_saved_as_it_should_be():
     check_saved(CFG, "the task")
-    fitted = {"uncertain": 1.0, "gate": {"threshold": 0.1, "recall": 0.99}, "types": ["Drug"], "label_weights": {"A": 2}}
+    fitted = {"uncertain": 1.0, "gate": {"threshold": 0.1}, "types": ["Drug"], "label_weights": {"A": 2}}
     check_saved({**CFG, **fitted, "positive_label": "B"}, "the task")
     check_saved({**CFG, "mix": {"trained": [0, -0.5], "fitted": [1.5, 0.0]}}, "the task")
+
+
+GATE = {"threshold": 0.1, "recall": 0.99, "confidence": 0.95, "something": 30, "lost": 0}
+PROMISE = {
+    "max_disagreement": 0.02,
+    "confidence": 0.9,
+    "documents": 250,
+    "settings_tested": 3,
+    "settings_passed": 0,
+    "kept": True,
+}
+FIGURES = {
+    "score": 0.9,
+    "full": 0.91,
+    "drop": 0.01,
+    "spread": None,
+    "disagreement": 0.01,
+    "wordpiece_layers": 2.5,
+    "speedup": None,
+}
+TUNED = {"documents": 500, "score_desc": "macro F", "wish": {"max_drop": 0}, "promise": PROMISE, **FIGURES, "rule": "null"}
+COUNTS = {"documents": 9, "failed": 0, "uncertain": 2, "layers": {"none": 1, "4": 8}, "labels": {"A": 3, "B": 6}}
+REFERENCE = {**COUNTS, "entropy": [0] * 20, "settings": "{}"}
+
+
+@pytest.mark.parametrize("name, noted", [("gate", GATE), ("tuned", TUNED), ("reference", REFERENCE)])
+def test_notes_are_those_that_are_made_or_are_refused(name, noted):
+    check_saved({**CFG, name: noted}, "the task")
+    for field in set(noted) - {"promise", "something", "lost", "confidence", "recall"}:
+        with pytest.raises(ValueError, match=f"`{name}` is not"):
+            check_saved({**CFG, name: {other: value for other, value in noted.items() if other != field}}, "the task")
+    for field in noted:
+        with pytest.raises(ValueError, match=f"`{name}` is not"):
+            check_saved({**CFG, name: {**noted, field: ["SECRET"]}}, "the task")
+
+
+@pytest.mark.parametrize(
+    "name, noted",
+    [
+        ("gate", {**GATE, "lost": None}),
+        ("tuned", {**TUNED, "promise": {**PROMISE, "kept": None}}),
+        ("reference", {**REFERENCE, "layers": {"x": 1}}),
+        ("reference", {**REFERENCE, "entropy": [0] * 19}),
+        ("reference", {**REFERENCE, "labels": {"A": -1}}),
+    ],
+)
+def test_notes_whose_parts_are_others_are_refused(name, noted):
+    with pytest.raises(ValueError, match=f"`{name}` is not"):
+        check_saved({**CFG, name: noted}, "the task")
 
 
 @pytest.mark.parametrize(

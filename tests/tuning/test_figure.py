@@ -1,5 +1,7 @@
 """Tuning by another figure than the main one."""
 
+from contextlib import nullcontext
+
 import numpy
 import pytest
 from relations_util import make_relations_nlp
@@ -123,3 +125,32 @@ def test_another_figure_is_refused(several, backbone):
     nlp = make_relations_nlp(backbone)
     with pytest.raises(ValueError, match="Without `--score` it is by micro F, and by nothing else"):
         Tuner(nlp, nlp.get_pipe(nlp.pipe_names[0]), [], figure="macro F")
+
+
+def with_cats(nlp, cats):
+    return [Example.from_dict(nlp.make_doc(text), {"cats": cats(place)}) for place, text in enumerate(make_texts(20, seed=3))]
+
+
+@pytest.mark.parametrize(
+    "kind, true, figure, wish, refused",
+    [
+        ("several", LABELS, "macro AUC", {"max_drop": 0}, "no macro AUC to lose"),
+        ("several", LABELS, None, {"max_drop": 0}, "no macro AUC to lose"),
+        ("exclusive", ["ACUTE"], "macro AUC", {"max_drop": 0}, "no macro AUC to lose"),
+        ("several", [], "macro F", {"max_drop": 0}, "no score to lose"),
+        ("several", LABELS, "macro F", {"max_drop": 0}, None),
+        ("several", LABELS, "macro AUC", {"min_speedup": 2}, None),
+    ],
+)
+def test_documents_on_which_nothing_can_be_lost_are_refused(kind, true, figure, wish, refused, request):
+    nlp = request.getfixturevalue(kind)
+    pipe = nlp.get_pipe(nlp.pipe_names[0])
+    examples = with_cats(nlp, lambda _: {label: float(label in true) for label in LABELS})
+    settings = {"missing_labels": True, "calibrate": False, "thresholds": False, "steps": 2}
+    with pytest.raises(ValueError, match=refused) if refused else nullcontext():
+        Tuner(nlp, pipe, examples, wish=TuningGoal(**wish), figure=figure, **settings)
+
+
+def test_labels_of_all_documents_count_as_0_and_are_told(several):
+    examples = with_cats(several, lambda place: {"ACUTE": 1.0, "STABLE": 0.0, "HISTORY": float(place % 2)})
+    assert StoredOutputs(several.get_pipe(several.pipe_names[0]), examples).scoring.absent == ["ACUTE", "STABLE"]

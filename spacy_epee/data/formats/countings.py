@@ -8,6 +8,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy
 
 from ..checks import shown
+from .graphemes import starts_of, widths_of
 
 MARK = "\ufeff"
 """What a byte order mark is as a character."""
@@ -78,7 +79,10 @@ COUNTINGS: Dict[str, Callable[[str], Widths]] = {
 }
 
 
-BROWSERS = ("UTF-16 units", "line ends as one character", "UTF-16 units, line ends as one")
+GRAPHEMES = "grapheme clusters"
+"""What doccano counts if a project says so. A span with a text is never counted so: the tools that give one count otherwise."""
+
+BROWSERS = ("UTF-16 units", "line ends as one character", "UTF-16 units, line ends as one", GRAPHEMES)
 """What tools that run in a browser may count."""
 
 
@@ -109,9 +113,11 @@ def find_counting(text: str, quotes: Sequence[Quote], marked: bool = False) -> T
     )
 
 
-def _countings(text: str, marked: bool) -> Iterator[Tuple[str, "_Places"]]:
+def _countings(
+    text: str, marked: bool, countings: Dict[str, Callable[[str], Widths]] = COUNTINGS
+) -> Iterator[Tuple[str, "_Places"]]:
     for mark in (0, len(MARK))[: 1 + marked]:
-        for name, count in COUNTINGS.items():
+        for name, count in countings.items():
             widths = count(MARK[:mark] + text)
             before = numpy.concatenate(([0], numpy.cumsum(widths)))
             yield name + ", and the byte order mark" * mark, _Places(before[mark:])
@@ -119,14 +125,15 @@ def _countings(text: str, marked: bool) -> Iterator[Tuple[str, "_Places"]]:
 
 def _by_words(text: str, quotes: Sequence[Quote], marked: bool) -> Tuple[str, Callable[[int], Optional[int]]]:
     """The counting of spans without a text, see `find_counting`."""
-    countings = _countings(text, marked)
+    countings = _countings(text, marked, {**COUNTINGS, GRAPHEMES: widths_of})
     characters, place = next(countings)
-    cut = [_cuts(text, quote, place) for quote in quotes]
+    starts = starts_of(text)
+    cut = [_cuts(text, quote, place, starts) for quote in quotes]
     for name, other in countings if any(cut) else ():
         if not name.startswith(BROWSERS):
             continue
         moved = [own for own, quote in zip(cut, quotes) if _spots(quote, place) != _spots(quote, other)]
-        if 2 * sum(moved) > len(moved) and not any(_cuts(text, quote, other) for quote in quotes):
+        if 2 * sum(moved) > len(moved) and not any(_cuts(text, quote, other, starts) for quote in quotes):
             return name, other
     return characters, place
 
@@ -136,10 +143,13 @@ def _spots(quote: Quote, place: Callable[[int], Optional[int]]) -> List[Tuple[Op
     return [(place(start), place(end)) for start, end in quote.parts or ((quote.start, quote.end),)]
 
 
-def _cuts(text: str, quote: Quote, place: Callable[[int], Optional[int]]) -> bool:
-    """Whether a span begins or ends within a word or with white space, or is not in the text."""
+def _cuts(text: str, quote: Quote, place: Callable[[int], Optional[int]], starts: numpy.ndarray) -> bool:
+    """Whether a span begins or ends within a word, or where nothing does that is one to readers, or with white space; or is not
+    in the text."""
     for start, end in _spots(quote, place):
         if start is None or end is None or not _inside(text, start, end) or text[start].isspace() or text[end - 1].isspace():
+            return True
+        if not (starts[start] and starts[end]):
             return True
         if any(text[max(edge - 1, 0) : edge].isalnum() and text[edge : edge + 1].isalnum() for edge in (start, end)):
             return True

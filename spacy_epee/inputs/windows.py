@@ -21,6 +21,9 @@ from .sentences import FIX, find_sentences, lacking_sentences
 Encoded = Tuple[numpy.ndarray, numpy.ndarray]
 """Wordpieces (n,), and their characters, start and end, (n, 2)."""
 
+_FIRST = numpy.zeros(1, dtype="int64")
+"""The Doc, and the first wordpiece, of a window that is alone."""
+
 NOTHING: Encoded = numpy.zeros(0, dtype="int64"), numpy.zeros((0, 2), dtype="int64")
 
 
@@ -147,7 +150,9 @@ class Windows:
         """
         if len(rows) == 1:
             alone = self.ids[rows[0]][None]
-            return alone, numpy.ones_like(alone)
+            mask = numpy.empty_like(alone)
+            mask.fill(1)  # as `ones_like`, which goes through Python
+            return alone, mask
         lengths = self.lengths[rows]
         ids = numpy.full((len(rows), lengths.max()), padding, dtype="int64")
         for place, row in enumerate(rows):
@@ -220,6 +225,11 @@ class Windows:
         )
 
 
+def no_windows(docs: int) -> Windows:
+    """RETURNS (Windows): Those of Docs that are not cut."""
+    return Windows([], NOTHING[0], NOTHING[0], [NOTHING[1]] * docs, 0, 0)
+
+
 class Windower:
     """Cuts Docs into overlapping windows of wordpieces, or into sentences."""
 
@@ -289,18 +299,31 @@ class Windower:
         RAISES UnreadableDocs: Docs have no sentence boundaries, and are to be cut into sentences; or wordpieces that the model
             does not know.
         """
+        if len(docs) == 1 and wanted is None and self.sections is None and self.context is None:
+            encoded, parts = self._encode([docs[0].text]), [[]]
+        else:
+            encoded, parts = self._encode_docs(docs, wanted)
+        self._need_known([pieces for pieces, _ in encoded])
+        if len(encoded) == 1 and self.context is None and 0 < len(encoded[0][0]) <= self.room:  # one window
+            ids = [numpy.concatenate((self.prefix, encoded[0][0], self.suffix))]
+            return Windows(ids, _FIRST, _FIRST, [encoded[0][1]], len(self.prefix), len(self.suffix), self.mask)
+        return self._cut(docs, encoded, parts)
+
+    def _encode_docs(self, docs: Sequence[Doc], wanted: Optional[Sequence[bool]]) -> Tuple[List[Encoded], List[List[Span]]]:
+        """The wordpieces of what is read of Docs, and its parts where these are sections."""
         asked: Iterable[bool] = wanted or repeat(True)
         if self.context is not None:
             self._need_sentences(docs, asked)
         parts: List[List[Span]] = [[] for _ in docs]
         if self.sections is None:
             texts = iter(self._encode([doc.text for doc, want in zip(docs, asked) if want]))
-            encoded = [next(texts) if want else NOTHING for _, want in zip(docs, asked)]
-        else:
-            self.sections.expect(docs)
-            parts = [self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)]
-            encoded = self._encode_parts(parts)
-        self._need_known([pieces for pieces, _ in encoded])
+            return [next(texts) if want else NOTHING for _, want in zip(docs, asked)], parts
+        self.sections.expect(docs)
+        parts = [self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)]
+        return self._encode_parts(parts), parts
+
+    def _cut(self, docs: Sequence[Doc], encoded: Sequence[Encoded], parts: Sequence[Sequence[Span]]) -> Windows:
+        """Cut wordpieces into windows."""
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []

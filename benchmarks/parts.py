@@ -17,6 +17,7 @@ from wasabi import msg
 from spacy_epee.component.pipe import EarlyExitTransformer
 from spacy_epee.data.readers import read_jsonl
 from spacy_epee.engine import loop
+from spacy_epee.engine.results import Predictions
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.heads.base import ExitHeads
 from spacy_epee.heads.lexical import LexicalHead
@@ -49,7 +50,8 @@ def watched(pipe: EarlyExitTransformer, alone: bool) -> List[Tuple[str, type, st
         ]
     if pipe.exit is not None:
         parts.append(("  rule", type(pipe.exit), "step"))
-    parts += [("  leaving", loop.TaskRun, "write"), ("annotations", type(pipe), "set_annotations")]
+    parts.append(("  leaving", Predictions, "of_one") if alone else ("  leaving", loop.TaskRun, "write"))
+    parts.append(("annotations", type(pipe), "set_annotations"))
     return [part for part in parts if hasattr(part[1], part[2])]
 
 

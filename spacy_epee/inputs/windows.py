@@ -299,31 +299,22 @@ class Windower:
         RAISES UnreadableDocs: Docs have no sentence boundaries, and are to be cut into sentences; or wordpieces that the model
             does not know.
         """
-        if len(docs) == 1 and wanted is None and self.sections is None and self.context is None:
-            encoded, parts = self._encode([docs[0].text]), [[]]
-        else:
-            encoded, parts = self._encode_docs(docs, wanted)
-        self._need_known([pieces for pieces, _ in encoded])
-        if len(encoded) == 1 and self.context is None and 0 < len(encoded[0][0]) <= self.room:  # one window
-            ids = [numpy.concatenate((self.prefix, encoded[0][0], self.suffix))]
-            return Windows(ids, _FIRST, _FIRST, [encoded[0][1]], len(self.prefix), len(self.suffix), self.mask)
-        return self._cut(docs, encoded, parts)
-
-    def _encode_docs(self, docs: Sequence[Doc], wanted: Optional[Sequence[bool]]) -> Tuple[List[Encoded], List[List[Span]]]:
-        """The wordpieces of what is read of Docs, and its parts where these are sections."""
         asked: Iterable[bool] = wanted or repeat(True)
         if self.context is not None:
             self._need_sentences(docs, asked)
         parts: List[List[Span]] = [[] for _ in docs]
         if self.sections is None:
             texts = iter(self._encode([doc.text for doc, want in zip(docs, asked) if want]))
-            return [next(texts) if want else NOTHING for _, want in zip(docs, asked)], parts
-        self.sections.expect(docs)
-        parts = [self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)]
-        return self._encode_parts(parts), parts
-
-    def _cut(self, docs: Sequence[Doc], encoded: Sequence[Encoded], parts: Sequence[Sequence[Span]]) -> Windows:
-        """Cut wordpieces into windows."""
+            encoded = [next(texts) if want else NOTHING for _, want in zip(docs, asked)]
+        else:
+            self.sections.expect(docs)
+            parts = [self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)]
+            encoded = self._encode_parts(parts)
+        self._need_known([pieces for pieces, _ in encoded])
+        if len(encoded) == 1 and self.context is None and 0 < len(encoded[0][0]) <= self.room:  # a text alone
+            pieces, offsets = encoded[0]
+            whole = numpy.concatenate((self.prefix, pieces, self.suffix))
+            return Windows([whole], _FIRST, _FIRST, [offsets], len(self.prefix), len(self.suffix), self.mask)
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []

@@ -2,49 +2,26 @@
 without what only batches need."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy
 import torch
 from scipy.special import expit
 
-from ..exits.evidence import Evidence, EvidenceMaker
-from ..exits.rules.base import CompleteRule, step
-from ..heads.base import ExitHeads
+from ..exits.evidence import Evidence
+from ..exits.rules.base import step
 from ..inputs.instances import Instances
 from ..inputs.packing import pack
 from ..trunk.arrays import embed_arrays, final_array, takes_arrays
 from ..trunk.base import Runner, State
 from ..trunk.batch import CALL, climb
 from ..trunk.looks import can_look, climb_until
-from .before import FirstLook
-from .looks import make_looks
+from .looks import Single, make_looks
 
 UNIT = numpy.zeros(1, dtype="int64")
 
 NEVER = 0
 """The code of a unit that no rule has let go."""
-
-
-@dataclass
-class Single:
-    """One thing that is asked about one unit.
-
-    items (Instances): It.
-    heads (ExitHeads): The classifiers.
-    reading (EvidenceMaker): How their logits are to be read.
-    rule (Optional[CompleteRule]): When it leaves; None runs the full depth.
-    counters (Any): The rule's counters.
-    look (Optional[FirstLook]): What was said before the first layer, if that was looked at.
-    """
-
-    items: Instances
-    heads: ExitHeads
-    reading: EvidenceMaker
-    rule: Optional[CompleteRule]
-    counters: Any
-    look: Optional[FirstLook]
 
 
 def climbs_alone(items: Instances, wordpieces: int) -> bool:

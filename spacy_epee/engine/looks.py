@@ -1,23 +1,44 @@
 """A task's looks at one unit, for a runner that climbs until its rule is met."""
 
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 
-from ..exits.evidence import Evidence, EvidenceBuilder
+from ..exits.evidence import Evidence, EvidenceBuilder, EvidenceMaker
 from ..exits.rules.base import CompleteRule
 from ..exits.rules.plain import PlainRule, as_tests
 from ..exits.scaling import pivot
+from ..heads.base import ExitHeads
+from ..inputs.instances import Instances
 from ..trunk.looks import Form, Looks
-
-if TYPE_CHECKING:
-    from .alone import Single
+from .before import FirstLook
 
 KEPT = 64
 """For how many rules and ways to read logits it is kept what is the same for all units."""
 
 UNUSED = numpy.zeros((2, 1))
 """Thresholds that nobody asks for."""
+
+
+@dataclass
+class Single:
+    """One thing that is asked about one unit.
+
+    items (Instances): It.
+    heads (ExitHeads): The classifiers.
+    reading (EvidenceMaker): How their logits are to be read.
+    rule (Optional[CompleteRule]): When it leaves; None runs the full depth.
+    counters (Any): The rule's counters.
+    look (Optional[FirstLook]): What was said before the first layer, if that was looked at.
+    """
+
+    items: Instances
+    heads: ExitHeads
+    reading: EvidenceMaker
+    rule: Optional[CompleteRule]
+    counters: Any
+    look: Optional[FirstLook]
 
 
 class Plan(NamedTuple):
@@ -33,7 +54,7 @@ _plans: Dict[Tuple[Any, ...], Tuple[CompleteRule, Optional[Plan]]] = {}
 """Plans, with the rules, which are known by where they are: as long as one is kept, no other is there."""
 
 
-def make_looks(unit: "Single", weights: numpy.ndarray, exit_layers: Sequence[int], depth: int) -> Optional[Looks]:
+def make_looks(unit: Single, weights: numpy.ndarray, exit_layers: Sequence[int], depth: int) -> Optional[Looks]:
     """Say how a unit is looked at.
 
     unit (Single): What is asked.

@@ -11,7 +11,7 @@ from ..inputs.ranges import firsts
 from ..threads import cached_property
 from .divergence import Divergence, divergence_of
 from .features import Features, bounded
-from .few import FEW, Exponentials, entropy, exponentials, softmax
+from .few import FEW, entropy, softmax
 from .scaling import Threshold, pivot, scale
 
 Reduction = Literal["mean", "max"]
@@ -177,16 +177,11 @@ class Evidence:
     def probabilities(self) -> numpy.ndarray:
         """RETURNS (ndarray): Softmax over the labels, or a sigmoid for each label, (N, K)."""
         if self.exclusive and self.logits.size <= FEW:
-            return numpy.array([softmax(parts) for parts in self._few]).reshape(self.logits.shape)
+            return numpy.array([softmax(row) for row in self.scaled.tolist()]).reshape(self.logits.shape)
         if self.exclusive:
             _, shares, totals = self._exponentials
             return shares / totals
         return expit(self.scaled)
-
-    @cached_property
-    def _few(self) -> List[Exponentials]:
-        """What the softmax of each of a few rows is made of."""
-        return [exponentials(row) for row in self.scaled.tolist()]
 
     @cached_property
     def _exponentials(self) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
@@ -220,7 +215,7 @@ class Evidence:
         """
         labels = self.logits.shape[1]
         if self.exclusive and labels > 1 and self.logits.size <= FEW:
-            return numpy.array([entropy(parts) for parts in self._few])
+            return numpy.array([entropy(row) for row in self.scaled.tolist()])
         if self.exclusive and labels > 1:
             shifted, shares, totals = self._exponentials
             totals = totals[:, 0]
@@ -242,8 +237,7 @@ class Evidence:
     def margin(self) -> numpy.ndarray:
         """RETURNS (ndarray): The best probability less the second best; of yes and no if not exclusive, (U,)."""
         if self.exclusive and self.logits.shape[1] > 1:
-            best = self.probabilities.copy()
-            best.partition(-2, axis=1)
+            best = numpy.partition(self.probabilities, -2, axis=1)
             return self._over_items(best[:, -1] - best[:, -2], settled=True)
         return self._over_items(1.0 - self._join(2 * expit(-numpy.abs(self.scaled))), settled=True)
 

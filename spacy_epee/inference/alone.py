@@ -6,8 +6,9 @@ from typing import Optional, Sequence
 from spacy.tokens import Doc
 from thinc.api import Model
 
-from ..engine.alone import NEVER, Single, climb_alone, climbs_alone
+from ..engine.alone import NEVER, climb_alone, climbs_alone
 from ..engine.before import first_look
+from ..engine.looks import Single
 from ..engine.results import DEPTH, Predictions
 from ..exits.rules.base import ExitRule, complete
 from ..inputs.windows import no_windows

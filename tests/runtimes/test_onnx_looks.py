@@ -13,9 +13,8 @@ for module in ("onnx", "onnxruntime"):
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from spacy_epee.engine.alone import Single  # noqa: E402
 from spacy_epee.engine.before import first_look  # noqa: E402
-from spacy_epee.engine.looks import make_looks  # noqa: E402
+from spacy_epee.engine.looks import Single, make_looks  # noqa: E402
 from spacy_epee.engine.replay import Replay  # noqa: E402
 from spacy_epee.exits import rules  # noqa: E402
 from spacy_epee.exits.evidence import EvidenceBuilder  # noqa: E402

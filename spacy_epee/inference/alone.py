@@ -39,7 +39,8 @@ def answer_alone(
     if words is not None and asked is not None and asked.first_layer == 0:
         look = first_look(words, asked, reading, began, heads.doubt is not None)
     left = look is not None and look.done[0]
-    items = slot.make_instances(docs, no_windows(1) if left else get_windows(model, docs), words)
+    windows = no_windows(1) if left else get_windows(model, docs, slot.task.has_instances(docs))
+    items = slot.make_instances(docs, windows, words)
     if left:
         evidence, code = look.evidence, int(look.codes[0])  # type: ignore[union-attr]
     elif climbs_alone(items, get_settings(model).max_wordpieces):

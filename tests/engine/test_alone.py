@@ -55,3 +55,11 @@ def test_a_document_of_more_wordpieces_than_run_together_goes_through_the_loop(b
     [expected] = nlp.pipe([TEXTS[10]])
     monkeypatch.setattr(alone, "climb_alone", lambda *args, **kwargs: pytest.fail("it ran in one call"))
     assert nlp(TEXTS[10]).cats == expected.cats
+
+
+def test_what_is_not_asked_about_is_not_answered(backbone, monkeypatch):
+    nlp = make_nlp(backbone)
+    pipe = nlp.get_pipe("epee_textcat")
+    monkeypatch.setattr(type(pipe.task), "has_instances", lambda self, docs: [False] * len(docs))
+    found = pipe.answer([nlp.make_doc(TEXTS[0])], None)
+    assert not found.ran.any() and not found.probabilities.any()

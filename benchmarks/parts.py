@@ -23,6 +23,7 @@ from spacy_epee.heads.base import ExitHeads
 from spacy_epee.heads.lexical import LexicalHead
 from spacy_epee.inputs.windows import Windower
 from spacy_epee.model import get_heads, get_runner
+from spacy_epee.trunk.arrays import takes_arrays
 from spacy_epee.trunk.batch import ActiveBatches, PaddedBatch
 
 
@@ -34,7 +35,7 @@ def watched(pipe: EarlyExitTransformer, alone: bool) -> List[Tuple[str, type, st
     parts = [("predict", type(pipe), "predict"), ("  words", LexicalHead, "look"), ("  windows", Windower, "__call__")]
     if alone:
         parts += [
-            ("  below the layers", one, "embed"),
+            ("  below the layers", one, "embed_arrays" if takes_arrays(runner) else "embed"),
             ("  layers and looks", one, "climb_until"),
             ("  layers", one, "climb" if hasattr(one, "climb") else "step"),
             ("  classifiers", kind, "classify"),

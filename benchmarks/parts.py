@@ -17,11 +17,13 @@ from wasabi import msg
 from spacy_epee.component.pipe import EarlyExitTransformer
 from spacy_epee.data.readers import read_jsonl
 from spacy_epee.engine import loop
+from spacy_epee.engine.results import Predictions
 from spacy_epee.evaluation.compare import find_component
 from spacy_epee.heads.base import ExitHeads
 from spacy_epee.heads.lexical import LexicalHead
 from spacy_epee.inputs.windows import Windower
 from spacy_epee.model import get_heads, get_runner
+from spacy_epee.trunk.arrays import takes_arrays
 from spacy_epee.trunk.batch import ActiveBatches, PaddedBatch
 
 
@@ -33,7 +35,7 @@ def watched(pipe: EarlyExitTransformer, alone: bool) -> List[Tuple[str, type, st
     parts = [("predict", type(pipe), "predict"), ("  words", LexicalHead, "look"), ("  windows", Windower, "__call__")]
     if alone:
         parts += [
-            ("  below the layers", one, "embed"),
+            ("  below the layers", one, "embed_arrays" if takes_arrays(runner) else "embed"),
             ("  layers and looks", one, "climb_until"),
             ("  layers", one, "climb" if hasattr(one, "climb") else "step"),
             ("  classifiers", kind, "classify"),
@@ -49,7 +51,8 @@ def watched(pipe: EarlyExitTransformer, alone: bool) -> List[Tuple[str, type, st
         ]
     if pipe.exit is not None:
         parts.append(("  rule", type(pipe.exit), "step"))
-    parts += [("  leaving", loop.TaskRun, "write"), ("annotations", type(pipe), "set_annotations")]
+    parts.append(("  leaving", Predictions, "of_one") if alone else ("  leaving", loop.TaskRun, "write"))
+    parts.append(("annotations", type(pipe), "set_annotations"))
     return [part for part in parts if hasattr(part[1], part[2])]
 
 

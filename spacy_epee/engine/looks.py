@@ -1,21 +1,44 @@
 """A task's looks at one unit, for a runner that climbs until its rule is met."""
 
+from dataclasses import dataclass
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 
-from ..exits.evidence import Evidence, EvidenceBuilder
+from ..exits.evidence import Evidence, EvidenceBuilder, EvidenceMaker
 from ..exits.rules.base import CompleteRule
 from ..exits.rules.plain import PlainRule, as_tests
 from ..exits.scaling import pivot
+from ..heads.base import ExitHeads
+from ..inputs.instances import Instances
 from ..trunk.looks import Form, Looks
-from .loop import TaskRun
+from .before import FirstLook
 
 KEPT = 64
 """For how many rules and ways to read logits it is kept what is the same for all units."""
 
 UNUSED = numpy.zeros((2, 1))
 """Thresholds that nobody asks for."""
+
+
+@dataclass
+class Single:
+    """One thing that is asked about one unit.
+
+    items (Instances): It.
+    heads (ExitHeads): The classifiers.
+    reading (EvidenceMaker): How their logits are to be read.
+    rule (Optional[CompleteRule]): When it leaves; None runs the full depth.
+    counters (Any): The rule's counters.
+    look (Optional[FirstLook]): What was said before the first layer, if that was looked at.
+    """
+
+    items: Instances
+    heads: ExitHeads
+    reading: EvidenceMaker
+    rule: Optional[CompleteRule]
+    counters: Any
+    look: Optional[FirstLook]
 
 
 class Plan(NamedTuple):
@@ -31,20 +54,20 @@ _plans: Dict[Tuple[Any, ...], Tuple[CompleteRule, Optional[Plan]]] = {}
 """Plans, with the rules, which are known by where they are: as long as one is kept, no other is there."""
 
 
-def make_looks(run: TaskRun, weights: numpy.ndarray, exit_layers: Sequence[int], depth: int) -> Optional[Looks]:
+def make_looks(unit: Single, weights: numpy.ndarray, exit_layers: Sequence[int], depth: int) -> Optional[Looks]:
     """Say how a unit is looked at.
 
-    run (TaskRun): The task, with one unit of one item.
+    unit (Single): What is asked.
     weights (ndarray): How much each state counts, see `ExitHeads.weigh`.
     exit_layers (Sequence[int]): The layers with an exit, the last one among them.
     depth (int): The number of layers.
     RETURNS (Optional[Looks]): How; None if there is no rule, or more to it than a runner can do.
     """
-    reading, heads, rule = run.answers.reading, run.heads, run.rule
+    reading, heads, rule = unit.reading, unit.heads, unit.rule
     if rule is None or rule.timed or type(reading) is not EvidenceBuilder:
         return None
     labels, learned = heads.n_labels, heads.doubt is not None
-    look: Optional[Evidence] = None if run.look is None else run.look.evidence
+    look: Optional[Evidence] = None if unit.look is None else unit.look.evidence
     known = look is not None and (look.blind is None or not look.blind[0])
     temperatures = tuple([reading.temperatures.get(layer, 1.0) for layer in exit_layers])
     how = (labels, reading.exclusive, reading.reduce, learned)
@@ -53,10 +76,10 @@ def make_looks(run: TaskRun, weights: numpy.ndarray, exit_layers: Sequence[int],
     if plan is None or linear is None:
         return None
     biases = linear.biases
-    if run.items.lexical is not None:
+    if unit.items.lexical is not None:
         biases = biases.copy()
-        biases[:, :labels] += linear.mix * run.items.lexical.logits
-    runs, votes = plan.plain.started(None if look is None else run.counters, labels)
+        biases[:, :labels] += linear.mix * unit.items.lexical.logits
+    runs, votes = plan.plain.started(None if look is None else unit.counters, labels)
     found = numpy.zeros((1, labels + learned), dtype="float32")
     if look is not None:
         found[:, :labels] = look.logits

@@ -30,6 +30,8 @@ class Graph:
         return numpy.array_equal(self.nodes, other.nodes) and numpy.array_equal(self.links, other.links)
 
 
+_LEFT = numpy.ones(1, dtype=bool)
+
 DEPTH, JOINT = "depth", "joint"
 """The reasons of a unit that reached the last layer, and of one that left with those of another task."""
 
@@ -101,6 +103,22 @@ class Predictions:
             depth=depth,
             reading=reading,
             broken=numpy.zeros(items.n_units, dtype=bool),
+        )
+
+    @classmethod
+    def of_one(cls, items: Instances, evidence: Evidence, reason: str, depth: int, reading: EvidenceMaker) -> "Predictions":
+        """RETURNS (Predictions): That of one unit with one item, from what it has left with and why."""
+        return cls(
+            items=items,
+            logits=evidence.logits.astype("float32"),
+            probabilities=evidence.probabilities.astype("float32"),
+            layers=numpy.array([evidence.layer]),
+            ran=_LEFT.copy(),
+            entropy=evidence.entropy,
+            reasons=[reason],
+            depth=depth,
+            reading=reading,
+            broken=~evidence.finite,
         )
 
     def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:

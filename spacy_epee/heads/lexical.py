@@ -29,6 +29,10 @@ class LinearModel:
 
     def __call__(self, docs: Sequence[Doc]) -> Lexical:
         """RETURNS (Lexical): What it says about some Docs."""
+        if len(docs) == 1 and len(self.weights):
+            values, columns, _ = self.ngrams.weigh(*hash_ngrams(docs), 1)
+            if len(values):
+                return Lexical(self._say(values, columns)[None], numpy.ones(1, dtype=bool))
         return self.read((self.ngrams.weigh(*hash_ngrams(part), len(part)) for part in chunks(docs)), len(docs))
 
     def read(self, parts: Iterable[Weighed], things: int) -> Lexical:
@@ -47,9 +51,14 @@ class LinearModel:
             for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist()):
                 if begin < end:
                     known[row] = True
-                    logits[row] = values[begin:end] @ self.weights.take(columns[begin:end], axis=0) + self.bias
+                    logits[row] = self._say(values[begin:end], columns[begin:end])
                 row += 1
         return Lexical(logits, known)
+
+    def _say(self, values: numpy.ndarray, columns: numpy.ndarray) -> numpy.ndarray:
+        """The logits of what has some n-grams, (K,)."""
+        said: numpy.ndarray = values @ self.weights.take(columns, axis=0) + self.bias
+        return said
 
 
 class LinearHead(nn.Module):

@@ -144,7 +144,9 @@ class PooledHeads(ExitHeads):
 
     def weigh(self, lengths: numpy.ndarray) -> numpy.ndarray:
         if self.pooling == "mean" and len(lengths) == 1:
-            return numpy.full(lengths[0], 1 / lengths[0], dtype="float32")
+            weights = numpy.empty(lengths[0], dtype="float32")
+            weights.fill(1 / lengths[0])  # `full` goes through Python
+            return weights
         weights = numpy.zeros((len(lengths), lengths.max()), dtype="float32")
         if self.pooling == "cls":
             weights[:, 0] = 1 / len(lengths)

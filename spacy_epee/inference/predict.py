@@ -8,7 +8,6 @@ import numpy
 from spacy.tokens import Doc
 from thinc.api import Model, to_numpy
 
-from ..engine.alone import climb_alone, climbs_alone
 from ..engine.before import FirstLook, first_look, leave_jointly, needed, with_first_exit
 from ..engine.gate import write_settled
 from ..engine.joint import Joint
@@ -24,6 +23,7 @@ from ..runtimes.threads import single_torch_thread
 from ..tasks.gate import nothing_of, settle
 from ..tasks.slot import TaskSlot
 from ..threads import no_fork
+from .alone import answer_alone
 
 Slots = Mapping[str, TaskSlot]
 """The tasks of a component, by name."""
@@ -137,6 +137,12 @@ def predict(
     began = time.perf_counter()
     stepper = get_runner(model)
     set_training(model, False)
+    if len(docs) == 1 and len(rules) == 1:
+        [(name, rule)] = rules.items()
+        alone = answer_alone(model, slots[name], docs, rule, began)
+        if alone is not None:
+            refuse_nan(slots[name], alone.items.unit_docs[alone.broken], 1)
+            return {name: alone}
     runs: Dict[str, TaskRun] = {}
     asked = {name: slots[name] for name in rules}
     words: Dict[str, Optional[Lexical]] = {**dict.fromkeys(slots), **read_words(model, asked, docs)}
@@ -157,11 +163,8 @@ def predict(
     wordpieces = get_settings(model).max_wordpieces
     layers = get_exit_layers(model)
     with single_torch_thread(stepper):
-        if climbs_alone(stepper, list(runs.values()), wordpieces):
-            climb_alone(stepper, *runs.values(), exit_layers=layers)
-        else:
-            for rows in plan_passes([run.items for run in runs.values()], wordpieces * CALLS_PER_PASS):
-                run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=wordpieces, joint=joint)
+        for rows in plan_passes([run.items for run in runs.values()], wordpieces * CALLS_PER_PASS):
+            run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=wordpieces, joint=joint)
     for name, run in runs.items():
         refuse_nan(slots[name], run.items.unit_docs[run.answers.broken], len(docs))
     return {name: run.answers for name, run in runs.items()}

@@ -21,6 +21,9 @@ from .sentences import FIX, find_sentences, lacking_sentences
 Encoded = Tuple[numpy.ndarray, numpy.ndarray]
 """Wordpieces (n,), and their characters, start and end, (n, 2)."""
 
+_FIRST = numpy.zeros(1, dtype="int64")
+"""The Doc, and the first wordpiece, of a window that is alone."""
+
 NOTHING: Encoded = numpy.zeros(0, dtype="int64"), numpy.zeros((0, 2), dtype="int64")
 
 
@@ -147,7 +150,9 @@ class Windows:
         """
         if len(rows) == 1:
             alone = self.ids[rows[0]][None]
-            return alone, numpy.ones_like(alone)
+            mask = numpy.empty_like(alone)
+            mask.fill(1)  # as `ones_like`, which goes through Python
+            return alone, mask
         lengths = self.lengths[rows]
         ids = numpy.full((len(rows), lengths.max()), padding, dtype="int64")
         for place, row in enumerate(rows):
@@ -218,6 +223,11 @@ class Windows:
             asked=asked,
             before=before,
         )
+
+
+def no_windows(docs: int) -> Windows:
+    """RETURNS (Windows): Those of Docs that are not cut."""
+    return Windows([], NOTHING[0], NOTHING[0], [NOTHING[1]] * docs, 0, 0)
 
 
 class Windower:
@@ -301,6 +311,10 @@ class Windower:
             parts = [self.sections.parts(doc) if want else [] for doc, want in zip(docs, asked)]
             encoded = self._encode_parts(parts)
         self._need_known([pieces for pieces, _ in encoded])
+        if len(encoded) == 1 and self.context is None and 0 < len(encoded[0][0]) <= self.room:  # a text alone
+            pieces, offsets = encoded[0]
+            whole = numpy.concatenate((self.prefix, pieces, self.suffix))
+            return Windows([whole], _FIRST, _FIRST, [offsets], len(self.prefix), len(self.suffix), self.mask)
         ids: List[numpy.ndarray] = []
         owners: List[int] = []
         starts: List[int] = []

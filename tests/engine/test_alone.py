@@ -5,7 +5,7 @@ import pytest
 from test_replay import RULES
 from util import make_nlp, make_texts
 
-from spacy_epee.inference import predict
+from spacy_epee.inference import alone, predict
 
 TEXTS = [*make_texts(10, seed=7), " ".join(make_texts(12, seed=8)), "a"]
 """One of them has several windows."""
@@ -26,7 +26,7 @@ def documents(request, backbone):
     pipe = nlp.get_pipe(nlp.pipe_names[0])
     docs = [nlp.make_doc(text) for text in TEXTS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict, "climbs_alone", lambda *args: False)
+        patch.setattr(predict, "answer_alone", lambda *args: None)
         return pipe, docs, [[pipe.answer([doc], rule) for doc in docs] for rule in UNLEARNED]
 
 
@@ -53,5 +53,13 @@ def test_a_document_alone_does_not_go_through_the_loop(backbone, monkeypatch):
 def test_a_document_of_more_wordpieces_than_run_together_goes_through_the_loop(backbone, monkeypatch):
     nlp = make_nlp(backbone, model={"trunk": {"max_wordpieces": 40}})
     [expected] = nlp.pipe([TEXTS[10]])
-    monkeypatch.setattr(predict, "climb_alone", lambda *args, **kwargs: pytest.fail("it ran in one call"))
+    monkeypatch.setattr(alone, "climb_alone", lambda *args, **kwargs: pytest.fail("it ran in one call"))
     assert nlp(TEXTS[10]).cats == expected.cats
+
+
+def test_what_is_not_asked_about_is_not_answered(backbone, monkeypatch):
+    nlp = make_nlp(backbone)
+    pipe = nlp.get_pipe("epee_textcat")
+    monkeypatch.setattr(type(pipe.task), "has_instances", lambda self, docs: [False] * len(docs))
+    found = pipe.answer([nlp.make_doc(TEXTS[0])], None)
+    assert not found.ran.any() and not found.probabilities.any()

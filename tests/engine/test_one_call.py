@@ -87,7 +87,7 @@ def test_a_document_alone_is_answered_as_by_the_loop(backbones, calls, monkeypat
     docs = [nlp.make_doc(text) for text in TEXTS]
     by_itself = [[pipe.answer([doc], rule) for doc in docs] for rule in asked]
     assert all(calls) and len(calls) > 20
-    monkeypatch.setattr(predict, "climbs_alone", lambda *args: False)
+    monkeypatch.setattr(predict, "answer_alone", lambda *args: None)
     for rule, answers in zip(asked, by_itself):
         for doc, found in zip(docs, answers):
             expected = pipe.answer([doc], rule)

@@ -9,7 +9,7 @@ for module in ("onnx", "onnxruntime"):
     pytest.importorskip(module)
 
 from spacy_epee.exits import rules  # noqa: E402
-from spacy_epee.inference import predict  # noqa: E402
+from spacy_epee.inference import alone  # noqa: E402
 from spacy_epee.model import get_runner, get_stepper, get_trunk_shim  # noqa: E402
 from spacy_epee.trunk.arrays import embed_arrays, final_array, takes_arrays  # noqa: E402
 from spacy_epee.trunk.batch import climb  # noqa: E402
@@ -61,7 +61,7 @@ def test_a_text_alone_makes_no_tensor(exported, monkeypatch, rule):
 def test_torch_climbs_without_gradients(exported, monkeypatch):
     nlp, pipe = exported
     stepper, seen = get_stepper(pipe.model), []
-    monkeypatch.setattr(predict, "get_runner", get_stepper)
+    monkeypatch.setattr(alone, "get_runner", get_stepper)
     step = type(stepper).step
     monkeypatch.setattr(type(stepper), "step", lambda *args: seen.append(torch.is_inference_mode_enabled()) or step(*args))
     assert pipe.answer([nlp.make_doc(SENTENCES[0])], None).layers[0] == len(seen)

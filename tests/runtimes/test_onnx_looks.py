@@ -14,7 +14,7 @@ for module in ("onnx", "onnxruntime"):
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from spacy_epee.engine.before import first_look  # noqa: E402
-from spacy_epee.engine.looks import make_looks  # noqa: E402
+from spacy_epee.engine.looks import Single, make_looks  # noqa: E402
 from spacy_epee.engine.replay import Replay  # noqa: E402
 from spacy_epee.exits import rules  # noqa: E402
 from spacy_epee.exits.evidence import EvidenceBuilder  # noqa: E402
@@ -107,8 +107,7 @@ def make_run(rule, reading, logits, doubt, first):
     )
     look = None if first is None or rule.first_layer else first_look(first, complete(rule), reading, 0.0, True)
     counters = complete(rule).start(1, 0.0) if look is None else look.counters
-    answers, items = SimpleNamespace(reading=reading), SimpleNamespace(lexical=None)
-    return SimpleNamespace(rule=complete(rule), heads=heads, look=look, counters=counters, answers=answers, items=items)
+    return Single(SimpleNamespace(lexical=None), heads, reading, complete(rule), counters, look)
 
 
 def climb(run, logits, doubt, exit_layers):

@@ -54,6 +54,28 @@ class OnnxGraphs:
         return cls(**{fields.get(name, name): value for name, value in message.items()})
 
 
+def reads_values(graph: bytes, name: str) -> bool:
+    """Whether what comes out of a graph depends on an input, and not on its shape alone.
+
+    graph (bytes): The graph, without others in it.
+    name (str): The input.
+    RETURNS (bool): Whether it does, or may do.
+    """
+    import onnx
+
+    own = onnx.load_model_from_string(graph).graph
+    if any(attribute.HasField("g") for node in own.node for attribute in node.attribute):
+        return True
+    made = {output: node for node in own.node for output in node.output}
+    seen, left = set(), [output.name for output in own.output]
+    while left:
+        value = left.pop()
+        if value not in seen:
+            seen.add(value)
+            left += made[value].input if value in made and made[value].op_type != "Shape" else []
+    return name in seen
+
+
 OLDEST = "1.22"
 """The oldest version of ONNX Runtime. Before, masks of fused attention are read in another way, and answers are wrong."""
 

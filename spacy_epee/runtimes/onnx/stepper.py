@@ -3,7 +3,7 @@
 import os
 import warnings
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Tuple, cast
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 import numpy
 import torch
@@ -14,7 +14,7 @@ from ...trunk.looks import Form, Looks, Reached
 from .attention import PADDED
 from .branches import CHOICE, COUNT, FIRST, HIDDEN, STATES
 from .climbs import RESULTS, with_looks, without_looks
-from .graphs import FORMAT, READABLE, OnnxGraphs, require
+from .graphs import FORMAT, READABLE, OnnxGraphs, reads_values, require
 from .looks import PREFIX
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ FORMS = 2
 ASKED = 256
 """How many texts in a row must come alone, under one form of rule, before a graph is made for it: to make one takes as long as
 some dozens of them. So it is not made for rules that are compared in turns."""
+
+SHORT = 64
+"""Up to how many wordpieces it is kept what the layers of a text alone are given beside states: biases of relative positions are
+the square of them, for each head."""
 
 _LEFT: List[Any] = []
 """Graphs of a parent process. To close one here would wait for its threads forever."""
@@ -150,6 +154,7 @@ class OnnxStepper:
         self._embedded = [part.name for part in embedding.get_outputs()]
         self._inputs = layers.inputs
         self._looking: Dict[Form, Optional[_Layers]] = {}
+        self._by_length: Optional[Dict[int, Dict[str, numpy.ndarray]]] = None
         self._asked: Tuple[Optional[Form], int] = (None, 0)
         self._choices = [numpy.array([number]) for number in self.exported.order]
         self._numbers = [numpy.array(number) for number in range(self.depth + 1)]
@@ -193,7 +198,17 @@ class OnnxStepper:
         return dict(zip(self.exported.names, values))
 
     def _beside(self, feeds: Dict[str, numpy.ndarray]) -> Dict[str, numpy.ndarray]:
-        """What the layers are given beside the states. Nobody reads masks of a batch without padding."""
+        """What the layers are given beside the states. That of a window alone is kept by its length."""
+        kept, mask = self._by_length, feeds["attention_mask"]
+        length = mask.shape[1]
+        if kept is None or len(mask) > 1 or length > SHORT or 0 in mask:
+            return self._make_beside(feeds)
+        if length not in kept:
+            kept[length] = self._make_beside(feeds)
+        return dict(kept[length])
+
+    def _make_beside(self, feeds: Dict[str, numpy.ndarray]) -> Dict[str, numpy.ndarray]:
+        """The same, anew. Nobody reads masks of a batch without padding."""
         exported = self.exported
         given: Dict[str, numpy.ndarray] = {}
         padded = True
@@ -234,7 +249,8 @@ class OnnxStepper:
         if opened is None:
             return None
         feeds = {**state.feeds, STATES: state.array, COUNT: self._numbers[self.depth], FIRST: self._numbers[0]}
-        feeds.update((name, cast(numpy.ndarray, looks[place])) for name, place in opened.tables)
+        for name, place in opened.tables:
+            feeds[name] = looks[place]  # type: ignore[assignment]
         layer, found, fired = opened.session.run(RESULTS, feeds)
         return Reached(int(layer), found, fired)
 
@@ -260,12 +276,18 @@ class OnnxStepper:
                 )
                 opened = None
             self._layers = opened or self._layers
+            if self._by_length is None and self._depends_on_length():  # texts come alone
+                self._by_length = {}
             self._looking = {**dict([*self._looking.items()][1 - FORMS :]), form: opened}
         return self._looking[form]
 
     def _make_looking(self, form: Form) -> Optional[_Layers]:
         graph = with_looks(self.exported.layers, form) if self.exported.format == FORMAT else None
         return None if graph is None else _Layers(graph, self._threads, without_looks(form, self.depth))
+
+    def _depends_on_length(self) -> bool:
+        """Whether a window without padding has what all others of its length are given beside states."""
+        return self._layer_inputs is None or not reads_values(self.exported.layer_inputs, "input_ids")
 
     def _run_one(self, state: OnnxState) -> None:
         """The next layer of graphs that run one."""

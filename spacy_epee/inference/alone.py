@@ -9,12 +9,14 @@ from thinc.api import Model
 from ..engine.alone import NEVER, climb_alone, climbs_alone
 from ..engine.before import first_look
 from ..engine.looks import Single
+from ..engine.loop import TaskRun
 from ..engine.results import DEPTH, Predictions
 from ..exits.rules.base import ExitRule, complete
 from ..inputs.windows import no_windows
 from ..model import as_read, get_exit_layers, get_runner, get_settings, get_windows
 from ..runtimes.threads import single_torch_thread
 from ..tasks.slot import TaskSlot
+from .climb import climb_together
 
 
 def answer_alone(
@@ -27,7 +29,7 @@ def answer_alone(
     docs (Sequence[Doc]): The Doc.
     rule (Optional[ExitRule]): Its rule; None runs the full depth.
     began (float): When work on it began, by `time.perf_counter`.
-    RETURNS (Optional[Predictions]): The answer; None if there is more to it than one thing that is asked in one call.
+    RETURNS (Optional[Predictions]): The answer; None, before anything is read, if the task asks about more than sums of states.
     """
     stepper, heads = get_runner(model), slot.heads(model)
     if not heads.sums_states or heads.gate is not None or stepper.device.type != "cpu":
@@ -49,6 +51,9 @@ def answer_alone(
         with single_torch_thread(stepper):
             evidence, code = climb_alone(stepper, unit, exit_layers=get_exit_layers(model))
     else:
-        return None
+        answers = Predictions.empty(items, heads.n_labels, stepper.depth, reading)
+        run = TaskRun(heads, answers, rule, began, device=stepper.device, priority=slot.priority, look=look)
+        climb_together(model, [run], "all")
+        return answers
     reason = DEPTH if code == NEVER else asked.reasons[code - 1]  # type: ignore[union-attr]
     return Predictions.of_one(items, evidence, reason, stepper.depth, reading)

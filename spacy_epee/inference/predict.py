@@ -11,19 +11,19 @@ from thinc.api import Model, to_numpy
 from ..engine.before import FirstLook, first_look, leave_jointly, needed, with_first_exit
 from ..engine.gate import write_settled
 from ..engine.joint import Joint
-from ..engine.loop import CALLS_PER_PASS, TaskRun, plan_passes, run_exits
+from ..engine.loop import TaskRun
 from ..engine.results import ExitOutputs, Predictions
 from ..exits.coverage import flag
 from ..exits.evidence import EvidenceMaker
 from ..exits.rules.base import ExitRule, complete
 from ..inputs.instances import Instances, Lexical
 from ..inputs.windows import NotFinite, Windows
-from ..model import as_read, get_exit_layers, get_runner, get_settings, get_windows, set_training
-from ..runtimes.threads import single_torch_thread
+from ..model import as_read, get_runner, get_settings, get_windows, set_training
 from ..tasks.gate import nothing_of, settle
 from ..tasks.slot import TaskSlot
 from ..threads import no_fork
 from .alone import answer_alone
+from .climb import climb_together
 
 Slots = Mapping[str, TaskSlot]
 """The tasks of a component, by name."""
@@ -160,11 +160,7 @@ def predict(
             runs[name] = TaskRun(
                 heads, answers, rules[name], began, device=stepper.device, priority=slot.priority, look=looks[name]
             )
-    wordpieces = get_settings(model).max_wordpieces
-    layers = get_exit_layers(model)
-    with single_torch_thread(stepper):
-        for rows in plan_passes([run.items for run in runs.values()], wordpieces * CALLS_PER_PASS):
-            run_exits(stepper, list(runs.values()), rows, exit_layers=layers, wordpieces=wordpieces, joint=joint)
+    climb_together(model, list(runs.values()), joint)
     for name, run in runs.items():
         refuse_nan(slots[name], run.items.unit_docs[run.answers.broken], len(docs))
     return {name: run.answers for name, run in runs.items()}

@@ -5,7 +5,8 @@ import pytest
 from test_replay import RULES
 from util import make_nlp, make_texts
 
-from spacy_epee.inference import alone, predict
+from spacy_epee.heads.lexical import LexicalHead
+from spacy_epee.inference import alone, climb, predict
 
 TEXTS = [*make_texts(10, seed=7), " ".join(make_texts(12, seed=8)), "a"]
 """One of them has several windows."""
@@ -45,7 +46,7 @@ def test_a_document_alone_is_answered_as_by_the_loop(documents, number):
 
 
 def test_a_document_alone_does_not_go_through_the_loop(backbone, monkeypatch):
-    monkeypatch.setattr(predict, "run_exits", lambda *args, **kwargs: pytest.fail("the loop ran"))
+    monkeypatch.setattr(climb, "run_exits", lambda *args, **kwargs: pytest.fail("the loop ran"))
     nlp = make_nlp(backbone)
     assert nlp(TEXTS[0])._.exits["epee_textcat"]["textcat"]["layer"] > 0
 
@@ -55,6 +56,17 @@ def test_a_document_of_more_wordpieces_than_run_together_goes_through_the_loop(b
     [expected] = nlp.pipe([TEXTS[10]])
     monkeypatch.setattr(alone, "climb_alone", lambda *args, **kwargs: pytest.fail("it ran in one call"))
     assert nlp(TEXTS[10]).cats == expected.cats
+
+
+def test_a_document_that_goes_through_the_loop_is_read_once(backbone, monkeypatch):
+    nlp = make_nlp(backbone, model={"trunk": {"max_wordpieces": 40}}, lexical=100)
+    cut, looked = [], []
+    monkeypatch.setattr(alone, "get_windows", lambda *args, own=alone.get_windows: cut.append(1) or own(*args))
+    monkeypatch.setattr(predict, "get_windows", lambda *args: pytest.fail("it is cut again"))
+    look = LexicalHead.look
+    monkeypatch.setattr(LexicalHead, "look", lambda self, docs: looked.append(1) or look(self, docs))
+    assert nlp(TEXTS[10])._.exits["epee_textcat"]["textcat"]["layer"] > 0
+    assert len(cut) == len(looked) == 1
 
 
 def test_what_is_not_asked_about_is_not_answered(backbone, monkeypatch):

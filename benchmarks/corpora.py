@@ -77,7 +77,7 @@ CORPORA: Dict[str, Plan] = {
         window=512,
         batch=8,
         task="relations",
-        settings={"candidates.labels": [["Chemical", "Disease"]], "candidates.level": "concept"},
+        settings={"candidates.labels": [["Chemical", "Disease"]], "candidates.level": "concept", "hide_entities": 0.3},
     ),
     "phee": Plan("phee_v2/normalised", exclusive=False, epochs=5, task="events"),
     "genia": Plan(

@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_the_old_pipeline(nlp, old, tmp_path):
             assert not left_behind(tmp_path)
         else:
             put_back(tmp_path / "kept", old)
-    assert codes.count(3) > 20
+    assert len(codes) > 30 and codes.count(3) > 15  # what loses nothing, such as modes that cannot be set, is let go
 
 
 @pytest.mark.hard

@@ -46,6 +46,7 @@ class PairInstances(Instances):
         """RETURNS (ndarray): The Doc of each pair, (N,)."""
         return self.unit_docs[self.units]
 
+    @cached_property
     def concept_pairs(self) -> List[List[Tuple[Concept, Concept]]]:
         """RETURNS (List[List[Tuple[Concept, Concept]]]): The pairs of concepts that each pair of mentions may be about."""
         known = [alone(own) for own in self.concepts]

@@ -211,7 +211,7 @@ class Relations(FlatTask):
         concept several mentions."""
         found: Dict[Tuple[Any, ...], List[int]] = {}
         if self.candidates.level == "concept":
-            for row, pairs in enumerate(items.concept_pairs()):
+            for row, pairs in enumerate(items.concept_pairs):
                 for pair in pairs:
                     found.setdefault((items.docs[row], *ordered(pair, self.candidates.symmetric)), []).append(row)
             return found
@@ -263,7 +263,7 @@ class Relations(FlatTask):
         self._expected.check(docs, items, lambda: self.has_instances(docs))
         reading = answers.reading
         decided = reading.evidence(answers.logits, layer=0, units=numpy.arange(len(items))).decision
-        concepts = items.concept_pairs() if self.candidates.level == "concept" else None
+        concepts = items.concept_pairs if self.candidates.level == "concept" else None
         # By place, or concepts, and label: there can be entities of several labels, or mentions, of which the surest pair counts.
         found: List[Dict[Tuple[Any, ...], Dict[str, Any]]] = [{} for _ in docs]
         for row, column in zip(*numpy.nonzero(decided)):
@@ -296,7 +296,7 @@ class Relations(FlatTask):
         """RETURNS (Places): The tokens of head and child of each pair, (N, 4); or the concepts that it may be about, (P, 2)."""
         if self.candidates.level != "concept":
             return numpy.hstack((items.head_tokens, items.child_tokens)), numpy.arange(len(items))
-        found = [(row, *self._number(pair)) for row, pairs in enumerate(items.concept_pairs()) for pair in pairs]
+        found = [(row, *self._number(pair)) for row, pairs in enumerate(items.concept_pairs) for pair in pairs]
         rows, *places = numpy.array(found, dtype="int64").reshape(-1, 3).T
         return numpy.column_stack(places), rows
 
@@ -307,13 +307,14 @@ class Relations(FlatTask):
 
     def replay_score(self, stored: StoredAnnotation, replay: Replay) -> Score:
         """RETURNS (Score): Micro F of relations."""
+        gold = [self.gold(eg.reference) for eg in stored.examples]
         right: numpy.ndarray = stored.targets[stored.place_items, int(self.exclusive) :] > 0
         if self.candidates.level == "concept":  # an item can be about several
-            gold = [{self._number(pair): given for pair, given in self.gold(eg.reference).items()} for eg in stored.examples]
+            known = [{self._number(pair): given for pair, given in own.items()} for own in gold]
             places = [] if stored.places is None else stored.places.tolist()
-            given = [[label in gold[doc].get((head, child), ()) for label in stored.labels] for doc, head, child in places]
+            given = [[label in known[doc].get((head, child), ()) for label in stored.labels] for doc, head, child in places]
             right = numpy.array(given, dtype=bool).reshape(right.shape)
-        return pair_score(stored, right, self.gold, exclusive=self.exclusive)
+        return pair_score(stored, right, gold, exclusive=self.exclusive)
 
     def show(self, doc: Doc, labels: Sequence[str]) -> str:
         """RETURNS (str): The relations of a Doc, on a line."""

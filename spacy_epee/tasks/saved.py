@@ -29,8 +29,6 @@ def check_saved(cfg: Dict[str, Any], called: str) -> None:
     weights = cfg.get("label_weights", {})
     if not isinstance(weights, dict) or not all(_is_number(weight) and 0 <= weight < float("inf") for weight in weights.values()):
         wrong.append("label_weights")
-    if "mix" in cfg and not _are_mixes(cfg["mix"]):
-        wrong.append("mix")
     if "positive_label" in cfg and "labels" not in wrong and cfg["positive_label"] not in cfg["labels"]:
         wrong.append("positive_label")
     if wrong:
@@ -82,7 +80,19 @@ def _is_reference(noted: Dict[str, Any]) -> bool:
     )
 
 
-NOTES: Dict[str, Callable[[Dict[str, Any]], bool]] = {"gate": _is_gate, "tuned": _is_tuned, "reference": _is_reference}
+def _is_mix(noted: Dict[str, Any]) -> bool:
+    trained, fitted = (noted.get(name) for name in ("trained", "fitted"))
+    if not isinstance(trained, list) or not isinstance(fitted, list) or len(trained) != len(fitted):
+        return False
+    return all(_is_number(factor) and abs(factor) < float("inf") for factor in (*trained, *fitted))
+
+
+NOTES: Dict[str, Callable[[Dict[str, Any]], bool]] = {
+    "gate": _is_gate,
+    "mix": _is_mix,
+    "tuned": _is_tuned,
+    "reference": _is_reference,
+}
 """What was fitted or found out and is kept with the reasons for it, and how it is told to be that."""
 
 
@@ -96,14 +106,6 @@ def _is_count(value: Any) -> bool:
 
 def _are_names(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, str) for value in values) and len(set(values)) == len(values)
-
-
-def _are_mixes(values: Any) -> bool:
-    """Whether there are as many factors as training found and as were fitted."""
-    parts = [values.get(name) for name in ("trained", "fitted")] if isinstance(values, dict) else []
-    factors = [factor for part in parts if isinstance(part, list) for factor in part]
-    as_many = len(parts) == 2 and all(isinstance(part, list) and 2 * len(part) == len(factors) for part in parts)
-    return as_many and all(_is_number(factor) and abs(factor) < float("inf") for factor in factors)
 
 
 def _is_number(value: Any) -> bool:

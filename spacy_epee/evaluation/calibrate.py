@@ -5,8 +5,7 @@ from typing import Any, Dict, Iterable, List, Optional
 from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
-from ..tasks.mix import fit_mix, trained_mix
-from .mixing import best_mix, has_words
+from .mixing import best_mix, refit_mix
 from .stored_outputs import StoredOutputs
 from .threshold_fitter import ThresholdFitter
 
@@ -24,10 +23,7 @@ def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task
     RAISES ValueError: Nothing is annotated.
     """
     stored = StoredOutputs(component, list(examples), task)
-    if has_words(stored):
-        stored.set_mix(trained_mix(stored.slot, component.model))
-        stored.set_mix(best_mix(stored))
-        fit_mix(stored.slot, stored.mix.tolist(), component.model)
+    refit_mix(stored, best_mix)
     component.set_temperatures(stored.fit(), task)
     return stored.calibration(stored.slot.cfg["temperatures"])
 

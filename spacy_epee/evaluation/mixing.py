@@ -1,10 +1,11 @@
 """How much words count at each exit, fitted to annotated documents."""
 
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy
 
 from ..exits.mix import fit_mix
+from ..tasks.mix import set_fitted_mix, trained_mix
 from .stored_outputs import StoredOutputs
 
 
@@ -24,6 +25,19 @@ def best_mix(stored: StoredOutputs, docs: Optional[numpy.ndarray] = None) -> num
     words = stored.logits[0, rows]
     plain = stored.logits[1:, rows] - stored.mix[:, None, None] * words
     return fit_mix(plain, words, *stored.annotation(docs), stored.mix, exclusive=stored.task.exclusive)
+
+
+def refit_mix(stored: StoredOutputs, find: Callable[[StoredOutputs], numpy.ndarray]) -> None:
+    """Fit how much words count anew, from what training found, and set it on the component. Nothing is done without words.
+
+    stored (StoredOutputs): What all exits say. It is afterwards by what was found.
+    find (Callable[[StoredOutputs], ndarray]): Finds a factor for each exit behind a layer.
+    """
+    if has_words(stored):
+        model = stored.component.model
+        stored.set_mix(trained_mix(stored.slot, model))  # what was fitted before may have seen these documents
+        stored.set_mix(find(stored))
+        set_fitted_mix(stored.slot, stored.mix.tolist(), model)
 
 
 def better_mix(stored: StoredOutputs, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> numpy.ndarray:

@@ -8,7 +8,7 @@ from thinc.api import Model
 from .slot import TaskSlot
 
 
-def fit_mix(slot: TaskSlot, mix: Sequence[float], model: Model) -> None:
+def set_fitted_mix(slot: TaskSlot, mix: Sequence[float], model: Model) -> None:
     """Set how much words count by what was found out beside training.
 
     slot (TaskSlot): The task.

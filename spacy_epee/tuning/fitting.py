@@ -1,14 +1,14 @@
 """What is fitted before rules are tried: how much words count, temperatures, and thresholds of labels."""
 
+from functools import partial
 from typing import Any, Dict, List, Optional
 
 import numpy
 
 from ..component.pipe import EarlyExitTransformer
-from ..evaluation.mixing import best_mix, better_mix, has_words
+from ..evaluation.mixing import best_mix, better_mix, refit_mix
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.threshold_fitter import ThresholdFitter
-from ..tasks import mix
 from .noted import plain
 
 
@@ -16,10 +16,8 @@ def fit_mix(
     component: EarlyExitTransformer, stored: StoredOutputs, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int
 ) -> List[float]:
     """Fit how much words count at each exit, to some of the documents."""
-    if has_words(stored) and wanted is not False:
-        stored.set_mix(mix.trained_mix(stored.slot, component.model))  # what was fitted before may have seen these documents
-        stored.set_mix(best_mix(stored, half) if wanted else better_mix(stored, half, seed))
-        mix.fit_mix(stored.slot, stored.mix.tolist(), component.model)
+    if wanted is not False:
+        refit_mix(stored, partial(best_mix, docs=half) if wanted else partial(better_mix, docs=half, seed=seed))
     return stored.mix.tolist()
 
 

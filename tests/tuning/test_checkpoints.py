@@ -15,7 +15,7 @@ from util import SENTENCES, make_backbone, make_nlp, make_texts
 
 from spacy_epee.evaluation.calibrate import calibrate
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
-from spacy_epee.tasks.mix import fit_mix, trained_mix
+from spacy_epee.tasks.mix import set_fitted_mix, trained_mix
 from spacy_epee.training.callbacks import two_stage
 from spacy_epee.tuning.checkpoints import fit_on_dev
 
@@ -121,7 +121,7 @@ def test_second_fit_does_not_start_at_the_first_one(dev, backbone):
     nlp, pipe, examples = trained_on(dev, backbone)
     fit_on_dev()(nlp)
     once = pipe.slot().mix(pipe.model)
-    fit_mix(pipe.slot(), [9.0] * 4, pipe.model)
+    set_fitted_mix(pipe.slot(), [9.0] * 4, pipe.model)
     fit_on_dev()(nlp)
     assert numpy.array_equal(pipe.slot().mix(pipe.model), once)
 

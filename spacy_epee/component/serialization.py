@@ -15,6 +15,7 @@ from ..engine.joint import Joint
 from ..files import NotWritten
 from ..model import check_exits, is_initialized, trained_settings
 from ..sealing import Parts, Refused, check_seal, collecting, read_cfg, seal, take_over, twin
+from ..tasks.salience import check_salience
 from ..tasks.saved import check_saved
 from ..tasks.slot import TaskSlot
 from .initialization import check_joint
@@ -103,6 +104,8 @@ def load(
                 slot.take_saved(tasks[task], other)
             check_saved(slot.cfg, slot.called)
             slot.check_loaded(other, source)
+            if "salience" in slot.cfg:
+                check_salience(slot.cfg["salience"], slot, other)
         if "cfg" not in exclude and noted is not None and noted["config"] == configured:
             joint = noted["now"]
             check_joint(joint, name)

@@ -51,8 +51,9 @@ class Layers(Smaller):
             slot = self.pipe.slots[name]
             # Counts of layers that are not there any more say nothing.
             slot.cfg = {key: value for key, value in cfg.items() if key != "reference"}
-            if "temperatures" in cfg:
-                slot.cfg["temperatures"] = cfg["temperatures"][: len(cfg["temperatures"]) - fewer]
+            for one in ("temperatures", "salience"):  # a row for each exit
+                if one in cfg:
+                    slot.cfg[one] = cfg[one][: len(cfg[one]) - fewer]
             slot.exit = _fewer_exits(rule, fewer)
             if slot.exit is not None and not slot.exit.can_fire(slot.exit_layers(self.pipe.model)):
                 slot.exit = None  # it would let all texts go to the last of the layers that are left

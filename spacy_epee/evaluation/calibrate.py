@@ -6,6 +6,7 @@ from spacy.training import Example
 
 from ..component.pipe import EarlyExitTransformer
 from .mixing import best_mix, refit_mix
+from .salience import best_salience, refit_salience
 from .stored_outputs import StoredOutputs
 from .threshold_fitter import ThresholdFitter
 
@@ -24,6 +25,7 @@ def calibrate(component: EarlyExitTransformer, examples: Iterable[Example], task
     """
     stored = StoredOutputs(component, list(examples), task)
     refit_mix(stored, best_mix)
+    refit_salience(stored, best_salience)
     component.set_temperatures(stored.fit(), task)
     return stored.calibration(stored.slot.cfg["temperatures"])
 

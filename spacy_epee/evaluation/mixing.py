@@ -50,12 +50,35 @@ def better_mix(stored: StoredOutputs, docs: Optional[numpy.ndarray] = None, seed
     RETURNS (ndarray): A factor for each exit behind a layer: the fitted one where the mean negative log-likelihood falls by it
         over two halves, each tried with what is fitted to the other one, and elsewhere the one that there is.
     """
-    before, gains = stored.mix, numpy.zeros(len(stored.mix))
+    return where_helpful(stored, stored.mix, lambda some: best_mix(stored, some), stored.set_mix, docs, seed)
+
+
+def where_helpful(
+    stored: StoredOutputs,
+    before: numpy.ndarray,
+    fit: Callable[[Optional[numpy.ndarray]], numpy.ndarray],
+    put: Callable[[numpy.ndarray], None],
+    docs: Optional[numpy.ndarray],
+    seed: int,
+) -> numpy.ndarray:
+    """Fit something to the exits where that makes documents more likely that it was not fitted to.
+
+    stored (StoredOutputs): What all exits say, by what there is. It is afterwards as before.
+    before (ndarray): What there is for each exit but one before the first layer, (E, ...).
+    fit (Callable[[Optional[ndarray]], ndarray]): Fits it to some documents, (D,) bool; None for all.
+    put (Callable[[ndarray], None]): Sets it in what is stored.
+    docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
+    seed (int): The seed of the split.
+    RETURNS (ndarray): What is fitted where the mean negative log-likelihood falls by it over two halves, each tried with what is
+        fitted to the other one, and elsewhere what there is, (E, ...).
+    """
+    gains = numpy.zeros(len(before))
     for fitted, tried in stored.halves(docs, seed):
         if not stored.annotation(fitted)[1].any() or not stored.annotation(tried)[1].any():
             return before
-        for sign, mix in ((1, before), (-1, best_mix(stored, fitted))):
-            stored.set_mix(mix)
-            gains += [sign * exit["nll"][1] for exit in stored.calibration(stored.fit(fitted), tried)[1:]]
-        stored.set_mix(before)
-    return numpy.where(gains > 0, best_mix(stored, docs), before)
+        for sign, values in ((1, before), (-1, fit(fitted))):
+            put(values)
+            gains += [sign * exit["nll"][1] for exit in stored.calibration(stored.fit(fitted), tried)[-len(before) :]]
+        put(before)
+    helps = (gains > 0).reshape(-1, *[1] * (before.ndim - 1))
+    return numpy.where(helps, fit(docs), before)

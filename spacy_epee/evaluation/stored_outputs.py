@@ -13,6 +13,7 @@ from ..exits.label_thresholds import one_half
 from ..exits.scaling import Threshold
 from ..inputs.instances import Instances
 from ..tasks.gate import find_chances, gate_threshold, nothing_of
+from ..tasks.salience import salience_of
 from .scoring import Scoring, describe_main
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class StoredOutputs:
     layers (List[int]): The layer of each exit, 0 for that before the first one.
     blind (Optional[ndarray]): Of which units nothing is known there, (U,) bool; None without such an exit.
     mix (ndarray): How many times what words say is in the logits of each exit behind a layer, (E - 1,) if they are.
+    salience (ndarray): How much documents are about each item, in numbers, (N, F).
+    salience_weights (ndarray): By what these are in the logits, (E, 1 + F, K).
     chances (Optional[ndarray]): How likely there is anything to find in each item, by words alone, (N,); None without a gate.
     docs (ndarray): The document of each unit, (U,).
     wordpieces (ndarray): The wordpieces of each unit, (U,).
@@ -67,6 +70,7 @@ class StoredOutputs:
         logits, doubt, counts, docs, wordpieces, places, place_items, blind, chances = ([] for _ in range(9))
         targets: List[numpy.ndarray] = []
         label_mask: List[numpy.ndarray] = []
+        salience: List[numpy.ndarray] = []
         outputs = component.exit_logits([eg.predicted for eg in self.examples], size, self.name)
         for number, (batch, self.outputs) in enumerate(zip(batches, outputs)):
             items = self.outputs.items
@@ -76,6 +80,7 @@ class StoredOutputs:
                 doubt.append(expit(self.outputs.doubt[:, rows]))
             if items.lexical is not None:
                 blind.append(~items.lexical.known[items.live])
+            salience.append(numpy.zeros((len(rows), 0)) if items.salience is None else items.salience[rows])
             own_chances = find_chances(self.slot, component.model, [eg.predicted for eg in batch], items)
             if own_chances is not None:
                 chances.append(own_chances[rows])
@@ -98,6 +103,7 @@ class StoredOutputs:
         self.blind = numpy.concatenate(blind) if blind else None
         self.chances = numpy.concatenate(chances) if chances else None
         self.mix = self.slot.mix(component.model)
+        self.salience, self.salience_weights = numpy.concatenate(salience), salience_of(self.slot, component.model)
         self.counts = numpy.concatenate(counts)
         self.docs = numpy.concatenate(docs)
         self.wordpieces = numpy.concatenate(wordpieces)
@@ -208,6 +214,15 @@ class StoredOutputs:
         """
         self.logits[1:] += (mix - self.mix)[:, None, None] * self.logits[:1]
         self.mix = mix
+
+    def set_salience(self, weights: numpy.ndarray) -> None:
+        """Have salience count so much, in what is stored alone.
+
+        weights (ndarray): What is added to logits, see `tasks.salience.set_salience`, (E, 1 + F, K).
+        """
+        more = weights - self.salience_weights
+        self.logits += more[:, :1] + self.salience @ more[:, 1:]
+        self.salience_weights = weights
 
     def helps(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> bool:
         """Whether temperatures make documents more likely that they were not fitted to: each of two halves is tried with those of

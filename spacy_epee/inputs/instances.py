@@ -53,6 +53,12 @@ class Instances:
     chances = None
     """How likely there is anything to find in each item, by words alone, (N,); None if nobody asks. Not a field: see `settle`."""
 
+    salience: Optional[numpy.ndarray] = field(default=None, kw_only=True)
+    """How much the Doc is about what is asked, in numbers for each item, (N, F); None if that is not looked at."""
+
+    salience_weights: Optional[numpy.ndarray] = field(default=None, kw_only=True)
+    """What these count at each exit, (E, 1 + F, K) float32, see `tasks.salience`; None for nothing."""
+
     lexical: Optional[Lexical] = field(default=None, kw_only=True)
     """What the words of the items say; None if the classifiers do not ask."""
 

@@ -87,6 +87,8 @@ class Task(Protocol):
     """Whether it looks for triggers, which may be given instead: see `take_triggers`."""
     has_links: bool
     """Whether what is found is linked. Links are known within a batch alone, so that what is stored must be of one batch."""
+    n_salience: int
+    """How many numbers say how much a Doc is about an item, see `Instances.salience`; 0 if none do."""
     has_features: bool
     """Whether its evidence has `features`, so that it can take rules for structures."""
     others: FrozenSet[str]

@@ -27,6 +27,7 @@ class TaskDefaults:
     head_kind = "document"
     group: Optional[int] = None
     reads_entities = reads_cats = has_triggers = has_links = has_features = False
+    n_salience = 0
     spans_key: Optional[str] = None
     exclusive: bool
     others: FrozenSet[str] = frozenset()

@@ -26,7 +26,7 @@ from ..settings import check_number
 from ..trunk.shims import put
 from .base import Targets, Task
 
-FITTED_LATER = ("mix", "temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
+FITTED_LATER = ("mix", "salience", "temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
 """What of a task's `cfg` is fitted to a trained component, or found out about it."""
 
 LARGEST_MIX = 1e6
@@ -349,4 +349,5 @@ def answers_by(slot: TaskSlot) -> Dict[str, Any]:
     fitted = {name: slot.cfg.get(name) for name in ("threshold", "temperatures", "label_thresholds")}
     gate = slot.cfg.get("gate", {}).get("threshold")
     # Named only where there is one: what was noted down before there were any stays so.
-    return {"rule": rule_config(slot.exit), **fitted, **({"gate": gate} if gate else {})}
+    later = {"gate": gate, "salience": slot.cfg.get("salience")}
+    return {"rule": rule_config(slot.exit), **fitted, **{name: value for name, value in later.items() if value}}

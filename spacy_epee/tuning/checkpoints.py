@@ -10,7 +10,7 @@ from ..component.pipe import EarlyExitTransformer
 from ..evaluation.sample import sample
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.timing import prepare
-from .fitting import fit_mix, fit_temperatures, fit_thresholds
+from .fitting import fit_mix, fit_salience, fit_temperatures, fit_thresholds
 
 
 def fit_on_dev(limit: int = 0, seed: int = 0) -> Callable[[Language], Language]:
@@ -49,6 +49,6 @@ def fit_checkpoint(nlp: Language, *, limit: int, seed: int) -> Language:
         prepared = prepare(nlp, component, some)
         for task in component.slots:
             stored = StoredOutputs(component, prepared, task, nlp=nlp)
-            for fit in (fit_mix, fit_thresholds, fit_temperatures):
+            for fit in (fit_mix, fit_salience, fit_thresholds, fit_temperatures):
                 fit(component, stored, None, None, seed)
     return nlp

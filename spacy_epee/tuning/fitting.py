@@ -7,6 +7,7 @@ import numpy
 
 from ..component.pipe import EarlyExitTransformer
 from ..evaluation.mixing import best_mix, better_mix, refit_mix
+from ..evaluation.salience import best_salience, better_salience, refit_salience
 from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.threshold_fitter import ThresholdFitter
 from .noted import plain
@@ -19,6 +20,16 @@ def fit_mix(
     if wanted is not False:
         refit_mix(stored, partial(best_mix, docs=half) if wanted else partial(better_mix, docs=half, seed=seed))
     return stored.mix.tolist()
+
+
+def fit_salience(
+    component: EarlyExitTransformer, stored: StoredOutputs, wanted: Optional[bool], half: Optional[numpy.ndarray], seed: int
+) -> bool:
+    """Fit what salience counts at each exit, to some of the documents. RETURNS (bool): Whether it counts at any."""
+    if wanted is not False:
+        find = partial(best_salience, docs=half) if wanted else partial(better_salience, docs=half, seed=seed)
+        refit_salience(stored, find)
+    return bool(stored.salience_weights.any())
 
 
 def fit_temperatures(

@@ -19,7 +19,7 @@ from ..tasks.slot import answers_by
 from ..threads import cached_property
 from .annotation import check_annotation, check_component, check_figure, check_losses
 from .careful import CarefulChooser
-from .fitting import fit_mix, fit_temperatures, fit_thresholds
+from .fitting import fit_mix, fit_salience, fit_temperatures, fit_thresholds
 from .gate import fit_gate
 from .noted import noted, promised
 from .search import Candidate, Candidates, first_half, require_documents, search, try_setting
@@ -146,6 +146,7 @@ class Tuner:
             "left_out": self.stored.scoring.left_out,
             "absent": self.stored.scoring.absent,
             "mix": fit_mix(component, self.stored, calibrate, half, seed),
+            "salience": fit_salience(component, self.stored, calibrate, half, seed),
             "thresholds": fit_thresholds(component, self.stored, thresholds, half, seed),
             "calibration": fit_temperatures(component, self.stored, calibrate, half, seed),
             "gate": fit_gate(self.stored, gate_recall, wish.confidence, half),

@@ -1,6 +1,6 @@
 """Classifiers of pairs of entities."""
 
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -43,6 +43,7 @@ class PairInputs(HeadInputs):
 class PairLayout:
     """Where the mentions and pairs of the units still climbing are.
 
+    live (ndarray): The pairs, (N',).
     pooling (SpanPooling): Averages spans.
     mentions (Tensor): Which of the averages are of mentions, (M',).
     heads (Tensor): Which of these mentions is the head of each pair, (N',).
@@ -70,6 +71,7 @@ class PairLayout:
         self.mentions = put(places[: len(known)])
         self.heads, self.children = (put(numpy.searchsorted(known, who[live])) for who in (items.heads, items.children))
         self.middle = put(places[len(known) :]) if inputs.between else None
+        self.live = live
         self.groups = None if items.groups is None else put(numpy.unique(items.groups[live], return_inverse=True)[1].reshape(-1))
         self.types, self.distances, self.orders = (
             put(values) for values in (inputs.types[known], inputs.distances[live], inputs.orders[live])
@@ -124,6 +126,17 @@ class PairHeads(ExitHeads):
 
     def of_last_exit(self) -> List[nn.Module]:
         return [*super().of_last_exit(), *self.layers[-1:]]
+
+    def forward(
+        self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PairInputs, units: numpy.ndarray
+    ) -> Tuple[Tensor, Tensor]:
+        logits, doubt = super().forward(exit, packs, states, inputs, units)
+        items = inputs.items
+        if self.training or items.salience is None or items.salience_weights is None:
+            return logits, doubt
+        weights = items.salience_weights[exit]
+        added = weights[0] + items.salience[inputs.layout(packs, units).live] @ weights[1:]
+        return logits + torch.from_numpy(added).to(logits.device), doubt
 
     def vectors(
         self, exit: int, packs: Sequence["PaddedBatch"], states: Sequence[Tensor], inputs: PairInputs, units: numpy.ndarray

@@ -11,6 +11,7 @@ from ...inputs.windows import Windows
 from ...threads import cached_property
 from .candidates import EntityPairs
 from .concepts import Concept, Concepts, alone, concept_pairs
+from .salience import salience_of
 
 
 @dataclass
@@ -71,11 +72,18 @@ def find_pairs(docs: Sequence[Doc], windows: Windows, candidates: EntityPairs, t
     rows = numpy.concatenate([part for part in found if part is not None] or [numpy.zeros((0, COLUMNS), dtype="int64")])
     items = _assemble(windows, rows)
     if candidates.level == "concept":
-        mentions = [candidates.concepts(candidates.spans(doc)) for doc in docs]
+        spans = [candidates.spans(doc) for doc in docs]
+        mentions = [candidates.concepts(own) or [] for own in spans]
         codes = numpy.sort(items.codes, axis=1) if candidates.symmetric else items.codes
         keys = numpy.column_stack((items.units, codes))
         items.groups = numpy.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
-        items.concepts = [list(dict.fromkeys(own or ())) for own in mentions]  # in the order of their numbers
+        items.concepts = [list(dict.fromkeys(own)) for own in mentions]  # in the order of their numbers
+        shares = [salience_of(own, [span.label_ for span in entities]) for own, entities in zip(mentions, spans)]
+        starts = numpy.cumsum([0, *map(len, shares)])[items.docs]
+        values = numpy.array([share for own in shares for share in own.values()], dtype="float32")
+        items.salience = values[starts[:, None] + items.codes]
+        if candidates.symmetric:  # the same for all pairs of two concepts
+            items.salience = -numpy.sort(-items.salience, axis=1)
     return items
 
 

@@ -58,6 +58,7 @@ class Relations(FlatTask):
         check_number("hide_entities", hide_entities, 0, 1)
         self.candidates = candidates
         self.spans_key = candidates.spans_key
+        self.n_salience = 2 if candidates.level == "concept" else 0  # of the head and of the child
         self.exclusive = exclusive
         self.label_weights = dict(label_weights)
         self.reduce = reduce  # type: ignore[assignment]
@@ -89,7 +90,10 @@ class Relations(FlatTask):
         cfg (Dict[str, Any]): What the component has learned about the data.
         RETURNS (PairInstances): One item a pair.
         """
-        return find_pairs(docs, windows, self.candidates, {label: i for i, label in enumerate(cfg["types"], 1)})
+        items = find_pairs(docs, windows, self.candidates, {label: i for i, label in enumerate(cfg["types"], 1)})
+        if "salience" in cfg:
+            items.salience_weights = numpy.array(cfg["salience"], dtype="float32")
+        return items
 
     def gate_bags(self, docs: Sequence[Doc], items: PairInstances) -> Bags:
         """RETURNS (Bags): The n-grams of the pairs."""

@@ -72,12 +72,17 @@ CORPORA: Dict[str, Plan] = {
     ),
     "bc5cdr": Plan(
         "bc5cdr/normalised",
-        exclusive=True,
+        exclusive=False,
         epochs=5,
         window=512,
         batch=8,
         task="relations",
-        settings={"candidates.labels": [["Chemical", "Disease"]], "candidates.level": "concept", "hide_entities": 0.3},
+        settings={
+            "candidates.labels": [["Chemical", "Disease"]],
+            "candidates.level": "concept",
+            "exclusive": False,
+            "hide_entities": 0.3,
+        },
     ),
     "phee": Plan("phee_v2/normalised", exclusive=False, epochs=5, task="events"),
     "genia": Plan(

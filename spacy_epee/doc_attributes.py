@@ -6,12 +6,13 @@ merges or splits tokens afterwards (`merge_entities`, any retokenizer) does not 
 
 import zlib
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.attrs import IDX, LENGTH
 from spacy.tokens import Doc, Span
+
+from .doc_entries import KINDS, complete, find_outside
 
 Key = Any  # a tuple; spaCy declares the keys of `user_data` as strings
 
@@ -35,14 +36,19 @@ def annotation(doc: Doc, name: str, check: bool = True) -> Optional[List[Dict[st
     name (str): The attribute.
     check (bool): Whether to refuse entries that cannot be read. Readers do so field by field.
     RETURNS (Optional[List[Dict[str, Any]]]): Its value, by the tokens that the Doc has now; None if it is not set, or set to
-        None: then nothing is known. A span that ends inside a token is that whole token.
+        None: then nothing is known. A span that ends inside a token is that whole token, and what may be left out is there.
     RAISES ValueError: Something else is there, or it was set on another text.
     """
     value = entries_of(doc, name, check)
-    before = _tokens_of(doc, name) if value else None
+    return complete(name, _by_tokens(doc, name, value)) if check and value else value
+
+
+def _by_tokens(doc: Doc, name: str, value: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Entries by the tokens that the Doc has now. The same list if these are those of before."""
+    before = _tokens_of(doc, name)
     if before is None or numpy.array_equal(before, token_characters(doc)):
         return value
-    _check_entries(doc, name, value or ())
+    _check_entries(doc, name, value)
     where = characters(doc, name)
     starts, ends = token_characters(doc).T
 
@@ -50,7 +56,7 @@ def annotation(doc: Doc, name: str, check: bool = True) -> Optional[List[Dict[st
         start, end = where(span)
         return [int(numpy.searchsorted(ends, start, side="right")), int(numpy.searchsorted(starts, end, side="left"))]
 
-    return [_MOVES[name](entry, move) for entry in value]  # type: ignore[union-attr]
+    return [KINDS[name].move(entry, move) for entry in value]
 
 
 def entries_of(doc: Doc, name: str, check: bool = True) -> Optional[List[Dict[str, Any]]]:
@@ -71,13 +77,16 @@ def _check_entries(doc: Doc, name: str, entries: Sequence[Dict[str, Any]]) -> No
 
     RAISES ValueError: There is one.
     """
-    wrong = next((number for number, entry in enumerate(entries, 1) if not _SHAPES[name](entry)), None)
+    wrong = next((number for number, entry in enumerate(entries, 1) if not KINDS[name].is_entry(entry)), None)
     if wrong is not None:
         raise ValueError(
             f"`doc._.{name}`{in_place(doc)}: entry {wrong} lacks a field that it needs, or has something else in it than a "
             "label, a pair of token numbers and so on (see the README). Correct it, or rename the attribute if another package "
             "sets it."
         )
+    outside = find_outside(name, entries, _count_tokens(doc, name))
+    if outside is not None:
+        raise ValueError(f"`doc._.{name}`{in_place(doc)}: entry {outside[0]} has {outside[1]}. Correct it.")
 
 
 def characters(doc: Doc, name: str) -> Callable[[Sequence[int]], Place]:
@@ -106,11 +115,11 @@ def in_characters(doc: Doc, name: str) -> Any:
     name (str): The attribute.
     RETURNS (Any): The value of `doc._.relations` or `doc._.events` with offsets in characters; that of another as it is.
     """
-    if name not in _MOVES:
+    if name not in KINDS:
         return doc._.get(name)
     where = characters(doc, name)
     entries = entries_of(doc, name)
-    return None if entries is None else [_MOVES[name](entry, lambda span: [*where(span)]) for entry in entries]
+    return None if entries is None else [KINDS[name].move(entry, lambda span: [*where(span)]) for entry in entries]
 
 
 def annotate(doc: Doc, name: str, value: Any) -> None:
@@ -303,7 +312,7 @@ class _Get:
             annotate(doc, self.name, [])
         value = doc.user_data[key]
         if value:
-            now = annotation(doc, self.name)
+            now = _by_tokens(doc, self.name, entries_of(doc, self.name) or [])
             if now is not value:  # so that it can be appended to
                 annotate(doc, self.name, now)
         return doc.user_data[key]
@@ -336,63 +345,12 @@ def _tokens_of(doc: Doc, name: str) -> Optional[numpy.ndarray]:
     return numpy.frombuffer(kept[4:], dtype="<u4").astype("int64").reshape(-1, 2)
 
 
+def _count_tokens(doc: Doc, name: str) -> int:
+    """How many tokens the Doc had when an attribute was set."""
+    kept = doc.user_data.get(_key(f"{name}_tokens"))
+    return len(doc) if kept is None else (len(kept) - 4) // 8
+
+
 def _digest(text: str) -> bytes:
     """Four bytes by which another text is noticed."""
     return zlib.crc32(text.encode("utf8", "surrogatepass")).to_bytes(4, "big")
-
-
-def _is_span(value: Any) -> bool:
-    """Whether a value is a pair of token numbers."""
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_relation(entry: Dict[str, Any]) -> bool:
-    return isinstance(entry.get("label"), str) and _is_span(entry.get("head")) and _is_span(entry.get("child"))
-
-
-def _is_event(entry: Dict[str, Any]) -> bool:
-    arguments, attributes = entry.get("arguments", ()), entry.get("attributes", {})
-    return (
-        isinstance(entry.get("label"), str)
-        and _is_span(entry.get("trigger"))
-        and isinstance(arguments, (list, tuple))
-        and all(isinstance(argument, dict) and _is_argument(argument) for argument in arguments)
-        and isinstance(attributes, dict)
-        and all(isinstance(found, dict) and _is_attribute(name, found) for name, found in attributes.items())
-    )
-
-
-def _is_argument(argument: Dict[str, Any]) -> bool:
-    places = argument.get("parent"), argument.get("event")
-    whole = all(place is None or _is_number(place) for place in places)
-    return isinstance(argument.get("role"), str) and _is_span(argument.get("span")) and whole
-
-
-def _is_attribute(name: Any, found: Dict[str, Any]) -> bool:
-    spans = found.get("spans", ())
-    known = isinstance(name, str) and isinstance(found.get("value"), (str, bool))
-    return known and isinstance(spans, (list, tuple)) and all(map(_is_span, spans))
-
-
-_SHAPES: Dict[str, Callable[[Dict[str, Any]], bool]] = {"relations": _is_relation, "events": _is_event}
-"""Whether an entry can be read."""
-
-
-def _move_relation(entry: Dict[str, Any], move: Callable) -> Dict[str, Any]:
-    return {**entry, "head": move(entry["head"]), "child": move(entry["child"])}
-
-
-def _move_event(entry: Dict[str, Any], move: Callable) -> Dict[str, Any]:
-    arguments = [{**argument, "span": move(argument["span"])} for argument in entry.get("arguments", ())]
-    attributes = {
-        name: {**found, "spans": [move(span) for span in found.get("spans", ())]}
-        for name, found in entry.get("attributes", {}).items()
-    }
-    return {**entry, "trigger": move(entry["trigger"]), "arguments": arguments, "attributes": attributes}
-
-
-_MOVES: Dict[str, Callable[[Dict[str, Any], Callable], Dict[str, Any]]] = {"relations": _move_relation, "events": _move_event}

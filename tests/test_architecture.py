@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "spacy_epee"
 
 LAYERS = [
-    ["errors", "threads", "settings", "registry", "forgetting"],
+    ["errors", "doc_entries", "threads", "settings", "registry", "forgetting"],
     ["files"],
     ["sealing"],
     ["doc_attributes"],

@@ -58,8 +58,8 @@ def benchmark_cli(
             front, given, {"--compiled": compiled, "--base": base, "--memory": memory, "--rule": rule, "--threshold": threshold}
         )
         names = choose_contestants(contestants) if front else choose(contestants, compiled)
-        check_file("--output", output)
-        check_file("--picture", picture)
+        check_file("--output", output, inputs=[data, train, dev])
+        check_file("--picture", picture, inputs=[data, train, dev, output])
         draw = None if picture is None else load_picture()
         import_code(code)
         setup_gpu(gpu_id)

@@ -60,8 +60,8 @@ def compress_cli(
     try:
         goal = Goal(max_drop, read_size(target_size), speedup)
         check_place("the folder", output_model)
-        check_file("--picture", picture)
-        check_file("--output", output)
+        check_file("--picture", picture, inputs=[data, train])
+        check_file("--output", output, inputs=[data, train, picture])
         draw = None if picture is None else load_drawing()
         import_code(code)
         chosen = read_steps(steps)

@@ -60,7 +60,7 @@ def evaluate_cli(
     msg = Printer()
     try:
         sizes = read_sizes(batch_sizes)
-        check_file("--output", output)
+        check_file("--output", output, inputs=[data])
         import_code(code)
         setup_gpu(gpu_id)
         nlp = load_model(model)

@@ -34,7 +34,7 @@ def monitor_cli(
     has drifted, with 1 if something has, and with 2 if that cannot be said."""
     msg = Printer()
     try:
-        check_file("--output", output)
+        check_file("--output", output, inputs=[annotated])
         import_code(code)
         loaded = load_pipeline(reference)
         known = find_references(components(loaded.nlp))

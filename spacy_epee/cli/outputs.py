@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 import srsly
 from wasabi import Printer
@@ -10,18 +10,24 @@ from wasabi import Printer
 from ..files import whole_file
 
 
-def check_file(option: str, path: Optional[Path], replace: bool = True) -> None:
+def check_file(option: str, path: Optional[Path], replace: bool = True, inputs: Sequence[Optional[Path]] = ()) -> None:
     """Refuse a place where no file can be written, before anything is run.
 
     option (str): The option that names it.
     path (Optional[Path]): The file; None if none is to be written.
     replace (bool): Whether a file that is there already may be replaced.
-    RAISES ValueError: It is a folder, it is there already, or its folder cannot be made or written to.
+    inputs (Sequence[Optional[Path]]): Files and folders that are read, or written by another option, and must stay.
+    RAISES ValueError: It is a folder, it is there already, it is or lies in what must stay, or its folder cannot be made or
+        written to.
     """
     if path is None:
         return
     if replace and path.is_dir():
         raise ValueError(f"{option} is '{path}', which is a folder; give the name of a file, such as '{path / 'figures.json'}'")
+    kept = next((other for other in inputs if other is not None and path.resolve().is_relative_to(other.resolve())), None)
+    if kept is not None:
+        where = "is a file" if path.resolve() == kept.resolve() else f"lies in '{kept}'"
+        raise ValueError(f"{option} is '{path}', which {where} that this command reads or writes already; give another name")
     check_place(option, path, replace)
 
 

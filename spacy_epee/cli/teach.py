@@ -35,7 +35,8 @@ def teach_cli(
     """Answer documents with one or more pipelines, for a student to learn from: the mean of their probabilities."""
     msg = Printer()
     try:
-        check_file("OUTPUT", output)
+        # DATA itself may take the answers: all that is in it stays.
+        check_file("OUTPUT", output, inputs=[] if output.resolve() == data.resolve() else [dev, linear_data])
         check_target(data, output)
         fields = split_list("--cats", cats, "fields")
         if field in ("text", *fields):

@@ -224,9 +224,9 @@ def learn_labels(
 
 
 def tell_others(slots: Slots) -> None:
-    """Tell tasks which labels belong to others of the same component."""
+    """Tell tasks which labels belong to others, of the same component or, as it was initialized, of other ones."""
     for slot in slots.values():
-        others = (other.labels for other in slots.values() if other is not slot)
+        others = [slot.cfg.get("elsewhere", ()), *(other.labels for other in slots.values() if other is not slot)]
         slot.task.others = frozenset(label for labels in others for label in labels)
 
 

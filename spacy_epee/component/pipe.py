@@ -41,10 +41,12 @@ from .initialization import (
     learn_labels,
     restored,
     standardize,
+    tell_others,
     warn_of_rate,
     with_sections,
     with_sentences,
 )
+from .rivals import note_elsewhere
 from .saving import save_whole
 from .scoring import find_unknown_labels, run_scorer, score_tasks, write_answers
 from .serialization import load, to_parts
@@ -232,6 +234,8 @@ class EarlyExitTransformer(TaskComponent):
                 forget(self.model, self.slots)
             learn_labels(self.slots, get_examples, given_labels(labels, self.slots, self.name), self.add_label)
             check_owners(self.slots, self.name, nlp)
+            note_elsewhere(nlp, self.slots)
+            tell_others(self.slots)
             check_heads(self.slots, self.model)
             if positive_label is not None:
                 named = positive_label if isinstance(positive_label, dict) else {self.slot().name: positive_label}

@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Type
 
 from spacy.language import Language
 from spacy.training import Example
+from spacy.util import registry
 
 from ..doc_attributes import exits_of
 from ..tasks.defaults import TaskDefaults
@@ -44,6 +45,36 @@ def labels_elsewhere(nlp: Language, slots: Dict[str, TaskSlot], place: str) -> L
     """RETURNS (List[str]): The labels that other components of a pipeline than that of some tasks answer in some place."""
     others = [name for name, pipe in nlp.pipeline if slots_of(pipe) is not slots]
     return [label for name in others for label in labels_at(nlp, name, place) or ()]
+
+
+def note_elsewhere(nlp: Optional[Language], slots: Dict[str, TaskSlot]) -> None:
+    """Note which labels other components of a pipeline have in the place of a task, or are to be initialized with: a task
+    that does not know them refuses no annotation for them.
+
+    nlp (Optional[Language]): The pipeline.
+    slots (Dict[str, TaskSlot]): The tasks of a component, with their labels.
+    """
+    if nlp is None:
+        return
+    settings = nlp.config.interpolate()["initialize"]["components"]
+    for slot in slots.values():
+        found = set(labels_elsewhere(nlp, slots, slot.task.assigns))
+        for name, pipe in nlp.pipeline:
+            if (
+                slots_of(pipe) is not slots
+                and labels_at(nlp, name, slot.task.assigns) == ()
+                and "labels" in settings.get(name, {})
+            ):
+                found.update(_names(registry.resolve({"labels": settings[name]["labels"]})["labels"]))
+        elsewhere = sorted(found.difference(slot.labels))
+        if elsewhere:
+            slot.cfg["elsewhere"] = elsewhere
+
+
+def _names(labels: Any) -> List[str]:
+    """The labels that are given to `initialize`: some, or those of tasks by name."""
+    parts = labels.values() if isinstance(labels, dict) else [labels or ()]
+    return [label for part in parts for label in part if isinstance(label, str)]
 
 
 def has_rivals(examples: Sequence[Example], component: str, task: str) -> bool:

@@ -92,7 +92,8 @@ class Task(Protocol):
     has_features: bool
     """Whether its evidence has `features`, so that it can take rules for structures."""
     others: FrozenSet[str]
-    """Labels of other tasks of the component, which may be answered in the same place. The component sets it."""
+    """Labels of other tasks of the component, or of other components, which may be answered in the same place. The component
+    sets it."""
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 

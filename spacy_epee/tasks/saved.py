@@ -5,8 +5,8 @@ from typing import Any, Callable, Dict
 SHARES = ("threshold", "uncertain")
 """What is a number from 0 to 1."""
 
-NAMES = ("labels", "types")
-"""What is a list of names, of which a logit or an embedding is each."""
+NAMES = ("labels", "types", "elsewhere")
+"""What is a list of names: of which a logit or an embedding is each, or that other components have."""
 
 
 NOTHING = "none"

@@ -45,6 +45,33 @@ def test_figures_that_cannot_be_written_are_refused_at_once(command, place, prob
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["evaluate", "{model}", "{dev}", "--output", "{dev}"],
+        ["evaluate", "{model}", "{dev}", "--output", "{folder}/model/../dev.spacy"],
+        ["evaluate", "{model}", "{dev}", "--output", "{folder}/link"],
+        ["benchmark", "{model}", "{model}/other", "--front", "--train", "{dev}", "--dev", "{dev}", "--output", "{dev}"],
+        ["monitor", "{dev}", "--reference", "{model}", "--output", "{dev}"],
+        ["monitor", "{folder}", "--reference", "{model}", "--output", "{dev}"],
+        ["compress", "{model}", "{dev}", "{folder}/new", "--output", "{dev}"],
+        ["compress", "{model}", "{dev}", "{folder}/new", "--output", "{folder}/a.png", "--picture", "{folder}/a.png"],
+        ["teach", "{model}", "{folder}/train.spacy", "{dev}", "--dev", "{dev}"],
+        ["teach", "{model}", "{folder}/train.spacy", "{dev}", "--linear-data", "{dev}"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_read_is_not_written_over(arguments, folder):
+    places = {"folder": folder, "model": folder / "model", "dev": folder / "dev.spacy"}
+    before = places["dev"].read_bytes()
+    if not (folder / "link").exists():
+        (folder / "link").symlink_to(places["dev"])
+    found = CliRunner().invoke(epee, [part.format(**places) for part in arguments])
+    assert found.exit_code != 0 and isinstance(found.exception, SystemExit), found.output
+    assert "this command reads or writes already" in " ".join(found.output.split())
+    assert places["dev"].read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ["tune", "{model}", "{dev}", "--max-drop", "0", "--output-model", "{folder}/file/new"],
         ["tune", "{model}", "{dev}", "--max-drop", "0", "--output-model", "{folder}/new", "--output", "{folder}/new"],
         ["export", "{model}", "{folder}/file/new"],

@@ -2,7 +2,10 @@
 
 import pytest
 import spacy
+import srsly
+from relations_util import TEXTS, make_example
 from spacy.training import Example
+from util import SENTENCES
 
 pytest.importorskip("spacy_transformers")
 
@@ -44,3 +47,41 @@ def test_a_task_of_another_package_is_told_by_its_name(nlp):
         name = "test-severity"
 
     assert "test-severity" in kinds_of() and not rivals(nlp, "relations", other=["test-severity"])
+
+
+def two_components(backbone, factory, labels):
+    nlp = spacy.blank("en")
+    for name, own in labels.items():
+        trunk = {"name": str(backbone), "window": 48, "overlap": 8}
+        nlp.add_pipe(factory, name=name, config={"model": {"trunk": trunk}, "exit": None})
+        nlp.config["initialize"]["components"][name] = {"labels": own}
+    return nlp
+
+
+def test_two_components_learn_labels_of_documents_that_have_those_of_one(backbone, tmp_path):
+    srsly.write_json(tmp_path / "labels.json", ["X", "Y"])
+    read = {"@readers": "spacy.read_labels.v1", "path": str(tmp_path / "labels.json")}
+    nlp = two_components(backbone, "epee_textcat", {"one": ["A", "B"], "two": read})
+    kinds = [{"A": 1.0, "B": 0.0}, {"X": 1.0, "Y": 0.0}, {"A": 0.0, "B": 1.0}, {"X": 0.0, "Y": 1.0}]
+    examples = [Example.from_dict(nlp.make_doc(text), {"cats": cats}) for text, cats in zip(SENTENCES, kinds)]
+    optimizer = nlp.initialize(lambda: examples)
+    losses = nlp.update(examples, sgd=optimizer)
+    assert losses["one"] > 0 and losses["two"] > 0
+    nlp.to_disk(tmp_path / "model")
+    again = spacy.load(tmp_path / "model")
+    assert again.update(examples, sgd=again.resume_training())["one"] > 0
+    strange = Example.from_dict(nlp.make_doc(SENTENCES[0]), {"cats": {"STRANGE": 1.0}})
+    with pytest.raises(ValueError, match="unknown labels"):
+        again.update([strange], sgd=optimizer)
+
+
+def test_two_components_learn_relations_of_their_own(backbone):
+    nlp = two_components(backbone, "epee_relations", {"one": ["CAUSES"], "two": ["TREATS"]})
+    examples = [make_example(nlp, text) for text in TEXTS]
+    optimizer = nlp.initialize(lambda: examples)
+    losses = nlp.update(examples, sgd=optimizer)
+    assert losses["one"] > 0 and losses["two"] > 0
+    pipe = nlp.get_pipe("one")
+    targets, known = pipe.slot().targets(examples, pipe.make_instances([eg.predicted for eg in examples]))
+    causes = sum(label == "CAUSES" for eg in examples for label in [found["label"] for found in eg.reference._.relations])
+    assert targets[:, 1].sum() == causes and known.all()  # what is TREATS there is no CAUSES

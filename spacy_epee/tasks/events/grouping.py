@@ -186,7 +186,12 @@ def _fillers(event: EventEntry) -> Dict[str, Set[Any]]:
 
 def _parents_first(arguments: Sequence[EventEntry]) -> Iterable[int]:
     parents = {place: [] if one.get("parent") is None else [one["parent"]] for place, one in enumerate(arguments)}
-    return TopologicalSorter(parents).static_order()
+    try:
+        return list(TopologicalSorter(parents).static_order())
+    except CycleError:
+        raise_alone(
+            ValueError("`doc._.events` has an argument that is, by way of parents, a part of itself. Correct one of the parents.")
+        )
 
 
 def _split(event: EventEntry, copies: Dict[int, List[Any]], apart: Apart) -> List[List[Tuple[int, int]]]:

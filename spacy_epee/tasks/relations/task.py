@@ -144,7 +144,7 @@ class Relations(FlatTask):
         """
         numbers = {label: i + self.exclusive for i, label in enumerate(labels)}
         gold = [self.gold(eg.reference) for eg in examples]
-        unknown = {label for found in gold for given in found.values() for label in given} - set(numbers)
+        unknown = {label for found in gold for given in found.values() for label in given} - set(numbers) - self.others
         if strict and unknown:
             first = next(eg for eg, found in zip(examples, gold) if any(given & unknown for given in found.values()))
             raise ValueError(
@@ -157,7 +157,7 @@ class Relations(FlatTask):
         rows = self._rows(examples, items)
         for doc, found in enumerate(gold):
             for characters, given in found.items():
-                columns = sorted(numbers[label] for label in given - unknown)
+                columns = sorted(numbers[label] for label in given if label in numbers)
                 for row in rows.get((doc, *characters), ()):
                     if not self.exclusive:
                         targets[row, columns] = 1

@@ -12,6 +12,7 @@ from ..exits.calibration import calibration_report, confidences_and_hits, fit_te
 from ..exits.label_thresholds import one_half
 from ..exits.scaling import Threshold
 from ..inputs.instances import Instances
+from ..tasks.figures import check_figure
 from ..tasks.gate import find_chances, gate_threshold, nothing_of
 from ..tasks.salience import salience_of
 from .scoring import Scoring, describe_main
@@ -178,7 +179,9 @@ class StoredOutputs:
         figure (Optional[str]): One of the task's `figures`; None for the main one of its scorer.
         refit (bool): Whether labels may get other thresholds for what the rule answers.
         RETURNS (Callable[[ReplayResult], float]): The figure of a simulation.
+        RAISES ValueError: The task has no such figure.
         """
+        check_figure(self.slot, figure)
         return self.task.replay_score(self, replay) if figure is None else self.task.figure_score(self, figure, refit)
 
     @property

@@ -7,7 +7,6 @@ from ..evaluation.sample import FEWEST
 from ..evaluation.stored_outputs import StoredOutputs
 from ..model import get_exit_layers, is_initialized
 from ..tasks.replay_score import MACRO_AUC
-from ..tasks.slot import TaskSlot
 
 
 def check_annotation(stored: StoredOutputs, missing_labels: bool) -> None:
@@ -53,22 +52,6 @@ def check_losses(stored: StoredOutputs, figure: Optional[str]) -> None:
         raise ValueError(
             f"Each label of the task '{stored.name}' is in none of the {stored.n_docs} documents, or in all, so that there is no "
             f"{MACRO_AUC} to lose. Give documents with and without a label, or ask with --min-speedup or --max-disagreement."
-        )
-
-
-def check_figure(slot: TaskSlot, figure: Optional[str]) -> None:
-    """Refuse a figure that a task does not have.
-
-    slot (TaskSlot): The task.
-    figure (Optional[str]): What its answers are to be tuned by; None for its main figure.
-    RAISES ValueError: It has none of that name.
-    """
-    known = slot.task.figures
-    if figure is not None and figure not in known:
-        main = slot.task.describe_main(slot.cfg)
-        raise ValueError(
-            f"Answers of the task '{slot.name}' cannot be tuned by {figure!r}. Without `--score` it is by {main}"
-            + (f", and with it by one of {', '.join(map(repr, known))}." if known else ", and by nothing else.")
         )
 
 

@@ -15,9 +15,10 @@ from ..evaluation.stored_outputs import StoredOutputs
 from ..evaluation.timing import milliseconds, prepare
 from ..exits.rules.base import ExitRule, complete
 from ..exits.rules.depth import FixedDepth
+from ..tasks.figures import check_figure
 from ..tasks.slot import answers_by
 from ..threads import cached_property
-from .annotation import check_annotation, check_component, check_figure, check_losses
+from .annotation import check_annotation, check_component, check_losses
 from .careful import CarefulChooser
 from .fitting import fit_mix, fit_salience, fit_temperatures, fit_thresholds
 from .gate import fit_gate

@@ -127,6 +127,12 @@ def test_another_figure_is_refused(several, backbone):
         Tuner(nlp, nlp.get_pipe(nlp.pipe_names[0]), [], figure="macro F")
 
 
+def test_what_is_stored_is_scored_by_no_other_figure_than_is_asked_for(several):
+    stored = StoredOutputs(several.get_pipe(several.pipe_names[0]), annotated(several))
+    with pytest.raises(ValueError, match="by 'macro-auc'"):
+        stored.scorer(stored.replay(), "macro-auc")
+
+
 def with_cats(nlp, cats):
     return [Example.from_dict(nlp.make_doc(text), {"cats": cats(place)}) for place, text in enumerate(make_texts(20, seed=3))]
 

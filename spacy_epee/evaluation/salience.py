@@ -5,7 +5,7 @@ from typing import Callable, Optional
 import numpy
 
 from ..exits.salience import fit_salience
-from ..tasks.salience import salience_of, set_salience
+from ..tasks.salience import set_salience, weights_of_salience
 from .mixing import where_helpful
 from .stored_outputs import StoredOutputs
 
@@ -44,4 +44,4 @@ def refit_salience(stored: StoredOutputs, find: Callable[[StoredOutputs], numpy.
     stored.set_salience(numpy.zeros_like(stored.salience_weights))
     weights = find(stored)
     set_salience(stored.slot, weights if weights.any() else None, stored.component.model)
-    stored.set_salience(salience_of(stored.slot, stored.component.model))
+    stored.set_salience(weights_of_salience(stored.slot, stored.component.model))

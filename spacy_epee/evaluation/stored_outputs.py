@@ -14,7 +14,7 @@ from ..exits.scaling import Threshold
 from ..inputs.instances import Instances
 from ..tasks.figures import check_figure
 from ..tasks.gate import find_chances, gate_threshold, nothing_of
-from ..tasks.salience import salience_of
+from ..tasks.salience import weights_of_salience
 from .scoring import Scoring, describe_main
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class StoredOutputs:
         self.blind = numpy.concatenate(blind) if blind else None
         self.chances = numpy.concatenate(chances) if chances else None
         self.mix = self.slot.mix(component.model)
-        self.salience, self.salience_weights = numpy.concatenate(salience), salience_of(self.slot, component.model)
+        self.salience, self.salience_weights = numpy.concatenate(salience), weights_of_salience(self.slot, component.model)
         self.counts = numpy.concatenate(counts)
         self.docs = numpy.concatenate(docs)
         self.wordpieces = numpy.concatenate(wordpieces)

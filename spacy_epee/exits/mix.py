@@ -1,16 +1,8 @@
 """How much words count beside each exit, by documents that were not trained on."""
 
 import numpy
-from scipy.optimize import minimize
 
-from .calibration import total_loss
-
-WIDTH = 2.0
-"""How far each number may be from where it starts, as the deviation of a normal distribution, so that there is a best one,
-however few documents. Narrower ones hold the words back where they know nearly all (40 labels, 242 documents)."""
-
-FEWEST = 0.1
-"""What the states count at the least. Where they know nothing beside the words these then count ten times as much."""
+from .stacking import FEWEST, stack
 
 
 def fit_mix(
@@ -52,13 +44,11 @@ def _fit(
     first = numpy.zeros(2 + states.shape[1])
     first[:2] = 1.0, start
 
-    def loss(numbers: numpy.ndarray) -> tuple:
-        mixed = numbers[0] * states + numbers[1] * words + numbers[2:]
-        value, wrong = total_loss(mixed, true, known, exclusive)
-        away = (numbers - first) / WIDTH
-        gradient = numpy.concatenate(([(wrong * states).sum(), (wrong * words).sum()], wrong.sum(axis=0))) + away / WIDTH
-        return (value + away @ away / 2) / len(true), gradient / len(true)
+    def join(numbers: numpy.ndarray) -> numpy.ndarray:
+        return numbers[0] * states + numbers[1] * words + numbers[2:]
 
-    bounds = [(FEWEST, None), (0.0, None)] + [(None, None)] * states.shape[1]
-    own, theirs = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x[:2]
+    def back(wrong: numpy.ndarray) -> numpy.ndarray:
+        return numpy.concatenate(([(wrong * states).sum(), (wrong * words).sum()], wrong.sum(axis=0)))
+
+    own, theirs = stack(first, [FEWEST, 0.0] + [None] * states.shape[1], join, back, true, known, exclusive)[:2]
     return float(theirs / own)

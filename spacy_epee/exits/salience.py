@@ -1,10 +1,8 @@
 """How much it counts at each exit that a document is about what is asked, by documents that were not trained on."""
 
 import numpy
-from scipy.optimize import minimize
 
-from .calibration import total_loss
-from .mix import FEWEST, WIDTH
+from .stacking import FEWEST, stack
 
 
 def fit_salience(
@@ -39,14 +37,13 @@ def _fit(
     shape = numbers.shape[1], states.shape[1]
     first = numpy.concatenate(([1.0], numpy.zeros(shape[0] * shape[1])))
 
-    def loss(values: numpy.ndarray) -> tuple:
-        value, wrong = total_loss(values[0] * states + numbers @ values[1:].reshape(shape), true, known, exclusive)
-        away = (values - first) / WIDTH
-        gradient = numpy.concatenate(([(wrong * states).sum()], (numbers.T @ wrong).reshape(-1))) + away / WIDTH
-        return (value + away @ away / 2) / len(true), gradient / len(true)
+    def join(values: numpy.ndarray) -> numpy.ndarray:
+        return values[0] * states + numbers @ values[1:].reshape(shape)
 
-    bounds = [(FEWEST, None)] + [(None, None)] * (len(first) - 1)
-    own, *others = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x
+    def back(wrong: numpy.ndarray) -> numpy.ndarray:
+        return numpy.concatenate(([(wrong * states).sum()], (numbers.T @ wrong).reshape(-1)))
+
+    own, *others = stack(first, [FEWEST] + [None] * (len(first) - 1), join, back, true, known, exclusive)
     weights = numpy.array(others).reshape(shape) / own
     mixed = states + numbers[:, 1:] @ weights[1:]
     if exclusive:

@@ -44,7 +44,7 @@ def check_salience(weights: Any, slot: TaskSlot, model: Model) -> None:
         )
 
 
-def salience_of(slot: TaskSlot, model: Model) -> numpy.ndarray:
+def weights_of_salience(slot: TaskSlot, model: Model) -> numpy.ndarray:
     """RETURNS (ndarray): The weights that there are, (E, 1 + F, K); zeros where nothing is added."""
     return numpy.array(slot.cfg.get("salience", numpy.zeros(salience_shape(slot, model))), dtype="float64")
 

@@ -3,8 +3,6 @@
 from collections import Counter
 from typing import Dict, Sequence
 
-import numpy
-
 from .concepts import Concept, Concepts
 
 
@@ -25,4 +23,4 @@ def salience_of(mentions: Sequence[Concepts], labels: Sequence[str]) -> Dict[Con
     for concept, count in counts.items():
         most[label_of[concept]] = max(count, most.get(label_of[concept], 0))
     shares = {concept: count / most[label_of[concept]] for concept, count in counts.items()}
-    return {own: float(numpy.mean([shares[concept] for concept in own])) for own in dict.fromkeys(mentions)}
+    return {own: sum(shares[concept] for concept in own) / len(own) for own in dict.fromkeys(mentions)}

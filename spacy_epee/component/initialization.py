@@ -220,7 +220,6 @@ def learn_labels(
             )
         warn_alike(slot.labels, slot.called)
         slot.cfg.update(slot.task.learn_weights(get_examples(), slot.labels))
-    tell_others(slots)
 
 
 def tell_others(slots: Slots) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy
 from scipy.special import expit
 
-from ..exits.label_thresholds import FEWEST, can_fit, f_scores, fit_label_thresholds, held_out_answers, macro_f, one_half
+from ..exits.label_thresholds import FEWEST, can_fit, f_scores, fit_label_thresholds, held_out_score, macro_f
 from ..threads import cached_property
 from .stored_outputs import StoredOutputs
 
@@ -62,26 +62,27 @@ class ThresholdFitter:
         return dict(zip(self.slot.thresholded, thresholds.tolist()))
 
     def fit_helpful(self, docs: Optional[numpy.ndarray] = None, seed: int = 0) -> Dict[str, float]:
-        """Fit those thresholds that raise the score on documents that they were not fitted to: each of two halves is tried with
-        those of the other one. The score of labels is macro F, that of roles, and that of attributes, micro F.
+        """Fit those thresholds that raise the score on documents that they were not fitted to, see `held_out_score`. The score of
+        labels is macro F, that of roles, and that of attributes, micro F.
 
         docs (Optional[ndarray]): Which documents to look at, (D,) bool; None for all.
-        seed (int): The seed of the split.
+        seed (int): The seed of the first split.
         RETURNS (Dict[str, float]): The thresholds of the labels where they help.
         """
         if not self.possible:
             return {}
         logits, true, known, owners = self._rows(docs)
         setting, known, true = self.cfg["threshold"], known > 0, (true > 0) & (known > 0)
-        given = held_out_answers(logits, true, known, setting, one_half(self.stored.n_docs, seed)[owners])
-        if given is None:
-            return {}
-        now, links = expit(logits) >= setting, self.stored.task.has_links
+        links = self.stored.task.has_links
         parts = self.stored.task.threshold_parts(self.cfg) if links else [numpy.ones(logits.shape[1], dtype=bool)]
-        helpful = numpy.zeros(logits.shape[1], dtype=bool)
-        for part in parts:
-            own, before = (self._score((answers & known)[:, part], true[:, part], links) for answers in (given, now))
-            helpful |= part & (own > before)
+
+        def scores(given: numpy.ndarray) -> numpy.ndarray:
+            return numpy.array([self._score((given & known)[:, part], true[:, part], links) for part in parts])
+
+        own = held_out_score(logits, true, known, setting, owners, self.stored.n_docs, scores, seed)
+        if own is None:
+            return {}
+        helpful = (own > scores(expit(logits) >= setting)) @ numpy.array(parts)
         if not helpful.any():
             return {}
         return {name: value for (name, value), helps in zip(self.fit(docs).items(), helpful) if helps}

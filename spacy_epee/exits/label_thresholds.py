@@ -1,6 +1,6 @@
 """A threshold for each label that is not exclusive, fitted to annotated documents."""
 
-from typing import Optional, Tuple
+from typing import Any, Callable, Tuple
 
 import numpy
 from scipy.special import expit, logit
@@ -11,6 +11,9 @@ FEWEST = 5
 PRIOR = 60.0
 """As much as so many positives a label's threshold is drawn to the one that suits all labels best. On documents that were not
 fitted to, ten labels with 10 to 40 positives each, thresholds of their own alone lose two to three points of macro F."""
+
+SPLITS = 5
+"""How often documents are put in two halves, to try thresholds on the half that they were not fitted to."""
 
 LARGEST = 10.0
 """The largest logit of a threshold, and the least below 0. Probabilities beyond are hardly told apart when they are written."""
@@ -50,26 +53,39 @@ def can_fit(targets: numpy.ndarray, label_mask: numpy.ndarray) -> bool:
     return bool((((true & known).sum(axis=0) >= FEWEST) & ((~true & known).sum(axis=0) >= FEWEST)).any())
 
 
-def held_out_answers(
-    logits: numpy.ndarray, targets: numpy.ndarray, label_mask: numpy.ndarray, threshold: float, one: numpy.ndarray
-) -> Optional[numpy.ndarray]:
-    """Answer each of two halves by the thresholds that are fitted to the other one: what thresholds are worth where they were
-    not fitted.
+def held_out_score(
+    logits: numpy.ndarray,
+    targets: numpy.ndarray,
+    label_mask: numpy.ndarray,
+    threshold: float,
+    docs: numpy.ndarray,
+    n_docs: int,
+    score: Callable[[numpy.ndarray], Any],
+    seed: int = 0,
+) -> Any:
+    """Find what fitted thresholds are worth where they were not fitted: each of two halves of the documents is answered by those
+    of the other one. Of one split that is chance where precision and recall weigh each other up, so it is the mean of several.
 
     logits (ndarray): The logits of one exit, (N, K); -infinity for what no threshold gives.
     targets (ndarray): 1 for the labels that are true, (N, K).
     label_mask (ndarray): 0 where nothing is known, (N, K).
     threshold (float): The threshold that there is, a probability.
-    one (ndarray): What is in one of the halves, (N,) bool.
-    RETURNS (Optional[ndarray]): The labels that are given, (N, K) bool; None where a half has too few examples to fit to.
+    docs (ndarray): The document of each item, (N,).
+    n_docs (int): The number of documents.
+    score (Callable[[ndarray], Any]): One figure of the labels that are given, (N, K) bool, or several.
+    seed (int): The seed of the first split.
+    RETURNS (Any): The mean of each figure over the splits whose halves have enough examples to fit to; None without any.
     """
-    given = numpy.zeros(logits.shape, dtype=bool)
-    for fitted, tried in ((one, ~one), (~one, one)):
-        if not can_fit(targets[fitted], label_mask[fitted]):
-            return None
-        own = fit_label_thresholds(logits[fitted], targets[fitted], label_mask[fitted], threshold)
-        given[tried] = expit(logits[tried]) >= own
-    return given
+    figures = []
+    for number in range(seed, seed + SPLITS):
+        one = one_half(n_docs, number)[docs]
+        if all(can_fit(targets[half], label_mask[half]) for half in (one, ~one)):
+            given = numpy.zeros(logits.shape, dtype=bool)
+            for fitted, tried in ((one, ~one), (~one, one)):
+                own = fit_label_thresholds(logits[fitted], targets[fitted], label_mask[fitted], threshold)
+                given[tried] = expit(logits[tried]) >= own
+            figures.append(score(given))
+    return numpy.mean(figures, axis=0) if figures else None
 
 
 def one_half(n_docs: int, seed: int = 0) -> numpy.ndarray:

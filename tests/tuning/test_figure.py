@@ -1,6 +1,7 @@
 """Tuning by another figure than the main one."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import numpy
 import pytest
@@ -10,7 +11,8 @@ from util import make_nlp, make_texts
 
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
 from spacy_epee.evaluation.threshold_fitter import ThresholdFitter
-from spacy_epee.exits.label_thresholds import f_scores, fit_label_thresholds, held_out_answers, one_half
+from spacy_epee.exits import label_thresholds
+from spacy_epee.exits.label_thresholds import f_scores, fit_label_thresholds, held_out_score
 from spacy_epee.exits.rules.depth import FixedDepth
 from spacy_epee.exits.rules.thresholds import Entropy
 from spacy_epee.tuning.tuner import Tuner, TuningGoal
@@ -59,14 +61,20 @@ def test_figures_are_those_of_spacys_scorer(kind, figure, rule, request):
     assert stored.scorer(replay, figure)(replay.run(rule)) == pytest.approx(scores[name], abs=1e-6)
 
 
+def mean_f(true, given):
+    return f_scores(given, true).mean()
+
+
 def test_macro_f_counts_thresholds_where_they_were_not_fitted(several):
     stored = StoredOutputs(several.get_pipe(several.pipe_names[0]), annotated(several))
     replay = stored.replay()
     found = replay.run(None)
     true, logits = stored.targets > 0, found.logits
-    given = held_out_answers(logits, stored.targets, stored.label_mask, 0.5, one_half(80))
-    held_out, at_half = (f_scores(own, true).mean() for own in (given, logits >= 0))
-    assert held_out > at_half and stored.scorer(replay, "macro F", True)(found) == pytest.approx(held_out)
+    places, score = numpy.arange(80), partial(mean_f, true)
+    held_out = held_out_score(logits, stored.targets, stored.label_mask, 0.5, places, 80, score)
+    assert held_out > f_scores(logits >= 0, true).mean() and stored.scorer(replay, "macro F", True)(found) == pytest.approx(
+        held_out
+    )
 
 
 def test_noise_gains_nothing_by_thresholds_that_were_fitted_elsewhere():
@@ -74,14 +82,30 @@ def test_noise_gains_nothing_by_thresholds_that_were_fitted_elsewhere():
     logits, targets = chance.normal(size=(200, 20)), (chance.random((200, 20)) < 0.1).astype(float)
     known = numpy.ones_like(targets)
     own = f_scores(logits >= numpy.log(1 / (1 / fit_label_thresholds(logits, targets, known) - 1)), targets > 0).mean()
-    given = held_out_answers(logits, targets, known, 0.5, one_half(200))
-    assert f_scores(given, targets > 0).mean() < own
+    held_out = held_out_score(
+        logits, targets, known, 0.5, numpy.arange(200), 200, lambda given: f_scores(given, targets > 0).mean()
+    )
+    assert held_out < own
 
 
-def test_halves_that_nothing_can_be_fitted_to_have_no_answers():
+def test_halves_that_nothing_can_be_fitted_to_have_no_score():
     targets = numpy.zeros((8, 2))
     targets[:3] = 1
-    assert held_out_answers(numpy.zeros((8, 2)), targets, numpy.ones((8, 2)), 0.5, one_half(8)) is None
+    assert held_out_score(numpy.zeros((8, 2)), targets, numpy.ones((8, 2)), 0.5, numpy.arange(8), 8, numpy.mean) is None
+
+
+def test_what_thresholds_are_worth_is_less_of_chance_than_by_one_split(monkeypatch):
+    chance = numpy.random.default_rng(1)
+    targets = (chance.random((120, 1)) < 0.3).astype(float)
+    logits, known = chance.normal(size=(120, 1)) + 1.5 * targets - 1, numpy.ones_like(targets)
+
+    def values():
+        places, score = numpy.arange(120), partial(mean_f, targets > 0)
+        return numpy.std([held_out_score(logits, targets, known, 0.5, places, 120, score, seed) for seed in range(0, 100, 10)])
+
+    several = values()
+    monkeypatch.setattr(label_thresholds, "SPLITS", 1)
+    assert several < 0.7 * values()
 
 
 @pytest.fixture
@@ -97,11 +121,11 @@ def test_thresholds_are_fitted_to_what_the_chosen_rule_answers(tuning):
     before = dict(tuning.component.label_thresholds())
     rule = tuning.choose()
     assert rule is not None and tuning.report["score_desc"] == "macro F"
-    expected = ThresholdFitter(tuning.stored, tuning.replay.run(rule).logits).fit()
-    assert tuning.component.label_thresholds() == pytest.approx(expected, rel=1e-4)
-    assert tuning.component.label_thresholds() != before
-    assert tuning.report["thresholds"]["labels"] == tuning.component.label_thresholds()
+    fitted = dict(tuning.component.label_thresholds())
+    assert fitted != before and tuning.report["thresholds"]["labels"] == fitted
     assert [trial.rule for trial in tuning.shown].count(rule) == 1 and len(tuning.shown) == len(tuning.report["front"])
+    tuning.reset_thresholds()  # what it answers depends on them
+    assert fitted == pytest.approx(ThresholdFitter(tuning.stored, tuning.replay.run(rule).logits).fit(), rel=1e-4)
 
 
 def test_each_choice_begins_with_the_same_thresholds(tuning):

@@ -8,7 +8,7 @@ from scipy.special import logit
 from sklearn.metrics import f1_score
 from spacy.training import Example
 
-from ...exits.label_thresholds import fit_label_thresholds, held_out_answers, one_half
+from ...exits.label_thresholds import fit_label_thresholds, held_out_score
 
 HALF = 0.5
 """The threshold of labels that have none of their own."""
@@ -92,18 +92,21 @@ def choose_thresholds(data: LabelledTexts, probabilities: numpy.ndarray, seed: i
 
     data (LabelledTexts): The texts, of dev.
     probabilities (ndarray): What is said of them, (N, K).
-    seed (int): The seed of the split into halves.
+    seed (int): The seed of the first split into halves.
     RETURNS (Optional[ndarray]): The thresholds, (K,). None for 0.5, and for exclusive labels.
     """
     if data.exclusive:
         return None
-    own = held_out_answers(*_known(data, probabilities), HALF, one_half(len(data), seed))
-    if own is None:
-        return None
-    answers = numpy.zeros_like(data.truths)
-    answers[:, : own.shape[1]] = own
-    crossed = f1_score(data.truths.astype(int), answers.astype(int), average="macro", zero_division=0)
-    return fit_thresholds(data, probabilities) if 100 * crossed > macro_f(data, probabilities) else None
+    known = _known(data, probabilities)
+    n_docs, widened = len(data), numpy.zeros_like(data.truths)
+
+    def score(given: numpy.ndarray) -> numpy.ndarray:
+        widened[:, : given.shape[1]] = given
+        return numpy.array(f1_score(data.truths.astype(int), widened.astype(int), average="macro", zero_division=0))
+
+    own = held_out_score(*known, HALF, numpy.arange(n_docs), n_docs, score, seed)
+    helps = own is not None and bool(100 * own > macro_f(data, probabilities))
+    return fit_thresholds(data, probabilities) if helps else None
 
 
 def score_both(dev: LabelledTexts, of_dev: numpy.ndarray, test: LabelledTexts, of_test: numpy.ndarray) -> Dict[str, Any]:

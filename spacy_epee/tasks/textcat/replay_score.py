@@ -1,13 +1,13 @@
 """Figures of labels of documents, of simulated answers."""
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy
 from scipy.special import expit
 from scipy.stats import rankdata
 
 from ...engine.replay import ReplayResult, Score
-from ...exits.label_thresholds import f_scores, held_out_answers, one_half
+from ...exits.label_thresholds import f_scores, held_out_score
 from ..replay_score import StoredAnnotation
 
 
@@ -70,30 +70,32 @@ def threshold_score(stored: StoredAnnotation, *, refit: bool) -> Score:
     """Make what finds macro F of labels that do not exclude each other.
 
     stored (StoredAnnotation): The documents.
-    refit (bool): Whether labels may get thresholds of their own for what is answered. Then each half of the documents is answered
-        by those that are fitted to the other one, or all by that of the setting, whichever is better. Otherwise thresholds are
-        those that there are.
+    refit (bool): Whether labels may get thresholds of their own for what is answered. Then it is what those are worth where they
+        were not fitted, see `held_out_score`, or that of the setting for all, whichever is better. Otherwise thresholds are those
+        that there are.
     RETURNS (Score): The figure.
     """
     targets, label_mask = _annotation(stored)
     counted, known = _counted(stored), len(stored.labels)
-    one = one_half(len(stored.examples))
     logits = numpy.full(targets.shape, -numpy.inf)  # what never runs, and labels that are not known
     thresholds = stored.cfg["threshold"] if refit else stored.thresholds
 
     def score(simulation: ReplayResult, docs: Optional[numpy.ndarray] = None) -> float:
         logits[stored.docs, :known] = simulation.logits
         rows = numpy.ones(len(logits), dtype=bool) if docs is None else docs
-        mask, true = label_mask[rows], targets[rows] & label_mask[rows]
-        given = numpy.zeros(true.shape, dtype=bool)
-        given[:, :known] = expit(logits[rows, :known]) >= thresholds
-        figure = f_scores(given & mask, true)[counted].mean()
+        mask, true, said = label_mask[rows], targets[rows] & label_mask[rows], logits[rows, :known]
+
+        def figure(own: numpy.ndarray) -> Any:
+            given = numpy.zeros(true.shape, dtype=bool)
+            given[:, :known] = own
+            return f_scores(given & mask, true)[counted].mean()
+
+        found = figure(expit(said) >= thresholds)
         if refit:
-            own = held_out_answers(logits[rows, :known], true[:, :known], mask[:, :known], stored.cfg["threshold"], one[rows])
-            if own is not None:
-                given[:, :known] = own
-                figure = max(figure, f_scores(given & mask, true)[counted].mean())
-        return float(figure)
+            setting, places = stored.cfg["threshold"], numpy.flatnonzero(rows)
+            own = held_out_score(said, true[:, :known], mask[:, :known], setting, places, len(logits), figure)
+            found = found if own is None else max(found, own)
+        return float(found)
 
     return score
 

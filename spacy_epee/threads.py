@@ -171,6 +171,18 @@ def one_thread() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
+def end_with_parent() -> None:
+    """Have this process, a worker, end with the one that began it, also if that one is killed."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 # A forked worker inherits the thread pools of torch and tokenizers without their threads and would wait for them forever. One
 # that is started anew keeps to one thread as well: there are others beside it.
 if hasattr(os, "register_at_fork"):

@@ -1,9 +1,14 @@
 """How much memory work takes at its peak, on Linux."""
 
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
+
+from ..threads import end_with_parent
 
 SELF = Path("/proc/self")
 
@@ -33,6 +38,20 @@ def watch_memory() -> Iterator[Peak]:
         return
     yield peak
     peak.bytes = max(read_status("VmHWM") - before, 0)
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process of its own, which begins with nothing.
+
+    function (Callable): The function.
+    arguments (Any): What it is given.
+    RETURNS (Any): What it returns. None if the process died, as it does where there is too little memory.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            return None
 
 
 def read_status(name: str) -> int:

@@ -9,6 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..component.pipe import EarlyExitTransformer
+from ..evaluation.timing import answer_all_of
 from ..model import get_runner, get_trunk_shim
 from ..trunk.base import TORCH
 from ..trunk.looks import look_at_once
@@ -17,7 +18,7 @@ from .workspace import Target, Unavailable, Workspace
 
 def answer_texts(nlp: Language, texts: Sequence[str], size: int) -> List[Doc]:
     """RETURNS (List[Doc]): What a pipeline makes of texts in batches of this size; 1 calls it on each."""
-    return [nlp(text) for text in texts] if size == 1 else list(nlp.pipe(texts, batch_size=size))
+    return [nlp(text) for text in texts] if size == 1 else answer_all_of(nlp, texts, size)
 
 
 class Pipeline(Target):

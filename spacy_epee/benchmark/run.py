@@ -3,9 +3,7 @@
 import os
 import platform
 import time
-from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
 
@@ -22,7 +20,7 @@ from ..exits.evidence import EvidenceBuilder
 from ..exits.rules.base import complete
 from ..exits.written import make_rule
 from ..trunk.spacy_pipelines import first_line
-from .memory import watch_memory
+from .memory import apart, watch_memory
 from .networks import pooled_heads
 from .targets import CONTESTANTS
 from .turns import seconds_in_turns
@@ -114,8 +112,7 @@ def benchmark(
         for name in tqdm.tqdm(list(found) if memory else [], desc="Memory", disable=not progress, leave=False):
             rule = None if component.exit is None else complete(component.exit).to_config()
             asked = (name, model, component.name, rule, Path(folder), texts, max(batch_sizes))
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                report["contestants"][name]["memory_mb"] = pool.submit(_measure_memory, *asked).result()
+            report["contestants"][name]["memory_mb"] = apart(_measure_memory, *asked)
     return report
 
 

@@ -99,7 +99,10 @@ class EarlyExitTransformer(TaskComponent):
         stream (Iterable[Doc]): The Docs.
         batch_size (int): How many are answered together. With 1, or a rule that looks at the time, nothing is read ahead.
         YIELDS (Doc): The Docs in order, without those that the error handler was given.
+        RAISES ValueError: The batch size is below 1.
         """
+        if batch_size < 1:
+            raise ValueError(f"The batch size is {batch_size}, with which no document is answered; give a number from 1 on.")
         alone = batch_size == 1 or any(rule is not None and complete(rule).timed for rule in within_budget(self.exits).values())
         together = batch_size if alone else max(batch_size, min(PREFETCH_BATCHES * batch_size, PREFETCH_DOCS))
         for docs in minibatch(stream, size=together):

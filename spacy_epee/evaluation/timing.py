@@ -1,7 +1,7 @@
 """Timing pipelines in turns."""
 
 import time
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy
 import tqdm
@@ -29,6 +29,7 @@ def prepare(nlp: Language, component: EarlyExitTransformer, examples: Sequence[E
     component (EarlyExitTransformer): The component.
     examples (Sequence[Example]): Annotated documents.
     RETURNS (List[Example]): The same, as they come to the component.
+    RAISES ValueError: What is before it has left some out.
     """
     docs = _run(nlp, component, sources_of(examples), 64, after=False)
     return [Example(doc, eg.reference) for doc, eg in zip(docs, examples)]
@@ -108,9 +109,29 @@ def _run(nlp: Language, component: EarlyExitTransformer, sources: Iterable[Sourc
             doc = enter(source, nlp(_fresh(nlp, source), disable=behind))
             processed.append(nlp(doc, disable=before) if after else doc)
         return processed
-    docs = nlp.pipe((_fresh(nlp, source) for source in sources), batch_size=size, disable=behind)
-    docs = (enter(source, doc) for source, doc in zip(sources, docs))
-    return list(nlp.pipe(docs, batch_size=size, disable=before) if after else docs)
+    docs = answer_all_of(nlp, [_fresh(nlp, source) for source in sources], size, behind)
+    docs = [enter(source, doc) for source, doc in zip(sources, docs)]
+    return answer_all_of(nlp, docs, size, before) if after else docs
+
+
+def answer_all_of(nlp: Language, docs: Sequence[Union[str, Doc]], size: int, disable: Sequence[str] = ()) -> List[Doc]:
+    """Run a pipeline on what is compared with something afterwards, one by one.
+
+    nlp (Language): The pipeline.
+    docs (Sequence[Union[str, Doc]]): The texts or Docs.
+    size (int): The batch size.
+    disable (Sequence[str]): The components that are not run.
+    RETURNS (List[Doc]): A Doc for each.
+    RAISES ValueError: A component has left some out, as error handlers let it.
+    """
+    found = list(nlp.pipe(docs, batch_size=size, disable=disable))
+    if len(found) != len(docs):
+        raise ValueError(
+            f"The pipeline has left out {len(docs) - len(found)} of {len(docs)} documents: a component failed, and its error "
+            "handler went on. Scores of the others cannot be told apart from theirs. Find the documents with an error handler "
+            "that raises (`nlp.set_error_handler(spacy.util.raise_error)`), and correct them or leave them out."
+        )
+    return found
 
 
 def time_run(nlp: Language, component: EarlyExitTransformer, rules: Rules, sources: Sequence[Source], size: int) -> float:

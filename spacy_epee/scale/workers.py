@@ -1,14 +1,12 @@
 """Chunks of notes, answered in this process or in others. A process that dies costs no note but the one that kills it."""
 
-import os
-import threading
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import parent_process
 from typing import Deque, Iterable, Iterator, List, Optional, Tuple
 
+from ..threads import end_with_parent
 from .notes import Note, Row, annotate_alone
 from .version import Loaded
 
@@ -100,14 +98,7 @@ def _begin(loaded: Loaded) -> None:
     """Take over the pipeline, in a worker. It ends with the process that began it, also if that one is killed."""
     global _loaded
     _loaded = loaded
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _annotate(notes: List[Note], batch_size: int) -> List[Row]:

@@ -1,7 +1,14 @@
 """The peak of memory."""
 
+import multiprocessing
+import os
+import select
+import signal
+import time
+
 import numpy
 import pytest
+from kills_util import fork, wait
 
 from spacy_epee.benchmark import memory
 
@@ -26,3 +33,31 @@ def test_memory_is_not_known_on_other_systems(monkeypatch, tmp_path):
     with memory.watch_memory() as peak:
         pass
     assert peak.bytes is None
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Processes are copies of this one, for there is nothing to measure."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs a POSIX system")
+    monkeypatch.setattr(memory, "get_context", lambda method: multiprocessing.get_context("fork"))
+
+
+def test_a_process_that_dies_costs_no_more_than_what_it_was_to_tell(forked):
+    assert memory.apart(os.getpid) != os.getpid()
+    assert memory.apart(os._exit, 9) is None
+
+
+def say_and_wait(pipe):
+    os.write(pipe, b"!")
+    time.sleep(60)
+
+
+def test_a_process_ends_with_the_one_that_began_it(forked):
+    reads, writes = os.pipe()
+    child = fork(lambda: memory.apart(say_and_wait, writes))
+    os.close(writes)
+    assert os.read(reads, 1) == b"!"
+    os.kill(child, signal.SIGKILL)
+    assert wait(child) == -signal.SIGKILL
+    assert select.select([reads], [], [], 20)[0] and os.read(reads, 1) == b""  # nobody holds the other end

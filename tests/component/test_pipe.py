@@ -112,6 +112,12 @@ def test_component_keeps_order_and_annotates_every_document(nlp):
     assert_same([(doc.cats, doc._.exits) for doc in docs], [(doc.cats, doc._.exits) for doc in map(nlp, texts)])
 
 
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_component_refuses_batches_of_no_documents(nlp, batch_size):
+    with pytest.raises(ValueError, match=f"batch size is {batch_size}"):
+        list(nlp.pipe(SENTENCES, batch_size=batch_size))
+
+
 def test_component_survives_bytes(nlp):
     other = spacy.util.load_model_from_config(nlp.config, auto_fill=True)
     other.from_bytes(nlp.to_bytes())

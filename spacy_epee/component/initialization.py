@@ -222,13 +222,6 @@ def learn_labels(
         slot.cfg.update(slot.task.learn_weights(get_examples(), slot.labels))
 
 
-def tell_others(slots: Slots) -> None:
-    """Tell tasks which labels belong to others, of the same component or, as it was initialized, of other ones."""
-    for slot in slots.values():
-        others = [slot.cfg.get("elsewhere", ()), *(other.labels for other in slots.values() if other is not slot)]
-        slot.task.others = frozenset(label for labels in others for label in labels)
-
-
 def pipes_before(nlp: Optional[Language], component: Any) -> List[Tuple[str, Any]]:
     """RETURNS (List[Tuple[str, Callable[[Doc], Doc]]]): The components of a pipeline before one of them, by name."""
     pipeline = [] if nlp is None else nlp.pipeline

@@ -41,12 +41,11 @@ from .initialization import (
     learn_labels,
     restored,
     standardize,
-    tell_others,
     warn_of_rate,
     with_sections,
     with_sentences,
 )
-from .rivals import note_elsewhere
+from .rivals import note_elsewhere, tell_others
 from .saving import save_whole
 from .scoring import find_unknown_labels, run_scorer, score_tasks, write_answers
 from .serialization import load, to_parts

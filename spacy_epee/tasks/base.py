@@ -185,6 +185,10 @@ class Task(Protocol):
     def true_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
 
+    def strange_labels(self, doc: Doc, labels: Sequence[str]) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true and that neither this task nor others know, where it
+        cannot learn from the Doc in spite of them."""
+
     def answered_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""
 

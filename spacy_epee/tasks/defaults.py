@@ -93,6 +93,10 @@ class TaskDefaults:
         """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
         raise NotImplementedError
 
+    def strange_labels(self, doc: Doc, labels: Sequence[str]) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true and that neither this task nor others know."""
+        return self.true_labels(doc).difference(labels, self.others)
+
     def answered_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""
         return self.true_labels(doc)

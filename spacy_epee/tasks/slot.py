@@ -4,7 +4,7 @@ import copy
 import json
 import warnings
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -53,6 +53,7 @@ class TaskSlot:
     alone (bool): Whether the component is of this task alone, so that its settings and figures are those of the component.
     cfg (Dict[str, Any]): What is saved of it: its labels, its threshold, and what it has learned of the data. Not a setting.
     configured (Optional[ExitRule]): The rule of the config, while `exit` is the one set since. Not a setting.
+    strange (FrozenSet[str]): The labels that it has met in training and that nobody is known to have. Not a setting.
     """
 
     task: Task
@@ -71,6 +72,7 @@ class TaskSlot:
         check_number("weight", self.weight, 0)
         self.cfg: Dict[str, Any] = {"labels": [], "threshold": self.threshold}
         self.configured = self.exit
+        self.strange: FrozenSet[str] = frozenset()
 
     def twin(self) -> "TaskSlot":
         """RETURNS (TaskSlot): Another one like this, that can be loaded into while this one answers."""
@@ -81,8 +83,7 @@ class TaskSlot:
     @property
     def called(self) -> str:
         """RETURNS (str): What to call it in messages."""
-        component = f"the component '{self.component}'"
-        return component if self.alone else f"the task '{self.name}' of {component}"
+        return f"the component '{self.component}'" if self.alone else f"the task '{self.name}' of the component '{self.component}'"
 
     @property
     def title(self) -> str:

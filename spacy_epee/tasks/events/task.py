@@ -284,7 +284,7 @@ class Events(TaskDefaults):
 
     def _annotated(self, examples: Sequence[Example], items: TokenInstances, strict: bool = True) -> List[Annotation]:
         """What is annotated, as nodes and links."""
-        return [Annotation(eg, items.schema, self.entities, strict) for eg in examples]
+        return [Annotation(eg, items.schema, self.entities, strict, self.others) for eg in examples]
 
     def link_targets(self, items: TokenInstances, links: LinkLogits) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about links.

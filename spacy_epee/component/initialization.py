@@ -219,7 +219,7 @@ def learn_labels(
                 "`DocBin(store_user_data=True)`."
             )
         warn_alike(slot.labels, slot.called)
-        slot.cfg.update(slot.task.learn_weights(get_examples(), slot.labels))
+        slot.cfg.update(slot.task.learn_facts(get_examples(), slot.labels))
 
 
 def pipes_before(nlp: Optional[Language], component: Any) -> List[Tuple[str, Any]]:

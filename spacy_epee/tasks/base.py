@@ -120,8 +120,8 @@ class Task(Protocol):
         name (str): The component.
         """
 
-    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
-        """Work out from the data what `weights` needs, if anything.
+    def learn_facts(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+        """Work out from the data what else must be known of the labels, if anything, such as what `weights` needs.
 
         examples (Iterable[Example]): All examples.
         labels (Sequence[str]): The labels.

@@ -66,7 +66,7 @@ class TaskDefaults:
         """RETURNS (List[float]): How much each logit counts in the loss."""
         return [self.label_weights.get(label, 1.0) for label in labels]
 
-    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+    def learn_facts(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): Nothing: the weights are settings."""
         return {}
 

@@ -83,7 +83,8 @@ class TaskSlot:
     @property
     def called(self) -> str:
         """RETURNS (str): What to call it in messages."""
-        return f"the component '{self.component}'" if self.alone else f"the task '{self.name}' of the component '{self.component}'"
+        component = f"the component '{self.component}'"
+        return component if self.alone else f"the task '{self.name}' of {component}"
 
     @property
     def title(self) -> str:
@@ -112,8 +113,7 @@ class TaskSlot:
 
     @property
     def thresholds(self) -> Threshold:
-        """RETURNS (Union[float, ndarray]): The probability from which a label, or link, counts as given, or one for each that has
-        a threshold of its own (T,)."""
+        """RETURNS (Union[float, ndarray]): From which probability labels, or links, are given: one for all, or one each (T,)."""
         own = self.cfg.get("label_thresholds")
         if own is None:
             return self.cfg["threshold"]

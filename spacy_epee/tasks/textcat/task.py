@@ -66,7 +66,7 @@ class TextCat(FlatTask):
             taught.update(dict.fromkeys(soft_labels(eg.reference)))
         return list(labels or taught), {}
 
-    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+    def learn_facts(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
         """Work out how much labels count in the loss, if that is to be balanced.
 
         examples (Iterable[Example]): All examples.

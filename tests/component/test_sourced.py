@@ -13,6 +13,7 @@ from spacy.training import Example
 from util import SENTENCES
 
 from spacy_epee.doc_attributes import annotation
+from spacy_epee.exits.rules import FixedDepth
 
 KINDS = {"one": ("A", "B"), "two": ("X", "Y")}
 TRIGGERS = {"one": ("Harm",), "two": ("Change",)}
@@ -140,6 +141,20 @@ def test_labels_that_nobody_is_known_to_have_are_named_once_in_training(make, fa
         one.update(examples)
     texts = [str(warning.message) for warning in found if re.search(STRANGE, str(warning.message))]
     assert len(texts) == 1 and not any(label in texts[0] for label in two.get_pipe(factory).labels)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_figures_of_two_components_are_told_apart_by_their_names(make):
+    one, two, examples = make("epee_textcat")
+    nlp = together(one, two, "epee_textcat")
+    nlp.get_pipe("one").exit = FixedDepth(1)
+    scores, apart = nlp.evaluate(examples), nlp.evaluate(examples, per_component=True)
+    assert scores["one_exit_layer"] == 1.0 and scores["two_exit_layer"] == scores["exit_layer"] > 1.0
+    for name in ("one", "two"):
+        assert scores[f"{name}_cats_f_per_type"] == apart[name]["cats_f_per_type"]
+        assert scores[f"{name}_cats_full"] == apart[name]["cats_full"]
+    nlp.remove_pipe("two")
+    assert not any(figure.startswith("one_") for figure in nlp.evaluate(examples))
 
 
 def test_components_that_are_initialized_beside_others_know_them(make):

@@ -219,14 +219,7 @@ def learn_labels(
                 "`DocBin(store_user_data=True)`."
             )
         warn_alike(slot.labels, slot.called)
-        slot.cfg.update(slot.task.learn_weights(get_examples(), slot.labels))
-
-
-def tell_others(slots: Slots) -> None:
-    """Tell tasks which labels belong to others, of the same component or, as it was initialized, of other ones."""
-    for slot in slots.values():
-        others = [slot.cfg.get("elsewhere", ()), *(other.labels for other in slots.values() if other is not slot)]
-        slot.task.others = frozenset(label for labels in others for label in labels)
+        slot.cfg.update(slot.task.learn_facts(get_examples(), slot.labels))
 
 
 def pipes_before(nlp: Optional[Language], component: Any) -> List[Tuple[str, Any]]:

@@ -41,12 +41,11 @@ from .initialization import (
     learn_labels,
     restored,
     standardize,
-    tell_others,
     warn_of_rate,
     with_sections,
     with_sentences,
 )
-from .rivals import note_elsewhere
+from .rivals import note_elsewhere, tell_others
 from .saving import save_whole
 from .scoring import find_unknown_labels, run_scorer, score_tasks, write_answers
 from .serialization import load, to_parts
@@ -273,7 +272,8 @@ class EarlyExitTransformer(TaskComponent):
         RETURNS (Dict[str, Any]): The scorer's figures with the exit rule; the main one at full depth, such as `cats_full` or
             `rel_full`; and `exit_layer`, the mean layer of the exits taken, by unit. With several tasks each figure has the
             task's name before it, `joint_score` and `joint_full` are the means of the main ones where there are any, and
-            `exit_layer` is the mean over the documents of the last layer that ran.
+            `exit_layer` is the mean over the documents of the last layer that ran. Where another early-exiting component has run,
+            all figures are there with the name of this one before them, too.
         """
         examples = list(examples)
         validate_examples(examples, "EarlyExitTransformer.score")

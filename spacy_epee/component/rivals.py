@@ -1,12 +1,13 @@
 """Other components of a pipeline that answer in the same place."""
 
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Type
+import warnings
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Type
 
 from spacy.language import Language
 from spacy.training import Example
 from spacy.util import registry
 
-from ..doc_attributes import exits_of
+from ..doc_attributes import exits_of, in_place
 from ..tasks.defaults import TaskDefaults
 from ..tasks.slot import TaskSlot
 
@@ -42,8 +43,9 @@ def labels_at(nlp: Language, name: str, place: str) -> Optional[Tuple[str, ...]]
 
 
 def labels_elsewhere(nlp: Language, slots: Dict[str, TaskSlot], place: str) -> List[str]:
-    """RETURNS (List[str]): The labels that other components of a pipeline than that of some tasks answer in some place."""
-    others = [name for name, pipe in nlp.pipeline if slots_of(pipe) is not slots]
+    """RETURNS (List[str]): The labels that other components of a pipeline than that of some tasks answer in some place. Disabled
+    ones count: spaCy disables those that are not to be initialized."""
+    others = [name for name, pipe in nlp.components if slots_of(pipe) is not slots]
     return [label for name in others for label in labels_at(nlp, name, place) or ()]
 
 
@@ -59,7 +61,7 @@ def note_elsewhere(nlp: Optional[Language], slots: Dict[str, TaskSlot]) -> None:
     settings = nlp.config.interpolate()["initialize"]["components"]
     for slot in slots.values():
         found = set(labels_elsewhere(nlp, slots, slot.task.assigns))
-        for name, pipe in nlp.pipeline:
+        for name, pipe in nlp.components:
             if (
                 slots_of(pipe) is not slots
                 and labels_at(nlp, name, slot.task.assigns) == ()
@@ -75,6 +77,32 @@ def _names(labels: Any) -> List[str]:
     """The labels that are given to `initialize`: some, or those of tasks by name."""
     parts = labels.values() if isinstance(labels, dict) else [labels or ()]
     return [label for part in parts for label in part if isinstance(label, str)]
+
+
+def tell_others(slots: Mapping[str, TaskSlot]) -> None:
+    """Tell tasks which labels belong to others, of the same component or, as it was initialized, of other ones."""
+    for slot in slots.values():
+        others = [slot.cfg.get("elsewhere", ()), *(other.labels for other in slots.values() if other is not slot)]
+        slot.task.others = frozenset(label for labels in others for label in labels)
+
+
+def allow_strange(slots: Mapping[str, TaskSlot], examples: Sequence[Example]) -> None:
+    """Take labels that tasks do not know for those of other components, and say so: a component that was not initialized in its
+    pipeline cannot tell which labels others have there, and spaCy's own components learn from such data, too.
+
+    slots (Mapping[str, TaskSlot]): The tasks of a component, told of the others that they know.
+    examples (Sequence[Example]): What is to be learned from. Its tasks refuse none of the labels.
+    """
+    for slot in slots.values():
+        strange = [slot.task.strange_labels(eg.reference, slot.labels) for eg in examples]
+        new = next((eg for eg, labels in zip(examples, strange) if not labels <= slot.strange), None)
+        if new is not None:
+            warnings.warn(
+                f"An example{in_place(new.reference)} has labels that {slot.called} does not know, nor did others that it was "
+                "initialized beside. It takes them for those of another component. If none has them, correct the data."
+            )
+        slot.strange = slot.strange.union(*strange)
+        slot.task.others = slot.task.others.union(*strange)
 
 
 def has_rivals(examples: Sequence[Example], component: str, task: str) -> bool:

@@ -12,8 +12,7 @@ from ..doc_attributes import copy_doc, exits_of
 from ..engine.results import Predictions
 from ..tasks.slot import TaskSlot
 from ..tasks.unknown import Unknown, find_unknown, known_names, showable, without_labels
-from .initialization import tell_others
-from .rivals import has_rivals, labels_elsewhere
+from .rivals import has_rivals, labels_elsewhere, tell_others
 
 Figures = Dict[str, Any]
 """Scores by name."""
@@ -58,6 +57,8 @@ def score_tasks(
         figures["without_sections"] = read.count(False)
     if not all(slot.alone for slot in slots.values()):
         figures.update(joint_figures(slots, by_task, entries))
+    if any(exits_of(eg.predicted).keys() - {name} for eg in examples):  # spaCy keeps the last one's of the same name
+        figures.update({f"{name}_{figure}": score for figure, score in figures.items()})
     return figures
 
 
@@ -97,7 +98,7 @@ def find_unknown_labels(
     slot = slots[task]
     tell_others(slots)
     elsewhere = {label for eg in examples for label in slot.task.answered_labels(eg.predicted)}
-    elsewhere.update(label for other in slots.values() if other is not slot for label in other.labels)
+    elsewhere.update(slot.task.others)
     if nlp is not None:
         elsewhere.update(labels_elsewhere(nlp, slots, slot.task.assigns))
     elif slot.task.assigns != "doc.cats" and has_rivals(examples, slot.component, slot.task.name):

@@ -17,7 +17,7 @@ from ..tasks.base import Targets
 from ..tasks.mix import trained_mix
 from ..tasks.slot import TaskSlot
 from ..training.losses import JointLoss, exit_weights, link_gradient
-from .initialization import tell_others
+from .rivals import allow_strange, tell_others
 
 WEIGHTING = {"joint": None, "trunk": "last", "exits": "equal"}
 """How exits are weighted in each stage of training; None for as the loss says."""
@@ -51,6 +51,7 @@ def plan_lessons(model: Model, slots: Slots, loss: JointLoss, examples: Sequence
     wordpieces = get_settings(model).max_wordpieces
     docs = [eg.predicted for eg in examples]
     tell_others(slots)
+    allow_strange(slots, examples)
     windows = cut_windows(model, slots, docs).sample(wordpieces)
     words = list(read_words(model, slots, docs, unseen=True).values())
     instances = [slot.make_instances(docs, windows, lexical) for slot, lexical in zip(slots.values(), words)]

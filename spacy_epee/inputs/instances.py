@@ -53,9 +53,6 @@ class Instances:
     chances = None
     """How likely there is anything to find in each item, by words alone, (N,); None if nobody asks. Not a field: see `settle`."""
 
-    salience: Optional[numpy.ndarray] = field(default=None, kw_only=True)
-    """How much the Doc is about what is asked, in numbers for each item, (N, F); None if that is not looked at."""
-
     salience_weights: Optional[numpy.ndarray] = field(default=None, kw_only=True)
     """What these count at each exit, (E, 1 + F, K) float32, see `tasks.salience`; None for nothing."""
 
@@ -74,6 +71,12 @@ class Instances:
         self.settled, self.chances = items if items.any() else None, chances
         for name in ("counts", "live", "one_each", "_firsts", "_climbing"):
             vars(self).pop(name, None)
+
+    @property
+    def salience(self) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): How much the Doc is about what is asked, in numbers for each item, (N, F); None if that is
+        not looked at."""
+        return None
 
     @property
     def n_units(self) -> int:

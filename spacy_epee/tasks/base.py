@@ -120,8 +120,8 @@ class Task(Protocol):
         name (str): The component.
         """
 
-    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
-        """Work out from the data what `weights` needs, if anything.
+    def learn_facts(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+        """Work out from the data what else must be known of the labels, if anything, such as what `weights` needs.
 
         examples (Iterable[Example]): All examples.
         labels (Sequence[str]): The labels.
@@ -184,6 +184,10 @@ class Task(Protocol):
 
     def true_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
+
+    def strange_labels(self, doc: Doc, labels: Sequence[str]) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true and that neither this task nor others know, where it
+        cannot learn from the Doc in spite of them."""
 
     def answered_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""

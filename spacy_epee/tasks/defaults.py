@@ -66,7 +66,7 @@ class TaskDefaults:
         """RETURNS (List[float]): How much each logit counts in the loss."""
         return [self.label_weights.get(label, 1.0) for label in labels]
 
-    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+    def learn_facts(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): Nothing: the weights are settings."""
         return {}
 
@@ -92,6 +92,10 @@ class TaskDefaults:
     def true_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
         raise NotImplementedError
+
+    def strange_labels(self, doc: Doc, labels: Sequence[str]) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true and that neither this task nor others know."""
+        return self.true_labels(doc).difference(labels, self.others)
 
     def answered_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""

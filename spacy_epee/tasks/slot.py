@@ -4,7 +4,7 @@ import copy
 import json
 import warnings
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -53,6 +53,7 @@ class TaskSlot:
     alone (bool): Whether the component is of this task alone, so that its settings and figures are those of the component.
     cfg (Dict[str, Any]): What is saved of it: its labels, its threshold, and what it has learned of the data. Not a setting.
     configured (Optional[ExitRule]): The rule of the config, while `exit` is the one set since. Not a setting.
+    strange (FrozenSet[str]): The labels that it has met in training and that nobody is known to have. Not a setting.
     """
 
     task: Task
@@ -71,6 +72,7 @@ class TaskSlot:
         check_number("weight", self.weight, 0)
         self.cfg: Dict[str, Any] = {"labels": [], "threshold": self.threshold}
         self.configured = self.exit
+        self.strange: FrozenSet[str] = frozenset()
 
     def twin(self) -> "TaskSlot":
         """RETURNS (TaskSlot): Another one like this, that can be loaded into while this one answers."""
@@ -111,8 +113,7 @@ class TaskSlot:
 
     @property
     def thresholds(self) -> Threshold:
-        """RETURNS (Union[float, ndarray]): The probability from which a label, or link, counts as given, or one for each that has
-        a threshold of its own (T,)."""
+        """RETURNS (Union[float, ndarray]): From which probability labels, or links, are given: one for all, or one each (T,)."""
         own = self.cfg.get("label_thresholds")
         if own is None:
             return self.cfg["threshold"]

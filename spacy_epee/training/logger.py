@@ -54,9 +54,9 @@ def ConsoleLogger(
 
         def log(info: Optional[Dict[str, Any]]) -> None:
             if info is not None:
-                if "exit_layer" in info["other_scores"]:
-                    scores = info["other_scores"]
-                    info = {**info, "other_scores": {**scores, "exit_layer": scores["exit_layer"] / 100}}
+                scores = info["other_scores"]
+                layers = {name: scores[name] / 100 for name in scores if name.endswith("exit_layer")}
+                info = {**info, "other_scores": {**scores, **layers}}
                 log_step(info)
                 if console_output:
                     for text in [*notes.of_missing(info["other_scores"]), *notes.of_threads()]:
@@ -119,9 +119,9 @@ class _Notes:
         found = []
         for pipe in self.pipes:
             for task, slot in pipe.slots.items():
-                main, full = f"{slot.prefix}{slot.task.main}", f"{slot.prefix}{slot.task.full}"
-                kinds = {main: "with the exit rule", full: "at full depth"}
-                shown = [f"{name.upper()} {kind}" for name, kind in kinds.items() if name in self.columns]
+                kinds = {slot.task.main: "with the exit rule", slot.task.full: "at full depth"}
+                named = {f"{own}{slot.prefix}{name}": kind for own in ("", f"{pipe.name}_") for name, kind in kinds.items()}
+                shown = [f"{name.upper()} {kind}" for name, kind in named.items() if name in self.columns]
                 if shown:
                     found.append(f"The score is {describe_main(pipe, task)}: {', '.join(shown)}")
         return found

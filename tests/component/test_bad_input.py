@@ -47,8 +47,18 @@ def test_bad_input_two_true_exclusive_labels(backbone):
 
 def test_bad_input_unknown_label_in_update(backbone):
     nlp = start(backbone)
-    with pytest.raises(ValueError, match="unknown labels.*initialize.components") as error:
+    with pytest.warns(UserWarning, match="labels that the component 'epee_textcat' does not know") as found:
         nlp.update([Example.from_dict(nlp.make_doc("rash"), {"cats": {"STRANGE": 1.0}})])
+    assert not any("STRANGE" in str(warning.message) for warning in found)
+
+
+def test_bad_input_unknown_label_when_initialized(backbone):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("epee_textcat", config={"model": {"trunk": {"name": str(backbone)}}})
+    nlp.config["initialize"]["components"]["epee_textcat"] = {"labels": ["A", "B"]}
+    examples = [Example.from_dict(nlp.make_doc("rash"), {"cats": {"STRANGE": 1.0}})]
+    with pytest.raises(ValueError, match="unknown labels.*initialize.components") as error:
+        nlp.initialize(lambda: examples)
     assert "STRANGE" not in str(error.value)
 
 

@@ -1,5 +1,6 @@
 """Components that answer in the same place are told by what they left on Docs."""
 
+import events_util
 import pytest
 import spacy
 import srsly
@@ -71,7 +72,7 @@ def test_two_components_learn_labels_of_documents_that_have_those_of_one(backbon
     again = spacy.load(tmp_path / "model")
     assert again.update(examples, sgd=again.resume_training())["one"] > 0
     strange = Example.from_dict(nlp.make_doc(SENTENCES[0]), {"cats": {"STRANGE": 1.0}})
-    with pytest.raises(ValueError, match="unknown labels"):
+    with pytest.warns(UserWarning, match="does not know"):
         again.update([strange], sgd=optimizer)
 
 
@@ -85,3 +86,18 @@ def test_two_components_learn_relations_of_their_own(backbone):
     targets, known = pipe.slot().targets(examples, pipe.make_instances([eg.predicted for eg in examples]))
     causes = sum(label == "CAUSES" for eg in examples for label in [found["label"] for found in eg.reference._.relations])
     assert targets[:, 1].sum() == causes and known.all()  # what is TREATS there is no CAUSES
+
+
+@pytest.mark.filterwarnings("ignore:Events with")
+def test_two_components_learn_events_of_their_own_and_are_scored_by_them(backbone):
+    nlp = two_components(backbone, "epee_events", {"one": ["Harm"], "two": ["Change"]})
+    examples = [events_util.make_example(nlp, text) for text in events_util.TEXTS]
+    optimizer = nlp.initialize(lambda: examples)
+    losses = nlp.update(examples, sgd=optimizer)
+    assert losses["one"] > 0 and losses["two"] > 0
+    roles = {"one": {"Dose", "Drug", "Effect", "Subject"}, "two": {"Dose", "Drug"}}  # "Reason" is an event of the other one
+    for name, found in nlp.evaluate(examples, per_component=True).items():
+        if name in roles:
+            slot = nlp.get_pipe(name).slot()
+            outputs = {role for what, role, _ in slot.cfg["schema"]["outputs"] if what == "role"}
+            assert outputs == roles[name] and found["ev_trigger_per_type"].keys() == {*slot.labels}

@@ -52,7 +52,7 @@ def test_weights_are_bounded_and_one_where_there_is_nothing_to_weigh():
 def test_weights_count_what_is_known():
     """Labels that are not in `doc.cats` are not false."""
     known = [{"A": 1.0, "B": 0.0}, {"A": 0.0}, {"A": 0.0, "B": 1.0}, {"B": 0.0, "C": 1.0}, {}]
-    found = task(exclusive=False).learn_weights(examples(*known), ["A", "B"])
+    found = task(exclusive=False).learn_facts(examples(*known), ["A", "B"])
     assert found == {"label_weights": {"A": 2.0, "B": 2.0}}
 
 
@@ -61,7 +61,7 @@ def test_weights_that_are_settings_need_no_data():
         raise AssertionError
         yield
 
-    assert task(label_weights={"A": 2.0}).learn_weights(never(), ["A"]) == {}
+    assert task(label_weights={"A": 2.0}).learn_facts(never(), ["A"]) == {}
     assert task(label_weights={"A": 2.0}).weights(["A", "B"], {}) == [2.0, 1.0]
 
 

@@ -74,6 +74,16 @@ def test_table_of_several_tasks_says_which_scores_its_columns_are(backbone):
     assert "The score is micro F: RELATIONS_REL_MICRO_F with the exit rule" in found
 
 
+def test_table_tells_columns_of_components_by_their_names(nlp):
+    weights = nlp.config["training"]["score_weights"]
+    nlp.config["training"]["score_weights"] = {"epee_textcat_cats_score": 0.5, "epee_textcat_exit_layer": 0.0}
+    try:
+        out, _ = run(nlp, {"epee_textcat_cats_score": 0.5, "epee_textcat_exit_layer": 2.5})
+    finally:
+        nlp.config["training"]["score_weights"] = weights
+    assert "EPEE_TEXTCAT_CATS_SCORE with the exit rule" in out and "2.50" in out
+
+
 @pytest.mark.parametrize("kind,total", [("train", 6), ("eval", 3)])
 def test_bar_shows_wordpieces_a_second_and_the_time_left(nlp, kind, total):
     _, bar = run(nlp, progress_bar=kind, seconds=0.11)

@@ -8,7 +8,7 @@ from spacy.tokens import Doc, Span
 
 from ...doc_attributes import annotate, annotation
 from ...engine.results import Graph
-from .grouping import split_events
+from .grouping import select_events, split_events
 from .instances import KIND, START, STOP, TokenInstances
 
 GROUP = "events"
@@ -26,7 +26,7 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: TokenInstances, label
     items (TokenInstances): What was asked about the batch.
     labels (Sequence[str]): The labels of the component.
     """
-    events = _others(doc, set(labels))
+    events = select_events(annotation(doc, "events") or (), lambda label: label not in labels)
     links = {id(graph): _by_head(graph) for graph in graphs}
     numbers: Dict[Tuple[int, int, str], int] = {}
     members: List[Tuple[int, Graph, int]] = []
@@ -63,29 +63,6 @@ def write_events(doc: Doc, graphs: Sequence[Graph], items: TokenInstances, label
     spans = ((*event["trigger"], event["label"]) for event in events)
     doc.spans[GROUP] = [Span(doc, start, end, label=label) for start, end, label in spans]
     doc.spans[GROUP].attrs["scores"] = numpy.array([event["score"] for event in events], dtype="float32")
-
-
-def _others(doc: Doc, labels: Set[str]) -> List[Dict[str, Any]]:
-    """The events of a Doc that have other labels, without arguments that are events which go."""
-    before = annotation(doc, "events") or ()
-    kept = [number for number, event in enumerate(before) if event["label"] not in labels]
-    new = {number: place for place, number in enumerate(kept)}
-    found = []
-    for number in kept:
-        event = before[number]
-        stays = [argument.get("event") is None or argument["event"] in new for argument in event["arguments"]]
-        places = {old: place for place, old in enumerate(old for old, stay in enumerate(stays) if stay)}
-        arguments = [
-            {
-                **argument,
-                "event": None if argument.get("event") is None else new[argument["event"]],
-                "parent": None if argument.get("parent") is None else places.get(argument["parent"]),
-            }
-            for argument, stay in zip(event["arguments"], stays)
-            if stay
-        ]
-        found.append({**event, "arguments": arguments})
-    return found
 
 
 def _tokens(node: numpy.ndarray, items: TokenInstances) -> Tuple[int, int]:

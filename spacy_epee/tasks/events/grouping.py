@@ -9,7 +9,7 @@ from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from math import prod
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ...errors import raise_alone
 
@@ -94,6 +94,34 @@ def _open_circles(events: Sequence[EventEntry]) -> None:
         for argument in events[outer]["arguments"]:
             if argument["event"] == number:
                 argument["event"] = None
+
+
+def select_events(events: Sequence[EventEntry], keep: Callable[[str], bool]) -> List[EventEntry]:
+    """Leave out events by their labels, and of the others the arguments that are such events, with their parts.
+
+    events (Sequence[Dict[str, Any]]): The events.
+    keep (Callable[[str], bool]): Tells of a label whether its events stay.
+    RETURNS (List[Dict[str, Any]]): The events that stay.
+    """
+    kept = [number for number, event in enumerate(events) if keep(event["label"])]
+    if len(kept) == len(events):
+        return list(events)
+    new: Dict[Any, Optional[int]] = {None: None, **{number: place for place, number in enumerate(kept)}}
+    return [{**events[number], "arguments": _arguments_with(events[number].get("arguments", ()), new)} for number in kept]
+
+
+def _arguments_with(arguments: Sequence[Dict[str, Any]], new: Dict[Any, Optional[int]]) -> List[Dict[str, Any]]:
+    """Arguments without those that are other events, and their parts. `new` has the new numbers of events."""
+    gone: Set[Optional[int]] = set()
+    for place in _parents_first(arguments):
+        if arguments[place].get("event") not in new or arguments[place].get("parent") in gone:
+            gone.add(place)
+    kept = [place for place in range(len(arguments)) if place not in gone]
+    places: Dict[Any, Optional[int]] = {None: None, **{number: place for place, number in enumerate(kept)}}
+    return [
+        {**argument, "event": new[argument.get("event")], "parent": places[argument.get("parent")]}
+        for argument in (arguments[place] for place in kept)
+    ]
 
 
 def split_events(events: Sequence[EventEntry], apart: Apart) -> List[EventEntry]:

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 
 from ...doc_attributes import annotation, spans_of, without
 from ...threads import cached_property
-from .grouping import RoleCounter
+from .grouping import RoleCounter, select_events
 
 KINDS = 12
 """Up to how many different strings an attribute's values are kinds, such as "start" and "stop". More are words of the text."""
@@ -133,12 +133,14 @@ class EventSchema:
 class SchemaBuilder:
     """Collects a schema from annotated Docs."""
 
-    def __init__(self, entities: Optional["EntityKinds"]):
+    def __init__(self, entities: Optional["EntityKinds"], labels: Optional[Sequence[str]] = None):
         """
         entities (Optional[EntityKinds]): The given entities, if arguments are among them and not found in the text.
+        labels (Optional[Sequence[str]]): The labels of the events that count; None for all.
         """
         self.entities = entities
-        self.events: Dict[str, None] = {}
+        self.labels = labels
+        self.events: Dict[str, None] = dict.fromkeys(labels or ())
         self.values: Dict[str, Dict[Any, None]] = {}
         self.links: Set[Tuple[Kind, Kind, str]] = set()
         self.with_attribute: Set[Tuple[str, str, Any]] = set()
@@ -150,7 +152,9 @@ class SchemaBuilder:
         doc (Doc): The Doc.
         """
         entities = None if self.entities is None else self.entities.labels(doc)
-        events = annotation(doc, "events") or ()
+        events = annotation(doc, "events") or []
+        if self.labels is not None:
+            events = select_events(events, self.labels.__contains__)
         self.roles.add(events)
         for event in events:
             self.events[event["label"]] = None

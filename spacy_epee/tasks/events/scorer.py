@@ -39,7 +39,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...doc_attributes import annotation, characters, entries_of
-from .grouping import number_events
+from .grouping import number_events, select_events
 
 Place = Tuple[int, int]
 """The characters of a span."""
@@ -90,7 +90,7 @@ def score_events(
 
     examples (Iterable[Example]): The examples. Those whose reference has no `doc._.events`, not even an empty list, are left out.
     labels (Optional[Sequence[str]]): The events to score; None scores all. A component scores its own: events with other labels
-        are left out, with their arguments, and a warning says so.
+        are left out, with their arguments and where they are arguments themselves, and a warning says so.
     triggers (str): Where the triggers of the predicted events are from: "predicted", or "gold" if the component was given the
         annotated ones. It changes no figure and is told with them, as the two must not be compared.
     RETURNS (Dict[str, Any]): `_p`, `_r` and `_f` of each of `NAMES` and of `EVENT`; `ev_f`, the mean of `ev_trigger_f` and
@@ -136,12 +136,10 @@ def facts_of(doc: Doc, reference: Doc, labels: Optional[Sequence[str]]) -> Dict[
     facts: Dict[str, Set[Tuple]] = {name: set() for name in NAMES}
     starts = [token.idx for token in reference]
     stops = [token.idx + len(token) for token in reference]
-    events = entries_of(doc, "events") or []
+    events = _scored(doc, labels)
     where = characters(doc, "events")
     for event in events:
         label = event["label"]
-        if labels is not None and label not in labels:
-            continue
         trigger = where(event["trigger"])
         facts["ev_trigger_id"].add(trigger)
         facts["ev_trigger"].add((label, trigger))
@@ -169,12 +167,16 @@ def match_events(predicted: Doc, reference: Doc, labels: Optional[Sequence[str]]
     table: Dict[Any, int] = {}
     counts: List[Counter] = []
     for doc in (predicted, reference):
-        events = entries_of(doc, "events") or []
-        numbers = number_events(events, table, characters(doc, "events"))
-        counts.append(Counter(n for n, event in zip(numbers, events) if labels is None or event["label"] in labels))
+        counts.append(Counter(number_events(_scored(doc, labels), table, characters(doc, "events"))))
     found, gold = counts
     right = (found & gold).total()
     return PRFScore(tp=right, fp=found.total() - right, fn=gold.total() - right)
+
+
+def _scored(doc: Doc, labels: Optional[Sequence[str]]) -> List[Dict[str, Any]]:
+    """The events of a Doc that are scored. What others find is left out of them as well."""
+    events = entries_of(doc, "events") or []
+    return events if labels is None else select_events(events, labels.__contains__)
 
 
 def _tokens(place: Place, starts: Sequence[int], stops: Sequence[int]) -> Sequence[int]:

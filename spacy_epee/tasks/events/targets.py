@@ -1,6 +1,6 @@
 """The annotated events of an example as nodes and links."""
 
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, cast
+from typing import Any, Collection, Dict, List, Optional, Sequence, Set, Tuple, cast
 
 from spacy.tokens import Doc, Span
 from spacy.training import Example
@@ -20,17 +20,26 @@ class Annotation:
     without_entity (int): How many arguments are none of the given entities.
     """
 
-    def __init__(self, example: Example, schema: EventSchema, entities: Optional[EntityKinds], strict: bool = True):
+    def __init__(
+        self,
+        example: Example,
+        schema: EventSchema,
+        entities: Optional[EntityKinds],
+        strict: bool = True,
+        others: Collection[str] = (),
+    ):
         """
         example (Example): The example.
         schema (EventSchema): The kinds of spans and links that the component knows.
         entities (Optional[EntityKinds]): The given entities; None if arguments are found in the text.
         strict (bool): Whether to refuse what it does not know. Otherwise that is left out.
+        others (Collection[str]): Labels of events that others find, which are left out.
         RAISES ValueError: Events, roles or attributes that it does not know.
         """
         self.example = example
         self.schema = schema
         self.strict = strict
+        self.others = others
         self.numbers = {output: number for number, output in enumerate(schema.outputs)}
         self.places: Dict[Node, int] = {}
         self.links: List[Tuple[int, int, int]] = []
@@ -75,7 +84,7 @@ class Annotation:
 
     def _node(self, doc: Doc, span: Sequence[int], kind: Kind) -> Optional[int]:
         if kind not in self.schema.numbers:
-            if not self.strict:
+            if not self.strict or (kind[0] == "event" and kind[1] in self.others):
                 return None
             raise ValueError(
                 f"An example{in_place(doc)} has an unknown {kind[0]}, and the component knows only "

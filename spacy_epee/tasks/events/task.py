@@ -137,17 +137,26 @@ class Events(TaskDefaults):
         """Find out about the data.
 
         examples (Iterable[Example]): All examples.
-        RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of events, in order of appearance; and "schema", the kinds of
-            spans and links.
+        RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of events, in order of appearance; what else is needed depends on
+            which of them are learned.
         """
-        builder = SchemaBuilder(self.entities)
-        labels: Dict[str, None] = {}
+        entries = (entry for eg in examples for entry in annotation(eg.reference, "events") or ())
+        return list(dict.fromkeys(entry["label"] for entry in entries)), {}
+
+    def learn_facts(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+        """Find out about the events that are learned.
+
+        examples (Iterable[Example]): All examples.
+        labels (Sequence[str]): The labels.
+        RETURNS (Dict[str, Any]): "schema", the kinds of spans and links, to be saved with the component.
+        """
+        builder = SchemaBuilder(self.entities, labels)
+        entities: Set[str] = set()
         for eg in examples:
             builder.add(eg.reference)
             for doc in (eg.reference, eg.predicted):
-                labels.update(dict.fromkeys(span.label_ for span in (self.entities.spans(doc) if self.entities else ())))
-        schema = builder.build(labels)
-        return list(schema.events), {"schema": schema.to_plain()}
+                entities.update(span.label_ for span in (self.entities.spans(doc) if self.entities else ()))
+        return {"schema": builder.build(entities).to_plain()}
 
     def schema(self, cfg: Dict[str, Any]) -> EventSchema:
         """RETURNS (EventSchema): The kinds of spans and links of the component, made anew when what it is made of has changed."""
@@ -284,7 +293,7 @@ class Events(TaskDefaults):
 
     def _annotated(self, examples: Sequence[Example], items: TokenInstances, strict: bool = True) -> List[Annotation]:
         """What is annotated, as nodes and links."""
-        return [Annotation(eg, items.schema, self.entities, strict) for eg in examples]
+        return [Annotation(eg, items.schema, self.entities, strict, self.others) for eg in examples]
 
     def link_targets(self, items: TokenInstances, links: LinkLogits) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """What the annotation says about links.

@@ -72,7 +72,12 @@ class EntityPairs:
         )
 
     def pairs(
-        self, doc: Doc, spans: List[Span], first: numpy.ndarray, last: numpy.ndarray
+        self,
+        doc: Doc,
+        spans: List[Span],
+        first: numpy.ndarray,
+        last: numpy.ndarray,
+        codes: Optional[numpy.ndarray] = None,
     ) -> Tuple[numpy.ndarray, numpy.ndarray]:
         """Find the pairs that may be related.
 
@@ -80,13 +85,13 @@ class EntityPairs:
         spans (List[Span]): Its entities, S of them.
         first (ndarray): The first window that each entity reaches into, (S,).
         last (ndarray): The last one, (S,). Before the first if there is none.
+        codes (Optional[ndarray]): The numbers of their concepts, see `codes`; None if relations are between mentions.
         RETURNS (Tuple[ndarray, ndarray]): Heads and children, as places in `spans`.
         RAISES ValueError: Too many pairs, or no sentence boundaries.
         """
         starts, ends = (numpy.array([getattr(span, name) for span in spans], dtype="int64") for name in ("start", "end"))
         sentences = self._sentences(doc, spans)
         allowed = self._allowed(spans)
-        codes = self.codes(self.concepts(spans))
         found: List[Tuple[numpy.ndarray, numpy.ndarray]] = []
         total = 0
         for one, other in _neighbours(first, last):

@@ -132,7 +132,7 @@ class PairHeads(ExitHeads):
     ) -> Tuple[Tensor, Tensor]:
         logits, doubt = super().forward(exit, packs, states, inputs, units)
         items = inputs.items
-        if self.training or items.salience is None or items.salience_weights is None:
+        if self.training or items.salience_weights is None or items.salience is None:
             return logits, doubt
         weights = items.salience_weights[exit]
         added = weights[0] + items.salience[inputs.layout(packs, units).live] @ weights[1:]

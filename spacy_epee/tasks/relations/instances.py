@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 from ...inputs.instances import Instances
 from ...inputs.windows import Windows
@@ -29,6 +29,8 @@ class PairInstances(Instances):
     groups (Optional[ndarray]): Which pairs of a window are of the same concepts, as numbers, (N,); None for relations between
         mentions.
     concepts (List[List[Concepts]]): The concepts of each Doc by their numbers.
+    entities (List[Tuple[List[Concepts], List[str]]]): The concepts and the label of each entity of each Doc.
+    symmetric (bool): Whether head and child may be exchanged.
     """
 
     mentions: numpy.ndarray
@@ -41,6 +43,8 @@ class PairInstances(Instances):
     codes: numpy.ndarray
     groups: Optional[numpy.ndarray] = None
     concepts: List[List[Concepts]] = field(default_factory=list)
+    entities: List[Tuple[List[Concepts], List[str]]] = field(default_factory=list)
+    symmetric: bool = False
 
     @cached_property
     def docs(self) -> numpy.ndarray:
@@ -54,6 +58,18 @@ class PairInstances(Instances):
         ends = zip(self.docs.tolist(), *self.codes.T.tolist())
         return [list(concept_pairs(self.concepts[doc][head], self.concepts[doc][child], known[doc])) for doc, head, child in ends]
 
+    @cached_property
+    def salience(self) -> Optional[numpy.ndarray]:
+        """RETURNS (Optional[ndarray]): How much the Doc is about the concepts of head and child, (N, 2); None for relations
+        between mentions."""
+        if self.groups is None:
+            return None
+        shares = [salience_of(*own) for own in self.entities]
+        starts = numpy.cumsum([0, *map(len, shares)])[self.docs]
+        values = numpy.array([share for own in shares for share in own.values()], dtype="float32")
+        found: numpy.ndarray = values[starts[:, None] + self.codes]
+        return -numpy.sort(-found, axis=1) if self.symmetric else found  # the same for all pairs of two concepts
+
 
 def find_pairs(docs: Sequence[Doc], windows: Windows, candidates: EntityPairs, types: Dict[str, int]) -> PairInstances:
     """List the candidate pairs of a batch, each in the window that holds most of it, well inside.
@@ -65,25 +81,21 @@ def find_pairs(docs: Sequence[Doc], windows: Windows, candidates: EntityPairs, t
     RETURNS (PairInstances): The pairs that are in one window.
     """
     bounds = numpy.searchsorted(windows.docs, numpy.arange(len(docs) + 1))
+    spans = [candidates.spans(doc) for doc in docs]
+    concepts = [candidates.concepts(own) for own in spans]
     found = [
-        _doc_pairs(doc, index, windows, numpy.arange(*bounds[index : index + 2]), candidates, types)
-        for index, doc in enumerate(docs)
+        _doc_pairs(doc, own, candidates.codes(known), index, windows, numpy.arange(*bounds[index : index + 2]), candidates, types)
+        for index, (doc, own, known) in enumerate(zip(docs, spans, concepts))
     ]
     rows = numpy.concatenate([part for part in found if part is not None] or [numpy.zeros((0, COLUMNS), dtype="int64")])
     items = _assemble(windows, rows)
     if candidates.level == "concept":
-        spans = [candidates.spans(doc) for doc in docs]
-        mentions = [candidates.concepts(own) or [] for own in spans]
         codes = numpy.sort(items.codes, axis=1) if candidates.symmetric else items.codes
         keys = numpy.column_stack((items.units, codes))
         items.groups = numpy.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
-        items.concepts = [list(dict.fromkeys(own)) for own in mentions]  # in the order of their numbers
-        shares = [salience_of(own, [span.label_ for span in entities]) for own, entities in zip(mentions, spans)]
-        starts = numpy.cumsum([0, *map(len, shares)])[items.docs]
-        values = numpy.array([share for own in shares for share in own.values()], dtype="float32")
-        items.salience = values[starts[:, None] + items.codes]
-        if candidates.symmetric:  # the same for all pairs of two concepts
-            items.salience = -numpy.sort(-items.salience, axis=1)
+        items.entities = [(known or [], [span.label_ for span in own]) for own, known in zip(spans, concepts)]
+        items.concepts = [list(dict.fromkeys(known)) for known, _ in items.entities]  # in the order of their numbers
+        items.symmetric = candidates.symmetric
     return items
 
 
@@ -92,12 +104,18 @@ WINDOW, TOKENS, HEAD, CHILD, TYPES, CODES, COLUMNS = 0, slice(1, 5), slice(5, 7)
 
 
 def _doc_pairs(
-    doc: Doc, index: int, windows: Windows, rows: numpy.ndarray, candidates: EntityPairs, types: Dict[str, int]
+    doc: Doc,
+    spans: List[Span],
+    codes: Optional[numpy.ndarray],
+    index: int,
+    windows: Windows,
+    rows: numpy.ndarray,
+    candidates: EntityPairs,
+    types: Dict[str, int],
 ) -> Optional[numpy.ndarray]:
     """The pairs of a Doc, a row each; None if there are none."""
     if not len(rows):
         return None
-    spans = candidates.spans(doc)
     characters = numpy.array([(span.start_char, span.end_char) for span in spans], dtype="int64").reshape(-1, 2)
     pieces = windows.pieces(index, *characters.T)
     begins, ends = windows.asked[rows].T
@@ -107,7 +125,7 @@ def _doc_pairs(
     if windows.by_sentence:  # nor in parts of two sentences
         there &= numpy.searchsorted(ends, pieces[:, 1]) < numpy.searchsorted(begins, pieces[:, 0], side="right")
     last = numpy.where(there, last, -1)
-    heads, children = candidates.pairs(doc, spans, first, last)
+    heads, children = candidates.pairs(doc, spans, first, last, codes)
     if not len(heads):
         return None
     low, high = numpy.maximum(first[heads], first[children]), numpy.minimum(last[heads], last[children])
@@ -128,7 +146,6 @@ def _doc_pairs(
         inside = numpy.clip(pieces[who], begins[chosen][:, None], ends[chosen][:, None])
         table[:, columns] = inside - windows.starts[rows[chosen]][:, None] + windows.n_prefix
     table[:, TYPES] = numpy.stack((numbers[heads], numbers[children]), axis=1)
-    codes = candidates.codes(candidates.concepts(spans))
     table[:, CODES] = 0 if codes is None else numpy.stack((codes[heads], codes[children]), axis=1)
     return table
 

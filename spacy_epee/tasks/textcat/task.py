@@ -66,7 +66,7 @@ class TextCat(FlatTask):
             taught.update(dict.fromkeys(soft_labels(eg.reference)))
         return list(labels or taught), {}
 
-    def learn_weights(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
+    def learn_facts(self, examples: Iterable[Example], labels: Sequence[str]) -> Dict[str, Any]:
         """Work out how much labels count in the loss, if that is to be balanced.
 
         examples (Iterable[Example]): All examples.
@@ -110,6 +110,12 @@ class TextCat(FlatTask):
         """RETURNS (Set[str]): The labels that are annotated on a Doc as true, known or not."""
         return {label for label, value in doc.cats.items() if value}
 
+    def strange_labels(self, doc: Doc, labels: Sequence[str]) -> Set[str]:
+        """RETURNS (Set[str]): The labels that are annotated on a Doc as true and that neither this task nor others know, if they
+        are all that it says."""
+        told = (doc.cats.get(label) if self.exclusive else label in doc.cats for label in labels)
+        return set() if any(told) else super().strange_labels(doc, labels)
+
     def answered_labels(self, doc: Doc) -> Set[str]:
         """RETURNS (Set[str]): The labels of which a Doc has answers, of this task and of others."""
         return set(doc.cats)
@@ -137,9 +143,8 @@ class TextCat(FlatTask):
                 if label in cats:
                     targets[row, column] = cats[label]
                     label_mask[row, column] = 1
-            strange = self.true_labels(eg.reference).difference(labels, self.others)
             known = targets[row].sum()
-            if strict and strange and not (known if self.exclusive else label_mask[row].any()):
+            if strict and self.strange_labels(eg.reference, labels):
                 raise ValueError(
                     f"An example{in_place(eg.reference)} has unknown labels, and the component knows only {list(labels)}. Add "
                     "the missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "

@@ -203,6 +203,13 @@ def test_events_with_other_labels_are_left_out_with_a_warning():
     assert scores["ev_f"] == 1 and scores["ev_trigger_per_type"]["B"]["f"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:Events with")
+def test_events_of_others_are_left_out_where_they_are_arguments():
+    gold = [event("A", 0, arg("Theme", 1), arg("Cause", 3, event=1), arg("Part", 4, parent=1)), event("B", 3)]
+    scores = score([event("A", 0, arg("Theme", 1))], gold, labels=["A"])
+    assert scores["ev_arg_r"] == scores["ev_event_f"] == 1.0 and scores["ev_nested_f"] is None
+
+
 def test_events_with_the_labels_warn_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

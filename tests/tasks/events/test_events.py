@@ -359,12 +359,15 @@ def test_events_unknown_role_is_refused(trained):
     assert "Culprit" not in str(error.value)
 
 
-def test_events_unknown_label_is_refused(trained):
+def test_events_unknown_label_is_refused_but_in_updates_taken_for_that_of_another(trained):
     eg = make_example(trained, TEXTS[0])
     eg.reference._.events[0]["label"] = "Miracle"
+    pipe = trained.get_pipe("epee_events")
     with pytest.raises(ValueError, match="an unknown event.*'Harm'") as error:
-        trained.update([eg])
+        pipe.slot().targets([eg], pipe.make_instances([eg.predicted]))
     assert "Miracle" not in str(error.value)
+    with pytest.warns(UserWarning, match="does not know"):
+        pipe.update([eg])
 
 
 def test_events_without_any_event_in_the_data_are_refused(backbone):

@@ -12,7 +12,9 @@ from thinc.api import Adam
 
 from spacy_epee.data.docs import annotate_doc, copy_entities
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
+from spacy_epee.inference.predict import cut_windows
 from spacy_epee.inputs.concepts import concept_ids
+from spacy_epee.tasks.relations import instances
 from spacy_epee.tasks.relations.candidates import EntityPairs
 from spacy_epee.tasks.relations.concepts import concept_relations
 from spacy_epee.tasks.relations.docs import Relation, install_extensions
@@ -120,6 +122,25 @@ def test_scores_of_concepts_count_each_once():
 def test_mentions_of_one_concept_are_not_paired(pipe):
     items = pipe.make_instances([tag(BLANK.make_doc("aspirin asa rash eruption"))])
     assert len(items) == 8 and len(numpy.unique(items.groups)) == 2
+
+
+def test_entities_and_concepts_are_found_once_and_salience_where_it_counts(nlp, pipe, monkeypatch):
+    calls = []
+
+    def counted(name, function):
+        return lambda *args: (calls.append(name), function(*args))[1]
+
+    for name in ("spans", "concepts", "codes"):
+        monkeypatch.setattr(EntityPairs, name, counted(name, getattr(EntityPairs, name)))
+    monkeypatch.setattr(instances, "salience_of", counted("salience", instances.salience_of))
+    docs = [tag(nlp.make_doc(TEXTS[0]))]
+    windows = cut_windows(pipe.model, pipe.slots, docs)
+    calls.clear()
+    items = pipe.task.make_instances(docs, windows, pipe.cfg)
+    assert calls == ["spans", "concepts", "codes"]
+    pipe.predict(docs)
+    assert "salience" not in calls and items.salience.shape == (len(items), 2)
+    assert calls[-1] == "salience"
 
 
 def test_a_level_that_is_none_is_refused():

@@ -317,12 +317,15 @@ def test_relations_that_are_no_candidates_are_counted(backbone):
         make_relations_nlp(backbone, candidates={"max_distance": 2})
 
 
-def test_relations_unknown_labels_are_refused(one):
+def test_relations_unknown_labels_are_refused_but_in_updates_taken_for_those_of_others(one):
     eg = make_example(one, TEXTS[0])
     eg.reference._.relations[0]["label"] = "NEW"
+    pipe = one.get_pipe("epee_relations")
     with pytest.raises(ValueError, match="unknown relations.*initialize.components") as error:
-        one.update([eg])
+        pipe.slot().targets([eg], pipe.make_instances([eg.predicted]))
     assert "NEW" not in str(error.value)
+    with pytest.warns(UserWarning, match="does not know"):
+        one.update([eg])
 
 
 def test_relations_of_several_exclusive_labels_the_first_is_learned(one):

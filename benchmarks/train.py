@@ -11,6 +11,7 @@ A run is named BACKBONE/CORPUS/KIND. All kinds share configuration, data, seed a
     mentions, no-between, ...    exits with another pair representation, see PAIRS
     hidden      exits, and three in ten entities masked in training
     averaged    exits, and averages of the parameters over the steps
+    self        exits that learn half from the labels and half from the last one
     half        exits, and the last one as heavy in the loss as all others
     joint       several tasks over one trunk
     kind, relations, events    one of these tasks, all else as in joint
@@ -88,6 +89,8 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
         component["hide_entities"] = 0.3
     if kind == "averaged":
         config["training"]["optimizer"]["use_averages"] = True
+    if kind == "self":
+        component["loss"]["self_distillation"] = 0.5
     if kind == "half":
         component["loss"]["weighting"] = "half"
     return config

@@ -184,4 +184,4 @@ def test_components_are_silent_about_unknown_labels_and_other_texts(kind, pipeli
             leaks, error = leaks_of(use)
             assert not leaks, (what, value is good)
             if what == "update" and value is strange:
-                assert isinstance(error, ValueError) and "knows only" in str(error)
+                assert error is None  # a warning is among what is looked through

@@ -84,6 +84,7 @@ def tell_others(slots: Mapping[str, TaskSlot]) -> None:
     for slot in slots.values():
         others = [slot.cfg.get("elsewhere", ()), *(other.labels for other in slots.values() if other is not slot)]
         slot.task.others = frozenset(label for labels in others for label in labels)
+        slot.task.doubted = frozenset()
 
 
 def allow_strange(slots: Mapping[str, TaskSlot], examples: Sequence[Example]) -> None:
@@ -101,8 +102,9 @@ def allow_strange(slots: Mapping[str, TaskSlot], examples: Sequence[Example]) ->
                 f"An example{in_place(new.reference)} has labels that {slot.called} does not know, nor did others that it was "
                 "initialized beside. It takes them for those of another component. If none has them, correct the data."
             )
-        slot.strange = slot.strange.union(*strange)
-        slot.task.others = slot.task.others.union(*strange)
+        slot.task.doubted = frozenset().union(*strange)
+        slot.task.others |= slot.task.doubted
+        slot.strange |= slot.task.doubted
 
 
 def has_rivals(examples: Sequence[Example], component: str, task: str) -> bool:

@@ -94,6 +94,8 @@ class Task(Protocol):
     others: FrozenSet[str]
     """Labels of other tasks of the component, or of other components, which may be answered in the same place. The component
     sets it."""
+    doubted: FrozenSet[str]
+    """Those of them in what is being learned that nobody is known to have. The component sets it."""
     spans_key: Optional[str]
     """The span group of the entities that it looks at; None for `doc.ents`, or if it looks at none."""
 

@@ -31,6 +31,7 @@ class TaskDefaults:
     spans_key: Optional[str] = None
     exclusive: bool
     others: FrozenSet[str] = frozenset()
+    doubted: FrozenSet[str] = frozenset()
     label_weights: Mapping[str, float] = MappingProxyType({})
     parts: Mapping[str, str] = MappingProxyType({})
     main: str

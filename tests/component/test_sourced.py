@@ -144,6 +144,22 @@ def test_labels_that_nobody_is_known_to_have_are_named_once_in_training(make, fa
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+def test_pairs_with_a_label_that_is_nobodys_for_sure_are_not_learned_as_unrelated(make):
+    one, _, examples = make("epee_relations")
+    [slot] = one.get_pipe("epee_relations").slots.values()
+    one.update(examples)
+    answers = one.get_pipe("epee_relations").answer([eg.predicted for eg in examples], None)
+    gold = [slot.task.gold(eg.reference) for eg in examples]
+    rows = slot.task._rows(examples, answers.items)
+    places = [(doc, *place) for doc, own in enumerate(gold) for place, given in own.items() if given == {"TREATS"}]
+    strange = [row for place in places for row in rows[place]]
+    known = slot.task.targets(examples, slot.labels, answers.items)[1]
+    assert strange and not known[strange].any() and known.any()
+    slot.task.doubted = frozenset()  # as if another component was known to have them
+    assert slot.task.targets(examples, slot.labels, answers.items)[1][strange].all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_figures_of_two_components_are_told_apart_by_their_names(make):
     one, two, examples = make("epee_textcat")
     nlp = together(one, two, "epee_textcat")

@@ -152,6 +152,7 @@ class Relations(FlatTask):
                 "the missing labels when initializing (`initialize.components.<name>.labels`, or data that have them), or "
                 "correct the data."
             )
+        unknown |= self.doubted
         targets = numpy.zeros((len(items), self.n_logits(labels, {})), dtype="float32")
         strange = numpy.zeros(len(items), dtype=bool)
         rows = self._rows(examples, items)

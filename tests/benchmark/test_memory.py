@@ -12,6 +12,8 @@ from kills_util import fork, wait
 
 from spacy_epee.benchmark import memory
 
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a POSIX system")
+
 
 def test_memory_counts_what_is_gone_again():
     with memory.watch_memory() as peak:
@@ -38,11 +40,10 @@ def test_memory_is_not_known_on_other_systems(monkeypatch, tmp_path):
 @pytest.fixture
 def forked(monkeypatch):
     """Processes are copies of this one, for there is nothing to measure."""
-    if not hasattr(os, "fork"):
-        pytest.skip("needs a POSIX system")
     monkeypatch.setattr(memory, "get_context", lambda method: multiprocessing.get_context("fork"))
 
 
+@posix
 def test_a_process_that_dies_costs_no_more_than_what_it_was_to_tell(forked):
     assert memory.apart(os.getpid) != os.getpid()
     assert memory.apart(os._exit, 9) is None
@@ -53,6 +54,7 @@ def say_and_wait(pipe):
     time.sleep(60)
 
 
+@posix
 def test_a_process_ends_with_the_one_that_began_it(forked):
     reads, writes = os.pipe()
     child = fork(lambda: memory.apart(say_and_wait, writes))

@@ -72,7 +72,11 @@ def macro_f(data: LabelledTexts, probabilities: numpy.ndarray, thresholds: Optio
     thresholds (Optional[ndarray]): Of labels that are not exclusive, (K,); None for 0.5.
     RETURNS (float): The mean of the F of all labels, in points.
     """
-    answers = decide(data, probabilities, thresholds)
+    return _mean_f(data, decide(data, probabilities, thresholds))
+
+
+def _mean_f(data: LabelledTexts, answers: numpy.ndarray) -> float:
+    """RETURNS (float): The mean of the F of all labels of answers, (N, K) bool, in points."""
     return 100 * float(f1_score(data.truths.astype(int), answers.astype(int), average="macro", zero_division=0))
 
 
@@ -97,15 +101,13 @@ def choose_thresholds(data: LabelledTexts, probabilities: numpy.ndarray, seed: i
     """
     if data.exclusive:
         return None
-    known = _known(data, probabilities)
-    n_docs, widened = len(data), numpy.zeros_like(data.truths)
+    n_docs = len(data)
 
-    def score(given: numpy.ndarray) -> numpy.ndarray:
-        widened[:, : given.shape[1]] = given
-        return numpy.array(f1_score(data.truths.astype(int), widened.astype(int), average="macro", zero_division=0))
+    def score(given: numpy.ndarray) -> float:
+        return _mean_f(data, _widened(data, given))
 
-    own = held_out_score(*known, HALF, numpy.arange(n_docs), n_docs, score, seed)
-    helps = own is not None and bool(100 * own > macro_f(data, probabilities))
+    own = held_out_score(*_known(data, probabilities), HALF, numpy.arange(n_docs), n_docs, score, seed)
+    helps = own is not None and own > macro_f(data, probabilities)
     return fit_thresholds(data, probabilities) if helps else None
 
 
@@ -147,6 +149,6 @@ def to_logits(probabilities: numpy.ndarray) -> numpy.ndarray:
 
 
 def _widened(data: LabelledTexts, probabilities: numpy.ndarray) -> numpy.ndarray:
-    """The probabilities of all labels: those that nobody knows have none."""
+    """Probabilities or answers of all labels: those that nobody knows have none."""
     missing = len(data.labels) - probabilities.shape[1]
     return numpy.pad(probabilities, ((0, 0), (0, missing))) if missing else probabilities

@@ -50,12 +50,13 @@ RATES = {"mpnet-base": 5e-5}
 """Learning rates of wider backbones; the configurations are for those of 384."""
 
 
-def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
-    """The configuration of one run."""
+def configure(backbone: Path, corpora: Path, corpus: str, kind: str, passes: int = 0):
+    """The configuration of one run, of as many passes as its plan has where none are given."""
     plan = CORPORA[corpus]
     pipe = plan.pipe
     rows = len(read_jsonl(split(corpora, corpus, "train")))
-    steps = plan.epochs * -(-rows // plan.batch)
+    passes = passes or plan.epochs
+    steps = passes * -(-rows // plan.batch)
     settings = {f"components.{pipe}.{name}": value for name, value in plan.settings.items()}
     config = load_config(
         CONFIGS / FILES[pipe],
@@ -67,7 +68,7 @@ def configure(backbone: Path, corpora: Path, corpus: str, kind: str):
             "paths.backbone": str(backbone),
             "training.batcher.size": plan.batch,
             "training.optimizer.learn_rate.total_steps": steps,
-            "training.eval_frequency": max(steps // max(plan.epochs, 2), 1),
+            "training.eval_frequency": max(steps // max(passes, 2), 1),
             "training.optimizer.learn_rate.warmup_steps": steps // 10,
             **({"training.optimizer.learn_rate.initial_rate": RATES[backbone.name]} if backbone.name in RATES else {}),
             f"components.{pipe}.model.trunk.window": plan.window,
@@ -107,6 +108,7 @@ def main(
     corpora: Path = typer.Option(..., help="Folder of the corpora"),
     backbones: Path = typer.Option(..., help="Folder of the backbones"),
     out: Path = typer.Option(..., help="Where models go"),
+    passes: int = typer.Option(0, help="Passes over the data, where others than those of the plan"),
 ):
     for run in runs:
         backbone, corpus, kind = run.split("/")
@@ -117,7 +119,7 @@ def main(
         target.mkdir(parents=True, exist_ok=True)
         msg.divider(run)
         started = time.time()
-        nlp = init_nlp(configure(backbones / backbone, corpora, corpus, kind))
+        nlp = init_nlp(configure(backbones / backbone, corpora, corpus, kind, passes))
         train(nlp, target)
         msg.good(f"{run}: {time.time() - started:.0f} s")
 

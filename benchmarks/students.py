@@ -11,9 +11,7 @@ The ensemble joins what its teachers have answered.
 
 import time
 import zlib
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -30,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from wasabi import msg
 from written import RESULTS, write_results
 
-from spacy_epee.benchmark.memory import read_status
+from spacy_epee.benchmark import memory
 from spacy_epee.benchmark.pipelines import answer_texts
 from spacy_epee.benchmark.turns import seconds_in_turns
 from spacy_epee.compress.measure import measure_folder
@@ -113,16 +111,10 @@ def together(ensemble: Ensemble, answers: Sequence[numpy.ndarray], documents: Se
     return ensemble.join([*answers, ensemble.teachers[-1].answer(documents, ensemble.labels)])
 
 
-def peak_alone(path: str, texts: Sequence[str]) -> int:
-    """RETURNS (int): `peak_of`, in a process of its own."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-        return alone.submit(peak_of, path, texts).result()
-
-
 def peak_of(path: str, texts: Sequence[str]) -> int:
     """RETURNS (int): The most bytes that a process holds which loads a pipeline and answers texts."""
     list(spacy.load(path).pipe(texts, batch_size=32))
-    return read_status("VmHWM")
+    return memory.read_status("VmHWM")
 
 
 def draw(path: Path, fields: Sequence[str], limit: int) -> List[Document]:
@@ -220,7 +212,9 @@ def main(
         if isinstance(contestant, Student):
             rows[own]["MB"] = measure_folder(contestant.nlp) / 1e6
     for own, path in {**{f"teacher {own}": path for own, path in teachers.items()}, **students}.items():
-        rows[own]["peak MB"] = peak_alone(path, texts[:timed]) / 1e6
+        peak = memory.apart(peak_of, path, texts[:timed])
+        if peak is not None:
+            rows[own]["peak MB"] = peak / 1e6
     rows[ENSEMBLE]["MB"] = sum(rows[f"teacher {own}"]["MB"] for own in teachers)
     for size in SIZES:
         seconds = seconds_in_turns(contestants, texts[:: max(len(texts) // timed, 1)][:timed], size, rounds)

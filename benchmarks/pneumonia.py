@@ -37,7 +37,7 @@ DROPS = (0.0, 0.1, 0.3, 1.0)
 """Points of AUROC that may be lost."""
 
 
-def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int):
+def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int, self_distillation: float):
     """The configuration of the training."""
     rows = read_rows(data / "train.jsonl", needs=("image",))
     steps = epochs * -(-len(rows) // BATCH)
@@ -48,6 +48,7 @@ def configure(data: Path, backbone: str, image_size: Optional[int], epochs: int)
             "paths.dev": str(data / "dev.jsonl"),
             "paths.backbone": backbone,
             f"components.{PIPE}.model.trunk.image_size": image_size,
+            f"components.{PIPE}.loss.self_distillation": self_distillation,
             "training.batcher.size": BATCH,
             "training.optimizer.learn_rate.total_steps": steps,
             "training.eval_frequency": max(steps // max(epochs, 2), 1),
@@ -83,12 +84,13 @@ def main(
     image_size: int = typer.Option(112, help="The side of images; 0 for that of the backbone"),
     timed: int = typer.Option(200, help="How many test images are timed"),
     rounds: int = typer.Option(3, help="How often"),
+    self_distillation: float = typer.Option(0.0, help="How much exits learn from the last one and not from labels"),
     name: str = typer.Option("pneumonia", help="Name of the results"),
 ):
     model = out / "model-last"  # a fixed number of epochs: nothing else is chosen on dev
     if not model.exists():
         out.mkdir(parents=True, exist_ok=True)
-        train(init_nlp(configure(data, backbone, image_size or None, epochs)), out)
+        train(init_nlp(configure(data, backbone, image_size or None, epochs, self_distillation)), out)
     nlp = spacy.load(model)
     pipe = find_component(nlp)
     splits = {split: list(ImageReader(data / f"{split}.jsonl")(nlp)) for split in ("dev", "test")}

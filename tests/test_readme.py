@@ -1,11 +1,21 @@
 """The README is short, and what it says holds."""
 
+import json
 import re
 
 import pytest
 from docs_util import ROOT, blocks, read_page
 
 README = read_page("README.md")
+
+
+COLUMNS = (
+    "TF-IDF with characters",
+    "spacy-transformers, ",
+    "cut at the best fixed depth, ONNX Runtime, int8",
+    "ours, .*int8: .*drop 0.3",
+)
+CORPORA = ("health_advice", "ade", "hoc_doc10", "mtsamples_kinds", "mtsamples")
 
 
 def test_readme_is_short():
@@ -29,3 +39,13 @@ def test_readme_commands_are_there(name):
 
 def test_readme_picture_is_there():
     assert "(docs/images/savings.svg)" in README and (ROOT / "docs" / "images" / "savings.svg").exists()
+
+
+def test_readme_table_has_the_figures_of_the_benchmark():
+    rows = re.findall(r"^\| [^|]+ \|((?: [\d.]+, [\d.]+ ms \|){4})$", README, flags=re.MULTILINE)
+    assert len(rows) == len(CORPORA)
+    for row, corpus in zip(rows, CORPORA):
+        measured = json.loads((ROOT / "benchmarks" / "results" / f"front-{corpus}.json").read_text(encoding="utf-8"))["rows"]
+        for cell, title in zip(row.split("|"), COLUMNS):
+            found = [own for own in measured if re.match(title, own["title"])]
+            assert cell.strip() in [f"{own['score']:.2f}, {own['ms']['1']:.2g} ms" for own in found]

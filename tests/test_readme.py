@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy
 import pytest
 from docs_util import ROOT, blocks, read_page
 
@@ -48,4 +49,8 @@ def test_readme_table_has_the_figures_of_the_benchmark():
         measured = json.loads((ROOT / "benchmarks" / "results" / f"front-{corpus}.json").read_text(encoding="utf-8"))["rows"]
         for cell, title in zip(row.split("|"), COLUMNS):
             found = [own for own in measured if re.match(title, own["title"])]
-            assert cell.strip() in [f"{own['score']:.2f}, {own['ms']['1']:.2g} ms" for own in found]
+            assert cell.strip() in [f"{own['score']:.2f}, {two_digits(own['ms']['1'])} ms" for own in found]
+
+
+def two_digits(value):
+    return numpy.format_float_positional(value, precision=2, fractional=False, trim="-")

@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/front.py minilm-l6/health_advice/exits --corpora ../shared/corpora --models MODELS
 
 Runs are pipelines of benchmarks/train.py, BACKBONE/CORPUS/KIND; those of one corpus are compared together, and with TF-IDF and
-logistic regression, spaCy's own text classifiers, WordLlama's static embeddings, every fixed depth, the best fixed depth cut off
-there (in PyTorch, ONNX Runtime int8 and OpenVINO int8), and spacy-transformers. Thresholds, rules, temperatures and the best
-fixed depth are chosen on dev; test is used once. Seconds are those of the whole pipeline, text to answer, on one thread, in
-turns. spaCy's own classifiers are trained once for a corpus, and kept in MODELS/spacy/CORPUS.
+logistic regression, spaCy's own text classifiers, WordLlama's static embeddings, every fixed depth, the encoder cut off at the
+layer whose states are best (in PyTorch, ONNX Runtime int8 and OpenVINO int8), and spacy-transformers. Thresholds, rules,
+temperatures and layers are chosen on dev; test is used once. Seconds are those of the whole pipeline, text to answer, on one
+thread, in turns. spaCy's own classifiers are trained once for a corpus, and kept in MODELS/spacy/CORPUS.
 
 Writes benchmarks/results/front-CORPUS.json, and makes front.md and front.png anew of all that are there. Without runs it does
 only the latter.
@@ -124,7 +124,7 @@ def _means(reports: Dict[str, Dict[str, Any]]) -> List[str]:
     return [
         *table(header, rows),
         "",
-        "ONNX Runtime runs the best fixed depth on dev. None where a corpus lacks one of the two.",
+        "ONNX Runtime runs the encoder cut off at its best layer on dev. None where a corpus lacks one of the two.",
         "",
     ]
 

@@ -13,7 +13,7 @@ README = read_page("README.md")
 COLUMNS = (
     "TF-IDF with characters",
     "spacy-transformers, ",
-    "cut at the best fixed depth, ONNX Runtime, int8",
+    "cut at its best layer, ONNX Runtime, int8",
     "ours, .*int8: .*drop 0.3",
 )
 CORPORA = ("health_advice", "ade", "hoc_doc10", "mtsamples_kinds", "mtsamples")

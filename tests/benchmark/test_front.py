@@ -206,6 +206,35 @@ def test_what_is_cut_has_a_layer_though_words_may_be_better(backbone, tmp_path, 
     assert not report["skipped"] and report["fixed_depth"]["layer"] == 1
 
 
+def test_what_is_cut_is_chosen_by_its_states_alone(backbone, tmp_path, monkeypatch):
+    make_nlp(backbone, LABELS, lexical=500).to_disk(tmp_path / "model")
+    own = Measured("wide", "tiny", tmp_path / "model")
+    monkeypatch.setattr(own, "scores_alone", lambda: {1: 40.0, 2: 30.0, 3: 90.0, 4: 90.0})
+    report = measure_front([own], splits(own.nlp), Plan(("fixed", "cut-torch"), (1,), 1, 4, steps=4))
+    [cut] = [row for row in report["rows"] if row["kind"] == "cut"]
+    assert report["cut"] == {"title": "wide", "layer": 3} and cut["layers"] == 3 and cut["note"] == "wide, layer 3"
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_scores_alone_are_those_without_words(backbone, tmp_path, exclusive):
+    nlp = make_nlp(backbone, LABELS, exclusive, lexical=500)
+    nlp.pipeline[0][1].slot().set_mix([3.0] * 4, nlp.pipeline[0][1].model)
+    nlp.to_disk(tmp_path / "model")
+    own = Measured("wide", "tiny", tmp_path / "model")
+    examples = splits(own.nlp, exclusive)
+    data = front_texts.label_texts(examples, LABELS, exclusive)
+    own.measure(examples, data, 4)
+    before = own.stored["dev"].logits.copy()
+    expected = {}
+    with own.without_words():
+        for layer, rule in own.fixed()[1:]:
+            whole = WithRule(own.nlp, own.component, rule)
+            said = whole.read(whole.run(data["dev"].texts, 4))
+            expected[layer] = front_texts.macro_f(data["dev"], said, front_texts.choose_thresholds(data["dev"], said))
+    assert own.scores_alone() == pytest.approx(expected)
+    assert (own.stored["dev"].logits == before).all()
+
+
 def test_a_pipeline_without_exits_has_its_full_depth_alone(backbone, tmp_path):
     nlp = make_nlp(backbone, LABELS, model={"exit_layers": [4]}, loss={"weighting": "last"})
     nlp.to_disk(tmp_path / "model")

@@ -1,6 +1,7 @@
 """A pipeline of ours: every fixed depth, and rules that are chosen on dev."""
 
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
@@ -24,7 +25,7 @@ from ...tuning.annotation import check_component
 from ...tuning.names import name_rule
 from ...tuning.tuner import Tuner, TuningGoal
 from ..pipelines import answer_texts
-from .texts import LabelledTexts, score_both
+from .texts import LabelledTexts, choose_thresholds, macro_f, score_both
 
 DROPS, SPEEDUPS = (0.0, 0.3, 1.0, 2.0), (2.0, 4.0, 8.0)
 """What is asked of `tune`: to lose at most so many points, or to run so many times fewer layers."""
@@ -133,6 +134,17 @@ class Measured:
         run = float(wordpieces @ layers / max(wordpieces.sum(), 1))
         scores = score_both(self.texts["dev"], said["dev"], self.texts["test"], said["test"])
         return {**scores, "layers": run, "layers_saved": 1 - run / self.layers[-1]}
+
+    def scores_alone(self) -> Dict[int, float]:
+        """RETURNS (Dict[int, float]): By layer the score on dev of its states alone, without words, as of a network that is
+        cut off there."""
+        stored = copy(self.stored["dev"])
+        stored.logits = stored.logits.copy()
+        if len(stored.mix):
+            stored.set_mix(numpy.zeros_like(stored.mix))
+        replay, dev = stored.replay(), self.texts["dev"]
+        said = {layer: self._probabilities("dev", replay.run(rule)) for layer, rule in self.fixed() if layer > 0}
+        return {layer: macro_f(dev, own, choose_thresholds(dev, own)) for layer, own in said.items()}
 
     def fixed(self) -> List[Tuple[int, Optional[ExitRule]]]:
         """RETURNS (List[Tuple[int, Optional[ExitRule]]]): Each depth and the rule that ends there. The last has none."""

@@ -139,9 +139,9 @@ class Front:
         for pipeline in self.pipelines:
             self.plan.tell(f"{pipeline.title}: dev and test at full depth, and rules on dev")
             pipeline.measure(self.examples, self.texts, self.plan.steps)
-        best = self._add_fixed()
+        best, cut = self._add_fixed(), self._best_cut()
         for name, kind in CUT.items():
-            self._try(name, partial(self._add_cut, name, kind, *best))
+            self._try(name, partial(self._add_cut, name, kind, *cut))
         for pipeline in self._plainest():
             self._try("spacy-transformers", partial(self._add_standard, pipeline))
         for pipeline in self.pipelines:
@@ -159,6 +159,7 @@ class Front:
             "timed_documents": documents,
             "rounds": rounds,
             "fixed_depth": {"title": best[0].title, "layer": best[1], "name": fixed},
+            "cut": {"title": cut[0].title, "layer": cut[1]},
             "rows": self.rows,
             "skipped": self.skipped,
             "verdict": {str(size): judge(self.rows, str(size)) for size in self.plan.batch_sizes},
@@ -196,9 +197,8 @@ class Front:
     def _add_fixed(self) -> Tuple[Measured, int]:
         """Add every fixed depth, if these are asked for. RETURNS (Tuple[Measured, int]): The pipeline and the layer with the best
         score on dev, of pipelines without an exit before the first layer, if there are any. That exit itself has no layer."""
-        plain = [own for own in self.pipelines if own.layers[0] > 0] or self.pipelines
         scored: List[Tuple[float, int, int, Measured]] = []
-        for pipeline in plain:
+        for pipeline in self._plain():
             for layer, rule in pipeline.fixed():
                 figures = pipeline.score(rule)
                 if layer > 0:
@@ -216,6 +216,21 @@ class Front:
         _, layer, _, best = max(scored)
         return best, -layer
 
+    def _plain(self) -> List[Measured]:
+        """The pipelines without an exit before the first layer; all if each has one."""
+        return [own for own in self.pipelines if own.layers[0] > 0] or self.pipelines
+
+    def _best_cut(self) -> Tuple[Measured, int]:
+        """RETURNS (Tuple[Measured, int]): The pipeline and the layer that are best on dev by their states alone, as who takes an
+        encoder without exits would find."""
+        found = [
+            (score, -layer, -number, pipeline)
+            for number, pipeline in enumerate(self._plain())
+            for layer, score in pipeline.scores_alone().items()
+        ]
+        _, layer, _, best = max(found)
+        return best, -layer
+
     def _add_cut(self, name: str, kind: Callable[[Workspace], Target], pipeline: Measured, layer: int) -> None:
         texts = self.texts["train"]
         place = Workspace(str(pipeline.path), pipeline.component, self._folder("cut"), layer, evenly(texts, CALIBRATION))
@@ -224,7 +239,7 @@ class Front:
         target.prepare()
         target.load()
         figures = {**self._answers(target), "layers": layer, "layers_saved": 1 - layer / pipeline.layers[-1]}
-        self.add(name, "cut", f"cut at the best fixed depth, {target.title}", target, figures, f"{pipeline.title}, layer {layer}")
+        self.add(name, "cut", f"cut at its best layer, {target.title}", target, figures, f"{pipeline.title}, layer {layer}")
 
     def _check_cut(self, place: Workspace, pipeline: Measured, layer: int) -> None:
         """RAISES Unavailable: A network cut at a layer does not say what the exit there says, of the states alone."""

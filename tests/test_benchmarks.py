@@ -17,7 +17,11 @@ from spacy_epee.teach.ensemble import PROBED
 from spacy_epee.teach.teachers import PipelineTeacher
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-COMMANDS = [path for path in sorted(BENCHMARKS.glob("*.py")) if "typer.run(main)" in path.read_text(encoding="utf-8")]
+COMMANDS = [
+    path
+    for path in sorted(BENCHMARKS.glob("*.py"))
+    if re.search(r"typer\.run\(main\)|^    app\(\)", path.read_text("utf-8"), re.M)
+]
 NAMES = {path.stem for path in BENCHMARKS.glob("*.py")}
 
 
@@ -45,6 +49,29 @@ def test_benchmarks_say_what_they_are_given(path, importable, monkeypatch, capsy
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(path), run_name="__main__")
     assert ended.value.code in (0, None) and "Usage" in capsys.readouterr().out
+
+
+def test_what_a_teacher_is_not_sure_of_is_picked_first(importable, tmp_path):
+    import unlabelled
+
+    def rows(name, chances):
+        some = [{"text": f"{name} {n}", "teacher": {"none": chance, "weak": 1 - chance}} for n, chance in enumerate(chances)]
+        unlabelled.write(tmp_path / name, some)
+        return tmp_path / name
+
+    unlabelled.pick(rows("own", [0.9] * 3), rows("some", [0.9] * 6 + [0.3, 0.7]), tmp_path / "out", most=3, sure=0.8, seed=0)
+    picked = [json.loads(line)["text"] for line in (tmp_path / "out").read_text("utf-8").splitlines()]
+    assert len(picked) == 6 and {"own 0", "own 1", "own 2", "some 6", "some 7"} < set(picked)
+
+
+def test_conclusions_are_the_last_sentences(importable):
+    import unlabelled
+
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    text = "One is first. Two is second. Three is last."
+    assert unlabelled.cut(nlp, text, 2) == ["Two is second.", "Three is last."]
+    assert len(unlabelled.cut(nlp, text, 0)) == 3
 
 
 def test_pages_say_how_they_were_made(importable, monkeypatch):

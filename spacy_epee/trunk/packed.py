@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .quantized import dequantize, quantize, rounded_to
+from .quantized import dequantize, quantize, rescale, rounded_to
 
 SMALL = 1024
 """Fewer numbers than these are saved as they are."""
@@ -95,8 +95,15 @@ def _whole(nibbles: Tensor) -> Tensor:
 FORMS = ("as", "turned", "whole", "whole turned", "scale")
 """How a runtime may have a weight: as it is, or as whole numbers, rows and columns exchanged or not; and the scales."""
 
+RESCALED = "rescaled"
+"""Under this name a runtime may say which weights it multiplied by row and rounded, see `rescale`: lists of the name of a weight,
+whether its rows and columns were exchanged before, and the factors as bytes."""
+
+Forms = Dict[bytes, List[Tuple[Union[str, int], str, bytes]]]
+"""What may be left out, by its first bytes: the weight or its number, the form, and all of it."""
+
 Shared = Union[bytes, Dict[str, List[Any]]]
-"""Bytes; or under "parts" bytes in order, and pairs of a weight and a form in place of others."""
+"""Bytes; or under "parts" bytes in order, and in place of others a weight, or a number under `RESCALED`, and a form."""
 
 
 def leave_out_shared(message: Dict[str, Any], state: Dict[str, Tensor]) -> Dict[str, Any]:
@@ -106,11 +113,16 @@ def leave_out_shared(message: Dict[str, Any], state: Dict[str, Tensor]) -> Dict[
     state (Dict[str, Tensor]): The weights of the backbone.
     RETURNS (Dict[str, Any]): The message, with `Shared` in place of bytes.
     """
-    forms: Dict[bytes, List[Tuple[str, str, bytes]]] = {}
+    forms: Forms = {}
     for name, own in state.items():
         if own.numel() >= SMALL:
             for form, content in _forms(own):
                 forms.setdefault(content[:8], []).append((name, form, content))
+    for number, (name, turned, factors) in enumerate(message.get(RESCALED, ())):
+        weight = state.get(name)
+        if weight is not None and weight.numel() >= SMALL and 4 * weight.shape[1 if turned else 0] == len(factors):
+            content = _rescaled(weight, turned, factors)
+            forms.setdefault(content[:8], []).append((number, RESCALED, content))
     return {key: _cut(value, forms) if isinstance(value, bytes) else value for key, value in message.items()}
 
 
@@ -127,8 +139,11 @@ def put_shared_back(message: Dict[str, Any], state: Dict[str, Tensor]) -> Dict[s
         if isinstance(part, bytes):
             return part
         name, form = part
+        if form == RESCALED:
+            name, turned, factors = message[RESCALED][name]
+            return _rescaled(state[name], turned, factors)
         if (name, form) not in found:
-            found.update({(name, own): content for own, content in _forms(state[name].cpu())})
+            found.update({(name, own): content for own, content in _forms(state[name])})
         return found[name, form]
 
     return {
@@ -139,6 +154,7 @@ def put_shared_back(message: Dict[str, Any], state: Dict[str, Tensor]) -> Dict[s
 
 def _forms(own: Tensor) -> Iterator[Tuple[str, bytes]]:
     """The forms of a weight that are long enough to be worth leaving out."""
+    own = own.detach().cpu()
     parts = [own, own.T if own.dim() == 2 else None]
     kind = rounded_to(own)
     if kind is not None:
@@ -149,7 +165,13 @@ def _forms(own: Tensor) -> Iterator[Tuple[str, bytes]]:
             yield form, part.contiguous().numpy().tobytes()
 
 
-def _cut(content: bytes, forms: Dict[bytes, List[Tuple[str, str, bytes]]]) -> Shared:
+def _rescaled(own: Tensor, turned: bool, factors: bytes) -> bytes:
+    """What a runtime made of a weight."""
+    own = own.detach().cpu()
+    return rescale((own.T if turned else own).numpy(), numpy.frombuffer(factors, dtype="<f4"))[0].tobytes()
+
+
+def _cut(content: bytes, forms: Forms) -> Shared:
     """Cut known weights out of bytes."""
     parts: List[Any] = []
     stop = 0
@@ -166,7 +188,7 @@ def _cut(content: bytes, forms: Dict[bytes, List[Tuple[str, str, bytes]]]) -> Sh
     return {"parts": [*parts, content[stop:]]} if parts else content
 
 
-def _places(content: bytes, forms: Dict[bytes, Any]) -> List[int]:
+def _places(content: bytes, forms: Forms) -> List[int]:
     """Where one of the beginnings may be, in order. Weights need not be aligned."""
     keys = numpy.sort(numpy.frombuffer(b"".join(forms), dtype="<u8"))
     places: List[int] = []

@@ -7,6 +7,7 @@ numbers alone, and is the same however often it is packed and unpacked.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -85,6 +86,18 @@ def rounded_to(rows: Tensor) -> Optional[str]:
 
 def _is_rounded(rows: Tensor, kind: str) -> bool:
     return torch.equal(dequantize(*quantize(rows, kind)), rows)
+
+
+def rescale(weights: numpy.ndarray, factors: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """Multiply each row by a factor, and round to 8 bits by column.
+
+    weights (ndarray): The weights, (K, N) float32.
+    factors (ndarray): What rows are multiplied with, (K,) float32.
+    RETURNS (Tuple[ndarray, ndarray]): Whole numbers (K, N) int8, and the step of each column, (N,) float32.
+    """
+    scaled = weights * factors[:, None]
+    steps = numpy.maximum(numpy.abs(scaled).max(axis=0) / 127, 1e-20).astype("float32")
+    return numpy.clip(numpy.round(scaled / steps), -127, 127).astype("int8"), steps
 
 
 class QuantizedEmbedding(nn.Module):

@@ -2,6 +2,7 @@
 
 import pytest
 import spacy
+import srsly
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +12,8 @@ pytest.importorskip("spacy_transformers")
 
 from spacy_epee.compress.choose import compress  # noqa: E402
 from spacy_epee.model import get_runner, get_trunk_shim  # noqa: E402
-from spacy_epee.trunk.packed import leave_out_shared, pack, put_shared_back, unpack  # noqa: E402
-from spacy_epee.trunk.quantized import GRIDS, QuantizedEmbedding, dequantize, quantize, rounded_to  # noqa: E402
+from spacy_epee.trunk.packed import RESCALED, leave_out_shared, pack, put_shared_back, unpack  # noqa: E402
+from spacy_epee.trunk.quantized import GRIDS, QuantizedEmbedding, dequantize, quantize, rescale, rounded_to  # noqa: E402
 
 KINDS = sorted(GRIDS)
 
@@ -75,6 +76,49 @@ def test_weights_are_left_out_of_what_was_exported_and_put_back(seed, first, las
     left = sum(len(part) for part in cut["graph"]["parts"] if isinstance(part, bytes))
     assert left == len(first) + len(last) and cut["number"] == 3
     assert put_shared_back(cut, state) == message
+
+
+@given(st.integers(0, 99), st.booleans(), st.binary(max_size=40))
+@settings(max_examples=30)
+def test_weights_that_a_runtime_has_rescaled_are_left_out_and_put_back(seed, turned, first):
+    generator = torch.Generator().manual_seed(seed)
+    state = {"a": torch.randn(40, 48, generator=generator), "gone": torch.randn(40, 32, generator=generator)}
+    factors = torch.rand(48 if turned else 40, generator=generator).numpy() + 0.5
+    rows = state["a"].T if turned else state["a"]
+    content = first + rescale(rows.numpy(), factors)[0].tobytes()
+    others = [["gone", True, factors.tobytes()[4:]], ["unknown", True, factors.tobytes()]]
+    message = {"graph": content, RESCALED: [*others, ["a", turned, factors.tobytes()]]}
+    cut = leave_out_shared(message, state)
+    assert [part for part in cut["graph"]["parts"] if not isinstance(part, bytes)] == [[2, RESCALED]]
+    assert put_shared_back(cut, state) == message
+
+
+def test_what_was_rescaled_is_near_and_within_a_byte():
+    weights, factors = torch.randn(64, 32).numpy(), torch.rand(64).numpy() + 0.5
+    whole, steps = rescale(weights, factors)
+    assert whole.dtype == "int8" and abs(whole.astype(int)).max() == 127
+    assert abs(whole * steps - weights * factors[:, None]).max() <= steps.max() / 1.99
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("family", ["bert", "mpnet", "gpt2"])
+def test_what_is_exported_in_int8_is_not_saved_beside_the_weights(backbones, family, rounded):
+    pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    head = {"pooling": "last"} if family == "gpt2" else {}
+    nlp = make_nlp(backbones(family), spread=4.0, model={"head": head})
+    if rounded:
+        shrink(nlp, ("weights", "int8"))
+    shim = get_trunk_shim(nlp.get_pipe("epee_textcat").model)
+    shim.export("onnx", "int8", [nlp.make_doc(text) for text in SENTENCES])
+    named = [name for name, _, _ in shim.exported.rescaled]
+    assert len(named) == len(set(named)) >= 4 * 4
+    message = srsly.msgpack_loads(shim.to_bytes())["onnx"]
+    put_back = [part for part in message["stack"]["parts"] if not isinstance(part, bytes)]
+    assert len([part for part in put_back if part[1] == RESCALED]) == len(named)
+    loaded = make_nlp(backbones(family), seed=1, model={"head": head}).from_bytes(nlp.to_bytes())
+    assert get_trunk_shim(loaded.get_pipe("epee_textcat").model).exported.to_message() == shim.exported.to_message()
+    assert cats(loaded) == cats(nlp)
 
 
 @pytest.mark.parametrize("kind", KINDS)

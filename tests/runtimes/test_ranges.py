@@ -42,7 +42,7 @@ def run(model, hidden):
 def quantized(model, hidden):
     meter = RangeMeter([model])
     meter.climb([0], hidden, {})
-    return quantize_static(model, meter.ranges[0])
+    return quantize_static(model, meter.ranges[0])[0]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from ...trunk.verification import make_stepper, probe_text, relative_error
 from .attention import DOMAIN, WatchedAttention, tidy, without_mask
 from .branches import join
 from .graphs import OnnxGraphs, require
-from .ranges import RangeMeter, quantize_static
+from .ranges import RangeMeter, Rescaled, quantize_static
 from .stepper import OnnxStepper
 from .writing import quantize_model, write
 
@@ -186,23 +186,44 @@ def _trace(stepper: LayerStepper, precision: str, attention: str, samples: Seque
     _compare(stepper, runner)
     if precision == "fp32":
         return exported
-    quantized = _quantize(models, runner, samples) if samples else map(quantize_model, models)
-    return replace(exported, precision=precision, layers=_join(quantized, order, clear)[0])
+    rescaled: List[Rescaled] = []
+    quantized = _quantize(models, runner, samples, rescaled) if samples else map(quantize_model, models)
+    layers = _join(quantized, order, clear)[0]
+    return replace(exported, precision=precision, layers=layers, rescaled=_named(rescaled, stepper.model.state_dict()))
 
 
-def _quantize(models: Sequence["ModelProto"], runner: OnnxStepper, samples: Sequence[numpy.ndarray]) -> List["ModelProto"]:
+def _quantize(
+    models: Sequence["ModelProto"], runner: OnnxStepper, samples: Sequence[numpy.ndarray], rescaled: List[Rescaled]
+) -> List["ModelProto"]:
     """Layers in int8, whose ranges are measured on windows.
 
     models (Sequence[ModelProto]): The layers in float32.
     runner (OnnxStepper): What was exported in float32.
     samples (Sequence[ndarray]): The windows.
+    rescaled (List[Tuple[ndarray, ndarray]]): Gets what `quantize_static` says of the weights.
     RETURNS (List[ModelProto]): The layers in int8.
     """
     meter = RangeMeter(models)
     for ids in samples:
         inputs = torch.from_numpy(ids)[None]
         meter.climb(runner.exported.order, *runner.below(inputs, torch.ones_like(inputs)))
-    return [quantize_static(model, ranges) for model, ranges in zip(models, meter.ranges)]
+    written = [quantize_static(model, ranges) for model, ranges in zip(models, meter.ranges)]
+    rescaled += [each for _, own in written for each in own]
+    return [model for model, _ in written]
+
+
+def _named(rescaled: Sequence[Rescaled], state: Dict[str, Tensor]) -> List[List[Any]]:
+    """What is saved of weights that were rescaled: those that are the backbone's own, by their names."""
+    weights_of = {name: own for name, own in state.items() if own.dim() == 2 and own.dtype == torch.float32}
+    sides = [(name, turned, own.T if turned else own) for name, own in weights_of.items() for turned in (True, False)]
+    found: List[List[Any]] = []
+    for array, factors in rescaled:
+        weights = torch.from_numpy(array.copy())
+        for name, turned, own in sides:
+            if own.shape == weights.shape and torch.equal(own[0], weights[0]) and torch.equal(own, weights):
+                found.append([name, turned, factors.astype("<f4").tobytes()])
+                break
+    return found
 
 
 def _join(models: Iterable["ModelProto"], order: Sequence[int], clear: bool) -> Tuple[bytes, List[str]]:

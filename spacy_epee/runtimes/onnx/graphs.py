@@ -26,6 +26,7 @@ class OnnxGraphs:
     names (List[str]): All that is given to layers, in the order in which `layer_inputs` returns it.
     row_args (List[str]): Those with an entry for each row of a batch.
     masks (List[str]): Those that are not read in a batch without padding, of which the input `PADDED` tells.
+    rescaled (List[List[Any]]): What `layers` has of weights in int8, so that it need not be saved: see `trunk.packed.RESCALED`.
     made_with (str): The versions of torch and transformers.
     format (int): `FORMAT`.
     """
@@ -38,6 +39,7 @@ class OnnxGraphs:
     names: List[str] = field(default_factory=list)
     row_args: List[str] = field(default_factory=list)
     masks: List[str] = field(default_factory=list)
+    rescaled: List[List[Any]] = field(default_factory=list)
     made_with: str = ""
     format: int = FORMAT
 

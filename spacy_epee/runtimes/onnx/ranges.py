@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 
+from ...trunk.quantized import rescale
 from .attention import DOMAIN
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 Ranges = Dict[str, numpy.ndarray]
 """The largest absolute value of each channel of what is multiplied with weights, (K,), by its name in a layer."""
+
+Rescaled = Tuple[numpy.ndarray, numpy.ndarray]
+"""Weights (K, N), and what their rows were multiplied with before they were rounded, (K,)."""
 
 SHARE = 0.85
 """How much of the difference between channels is moved into the weights (SmoothQuant, Xiao et al. 2023, section 4, its alpha).
@@ -128,12 +132,13 @@ class RangeMeter:
             hidden = values[outputs[0].name]
 
 
-def quantize_static(model: "ModelProto", ranges: Ranges) -> "ModelProto":
+def quantize_static(model: "ModelProto", ranges: Ranges) -> Tuple["ModelProto", List[Rescaled]]:
     """Write a layer with weights as int8, by channel, and what they are multiplied with as bytes of a fixed range.
 
     model (ModelProto): The layer in float32.
     ranges (Ranges): What was measured.
-    RETURNS (ModelProto): The layer in int8.
+    RETURNS (Tuple[ModelProto, List[Tuple[ndarray, ndarray]]]): The layer in int8; and the weights in it as they were, with what
+        their rows were multiplied with.
     """
     from onnx import ModelProto, helper, numpy_helper
 
@@ -145,6 +150,7 @@ def quantize_static(model: "ModelProto", ranges: Ranges) -> "ModelProto":
     scales = {source: _scales(source, ranges[source], products.values()) for source in ranges}
     constants = {_ONE: numpy.array(1, dtype="float32"), _MIDDLE: numpy.array(128, dtype="uint8")}
     nodes: List["NodeProto"] = []
+    rescaled: List[Rescaled] = []
     scaled = set()
     by_node = {id(product.node): product for product in products.values()}
     for node in graph.node:
@@ -159,7 +165,8 @@ def quantize_static(model: "ModelProto", ranges: Ranges) -> "ModelProto":
             constants[f"{source}/int8/inverse"] = 1 / scale
             nodes.append(helper.make_node("Mul", [source, f"{source}/int8/inverse"], [f"{source}/int8/scaled"]))
             nodes.append(helper.make_node("QuantizeLinear", [f"{source}/int8/scaled", _ONE, _MIDDLE], [f"{source}/int8/bytes"]))
-        weights, steps = _to_int8(product.weights * scale[:, None])
+        weights, steps = rescale(product.weights, scale)
+        rescaled.append((product.weights, scale))
         names = [f"{product.output}/int8/{part}" for part in ("weights", "steps")]
         constants.update(zip(names, (weights, steps)))
         inputs = [f"{source}/int8/bytes", names[0], _ONE, names[1], _MIDDLE, *(["", product.bias] if product.bias else [])]
@@ -174,7 +181,7 @@ def quantize_static(model: "ModelProto", ranges: Ranges) -> "ModelProto":
     del graph.value_info[:]
     if DOMAIN not in {known.domain for known in written.opset_import}:
         written.opset_import.append(helper.make_opsetid(DOMAIN, 1))
-    return written
+    return written, rescaled
 
 
 def _scales(source: str, most: numpy.ndarray, products) -> numpy.ndarray:
@@ -184,9 +191,3 @@ def _scales(source: str, most: numpy.ndarray, products) -> numpy.ndarray:
     weights = numpy.maximum(weights, 1e-4 * max(float(weights.max()), 1e-20))
     smooth = most**SHARE / weights ** (1 - SHARE)
     return (smooth * (most / smooth).max() / 127).astype("float32")
-
-
-def _to_int8(weights: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """Weights (K, N) as int8, and the step of each column, (N,) float32."""
-    steps = numpy.maximum(numpy.abs(weights).max(axis=0) / 127, 1e-20).astype("float32")
-    return numpy.clip(numpy.round(weights / steps), -127, 127).astype("int8"), steps

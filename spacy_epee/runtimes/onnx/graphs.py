@@ -6,6 +6,8 @@ from typing import Any, Dict, List
 
 from spacy.util import is_compatible_version
 
+from ...trunk.packed import RESCALED
+
 FORMAT, READABLE = 4, (3, 4)
 """The layout of exported graphs, and those that can be run. Raise it when an older version could not run newer ones."""
 
@@ -45,7 +47,8 @@ class OnnxGraphs:
 
     def to_message(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What is saved."""
-        return {SAVED_AS.get(name, name): value for name, value in asdict(self).items()}
+        saved = {SAVED_AS.get(name, name): value for name, value in asdict(self).items()}
+        return saved if self.rescaled else {name: value for name, value in saved.items() if name != RESCALED}
 
     @classmethod
     def read(cls, message: Dict[str, Any]) -> "OnnxGraphs":

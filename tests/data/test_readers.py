@@ -161,6 +161,18 @@ def test_readers_name_the_document_of_a_spacy_file_with_junk_for_labels(tmp_path
         labels_of(tmp_path / "data.spacy", EntityReader)
 
 
+def test_readers_keep_documents_of_a_spacy_file_that_have_no_text(tmp_path):
+    nlp = spacy.blank("en")
+    docs = [nlp.make_doc(text) for text in ("fever", "", "rash")]
+    docs[2].cats = {"a": 7.0}
+    DocBin(docs=docs).to_disk(tmp_path / "data.SPACY")
+    with pytest.raises(ValueError, match="data.SPACY, document 3: the field 'cats' holds no labels"):
+        labels_of(tmp_path / "data.SPACY", EntityReader)
+    docs[2].cats = {}
+    DocBin(docs=docs).to_disk(tmp_path / "data.SPACY")
+    assert [eg.reference.text for eg in EntityReader(tmp_path)(nlp)] == ["fever", "", "rash"]
+
+
 def test_readers_refuse_a_file_of_another_name(tmp_path):
     (tmp_path / "data.csv").write_text("fever,a")
     with pytest.raises(ValueError, match="no file ending in .spacy or .jsonl"):

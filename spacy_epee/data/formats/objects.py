@@ -151,6 +151,11 @@ def relation(head: Optional[str], child: Optional[str], label: Any, where: str, 
     return {"head": head, "child": child, "label": label}
 
 
+def id_of(entry: Dict[str, Any], *names: str) -> str:
+    """RETURNS (str): The first of some fields that is there and not null, as the id of a document; "" if there is none."""
+    return next((str(entry[name]) for name in names if entry.get(name) is not None), "")
+
+
 def fields(entry: Dict[str, Any], field: str, needed: Sequence[str], where: str) -> List[Dict[str, Any]]:
     """Get a field that is a list of objects with certain fields, and may be missing or null.
 

@@ -9,6 +9,7 @@ from ....errors import raise_alone
 from ....files import whole_folder
 from ...checks import check_place, objects
 from ...event_rows import EventRow, FlagRow, Place, read_events, read_flags
+from ..objects import id_of
 from .places import LONGEST_NUMBER, NOTE, Part, as_place, as_word, fragments, free_name
 
 Row = Dict[str, Any]
@@ -217,7 +218,7 @@ def _documents(rows: Iterable[Tuple[str, Row]], flag: str) -> Iterable[Tuple[str
     taken: Set[str] = set()
     for number, (where, row) in enumerate(rows, 1):
         # As a path in the folder: subfolders may be part of an id, and nothing may lead out.
-        parts = [re.sub(r"[^\w.-]", "_", part) for part in str(row.get("id", number)).split("/")]
+        parts = [re.sub(r"[^\w.-]", "_", part) for part in (id_of(row, "id") or str(number)).split("/")]
         name = "/".join(parts)
         if any(part in ("", ".", "..") for part in parts):
             raise ValueError(f"{where}: its 'id' cannot be the name of a file. Give another one, or leave it out.")

@@ -1,0 +1,54 @@
+"""What files of a kind have no place for, counted, so that nothing is gone in silence."""
+
+from typing import Any, Dict, NamedTuple, Tuple
+
+from .remarks import Remarks
+
+NAMES = {
+    "cats": "labels of documents",
+    "teacher": "soft labels of documents",
+    "symmetric": "documents whose relations have no direction",
+    "equivalent": "sets of entities that are the same",
+    "flags": "attributes of entities",
+    "parts": "parts of entities",
+    "kb_id": "ids of concepts of entities",
+}
+"""What fields of rows and of entities are called. The names of others may be text, and are not said."""
+
+ABOUT = ("id", "text", "ents", "relations", "events", "level")
+"""Fields of a row that are written anywhere, or need not be."""
+
+
+class Kept(NamedTuple):
+    """What files of a kind have a place for.
+
+    what (str): What such a file is called.
+    row (Tuple[str, ...]): Fields of a row, beside those in `ABOUT`.
+    ent (Tuple[str, ...]): Those of `NAMES` that an entity may have.
+    """
+
+    what: str
+    row: Tuple[str, ...]
+    ent: Tuple[str, ...]
+
+
+DOCBIN = Kept("a .spacy file", ("cats", "teacher", "symmetric"), ("kb_id",))
+"""Whether relations have a direction is a setting there, which the command says."""
+
+STANDOFF = Kept("standoff", ("equivalent",), ("flags", "parts"))
+
+
+def note_lost(row: Dict[str, Any], kept: Kept, remarks: Remarks, where: str) -> None:
+    """Take down what of a row is not written.
+
+    row (Dict[str, Any]): The row, which was checked.
+    kept (Kept): What the files have a place for.
+    remarks (Remarks): Takes it down.
+    where (str): What to call the row in the warning.
+    """
+    topic = f"Left out, for {kept.what} has no place for it"
+    for name in row.keys() - {*ABOUT, *kept.row}:
+        remarks.add(topic, NAMES.get(name, "other fields"), where, count=bool(row[name]))
+    for ent in row.get("ents", ()):
+        for name in ("flags", "parts", "kb_id"):
+            remarks.add(topic, NAMES[name], where, count=name not in kept.ent and bool(ent.get(name)))

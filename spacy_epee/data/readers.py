@@ -354,7 +354,7 @@ def take_soft_labels(doc: Doc, line: Line, field: Optional[str]) -> None:
 
 def _are_cats(value: Any) -> bool:
     """Whether a value can be labels. Labels are shown in errors, so a text that is taken for one by mistake must not pass."""
-    if isinstance(value, dict) and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in value.values()):
+    if isinstance(value, dict) and not all(isinstance(v, (int, float)) and v in (0, 1) for v in value.values()):
         return False
     if not isinstance(value, (dict, list, str)):
         return False

@@ -24,7 +24,7 @@ def find_files(path: Path, suffixes: Sequence[str]) -> List[Path]:
     suffixes (Sequence[str]): What names end in, in small letters. Those that begin with a dot are left out. Of those that would
         end so if they were not compressed a warning says how many there are.
     RETURNS (List[Path]): The files, in the order of their names.
-    RAISES ValueError: There is no such path.
+    RAISES ValueError: There is no such path, or a file is there packed and unpacked.
     """
     if not path.exists():
         raise ValueError(f"There is no file or folder '{path}' (looked from {Path.cwd()}).")
@@ -35,6 +35,11 @@ def find_files(path: Path, suffixes: Sequence[str]) -> List[Path]:
     shown = sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
     files = [file for file in shown if file.name.lower().endswith(tuple(suffixes))]
     left = [file for file in shown if not file.name.lower().endswith(tuple(suffixes))]
+    twice = {file.with_suffix("") for file in files if file.suffix.lower() == ".gz"}.intersection(files)
+    if twice:
+        raise ValueError(
+            f"'{min(twice)}.gz' lies beside the file that it was made of, and both would be read. Remove one of them."
+        )
     if left:
         warnings.warn(f"{len(left)} compressed files in '{path}' are left out, the first is '{left[0]}'. Unpack them first.")
     return files

@@ -200,5 +200,7 @@ def _cause(error: Exception) -> str:
     for line in text.splitlines():
         if line.startswith("ValueError: The pipeline '"):
             return line.removeprefix("ValueError: ").rstrip(".")
+    if "CSV header does not conform to the schema" in text:
+        return "the CSV files have other columns than the first, or another order. Give files with the same columns"
     condition = re.match(r"\[([A-Z_.]+)\]", text)
     return f"{type(error).__name__} {condition[1] if condition else ''}".rstrip()

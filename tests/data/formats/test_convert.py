@@ -381,6 +381,7 @@ WHOLE = {
         {"id": "T2", "start": 17, "end": 35, "label": "Problem", "parts": [{"start": 17, "end": 21}, {"start": 28, "end": 35}]},
     ],
     "relations": [{"head": "T1", "child": "T2", "label": "CAUSES"}],
+    "events": [{"trigger": {"ent": "T2"}, "label": "E", "arguments": [{"role": "Theme", "ent": "T1", "number": 2}]}],
     "symmetric": True,
     "equivalent": [["T1", "T2"]],
     "cats": {"A": 1},
@@ -392,7 +393,15 @@ WHOLE = {
 @pytest.mark.parametrize(
     "words, lost",
     [
-        (["out.spacy"], ["attributes of entities: 1", "parts of entities: 1", "sets of entities that are the same: 1"]),
+        (
+            ["out.spacy"],
+            [
+                "attributes of entities: 1",
+                "parts of spans: 1",
+                "numbers of roles: 1",
+                "sets of entities that are the same: 1",
+            ],
+        ),
         (
             ["out", "--to", "brat"],
             ["labels of documents: 1", "soft labels of documents: 1", "have no direction: 1", "ids of concepts of entities: 1"],

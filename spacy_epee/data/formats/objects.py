@@ -143,7 +143,7 @@ def relation(head: Optional[str], child: Optional[str], label: Any, where: str, 
     RETURNS (Dict[str, str]): The relation.
     """
     if head is None or child is None:
-        raise ValueError(f"{where}: one of its ends is no span of this document.")
+        raise ValueError(f"{where}: one of its ends is no span of this document. Add that span, or remove the relation.")
     if label is None:
         tally(f"relations had no label and got '{UNNAMED[1]}'")
         label = UNNAMED[1]

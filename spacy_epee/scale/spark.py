@@ -115,7 +115,8 @@ def _run(session: Any, path: str, version: str, source: str, target: str, column
     if twice:
         raise ValueError(f"In '{source}' {twice} ids are there more than once. Give every note an id of its own.")
     odd = require("pyspark.sql", "Spark", "spark").Observation()
-    if dict(table.dtypes)["text"] == "string":
+    looked = notes > 0 and dict(table.dtypes)["text"] == "string"
+    if looked:
         table = table.observe(odd, functions.expr(f"count_if(contains(text, '{REPLACED}')) AS notes"))
     work = partial(annotate, path=path, batch_size=batch_size, version=version)
     rows = table.repartition(parts_of(notes, session.sparkContext.defaultParallelism)).mapInPandas(work, SCHEMA)
@@ -123,7 +124,7 @@ def _run(session: Any, path: str, version: str, source: str, target: str, column
     seen = require("pyspark.sql", "Spark", "spark").Observation()
     rows = rows.observe(seen, *map(functions.expr, ("count(*) AS notes", "count_if(error IS NOT NULL) AS failed")))
     WRITERS[kind](rows.write.mode("errorifexists"), target)
-    if dict(table.dtypes)["text"] == "string" and odd.get["notes"]:
+    if looked and odd.get["notes"]:
         warnings.warn(
             f"{odd.get['notes']} notes in '{source}' have characters that stand for what is not UTF-8. Convert it first."
         )

@@ -45,9 +45,16 @@ def convert(folder: Path, target: Path, codes: int) -> Dict[str, int]:
     target (Path): The folder to write to.
     codes (int): As of `keep_codes`.
     RETURNS (Dict[str, int]): The number of rows of each split.
-    RAISES ValueError: A split of a task is not there, or one note is in two splits; or as of `read_split`.
+    RAISES ValueError: A split of a task is not there, one note is in two splits, or some notes are of admission and others are
+        whole; or as of `read_split`.
     """
-    there = {name: [split for split in SPLITS if find_table(folder, task, split)] for name, task in TASKS.items()}
+    tables = {name: {split: find_table(folder, task, split) for split in SPLITS} for name, task in TASKS.items()}
+    there = {name: [split for split, table in own.items() if table] for name, own in tables.items()}
+    if len({"_adm_" in table.name for own in tables.values() for table in own.values() if table}) > 1:
+        raise ValueError(
+            f"'{folder}' has tables of admission notes, named _adm, and of whole discharge summaries, which tell what is to be "
+            "predicted. Keep one kind there."
+        )
     if not any(there.values()):
         raise ValueError(f"There is no table such as {TASKS['mortality'].files}_adm_train.csv in '{folder}'.")
     for name, found in there.items():

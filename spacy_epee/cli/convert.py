@@ -13,10 +13,12 @@ from wasabi import Printer
 from ..data.checks import Align
 from ..data.docs import annotate_doc, warn_expanded, warn_joined
 from ..data.event_docs import count_doubles, warn_doubles
+from ..data.formats.lost import DOCBIN, note_lost
 from ..data.formats.registry import Format, format_names, get_format, guess_format
+from ..data.formats.remarks import Remarks
 from ..data.formats.settings import ENTITIES, Settings
 from ..data.formats.tokenizer import Tokenizer
-from ..data.readers import check_cats, read_cats
+from ..data.readers import Line, check_cats, check_soft_labels, read_cats, take_soft_labels
 from ..doc_attributes import annotation
 from ..files import whole_file, whole_folder
 from . import epee
@@ -63,7 +65,7 @@ def convert_cli(
     warn_doubles(rows.doubles)
     warn_joined(rows.joined)
     *first, last = [f"{count} {what}" for what, count in rows.counts.items() if count or what != "labels"]
-    msg.good(f"{rows.documents} documents with {', '.join(first)} and {last} in {target}")
+    msg.good(f"{rows.documents} documents in {target}, read with {', '.join(first)} and {last}")
     for sentence in rows.settings.sentences():
         msg.info(sentence)
 
@@ -207,8 +209,14 @@ def write_docs(rows: Checked, path: Path) -> None:
     """
     docs = DocBin(store_user_data=True)
     labels: List[Row] = []
-    for _, row, doc in rows:
+    remarks = Remarks()
+    for where, row, doc in rows:
+        line = Line(where, row, path)
+        check_soft_labels(line, "teacher")
+        take_soft_labels(doc, line, "teacher")
+        note_lost(row, DOCBIN, remarks, where)
         docs.add(doc)
         labels.append({"cats": row["cats"]} if "cats" in row else {})
     docs.cats = read_cats(labels, "cats")  # where labels are lists, all of them have to be known
     docs.to_disk(path)
+    remarks.warn()

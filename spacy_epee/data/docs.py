@@ -83,7 +83,7 @@ def annotate_doc(
                 raise ValueError(f"{place}: its {field} is no entity of this document.")
         head, child = spans[relation["head"]], spans[relation["child"]]
         if characters[relation["head"]] == characters[relation["child"]]:
-            raise ValueError(f"{place}: head and child are the same characters.")
+            raise ValueError(f"{place}: head and child are the same characters. Correct one of them, or remove the relation.")
         if (head.start, head.end) == (child.start, child.end):
             left[SAME_TOKENS, where] += 1
             continue

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
 from spacy.language import Language
-from spacy.tokens import Doc, Span
-from spacy.training import Corpus, Example
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
 
 from ..doc_attributes import annotate, annotation, are_soft_labels, install_teacher, set_place, set_soft_labels
 from ..errors import raise_alone
@@ -91,8 +91,7 @@ def EntityReader(
 
     def corpus(nlp: Language) -> Iterator[Example]:
         for reference in _references(nlp, need_path(path), spans_key, cast(Align, align), limit, fields, taught):
-            words = [token.text for token in reference]
-            predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
+            predicted = _copy(nlp, reference)
             if gold_entities:
                 copy_entities(reference, predicted)
             if triggers_key is not None:
@@ -181,14 +180,14 @@ def read_docs(nlp: Language, path: Path, limit: int = 0) -> Iterator[Tuple[str, 
     YIELDS (Tuple[str, Example]): What to call the document in errors, and the document.
     RAISES ValueError: There are none, or a file is no such file.
     """
-    files = [file for file in find_files(path, [".spacy"]) if file.suffix == ".spacy"]
+    files = [file for file in find_files(path, [".spacy"]) if file.suffix.lower() == ".spacy"]
     if not files:
         raise ValueError(f"'{path}' is, and has, no file ending in .spacy or .jsonl.")
     yield from islice((found for file in files for found in _read_docbin(nlp, file)), limit or None)
 
 
 def _read_docbin(nlp: Language, file: Path) -> Iterator[Tuple[str, Example]]:
-    examples = Corpus(file)(nlp)
+    examples = _examples(nlp, file)
     number = 0
     while True:
         number += 1
@@ -206,6 +205,17 @@ def _read_docbin(nlp: Language, file: Path) -> Iterator[Tuple[str, Example]]:
         check_cats({"cats": eg.reference.cats}, "cats", where)
         set_place(eg.reference, where)
         yield where, eg
+
+
+def _examples(nlp: Language, file: Path) -> Iterator[Example]:
+    # spaCy's own reader leaves out documents without a token, in silence.
+    for reference in DocBin().from_disk(file).get_docs(nlp.vocab):
+        yield Example(_copy(nlp, reference) if reference.has_unknown_spaces else nlp.make_doc(reference.text), reference)
+
+
+def _copy(nlp: Language, doc: Doc) -> Doc:
+    """A Doc of the same tokens, and nothing else."""
+    return Doc(nlp.vocab, words=[token.text for token in doc], spaces=[bool(token.whitespace_) for token in doc])
 
 
 def read_jsonl(path: Union[str, Path], cats: Optional[str] = None, limit: int = 0) -> List[Dict[str, Any]]:
@@ -344,7 +354,7 @@ def take_soft_labels(doc: Doc, line: Line, field: Optional[str]) -> None:
 
 def _are_cats(value: Any) -> bool:
     """Whether a value can be labels. Labels are shown in errors, so a text that is taken for one by mistake must not pass."""
-    if isinstance(value, dict) and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in value.values()):
+    if isinstance(value, dict) and not all(isinstance(v, (int, float)) and v in (0, 1) for v in value.values()):
         return False
     if not isinstance(value, (dict, list, str)):
         return False

@@ -3,11 +3,15 @@
 import gzip
 import json
 import re
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, Iterator, List, Sequence, Tuple
 
 from ..errors import raise_alone
+
+PACKED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".7z")
+"""What the names of compressed files end in."""
 
 HALF = re.compile("[\ud800-\udfff]")
 """Half of a pair of UTF-16: a byte that is not UTF-8, as Python reads it here, or what a JSON file wrote as \\ud800."""
@@ -17,16 +21,28 @@ def find_files(path: Path, suffixes: Sequence[str]) -> List[Path]:
     """Find the files of a format.
 
     path (Path): A file, which is returned whatever its name is, or a folder, in which subfolders are looked through too.
-    suffixes (Sequence[str]): What names end in, in small letters. Those that begin with a dot are left out.
+    suffixes (Sequence[str]): What names end in, in small letters. Those that begin with a dot are left out. Of those that would
+        end so if they were not compressed a warning says how many there are.
     RETURNS (List[Path]): The files, in the order of their names.
-    RAISES ValueError: There is no such path.
+    RAISES ValueError: There is no such path, or a file is there packed and unpacked.
     """
     if not path.exists():
         raise ValueError(f"There is no file or folder '{path}' (looked from {Path.cwd()}).")
     if not path.is_dir():
         return [path]
-    found = (file for file in path.rglob("*") if file.name.lower().endswith(tuple(suffixes)) and file.is_file())
-    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
+    packed = tuple(suffix + end for suffix in suffixes for end in PACKED)
+    found = (file for file in path.rglob("*") if file.name.lower().endswith((*suffixes, *packed)) and file.is_file())
+    shown = sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
+    files = [file for file in shown if file.name.lower().endswith(tuple(suffixes))]
+    left = [file for file in shown if not file.name.lower().endswith(tuple(suffixes))]
+    twice = {file.with_suffix("") for file in files if file.suffix.lower() == ".gz"}.intersection(files)
+    if twice:
+        raise ValueError(
+            f"'{min(twice)}.gz' lies beside the file that it was made of, and both would be read. Remove one of them."
+        )
+    if left:
+        warnings.warn(f"{len(left)} compressed files in '{path}' are left out, the first is '{left[0]}'. Unpack them first.")
+    return files
 
 
 def read_lines(path: Path, check: bool = True) -> Iterator[Tuple[int, str]]:

@@ -1,10 +1,10 @@
 """The rows that `annotate` has written, read again one after the other. No error holds anything of what is in a file."""
 
-import csv
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Tuple
 
-from ..data.texts import check_encoding, find_files, parse_json, read_lines
+from ..data.csv_rows import check_columns, read_csv
+from ..data.texts import find_files, parse_json, read_lines
 from ..errors import raise_alone
 from ..scale.notes import Row
 from ..scale.tables import ending_of, parquet
@@ -47,17 +47,10 @@ def _read_jsonl(file: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:
 
 
 def _read_csv(file: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:
-    csv.field_size_limit(2**31 - 1)  # 131072 characters otherwise
-    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-        rows = csv.DictReader(lines, strict=True)
-        try:
-            for row in rows:
-                where = f"{file}, line {rows.line_num}"
-                for value in row.values():
-                    check_encoding(value or "", where)
-                yield where, row
-        except csv.Error as error:
-            raise_alone(ValueError(f"{file}, line {rows.line_num}: not CSV ({error})."))
+    for where, row, error in read_csv(file, lambda header, where: check_columns(header, NEEDED, where)):
+        if error:
+            raise ValueError(error)
+        yield where, row
 
 
 def _read_parquet(file: Path) -> Iterator[Tuple[str, Dict[str, Any]]]:

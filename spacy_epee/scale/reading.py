@@ -4,13 +4,15 @@ refused.
 No error holds anything of what is in a file.
 """
 
-import csv
 import os
+import warnings
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Tuple
 
+from ..data import csv_rows
+from ..data.csv_rows import check_columns
 from ..data.texts import HALF, check_encoding, parse_json, read_lines, read_text
 from ..errors import raise_alone
 from .notes import Note, make_note
@@ -76,7 +78,8 @@ def kind_of(path: Path) -> str:
 def find_files(path: Path) -> Iterator[Path]:
     """Find what can be read. Names of one folder at a time are kept, since there may be millions of them.
 
-    path (Path): A file, or a folder. Files and folders that begin with a dot or an underscore are left out.
+    path (Path): A file, or a folder. Files and folders that begin with a dot or an underscore are left out; files that end in
+        something else are too, and a warning counts them.
     YIELDS (Path): The files, in the order of their names, those of a folder before those in its subfolders.
     RAISES ValueError: There is no such path.
     """
@@ -85,11 +88,16 @@ def find_files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
+    left, first = 0, ""
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "_")))
-        for name in sorted(names):
-            if ending_of(name, READERS) is not None and not name.startswith((".", "_")):
+        for name in sorted(name for name in names if not name.startswith((".", "_"))):
+            if ending_of(name, READERS) is not None:
                 yield Path(folder, name)
+            else:
+                left, first = left + 1, first or str(Path(folder, name))
+    if left:
+        warnings.warn(f"{left} files in '{path}' are left out, one is {ascii(first)}: they end in none of {', '.join(READERS)}.")
 
 
 def read_texts(file: Path, root: Path, columns: Columns) -> Iterator[Note]:
@@ -135,36 +143,9 @@ def _parse(line: str, where: str) -> Tuple[Dict[str, Any], str]:
 
 def read_csv(file: Path, root: Path, columns: Columns) -> Iterator[Note]:
     """YIELDS (Note): The notes of a CSV file, whose first row has the names of the columns."""
-    csv.field_size_limit(2**31 - 1)  # 131072 characters otherwise
     delimiter = "\t" if kind_of(file) == ".tsv" else columns.delimiter
-    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-        rows = csv.reader(lines, delimiter=delimiter, strict=True)
-        try:
-            header = next(rows, [])
-            require(columns, header, f"{file}, line 1")
-            begin = rows.line_num + 1
-            for row in rows:
-                if row:
-                    yield _of_csv(row, header, columns, f"{file}, line {begin}")
-                begin = rows.line_num + 1
-        except csv.Error as error:
-            raise_alone(
-                ValueError(
-                    f"{file}, line {rows.line_num}: not CSV ({error}): a quote is missing in the row that ends here, or one "
-                    "within a value is not doubled. Correct the file, or write it anew with a library."
-                )
-            )
-
-
-def _of_csv(row: list, header: list, columns: Columns, where: str) -> Note:
-    if len(row) != len(header):
-        return Note(None, None, f"{where}: the row has {len(row)} values, and there are {len(header)} columns")
-    try:
-        for value in row:
-            check_encoding(value, where)
-    except ValueError as error:
-        return Note(None, None, str(error))
-    return _noted(dict(zip(header, row)), columns, where)
+    for where, row, error in csv_rows.read_csv(file, lambda header, where: require(columns, header, where), delimiter):
+        yield Note(None, None, error) if error else _noted(row, columns, where)
 
 
 def read_parquet(file: Path, root: Path, columns: Columns) -> Iterator[Note]:
@@ -197,11 +178,13 @@ def require(columns: Columns, names: Iterable[str], where: str) -> None:
     columns (Columns): Where the notes are to be.
     names (Iterable[str]): The columns that there are.
     where (str): What to call the place in errors.
-    RAISES ValueError: One is missing.
+    RAISES ValueError: One is missing, or there twice.
     """
-    names = set(names)
+    names = list(names)
+    check_columns(names, columns.needed().values(), where)
     for use, name in columns.needed().items():
         if name not in names:
+            check_encoding("".join(names), where)  # that may be why
             number = ", or number the notes by --number" if use == "id" else ""
             raise ValueError(f"{where}: there is no column '{name}'; name the one with the {use} by {WORDS[use]}{number}.")
 

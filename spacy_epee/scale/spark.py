@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple
@@ -21,6 +22,12 @@ JAVA = "Spark needs Java 17 or newer: `apt-get install openjdk-17-jre-headless`,
 
 SAMPLE = 0.01
 """The share of rows in which columns are looked for first."""
+
+BROKEN = "_spacy_epee_broken"
+"""The column of CSV files in which Spark puts rows with other numbers of values than columns."""
+
+REPLACED = "\ufffd"
+"""What Spark puts in the place of bytes that are no UTF-8."""
 
 QUICK_JAVA = "-XX:TieredStopAtLevel=1"
 """Has Java compile quickly. `spark.driver.extraJavaOptions`, which are yours, come after it."""
@@ -86,6 +93,7 @@ def _session(master: str) -> Any:
     # Tables as large as what is answered at once. Python processes go on to the next part with the pipeline that they have.
     builder = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", str(CHUNK_NOTES))
     builder = builder.config("spark.python.worker.reuse", "true")
+    builder = builder.config("spark.sql.csv.parser.columnPruning.enabled", "false")  # or broken rows are not noticed
     try:
         return builder.getOrCreate()
     except Exception as error:
@@ -106,12 +114,20 @@ def _run(session: Any, path: str, version: str, source: str, target: str, column
     notes, twice = groups.selectExpr("coalesce(sum(count), 0)", "count_if(count > 1 AND id IS NOT NULL)").first()
     if twice:
         raise ValueError(f"In '{source}' {twice} ids are there more than once. Give every note an id of its own.")
+    odd = require("pyspark.sql", "Spark", "spark").Observation()
+    looked = notes > 0 and dict(table.dtypes)["text"] == "string"
+    if looked:
+        table = table.observe(odd, functions.expr(f"count_if(contains(text, '{REPLACED}')) AS notes"))
     work = partial(annotate, path=path, batch_size=batch_size, version=version)
     rows = table.repartition(parts_of(notes, session.sparkContext.defaultParallelism)).mapInPandas(work, SCHEMA)
     # Rows are counted as they are written: those of a part that is repeated once.
     seen = require("pyspark.sql", "Spark", "spark").Observation()
     rows = rows.observe(seen, *map(functions.expr, ("count(*) AS notes", "count_if(error IS NOT NULL) AS failed")))
     WRITERS[kind](rows.write.mode("errorifexists"), target)
+    if looked and odd.get["notes"]:
+        warnings.warn(
+            f"{odd.get['notes']} notes in '{source}' have characters that stand for what is not UTF-8. Convert it first."
+        )
     return Counts(**seen.get)
 
 
@@ -134,7 +150,15 @@ def _read_jsonl(session: Any, path: str, columns: Columns) -> Any:
 
 
 def _read_csv(session: Any, path: str, columns: Columns) -> Any:
-    return session.read.csv(path, header=True, multiLine=True, quote='"', escape='"', sep=columns.delimiter)
+    form = {"header": True, "multiLine": True, "quote": '"', "escape": '"', "sep": columns.delimiter, "enforceSchema": False}
+    table = session.read.csv(path, **form)
+    if columns.text not in table.columns:
+        return table
+    # Of a row that has a value too many Spark leaves out the last, and with that the rest of a note which has a comma in it.
+    col, when = (getattr(require("pyspark.sql.functions", "Spark", "spark"), name) for name in ("col", "when"))
+    fields = table.schema.add(BROKEN, "string")
+    table = session.read.csv(path, schema=fields, columnNameOfCorruptRecord=BROKEN, **form)
+    return table.withColumn(columns.text, when(col(BROKEN).isNull(), col(f"`{columns.text}`")))
 
 
 def _read_parquet(session: Any, path: str, columns: Columns) -> Any:
@@ -177,5 +201,7 @@ def _cause(error: Exception) -> str:
     for line in text.splitlines():
         if line.startswith("ValueError: The pipeline '"):
             return line.removeprefix("ValueError: ").rstrip(".")
+    if "CSV header does not conform to the schema" in text:
+        return "the CSV files have other columns than the first, or another order. Give files with the same columns"
     condition = re.match(r"\[([A-Z_.]+)\]", text)
     return f"{type(error).__name__} {condition[1] if condition else ''}".rstrip()

@@ -55,6 +55,7 @@ def test_readers_compressed(tmp_path, name):
         ('{"text": "fever", "cats": 3}', "'cats' holds no labels"),
         ('{"text": "fever", "cats": {"x": "Secretname"}}', "'cats' holds no labels"),
         ('{"text": "fever", "cats": {"x": NaN}}', "'cats' holds no labels"),
+        ('{"text": "fever", "cats": {"x": 0.4}}', "'cats' holds no labels"),  # it would count as true
         ('{"text": "fever", "cats": {" ": 1}}', "'cats' holds no labels"),
         ('{"text": "fever", "cats": true}', "'cats' holds no labels"),
         ('{"text": "fever", "cats": [true]}', "'cats' holds no labels"),
@@ -152,13 +153,25 @@ def test_readers_name_the_spacy_file_and_the_document(tmp_path):
         labels_of(tmp_path / "data.spacy", EntityReader)
 
 
-@pytest.mark.parametrize("cats", [{"a": float("nan")}, {" ": 1.0}, {"Secretname\nhas a rash": 1.0}])
+@pytest.mark.parametrize("cats", [{"a": float("nan")}, {"a": 0.4}, {" ": 1.0}, {"Secretname\nhas a rash": 1.0}])
 def test_readers_name_the_document_of_a_spacy_file_with_junk_for_labels(tmp_path, cats):
     docs = [spacy.blank("en")("fever") for _ in range(2)]
     docs[1].cats = cats
     DocBin(docs=docs).to_disk(tmp_path / "data.spacy")
     with pytest.raises(ValueError, match="data.spacy, document 2: the field 'cats' holds no labels"):
         labels_of(tmp_path / "data.spacy", EntityReader)
+
+
+def test_readers_keep_documents_of_a_spacy_file_that_have_no_text(tmp_path):
+    nlp = spacy.blank("en")
+    docs = [nlp.make_doc(text) for text in ("fever", "", "rash")]
+    docs[2].cats = {"a": 7.0}
+    DocBin(docs=docs).to_disk(tmp_path / "data.SPACY")
+    with pytest.raises(ValueError, match="data.SPACY, document 3: the field 'cats' holds no labels"):
+        labels_of(tmp_path / "data.SPACY", EntityReader)
+    docs[2].cats = {}
+    DocBin(docs=docs).to_disk(tmp_path / "data.SPACY")
+    assert [eg.reference.text for eg in EntityReader(tmp_path)(nlp)] == ["fever", "", "rash"]
 
 
 def test_readers_refuse_a_file_of_another_name(tmp_path):

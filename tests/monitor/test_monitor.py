@@ -104,6 +104,20 @@ def test_monitor_of_something_else_ends_with_2_and_shows_nothing(content, folder
     assert not shows(monitor(tmp_path / "rows.csv", "-r", folder / "model", code=2))
 
 
+@pytest.mark.parametrize(
+    "table, problem",
+    [
+        (f'answers,exits,error,version\n{{}},{{}},,x,"{CANARY}"\n', "line 2: the row has 5 values, and there are 4 columns"),
+        (f"answers,exits,error,version\n{CANARY}\n", "line 2: the row has 1 values"),
+        (f"answers,exits,error,version,error\n{{}},{{}},,x,{CANARY}\n", "line 1: the column 'error' is there 2 times"),
+    ],
+)
+def test_monitor_of_a_csv_file_that_is_none_says_where(table, problem, folder, tmp_path):
+    (tmp_path / "rows.csv").write_text(table)
+    said = monitor(tmp_path / "rows.csv", "-r", folder / "model", code=2)
+    assert problem in " ".join(said.split()) and not shows(said)
+
+
 def test_a_reference_holds_counts_alone_and_is_gone_when_they_are_of_something_else(folder):
     nlp = spacy.load(folder / "model")
     pipe = nlp.get_pipe("epee_textcat")

@@ -184,3 +184,33 @@ def test_notes_are_told_from_others_by_their_digest():
         str(scan(notes)) for notes in ([], NOTES, NOTES[:3], NOTES[::-1], [Note("1", None)], [Note("", ""), Note(None, "")])
     }
     assert len(digests) == 6 and str(scan(NOTES)) == str(scan(list(NOTES)))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("twice", ["id", "text"])
+def test_notes_of_a_table_that_has_a_column_twice_are_refused(suffix, twice, tmp_path):
+    path, names = tmp_path / f"in{suffix}", ["id", "text", twice]
+    if suffix == ".csv":
+        path.write_text(f"{','.join(names)}\n1,Fever.,SECRETNAME\n")
+    else:
+        pa = pytest.importorskip("pyarrow")
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pa.Table.from_arrays([pa.array([value]) for value in "abc"], names=names), path)
+    with pytest.raises(ValueError, match=f"in{suffix}.*: the column '{twice}' is there 2 times. Rename"):
+        read(path)
+    assert read(path, **{twice: {"id": "text", "text": "id"}[twice]})  # what is not read may be there twice
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_notes_of_csv_in_utf16_are_refused_as_such(encoding, tmp_path):
+    (tmp_path / "in.csv").write_bytes("id,text\r\n1,Fever.\r\n".encode(encoding))
+    with pytest.raises(ValueError, match="in.csv, line 1: not UTF-8, but UTF-16. Convert the file"):
+        read(tmp_path / "in.csv")
+
+
+def test_notes_files_of_a_folder_that_are_left_out_are_counted(tmp_path):
+    for name in ("a.csv", "b.csv.gz", "c.rtf", "d.json", ".hidden.doc", "_SUCCESS"):
+        (tmp_path / name).write_text("id,text\n1,Fever.\n")
+    with pytest.warns(UserWarning, match="3 files in .* are left out, one is .*b.csv.gz'"):
+        assert read(tmp_path) == [Note("1", "Fever.")]

@@ -111,6 +111,28 @@ def test_columns_found_in_a_sample_hold_what_all_rows_have(spark, tmp_path):
     assert broken[1] is None
 
 
+def test_rows_of_csv_with_other_columns_have_no_text(spark, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text('id,text\n1,Stable, no pain.\n2\n3,"a, b\nc"\n4,Fever.\n')
+    session = on_spark._session("local[1]")
+    try:
+        table = on_spark._read_csv(session, str(tmp_path / "in"), Columns())
+        found = [(row.id, row.text) for row in table.select("id", "text").collect()]
+        (tmp_path / "in" / "b.csv").write_text("text,id\nFever.,5\n")
+        with pytest.raises(Exception, match="CSV header does not conform to the schema"):
+            on_spark._read_csv(session, str(tmp_path / "in"), Columns()).collect()
+    finally:
+        session.stop()
+    assert found == [("1", None), ("2", None), ("3", "a, b\nc"), ("4", "Fever.")]
+
+
+def test_spark_tells_of_what_is_not_utf8(spark, model, tmp_path):
+    (tmp_path / "in.csv").write_bytes("id,text\n1,fi\xe8vre\n2,Fever.\n".encode("latin-1"))
+    version = load_pipeline(str(model)).version
+    with pytest.warns(UserWarning, match="1 notes in .*in.csv' have characters that stand for what is not UTF-8"):
+        run_spark("local[1]", str(model), version, str(tmp_path / "in.csv"), str(tmp_path / "out.jsonl"), Columns(), 32)
+
+
 @pytest.mark.slow
 def test_spark_loses_nothing_and_counts_nothing_twice_when_a_worker_dies(spark, model, source, tmp_path, monkeypatch):
     mark = tmp_path / "died"

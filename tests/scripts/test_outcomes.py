@@ -308,6 +308,12 @@ def test_labels_that_are_none_are_named_and_not_shown(script, tmp_path, name, ce
     assert not (tmp_path / "out").exists()
 
 
+def test_notes_of_admission_and_whole_ones_are_not_mixed(script, tmp_path):
+    folder = put_tables(put_tables(tmp_path / "in", ["MP_IN"]), ["LOS_WEEKS"], kind="")
+    code, said = run(script("convert_mimic"), folder, tmp_path / "out")
+    assert code == 1 and "has tables of admission notes" in said and not (tmp_path / "out").exists()
+
+
 def test_tables_that_do_not_fit_are_refused(script, tmp_path):
     convert = script("convert_mimic")
     code, said = run(convert, tmp_path, tmp_path / "out")

@@ -180,6 +180,14 @@ def test_teach_takes_spacy_files(folder, tmp_path):
     assert not any(str(tmp_path) in str(doc.user_data) for doc in found)
 
 
+def test_teach_writes_documents_of_spacy_files_that_have_no_text(folder, tmp_path):
+    nlp = spacy.blank("en")
+    DocBin(docs=[nlp.make_doc(text) for text in ("", "fever")]).to_disk(tmp_path / "data.spacy")
+    result = run(folder / "ours0", tmp_path / "data.spacy", tmp_path / "out.spacy")
+    assert "1 of 2 documents have no text" in result.output
+    assert [doc.text for doc in DocBin().from_disk(tmp_path / "out.spacy").get_docs(nlp.vocab)] == ["", "fever"]
+
+
 @pytest.mark.parametrize(
     "models, words, problem",
     [

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 from .label_studio import is_label_studio
-from .objects import OBJECTS, Mentions, Tally, read_objects, relation
+from .objects import OBJECTS, Mentions, Tally, id_of, read_objects, relation
 from .prodigy import is_prodigy
 from .registry import Format
 
@@ -68,7 +68,7 @@ def _row(document: Row, where: str, tally: Tally) -> Row:
             spans = True
             _add(value, mentions, f"{where}, '{name}'")
     mentions.fit(text)
-    row: Row = {"id": str(document.get("id", "")), "text": text}
+    row: Row = {"id": id_of(document, "id"), "text": text}
     if spans:
         row["ents"] = mentions.rows
     if labels or "cats" in given or (given and not spans):

@@ -4,12 +4,18 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from .objects import OBJECTS, Mentions, Tally, fields, read_objects, relation
+from .objects import OBJECTS, Mentions, Tally, fields, id_of, read_objects, relation
 from .registry import Format
 
 Row = Dict[str, Any]
 
 SEVERAL = "annotations were left out for another one of the same task, which is marked as true or later"
+
+SHARED = (
+    "choices are called as those of another question, which are one label in `cats`; of one question alone read them with "
+    "`--cats QUESTION`"
+)
+"""What becomes of a Yes of one question and a Yes of another."""
 
 SPANS = ("labels", "hypertextlabels", "paragraphlabels")
 """The kinds of results that mark text."""
@@ -41,12 +47,14 @@ def read_label_studio(path: Path) -> Iterator[Tuple[str, Row]]:
     YIELDS (Tuple[str, Dict[str, Any]]): The place and the row of each task that is annotated. Of several annotations that are
         neither skipped nor rejected, the one that is marked as true holds, or else the last one. What is skipped, not annotated,
         or of another kind is counted in a warning. A relation to the left has its ends exchanged, one to both sides is two.
-        Choices are in `cats`, and those of each question under its name too. In JSON-MIN there are no relations, and a single
-        choice is left as it is under the name of its question, which readers take as `cats`.
+        Choices are in `cats`, and those of each question under its name too; those that two questions share are counted. In
+        JSON-MIN there are no relations, and a single choice is left as it is under the name of its question, which readers take
+        as `cats`.
     RAISES ValueError: A task that is not of this form, or whose spans have other texts than the file says. It names file and task
         and shows nothing of either.
     """
     tally = Tally()
+    questions: Dict[str, str] = {}
     found: Dict[Tuple[str, str], Tuple[str, str, Row]] = {}
     for where, task, _ in read_objects(path):
         if isinstance(task.get("data"), dict):
@@ -57,7 +65,9 @@ def read_label_studio(path: Path) -> Iterator[Tuple[str, Row]]:
             annotation, made = task, _minimal
         if annotation is None:
             continue
-        row = made(task, annotation, where, tally)
+        row, named = made(task, annotation, where, tally)
+        for question, chosen in named.items():
+            tally(SHARED, sum(questions.setdefault(choice, question) != question for choice in chosen))
         key, time = (row["id"], row["text"]), _time(annotation)
         if key in found:
             tally(SEVERAL)
@@ -73,7 +83,8 @@ def _time(annotation: Row) -> str:
     return str(annotation.get("updated_at", ""))
 
 
-def _task(task: Row, annotation: Row, where: str, tally: Tally) -> Row:
+def _task(task: Row, annotation: Row, where: str, tally: Tally) -> Tuple[Row, Dict[str, List[str]]]:
+    """RETURNS (Tuple[Dict[str, Any], Dict[str, List[str]]]): The row of a task, and the choices of each question."""
     if not isinstance(task.get("data"), dict):
         raise ValueError(f"{where}: its task has no 'data'.")
     results = fields(annotation, "result", ("type",), where)
@@ -96,8 +107,8 @@ def _task(task: Row, annotation: Row, where: str, tally: Tally) -> Row:
     for number, result in enumerate(results, 1):
         relations += _relations(result, mentions, f"{where}, result {number}", tally)
     text = _text(task["data"], mentions, where)
-    row: Row = {"id": str(task.get("id", "")), "text": text, "ents": mentions.rows, "relations": relations}
-    return _with_choices(row, cats, named)
+    row: Row = {"id": id_of(task, "id"), "text": text, "ents": mentions.rows, "relations": relations}
+    return _with_choices(row, cats, named), named
 
 
 def _choose(task: Row, where: str, tally: Tally) -> Optional[Row]:
@@ -169,8 +180,8 @@ def _text(data: Row, mentions: Mentions, where: str) -> str:
     return texts[0]
 
 
-def _minimal(task: Row, annotation: Row, where: str, tally: Tally) -> Row:
-    """A row of JSON-MIN, in which what the annotators did stands under the names of the questions, beside the data."""
+def _minimal(task: Row, annotation: Row, where: str, tally: Tally) -> Tuple[Row, Dict[str, List[str]]]:
+    """As `_task`, of JSON-MIN, in which what the annotators did stands under the names of the questions, beside the data."""
     mentions = Mentions(where, tally)
     cats: List[str] = []
     named: Dict[str, List[str]] = {}
@@ -186,9 +197,9 @@ def _minimal(task: Row, annotation: Row, where: str, tally: Tally) -> Row:
             cats += named[name]
         else:
             rest[name] = value
-    row = {"id": str(task.get("id", "")), "text": _text(rest, mentions, where), "ents": mentions.rows}
+    row = {"id": id_of(task, "id"), "text": _text(rest, mentions, where), "ents": mentions.rows}
     more = {name: value for name, value in rest.items() if name not in (*RESERVED, *ABOUT) and value != row["text"]}
-    return _with_choices({**row, **more}, cats, named)
+    return _with_choices({**row, **more}, cats, named), named
 
 
 def _with_choices(row: Row, cats: List[str], named: Dict[str, List[str]]) -> Row:

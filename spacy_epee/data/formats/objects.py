@@ -143,12 +143,17 @@ def relation(head: Optional[str], child: Optional[str], label: Any, where: str, 
     RETURNS (Dict[str, str]): The relation.
     """
     if head is None or child is None:
-        raise ValueError(f"{where}: one of its ends is no span of this document.")
+        raise ValueError(f"{where}: one of its ends is no span of this document. Add that span, or remove the relation.")
     if label is None:
         tally(f"relations had no label and got '{UNNAMED[1]}'")
         label = UNNAMED[1]
     check_label(label, where)
     return {"head": head, "child": child, "label": label}
+
+
+def id_of(entry: Dict[str, Any], *names: str) -> str:
+    """RETURNS (str): The first of some fields that is there and not null, as the id of a document; "" if there is none."""
+    return next((str(entry[name]) for name in names if entry.get(name) is not None), "")
 
 
 def fields(entry: Dict[str, Any], field: str, needed: Sequence[str], where: str) -> List[Dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .label_studio import is_label_studio
-from .objects import OBJECTS, Mentions, Tally, fields, read_objects, relation
+from .objects import OBJECTS, Mentions, Tally, fields, id_of, read_objects, relation
 from .registry import Format
 
 Row = Dict[str, Any]
@@ -20,7 +20,7 @@ def is_prodigy(row: Row) -> bool:
 
 def read_prodigy(path: Path) -> Iterator[Tuple[str, Row]]:
     """Read entities (`spans`), `relations`, and labels of documents: choices (`options` and `accept`), or one `label` that was
-    accepted or rejected.
+    accepted or rejected, whose spans, if any, are what a pattern found.
 
     path (Path): The file, or a folder of files.
     YIELDS (Tuple[str, Dict[str, Any]]): The place and the row of each text. Answers that were ignored are left out, and so are
@@ -56,21 +56,31 @@ def read_prodigy(path: Path) -> Iterator[Tuple[str, Row]]:
 def _row(answer: Row, where: str, tally: Tally) -> Optional[Row]:
     """What an answer says; None if it is rejected."""
     rejected = answer.get("answer", "accept") != "accept"
-    row: Row = {"id": str(answer.get("id", answer.get("_input_hash", ""))), "text": answer["text"]}
+    row: Row = {"id": id_of(answer, "id", "_input_hash"), "text": answer["text"]}
+    about_label = _is_about_label(answer)
     if isinstance(answer.get("options"), list):
         chosen = fields(answer, "options", ("id",), where)
         accepted = answer.get("accept") or []
         if not isinstance(accepted, list):
             raise ValueError(f"{where}: the field 'accept' is not a list.")
         row["cats"] = {_label(option["id"], where): float(option["id"] in accepted) for option in chosen}
-    elif isinstance(answer.get("label"), str) and "spans" not in answer:
+    elif about_label:
         row["cats"] = {_label(answer["label"], where): float(not rejected)}
         rejected = False
     if rejected:
         return None
-    if "spans" in answer or "relations" in answer:
+    if not about_label and ("spans" in answer or "relations" in answer):
         _annotate(answer, row, where, tally)
     return row
+
+
+def _is_about_label(answer: Row) -> bool:
+    """Whether it was asked if a text has a label. `textcat.teach` shows what its patterns found as spans without labels; where
+    entities are marked, a label beside them is no answer."""
+    if not isinstance(answer.get("label"), str) or answer.get("_view_id", "classification") not in ("classification", "blocks"):
+        return False
+    spans = answer.get("spans")
+    return "relations" not in answer and not any(isinstance(span, dict) and span.get("label") for span in spans or ())
 
 
 def _label(value: Any, where: str) -> str:

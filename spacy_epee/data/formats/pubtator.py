@@ -16,7 +16,7 @@ SUFFIXES = [".pubtator", ".pubtator.txt"]
 
 TEXT = re.compile(r"([^\t|]+)\|([A-Za-z]+)\|(.*)", re.DOTALL)
 
-NUMBER = re.compile("[0-9]+")
+NUMBER = re.compile("-?[0-9]+")
 
 OFFSET = re.compile("[0-9]{1,18}")
 
@@ -75,7 +75,7 @@ class _Document:
         fields = [column.strip() for column in line.split("\t")]
         if len(fields) > 2 and NUMBER.fullmatch(fields[1]) and NUMBER.fullmatch(fields[2]):
             if not 5 <= len(fields) <= 7 or not OFFSET.fullmatch(fields[1]) or not OFFSET.fullmatch(fields[2]):
-                raise ValueError(f"{where}: not a mention, which has an id, start, end, text, label and, perhaps, concepts.")
+                raise ValueError(f"{where}: not a mention: an id, start and end from 0 on, text, label and, perhaps, concepts.")
             name, place = f"T{len(self.mentions) + 1}", (int(fields[1]), int(fields[2]))
             text = line.split("\t")[3]
             concept = fields[5] if len(fields) > 5 else ""

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+import warnings
 
 import pytest
 import spacy
@@ -14,7 +15,7 @@ from spacy_epee.cli import epee
 from spacy_epee.data.formats.registry import get_format, guess_format
 from spacy_epee.data.formats.tokenizer import Tokenizer
 from spacy_epee.data.readers import EntityReader
-from spacy_epee.doc_attributes import annotation
+from spacy_epee.doc_attributes import annotation, soft_labels
 from spacy_epee.tasks.relations.docs import Relation
 
 TEXT = "Aspirin caused a rash.\nStop aspirin; SECRETNAME is well."
@@ -371,3 +372,55 @@ def test_convert_keeps_what_is_not_annotated_apart_from_what_is_not_there(tmp_pa
     docs = list(DocBin().from_disk(tmp_path / "notes.spacy").get_docs(spacy.blank("en").vocab))
     known = [[annotation(doc, name) is not None for name in ("relations", "events")] for doc in docs]
     assert known == [[True, False], [False, True]]
+
+
+WHOLE = {
+    "text": TEXT,
+    "ents": [
+        {"id": "T1", "start": 0, "end": 7, "label": "Drug", "kb_id": "D001", "flags": {"Negated": True}},
+        {"id": "T2", "start": 17, "end": 35, "label": "Problem", "parts": [{"start": 17, "end": 21}, {"start": 28, "end": 35}]},
+    ],
+    "relations": [{"head": "T1", "child": "T2", "label": "CAUSES"}],
+    "events": [{"trigger": {"ent": "T2"}, "label": "E", "arguments": [{"role": "Theme", "ent": "T1", "number": 2}]}],
+    "symmetric": True,
+    "equivalent": [["T1", "T2"]],
+    "cats": {"A": 1},
+    "teacher": {"A": 0.9, "B": 0.1},
+    "SECRETNAME": "a note",
+}
+
+
+@pytest.mark.parametrize(
+    "words, lost",
+    [
+        (
+            ["out.spacy"],
+            [
+                "attributes of entities: 1",
+                "parts of spans: 1",
+                "numbers of roles: 1",
+                "sets of entities that are the same: 1",
+            ],
+        ),
+        (
+            ["out", "--to", "brat"],
+            ["labels of documents: 1", "soft labels of documents: 1", "have no direction: 1", "ids of concepts of entities: 1"],
+        ),
+        (["out.jsonl"], []),
+    ],
+)
+def test_convert_counts_what_the_target_has_no_place_for(tmp_path, words, lost):
+    (tmp_path / "in.jsonl").write_text(json.dumps(WHOLE) + "\n")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert run(tmp_path / "in.jsonl", tmp_path / words[0], *words[1:]).exit_code == 0
+    message = " ".join(str(warning.message) for warning in said)
+    assert all(what in message for what in lost) and "SECRETNAME" not in message
+    assert message.count("the first in") == (len(lost) + 1 if lost else 0)
+    assert ("other fields: 1, the first in" in message) == bool(lost)
+
+
+def test_convert_keeps_what_teachers_say_in_spacy_files(tmp_path):
+    (tmp_path / "in.jsonl").write_text(json.dumps(WHOLE) + "\n" + json.dumps({**WHOLE, "teacher": None}) + "\n")
+    assert run(tmp_path / "in.jsonl", tmp_path / "out.spacy").exit_code == 0
+    assert [soft_labels(eg.reference) for eg in EntityReader(tmp_path / "out.spacy")(NLP)] == [{"A": 0.9, "B": 0.1}, {}]

@@ -59,6 +59,8 @@ def test_folders_are_looked_through_for_names_in_any_case(tmp_path):
     [
         "1\t0\t7\tSECRET",
         "1\t0\tSECRET\tDrug",
+        "1\t-1\t7\tSECRET\tDrug",
+        "1\t-1\t-1\tSECRET\tDrug\tD1",
         "1\t0\t7\tSECRET\tDrug\tD1\tD1\tmore",
         "1\tCAUSES\tSECRET",
         "1\tCAUSES\t\tSECRET",

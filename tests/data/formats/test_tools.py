@@ -83,6 +83,27 @@ def test_prodigy_labels_of_one_text_are_put_together(tmp_path):
     assert row["cats"] == {"A": 0.0}
 
 
+@pytest.mark.parametrize("shown", [{"spans": []}, {"spans": [{"start": 17, "end": 21, "text": "rash", "pattern": 12}]}])
+def test_prodigy_labels_of_texts_whose_patterns_are_shown(tmp_path, shown):
+    asked = {"label": "A", "_view_id": "classification", "meta": {"score": 0.5}, **shown}
+    (yes, no) = read(write(tmp_path / "a.jsonl", prodigy(**asked), prodigy(2, "Fever.", "reject", **asked)), "prodigy")
+    assert yes["cats"] == {"A": 1.0} and no["cats"] == {"A": 0.0} and "ents" not in yes
+
+
+@pytest.mark.parametrize("more", [{"spans": [DRUG]}, {"spans": [], "_view_id": "ner_manual"}])
+def test_prodigy_a_label_beside_entities_is_no_answer(tmp_path, more):
+    (row,) = read(write(tmp_path / "a.jsonl", prodigy(label="ward 3", **more)), "prodigy")
+    assert "cats" not in row and len(row["ents"]) == len(more["spans"])
+
+
+def test_tools_that_have_no_id_leave_it_empty(tmp_path):
+    (row,) = read(write(tmp_path / "a.jsonl", prodigy(id=None, spans=[DRUG])), "prodigy")
+    assert row["id"] == "1"
+    (row,) = read(write(tmp_path / "b.jsonl", {"id": None, "text": TEXT, "label": [[0, 7, "DRUG"]]}), "doccano")
+    assert row["id"] == ""
+    assert run(tmp_path / "b.jsonl", tmp_path / "out", "--to", "brat")[0] == 0 and (tmp_path / "out" / "1.ann").exists()
+
+
 def test_prodigy_choices(tmp_path):
     options = [{"id": "A", "text": "a"}, {"id": 2, "text": "b"}]
     chosen, rejected = prodigy(options=options, accept=["A"]), prodigy(2, "Other", "reject", options=options, accept=[])
@@ -203,6 +224,16 @@ def test_label_studio_choices(tmp_path):
 
     (row,) = read(write(tmp_path / "a.json", task(choice("kind", "A"), choice("haste", "high", "now"))), "label-studio")
     assert row["cats"] == ["A", "high", "now"] and row["kind"] == ["A"] and row["haste"] == ["high", "now"]
+
+
+def test_label_studio_choices_of_two_questions_that_are_called_the_same_are_counted(tmp_path):
+    def choice(name, chosen):
+        return {"id": name, "from_name": name, "to_name": "text", "type": "choices", "value": {"choices": [chosen]}}
+
+    tasks = [task(choice("fever", "Yes"), choice("rash", "No")), task(choice("fever", "No"), choice("rash", "No"), number=2)]
+    with pytest.warns(UserWarning, match="1 choices are called as those of another question.*--cats QUESTION"):
+        rows = read(write(tmp_path / "a.json", *tasks), "label-studio")
+    assert [row["fever"] for row in rows] == [["Yes"], ["No"]]
 
 
 @pytest.mark.parametrize("address", ["https://hospital.org/a.txt", "s3://notes/1/a.txt", "/data/local-files/?d=a.txt\n"])

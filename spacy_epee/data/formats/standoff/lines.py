@@ -25,6 +25,8 @@ from ..countings import MARK, Quote
 from ..remarks import DIRECTION, LEFT_OUT, Remarks
 from .places import NOTE, Part, free_name
 
+LACKING = ". Add that line, or remove what refers to it."
+
 KINDS = {
     "T": "an entity",
     "E": "an event",
@@ -158,24 +160,24 @@ class Lines:
         """
         for number, event in self.events.items():
             if event.trigger not in self.entities:
-                raise ValueError(f"{self.where[number]}: its trigger is no T line of this document.")
+                raise ValueError(f"{self.where[number]}: its trigger is no T line of this document{LACKING}")
             for count, end in enumerate(event.arguments.values(), 1):
                 if not self._has(end):
-                    raise ValueError(f"{self.where[number]}: its argument {count} is no T or E line of this document.")
+                    raise ValueError(f"{self.where[number]}: its argument {count} is no T or E line of this document{LACKING}")
         for relation in self.relations:
             for what, end in (("head", relation.head), ("child", relation.child)):
                 if not self._has(end):
-                    raise ValueError(f"{relation.where}: its {what} is no T or E line of this document.")
+                    raise ValueError(f"{relation.where}: its {what} is no T or E line of this document{LACKING}")
         for number, flags in self.flags.items():
             where = self.where[f"flags {number}"]
             if number in self.related:
                 self.remarks.add(LEFT_OUT, "attributes of relations", where, len(flags))
             elif not self._has(number):
-                raise ValueError(f"{where}: what it is said of is no T or E line of this document.")
+                raise ValueError(f"{where}: what it is said of is no T or E line of this document{LACKING}")
         for members in self.sets:
             for member in members:
                 if not self._has(member):
-                    raise ValueError(f"{self.where[f'set {member}']}: a part of it is no T or E line of this document.")
+                    raise ValueError(f"{self.where[f'set {member}']}: a part of it is no T or E line of this document{LACKING}")
 
     def _has(self, number: str) -> bool:
         return number in self.entities or number in self.events

@@ -9,6 +9,9 @@ from ....errors import raise_alone
 from ....files import whole_folder
 from ...checks import check_place, objects
 from ...event_rows import EventRow, FlagRow, Place, read_events, read_flags
+from ..lost import STANDOFF, note_lost
+from ..objects import id_of
+from ..remarks import Remarks
 from .places import LONGEST_NUMBER, NOTE, Part, as_place, as_word, fragments, free_name
 
 Row = Dict[str, Any]
@@ -215,9 +218,10 @@ class _Lines:
 
 def _documents(rows: Iterable[Tuple[str, Row]], flag: str) -> Iterable[Tuple[str, _Lines, Row]]:
     taken: Set[str] = set()
+    remarks = Remarks()
     for number, (where, row) in enumerate(rows, 1):
         # As a path in the folder: subfolders may be part of an id, and nothing may lead out.
-        parts = [re.sub(r"[^\w.-]", "_", part) for part in str(row.get("id", number)).split("/")]
+        parts = [re.sub(r"[^\w.-]", "_", part) for part in (id_of(row, "id") or str(number)).split("/")]
         name = "/".join(parts)
         if any(part in ("", ".", "..") for part in parts):
             raise ValueError(f"{where}: its 'id' cannot be the name of a file. Give another one, or leave it out.")
@@ -225,7 +229,9 @@ def _documents(rows: Iterable[Tuple[str, Row]], flag: str) -> Iterable[Tuple[str
         if name.casefold() in taken:
             raise ValueError(f"{where}: another document has the same 'id', or one that differs in case or signs alone.")
         taken.add(name.casefold())
+        note_lost(row, STANDOFF, remarks, where)
         yield name, _Lines(row, where, flag), row
+    remarks.warn()
 
 
 def _number(arguments: List[Dict[str, Any]]) -> List[str]:

@@ -311,6 +311,11 @@ class Tuner:
         """
         unknown = self.report["unknown"] = find_unknown_threshold(self.stored, self.simulation(), precision)
         self._block()["unknown_threshold"] = unknown["threshold"]
+        self._replay()
+        rows = [(self.report["fixed"], self.trials.fixed_depth().rule), *zip(self.report["front"], [t.rule for t in self.shown])]
+        rows += [(self.report["chosen"], self.rule)] if "chosen" in self.report else []
+        for row, rule in rows:  # none is an answer, too
+            row["disagreement"] = self.try_setting(row["name"], rule).disagreement
         return unknown["threshold"]
 
     def _block(self) -> Dict[str, Any]:

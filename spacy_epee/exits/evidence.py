@@ -312,11 +312,7 @@ class Evidence:
         """Work out what the next exit is compared with, if that cannot be done later. Here it can."""
 
     def least(self, values: numpy.ndarray) -> numpy.ndarray:
-        """The smallest value of each unit's items.
-
-        values (ndarray): A value of each item, (N,).
-        RETURNS (ndarray): The smallest, (U,).
-        """
+        """RETURNS (ndarray): The smallest of the values (N,) of each unit's items, (U,)."""
         return values if self.counts is None else numpy.minimum.reduceat(values, self._starts)
 
     def _join(self, values: numpy.ndarray) -> numpy.ndarray:

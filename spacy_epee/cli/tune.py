@@ -335,8 +335,8 @@ def _flagged(report: Dict[str, Any]) -> List[str]:
         return lines
     return [
         *lines,
-        f"Flagged as uncertain: {share(uncertain['flagged'])} of these documents, those that are at the last layer "
-        f"with an entropy above {uncertain['threshold']:.4g}.",
+        f"Flagged as uncertain: {share(uncertain['flagged'])} of these documents, those that no rule has found "
+        f"settled and that have an entropy above {uncertain['threshold']:.4g}.",
     ]
 
 

@@ -32,9 +32,6 @@ class Graph:
 
 _LEFT = numpy.ones(1, dtype=bool)
 
-DEPTH, JOINT = "depth", "joint"
-"""The reasons of a unit that reached the last layer, and of one that left with those of another task."""
-
 
 @dataclass
 class LinkLogits:

@@ -56,8 +56,8 @@ def check_answers(nlp: Language) -> None:
             if shared:
                 raise ValueError(
                     f"The components '{one}' and '{other}' both have the labels {shared}, and both write them to "
-                    f"`{slot.task.assigns}`, so that answers of one of them are lost. Train one with other labels, or answer with "
-                    "two pipelines."
+                    f"`{slot.task.assigns}`, so that answers of one of them are lost. Train one with other labels, or answer "
+                    "with two pipelines."
                 )
 
 

@@ -76,13 +76,15 @@ def test_card_tells_what_is_known(nlp, backbone):
     assert "the rule was changed since" in make_card(own, "model")
 
 
-@pytest.mark.parametrize("name,value", [("temperatures", [2.0] * 4), ("gate", {"threshold": 0.3}), ("threshold", 0.7)])
+@pytest.mark.parametrize(
+    "name,value", [("temperatures", [2.0] * 4), ("gate", {"threshold": 0.3}), ("threshold", 0.7), ("unknown_threshold", 0.9)]
+)
 def test_card_does_not_show_figures_of_other_settings_than_those_that_were_tuned(backbone, name, value):
     own = make_nlp(backbone)
     slot = own.get_pipe("epee_textcat").slot()
     slot.cfg["tuned"] = {**TUNED, "settings": json.dumps(answers_by(slot))}
     assert "90.00 (-1.00" in make_card(own, "model")
-    slot.cfg[name] = value
+    (vars(slot.task) if name == "unknown_threshold" else slot.cfg)[name] = value
     card = make_card(own, "model")
     assert "were changed since `spacy epee tune`. Nothing is promised." in card and "90.00 (-1.00" not in card
 

@@ -179,6 +179,11 @@ def check_paths(
         raise ValueError(f"--unknown-precision is {unknown_precision}; give a share from 0 to 1, such as 0.95")
     if output_model is not None and in_place:
         raise ValueError("Give --output-model or --in-place, not both")
+    if unknown_precision is not None and wish.max_disagreement is not None:
+        raise ValueError(
+            "--max-disagreement promises something of the labels that are given, and --unknown-precision changes these; give "
+            "--unknown-precision alone, and then --max-disagreement for the pipeline that it has written"
+        )
     if (output_model is not None or in_place) and wish.empty and coverage is unknown_precision is gate_recall is None:
         raise ValueError(
             "There is nothing to write without a wish; give --max-drop, --min-speedup or --max-disagreement, --coverage, "
@@ -330,8 +335,8 @@ def _flagged(report: Dict[str, Any]) -> List[str]:
         return lines
     return [
         *lines,
-        f"Flagged as uncertain: {share(uncertain['flagged'])} of these documents, those that are at the last layer "
-        f"with an entropy above {uncertain['threshold']:.4g}.",
+        f"Flagged as uncertain: {share(uncertain['flagged'])} of these documents, those that no rule has found "
+        f"settled and that have an entropy above {uncertain['threshold']:.4g}.",
     ]
 
 

@@ -135,8 +135,8 @@ class EarlyExitTransformer(TaskComponent):
         return self.run(list(docs), within_budget(self.exits))
 
     def set_annotations(self, docs: Iterable[Doc], answers: Mapping[str, Predictions]) -> None:
-        """Write answers to Docs: what the tasks write, and in `doc._.exits` where and why each left, whether it reached the last
-        layer and was still uncertain there, by the threshold that `epee tune --coverage` sets; whether the Doc has sections that
+        """Write answers to Docs: what the tasks write, and in `doc._.exits` where and why each left, whether it is uncertain
+        where no rule has found it settled, by the threshold that `epee tune --coverage` sets; whether the Doc has sections that
         are read, if some are; and whether no label is given, if there is a threshold for that.
 
         docs (Iterable[Doc]): The Docs.

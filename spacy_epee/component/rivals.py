@@ -1,6 +1,7 @@
 """Other components of a pipeline that answer in the same place."""
 
 import warnings
+from itertools import permutations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Type
 
 from spacy.language import Language
@@ -40,6 +41,24 @@ def labels_at(nlp: Language, name: str, place: str) -> Optional[Tuple[str, ...]]
         return tuple(getattr(pipe, "labels", ())) if place in nlp.get_pipe_meta(name).assigns else None
     rivals = [slot for slot in slots.values() if slot.task.assigns == place]
     return tuple(label for slot in rivals for label in slot.labels) if rivals else None
+
+
+def check_answers(nlp: Language) -> None:
+    """Refuse a pipeline of which a component writes over answers of an early-exiting one, such as two with one set of labels that
+    were trained apart.
+
+    nlp (Language): The pipeline.
+    RAISES ValueError: Two components have the same labels in one place.
+    """
+    for one, other in permutations(nlp.pipe_names, 2):
+        for slot in slots_of(nlp.get_pipe(one)).values():
+            shared = sorted(set(slot.labels).intersection(labels_at(nlp, other, slot.task.assigns) or ()))
+            if shared:
+                raise ValueError(
+                    f"The components '{one}' and '{other}' both have the labels {shared}, and both write them to "
+                    f"`{slot.task.assigns}`, so that answers of one of them are lost. Train one with other labels, or answer "
+                    "with two pipelines."
+                )
 
 
 def labels_elsewhere(nlp: Language, slots: Dict[str, TaskSlot], place: str) -> List[str]:

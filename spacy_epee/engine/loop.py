@@ -9,6 +9,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from ..exits.evidence import Evidence
+from ..exits.reasons import DEPTH, JOINT
 from ..exits.rules.base import ExitRule, complete, step
 from ..heads.base import ExitHeads
 from ..inputs.instances import Instances
@@ -17,7 +18,7 @@ from ..trunk.base import Runner
 from ..trunk.batch import ActiveBatches
 from .before import FirstLook
 from .joint import Joint, ended_groups
-from .results import DEPTH, JOINT, ExitOutputs, LinkLogits, Predictions
+from .results import ExitOutputs, LinkLogits, Predictions
 
 NO_UNITS = numpy.zeros(0, dtype="int64")
 

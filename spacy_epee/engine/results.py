@@ -32,9 +32,6 @@ class Graph:
 
 _LEFT = numpy.ones(1, dtype=bool)
 
-DEPTH, JOINT = "depth", "joint"
-"""The reasons of a unit that reached the last layer, and of one that left with those of another task."""
-
 
 @dataclass
 class LinkLogits:
@@ -120,6 +117,13 @@ class Predictions:
             reading=reading,
             broken=~evidence.finite,
         )
+
+    @property
+    def given(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The labels that each item is given, (N, K) bool."""
+        evidence = self.reading.evidence(self.logits, layer=0, units=numpy.arange(len(self.logits)))
+        known: numpy.ndarray = self.probabilities >= evidence.unknown
+        return evidence.decision & known if evidence.unknown else evidence.decision
 
     def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:
         """Write down the units that leave.

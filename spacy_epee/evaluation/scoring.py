@@ -170,10 +170,7 @@ def differing_docs(one: Predictions, other: Predictions) -> numpy.ndarray:
         units = [b is not None if a is None else b is None or not a.same(b) for a, b in pairs]
         differs[items.unit_docs[numpy.array(units, dtype=bool)]] = True
         return differs
-    first, second = (
-        answer.reading.evidence(answer.logits, layer=0, units=numpy.arange(len(answer.logits))).decision
-        for answer in (one, other)
-    )
+    first, second = one.given, other.given
     if len(first) != len(second):  # cut into other windows
         counts = [numpy.bincount(each.items.unit_docs[each.items.units], minlength=len(differs)) for each in (one, other)]
         parts = [numpy.split(each, numpy.cumsum(own)[:-1]) for each, own in zip((first, second), counts)]

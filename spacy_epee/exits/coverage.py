@@ -1,4 +1,4 @@
-"""Which answers carry a flag because even the last layer left them uncertain."""
+"""Which answers carry a flag because they are uncertain where no rule has found them settled."""
 
 import math
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 import numpy
 
 
-def flag(entropy: Any, last: Any, threshold: float) -> Any:
-    """Flag the answers that reached the last layer and are still uncertain there. (An exit rule has found all others settled.)
+def flag(entropy: Any, unsettled: Any, threshold: float) -> Any:
+    """Flag the answers that no rule has found settled, see `UNSETTLED`, and that are uncertain.
 
     entropy (Union[float, ndarray]): The normalised entropy of each answer at the exit that it took, (U,), or that of one.
-    last (Union[bool, ndarray]): Which of them took the last exit, (U,) bool, or whether that one did.
+    unsettled (Union[bool, ndarray]): Which of them left unsettled, or from the last exit, (U,) bool, or whether that one did.
     threshold (float): The largest entropy without a flag.
     RETURNS (Union[bool, ndarray]): Which carry the flag, (U,) bool, or whether that one does.
     """
-    return last & (entropy > threshold)
+    return unsettled & (entropy > threshold)
 
 
-def flag_threshold(entropy: numpy.ndarray, last: numpy.ndarray, coverage: float) -> float:
+def flag_threshold(entropy: numpy.ndarray, unsettled: numpy.ndarray, coverage: float) -> float:
     """Find the threshold at which a stated share of answers is kept without a flag: selective classification (Geifman and
     El-Yaniv 2017), with the quantile of split conformal prediction (Lei et al. 2018, "Distribution-Free Predictive Inference
     for Regression", section 2.2).
@@ -27,15 +27,15 @@ def flag_threshold(entropy: numpy.ndarray, last: numpy.ndarray, coverage: float)
     together, so it may be more. With fewer than coverage / (1 - coverage) answers nothing can be flagged.
 
     entropy (ndarray): The normalised entropy of each answer at the exit that it took, in [0, 1], (U,).
-    last (ndarray): Which of them took the last exit, (U,) bool.
+    unsettled (ndarray): Which of them left unsettled, or from the last exit, (U,) bool.
     coverage (float): The share of answers to be kept, from 0 to 1.
     RETURNS (float): The largest entropy without a flag. 1 if nothing is to be flagged.
     RAISES ValueError: The coverage is out of range.
     """
     if not 0 <= coverage <= 1:
         raise ValueError(f"The coverage is {coverage}; give the share of answers to keep without a flag, from 0 to 1.")
-    # Answers of earlier exits are kept at any threshold.
-    values = numpy.sort(numpy.where(last, entropy, 0.0))
+    # Answers that a rule has found settled are kept at any threshold.
+    values = numpy.sort(numpy.where(unsettled, entropy, 0.0))
     rank = math.ceil(round((len(values) + 1) * coverage, 9))  # 100 * 0.07 is 7.000000000000001
     if rank > len(values):
         return 1.0

@@ -42,8 +42,10 @@ class Evidence:
     parts (Optional[List[Set[Any]]]): What each unit says, part by part, where that is a structure, U of them.
     chances (Optional[ndarray]): How likely there is anything to find in each row of logits, by words alone, (N,). It is set where
         a rule asks for it.
+    unknown (float): The probability that the best of exclusive labels must have to be given.
     """
 
+    unknown: float = 0.0
     features: Optional[Features] = None
     parts: Optional[List[Set[Any]]] = None
     chances: Optional[numpy.ndarray] = None
@@ -146,9 +148,13 @@ class Evidence:
         """Compare the answers of two exits.
 
         other (Evidence): That of the same units at another exit.
-        RETURNS (ndarray): Whether each unit's answer is the same there, (U,) bool.
+        RETURNS (ndarray): Whether each unit's answer, the labels that it is given, is the same there, (U,) bool.
         """
-        return self.least((self.decision == other.decision).all(axis=1))
+        same = self.least((self.decision == other.decision).all(axis=1))
+        if not self.unknown:
+            return same
+        given, given_there = (evidence.confidence >= self.unknown for evidence in (self, other))
+        return (same | ~given) & (given == given_there)
 
     @cached_property
     def finite(self) -> numpy.ndarray:
@@ -306,11 +312,7 @@ class Evidence:
         """Work out what the next exit is compared with, if that cannot be done later. Here it can."""
 
     def least(self, values: numpy.ndarray) -> numpy.ndarray:
-        """The smallest value of each unit's items.
-
-        values (ndarray): A value of each item, (N,).
-        RETURNS (ndarray): The smallest, (U,).
-        """
+        """RETURNS (ndarray): The smallest of the values (N,) of each unit's items, (U,)."""
         return values if self.counts is None else numpy.minimum.reduceat(values, self._starts)
 
     def _join(self, values: numpy.ndarray) -> numpy.ndarray:
@@ -360,6 +362,7 @@ class EvidenceBuilder:
         exclusive.
     reduce (str): How the labels' uncertainties are joined, if not exclusive: "mean" or "max".
     temperatures (Dict[int, float]): What the logits of the exit after a layer are divided by; 1 for those not named.
+    unknown (float): The probability that the best of exclusive labels must have to be given.
     """
 
     made: ClassVar[Type[Evidence]] = Evidence
@@ -367,6 +370,7 @@ class EvidenceBuilder:
     threshold: Threshold = 0.5
     reduce: Reduction = "mean"
     temperatures: Dict[int, float] = field(default_factory=dict)
+    unknown: float = 0.0
 
     def evidence(self, logits: numpy.ndarray, *, layer: int, asked: Any = None, link: Any = None, **context: Any) -> Evidence:
         """Make evidence of the logits of an exit.
@@ -378,7 +382,7 @@ class EvidenceBuilder:
         context (Any): What else the evidence is made of.
         RETURNS (Evidence): What a rule may look at.
         """
-        return self.made(
+        found = self.made(
             logits,
             layer=layer,
             exclusive=self.exclusive,
@@ -387,3 +391,5 @@ class EvidenceBuilder:
             reduce=self.reduce,
             **context,
         )
+        found.unknown = self.unknown
+        return found

@@ -98,7 +98,8 @@ class LinearHead(nn.Module):
         parts = cast(Tuple[Tensor, ...], tuple(self._buffers.values()))  # as attributes each takes a microsecond
         kept = self._model
         if kept is None or any(part is not old for part, old in zip(parts, kept[0])):
-            keys, rarity, weights, bias = (part.cpu().numpy() for part in parts)
+            # Copies: to send tensors to another process, torch moves them to other memory, and a view stays where they were.
+            keys, rarity, weights, bias = (part.cpu().numpy().copy() for part in parts)
             ngrams = NGrams(keys.view("uint64"), rarity.astype("float32"))
             kept = self._model = parts, LinearModel(ngrams, weights.astype("float32"), bias)
         return kept[1]

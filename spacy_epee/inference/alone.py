@@ -10,7 +10,8 @@ from ..engine.alone import NEVER, climb_alone, climbs_alone
 from ..engine.before import first_look
 from ..engine.looks import Single
 from ..engine.loop import TaskRun
-from ..engine.results import DEPTH, Predictions
+from ..engine.results import Predictions
+from ..exits.reasons import DEPTH
 from ..exits.rules.base import ExitRule, complete
 from ..inputs.windows import no_windows
 from ..model import as_read, get_exit_layers, get_runner, get_settings, get_windows

@@ -14,7 +14,6 @@ from ..component.pipe import EarlyExitTransformer
 from ..scale.notes import Note, Row, annotate_alone, check_pipeline, chunks
 from ..tasks.saved import BINS, NOTHING
 from ..tasks.slot import TaskSlot, answers_by
-from ..tasks.unknown import unknown_threshold
 
 REFERENCE = "reference"
 """Where the `cfg` of a task has its counts."""
@@ -150,8 +149,4 @@ def find_references(pipes: Iterable[EarlyExitTransformer]) -> References:
 
 def _settings(slot: TaskSlot) -> str:
     """What counts depend on beside the weights."""
-    flags = {"uncertain": slot.cfg.get("uncertain")}
-    unknown = unknown_threshold(slot.task)
-    if unknown:
-        flags["unknown_threshold"] = unknown
-    return json.dumps({**answers_by(slot), **flags}, sort_keys=True)
+    return json.dumps({**answers_by(slot), "uncertain": slot.cfg.get("uncertain")}, sort_keys=True)

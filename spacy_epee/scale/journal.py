@@ -25,6 +25,16 @@ TABLES = (
 )
 
 
+def unfinished(target: Path) -> Path:
+    """RETURNS (Path): The file beside an output that is not whole."""
+    return target.with_name(target.name + UNFINISHED)
+
+
+def written(target: Path) -> str:
+    """RETURNS (str): Why an output is not begun anew."""
+    return f"'{target}' is there already, and all of it is written. Remove it to begin anew, or give another name."
+
+
 class Journal:
     """The rows of the notes that are answered so far, in order. One process at a time has it."""
 
@@ -33,10 +43,10 @@ class Journal:
 
         target (Path): The output.
         settings (Dict[str, str]): What the rows depend on, by what to call it in errors.
-        RAISES ValueError: It was begun with others, another process is writing to it, or it is damaged.
+        RAISES ValueError: It was begun with others, another process is writing to it or has written all of it, or it is damaged.
         RAISES OSError: It cannot be written.
         """
-        self.path = target.with_name(target.name + UNFINISHED)
+        self.path = unfinished(target)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._told():
             # A lock of SQLite ends with the process, and forked workers do not inherit it.
@@ -45,15 +55,20 @@ class Journal:
             with self._told():
                 self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._base.execute("PRAGMA synchronous = FULL")
-                self._begin(settings)
+                begun = self._begin(target, settings)
         except BaseException:
             self.close()
             raise
+        if not begun:  # another process has written all of it since the places were checked
+            self.remove()
+            raise ValueError(written(target))
 
-    def _begin(self, settings: Dict[str, str]) -> None:
-        """Lock it, and check or note down the settings."""
+    def _begin(self, target: Path, settings: Dict[str, str]) -> bool:
+        """Lock it, and check or note down the settings. RETURNS (bool): Whether that is done; not where all is written."""
         with self._transaction():
             if not self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                if target.exists():
+                    return False
                 for table in TABLES:
                     self._base.execute(table)
                 self._base.executemany("INSERT INTO settings VALUES (?, ?)", settings.items())
@@ -64,6 +79,7 @@ class Journal:
                 f"'{self.path}' was begun with another value of: {', '.join(changed)}. Give the same to go on, or remove that "
                 "file to begin anew."
             )
+        return True
 
     def __len__(self) -> int:
         """RETURNS (int): How many notes are answered."""
@@ -114,7 +130,7 @@ class Journal:
     def remove(self) -> None:
         """Remove it: the output is whole."""
         self.close()
-        self.path.unlink()
+        self.path.unlink(missing_ok=True)  # who waited for another process that has just done all of it has an unnamed file
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, NamedTuple
 
 import tqdm
 
-from .journal import UNFINISHED, Journal
+from .journal import Journal, unfinished, written
 from .notes import Note, Row, chunks
 from .reading import Columns, Digest, read_notes, scan
 from .version import Loaded
@@ -46,14 +46,10 @@ def check_places(source: Path, target: Path) -> None:
     check_target(target)
     if not source.exists():
         raise ValueError(f"There is no file or folder '{source}' (looked from {Path.cwd()}).")
-    if target.is_dir() or (target.exists() and not _unfinished(target).exists()):
-        raise ValueError(f"'{target}' is there already, and all of it is written. Remove it to begin anew, or give another name.")
+    if target.is_dir() or (target.exists() and not unfinished(target).exists()):
+        raise ValueError(written(target))
     if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
         raise ValueError(f"'{target}' lies in the folder that is read, '{source}'. Give another place.")
-
-
-def _unfinished(target: Path) -> Path:
-    return target.with_name(target.name + UNFINISHED)
 
 
 def annotate_file(

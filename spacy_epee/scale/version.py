@@ -8,6 +8,7 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.util import get_package_path, is_package, load_model
 
+from ..component.rivals import check_answers
 from .notes import check_pipeline
 
 BLOCK = 1 << 20
@@ -38,12 +39,13 @@ def load_pipeline(model: str) -> Loaded:
 
     model (str): A folder or an installed package.
     RETURNS (Loaded): The pipeline.
-    RAISES ValueError: It annotates no text, or was replaced meanwhile.
+    RAISES ValueError: It annotates no text, or some of its answers would be lost, or it was replaced meanwhile.
     RAISES OSError: There is no such pipeline.
     """
     folder = Path(get_package_path(model)) if is_package(model) else Path(model)
     before = digest_of(folder)
     nlp = check_pipeline(load_model(model))
+    check_answers(nlp)
     if digest_of(folder) != before:
         raise ValueError(f"The pipeline '{model}' was replaced while it was loaded. Give the command again.")
     name = "-".join(str(nlp.meta[key]) for key in ("lang", "name", "version") if nlp.meta.get(key))

@@ -25,6 +25,7 @@ from ..model import get_exit_layers, get_heads, is_initialized
 from ..settings import check_number
 from ..trunk.shims import put
 from .base import Targets, Task
+from .unknown import unknown_threshold
 
 FITTED_LATER = ("mix", "salience", "temperatures", "label_thresholds", "uncertain", "gate", "reference", "tuned")
 """What of a task's `cfg` is fitted to a trained component, or found out about it."""
@@ -350,5 +351,5 @@ def answers_by(slot: TaskSlot) -> Dict[str, Any]:
     fitted = {name: slot.cfg.get(name) for name in ("threshold", "temperatures", "label_thresholds")}
     gate = slot.cfg.get("gate", {}).get("threshold")
     # Named only where there is one: what was noted down before there were any stays so.
-    later = {"gate": gate, "salience": slot.cfg.get("salience")}
+    later = {"gate": gate, "salience": slot.cfg.get("salience"), "unknown_threshold": unknown_threshold(slot.task)}
     return {"rule": rule_config(slot.exit), **fitted, **{name: value for name, value in later.items() if value}}

@@ -294,12 +294,12 @@ class Tuner:
         return self.replay.run(self.rule)
 
     def flag(self, coverage: float) -> float:
-        """Find and set the entropy above which answers of the last layer are uncertain.
+        """Find and set the entropy above which answers are uncertain that no rule has found settled.
 
         coverage (float): The share of documents that are to be kept without a flag.
         RETURNS (float): The threshold.
         """
-        uncertain = self.report["uncertain"] = find_uncertain_threshold(self.stored, self.simulation(), coverage)
+        uncertain = self.report["uncertain"] = find_uncertain_threshold(self.stored, self.simulation(), self.rule, coverage)
         self.component.slots[self.name].cfg["uncertain"] = uncertain["threshold"]
         return uncertain["threshold"]
 
@@ -311,6 +311,7 @@ class Tuner:
         """
         unknown = self.report["unknown"] = find_unknown_threshold(self.stored, self.simulation(), precision)
         self._block()["unknown_threshold"] = unknown["threshold"]
+        _count_again(self)
         return unknown["threshold"]
 
     def _block(self) -> Dict[str, Any]:
@@ -329,9 +330,8 @@ class Tuner:
         """
         step = max(len(self.examples) // max(documents, 1), 1)
         some = self.examples[::step][: max(documents, 1)]
-        others = self.component.exits
         contestants = [None, self.trials.fixed_depth().rule, *(trial.rule for trial in self.shown)]
-        rules = [{**others, self.name: rule} for rule in contestants]
+        rules = [{**self.component.exits, self.name: rule} for rule in contestants]
         self.report["timed_documents"] = len(some)
         rows = [self.report["full"], self.report["fixed"], *self.report["front"]]
         for size in batch_sizes:
@@ -372,3 +372,13 @@ class Tuner:
         block["exit"] = None if self.rule is None else complete(self.rule).to_config()
         slot.note_configured()
         slot.cfg["tuned"] = noted(self.report, answers_by(slot))
+
+
+def _count_again(tuning: Tuner) -> None:
+    """Count other answers than those of the full depth anew, in all rows: documents may be given none by now."""
+    tuning._replay()
+    rows = [(tuning.report["fixed"], tuning.trials.fixed_depth().rule)]
+    rows += [(row, trial.rule) for row, trial in zip(tuning.report["front"], tuning.shown)]
+    rows += [(tuning.report["chosen"], tuning.rule)] if "chosen" in tuning.report else []
+    for row, rule in rows:
+        row["disagreement"] = tuning.try_setting(row["name"], rule).disagreement

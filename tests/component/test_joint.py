@@ -118,6 +118,10 @@ def test_joint_any_leaves_with_the_first_task_that_is_settled(nlp, pipe):
         "relations": [(2, rules.FixedDepth.reason)],
         "events": [(2, "joint")],
     }
+    pipe.slots["kind"].cfg["uncertain"] = 0.0
+    [doc] = nlp.pipe(docs_of(nlp, [TEXTS[0]]))
+    assert doc._.exits["epee"]["kind"]["uncertain"] and not doc._.exits["epee"]["events"]["uncertain"]
+    del pipe.slots["kind"].cfg["uncertain"]
 
 
 def test_joint_a_task_of_lower_priority_answers_when_the_others_are_settled(nlp, pipe):

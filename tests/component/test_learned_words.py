@@ -1,9 +1,12 @@
 """What is learned of words before training, of more documents than fit into memory too."""
 
+from multiprocessing.reduction import ForkingPickler
+
+import numpy
 import pytest
 from spacy.training import Example
 from spacy.util import minibatch
-from util import make_nlp, make_texts
+from util import SENTENCES, make_nlp, make_texts
 
 from spacy_epee.component import words
 from spacy_epee.inputs.ngrams import choose_ngrams
@@ -52,3 +55,13 @@ def test_texts_that_are_there_twice_stay_together(pipe, monkeypatch):
 
 def test_what_fits_is_read_whole_and_in_order(pipe):
     assert read(pipe).texts == make_texts(120, seed=3)
+
+
+def test_words_are_known_after_a_pipeline_was_sent_to_another_process(backbone):
+    nlp = make_nlp(backbone, lexical=500)
+    head = nlp.get_pipe("epee_textcat").slot().heads(nlp.get_pipe("epee_textcat").model).lexical
+    before = [doc.cats for doc in nlp.pipe(SENTENCES)]
+    for kept, part in ((head.model.ngrams.keys, head.keys), (head.model.bias, head.bias)):
+        assert not numpy.shares_memory(kept, part.numpy())  # which torch moves to other memory
+    ForkingPickler.dumps(nlp)  # as spaCy does, where processes are not forked
+    assert [doc.cats for doc in nlp.pipe(SENTENCES)] == before

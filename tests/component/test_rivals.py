@@ -6,12 +6,13 @@ import spacy
 import srsly
 from relations_util import TEXTS, make_example
 from spacy.training import Example
-from util import SENTENCES
+from util import SENTENCES, make_nlp
 
 pytest.importorskip("spacy_transformers")
 
 from spacy_epee.component.rivals import has_rivals, kinds_of  # noqa: E402
 from spacy_epee.doc_attributes import EXITS  # noqa: E402
+from spacy_epee.scale.version import load_pipeline  # noqa: E402
 from spacy_epee.tasks.base import FlatTask  # noqa: E402
 from spacy_epee.tasks.imagecat.task import ImageCat  # noqa: E402
 from spacy_epee.tasks.relations.task import Relations  # noqa: E402
@@ -101,3 +102,21 @@ def test_two_components_learn_events_of_their_own_and_are_scored_by_them(backbon
             slot = nlp.get_pipe(name).slot()
             outputs = {role for what, role, _ in slot.cfg["schema"]["outputs"] if what == "role"}
             assert outputs == roles[name] and found["ev_trigger_per_type"].keys() == {*slot.labels}
+
+
+@pytest.mark.parametrize("labels,lost", [(("X", "Y"), False), (("ACUTE", "Y"), True)])
+def test_a_pipeline_of_which_answers_would_be_lost_annotates_nothing(backbone, tmp_path, labels, lost):
+    nlp = make_nlp(backbone)
+    other = make_nlp(backbone, labels)
+    other.rename_pipe("epee_textcat", "other")
+    nlp.add_pipe("other", source=other)
+    nlp.to_disk(tmp_path)
+    if not lost:
+        assert load_pipeline(str(tmp_path)).nlp.pipe_names == ["epee_textcat", "other"]
+        return
+    with pytest.raises(ValueError, match="'epee_textcat' and 'other' both have the labels .'ACUTE'., and both write"):
+        load_pipeline(str(tmp_path))
+    config = spacy.util.load_config(tmp_path / "config.cfg")
+    config["nlp"]["disabled"] = ["other"]
+    config.to_disk(tmp_path / "config.cfg")
+    assert load_pipeline(str(tmp_path)).nlp.pipe_names == ["epee_textcat"]

@@ -21,6 +21,7 @@ from spacy_epee.exits import rules
 from spacy_epee.exits.evidence import Evidence
 from spacy_epee.exits.scaling import scale
 from spacy_epee.model import get_exit_layers
+from spacy_epee.tuning.tuner import Tuner
 
 RULES = [
     rules.Entropy(0.5),
@@ -207,3 +208,29 @@ def test_uncertain_answers_are_those_of_the_last_layer_above_the_threshold(backb
     entries = [doc._.exits[pipe.name]["textcat"] for doc in spacy.load(tmp_path).pipe([*SENTENCES, ""])]
     expected = [any(u["layer"] == 4 and u["entropy"] > 0.7 for u in entry["units"]) for entry in entries]
     assert [entry["uncertain"] for entry in entries] == expected and any(expected) and not all(expected)
+
+
+def test_answers_that_no_rule_has_found_settled_can_be_uncertain(backbone):
+    nlp = make_nlp(backbone, exit={"@misc": "spacy-epee.Entropy.v1", "entropy": 0.6})
+    pipe = nlp.get_pipe("epee_textcat")
+    pipe.cfg["uncertain"] = 0.7
+    capped = rules.AnyOf({"settled": pipe.exit, "deepest": rules.FixedDepth(2)})
+    for pipe.exit, budget in ((rules.FixedDepth(1), 1e9), (capped, 1e9), (pipe.exit, 0.0)):
+        with rules.time_budget(budget):
+            entries = [doc._.exits[pipe.name]["textcat"] for doc in nlp.pipe(SENTENCES)]
+        found = [unit for entry in entries for unit in entry["units"]]
+        expected = [unit["reason"] != "entropy" and unit["entropy"] > 0.7 for unit in found]
+        assert [entry["uncertain"] for entry in entries] == expected and any(expected)
+        assert all(unit["layer"] < 4 for unit in found)
+
+
+def test_the_threshold_for_uncertain_answers_counts_those_that_were_to_go_no_higher(backbone):
+    nlp = make_nlp(backbone, LABELS)
+    pipe = nlp.get_pipe("epee_textcat")
+    pipe.exit = rules.AnyOf({"settled": rules.Entropy(0.4), "deepest": rules.FixedDepth(2)})
+    tuning = Tuner(nlp, pipe, make_examples(nlp, LABELS), calibrate=False, steps=2, missing_labels=True)
+    threshold = tuning.flag(0.7)
+    docs = list(nlp.pipe([eg.reference.text for eg in tuning.examples]))
+    flagged = [doc._.exits[pipe.name]["textcat"]["uncertain"] for doc in docs]
+    assert sum(flagged) / len(flagged) == pytest.approx(tuning.report["uncertain"]["flagged"])
+    assert 0 < sum(flagged) <= 0.3 * len(flagged) and 0 < threshold < 1

@@ -7,10 +7,13 @@ import spacy
 from spacy.training import Example
 from util import SENTENCES, make_nlp, make_texts
 
+from spacy_epee.cli.tune import check_paths
 from spacy_epee.doc_attributes import exits_of
+from spacy_epee.evaluation.compare import compare
 from spacy_epee.evaluation.stored_outputs import StoredOutputs
+from spacy_epee.exits.rules import FixedDepth
 from spacy_epee.tasks.textcat.builder import TextCatTask
-from spacy_epee.tuning.tuner import Tuner
+from spacy_epee.tuning.tuner import Tuner, TuningGoal
 from spacy_epee.tuning.unknown import find_unknown_threshold
 
 LABELS = ("ACUTE", "STABLE", "HISTORY")
@@ -105,3 +108,49 @@ def test_a_threshold_does_not_depend_on_documents_without_a_word(backbone, empty
         stored := StoredOutputs(pipe, [eg for eg in examples if len(eg.predicted)]), stored.replay().run(None), 0.7
     )
     assert stored.unknown.with_labels == [27, 28]
+
+
+def share_of_others(nlp, rule, texts):
+    """The share of texts that are given another label, or none, by a rule than at full depth."""
+    pipe = nlp.get_pipe("epee_textcat")
+    given = []
+    for pipe.exit in (rule, None):
+        given.append([pipe.labels_of(doc) for doc in nlp.pipe(texts)])
+    return sum(one != other for one, other in zip(*given)) / len(texts)
+
+
+def examples_of(nlp, texts):
+    best = [max(doc.cats, key=doc.cats.get) for doc in nlp.pipe(texts)]
+    true = [LABELS[number % 3] if number % 2 else label for number, label in enumerate(best)]  # of those at full depth
+    cats = [{label: float(label == own) for label in LABELS} for own in true]
+    return [Example.from_dict(nlp.make_doc(text), {"cats": own}) for text, own in zip(texts, cats)]
+
+
+def test_a_document_that_is_given_none_has_another_answer(nlp):
+    texts = make_texts(40, seed=6)
+    others = share_of_others(nlp, FixedDepth(2), texts)
+    nlp.get_pipe("epee_textcat").exit = FixedDepth(2)
+    found = compare(nlp, examples_of(nlp, texts), nlp.get_pipe("epee_textcat"), [])
+    assert found["disagreement"] == pytest.approx(others)
+    nlp.get_pipe("epee_textcat").task.unknown_threshold = 0.0
+    assert share_of_others(nlp, FixedDepth(2), texts) != others  # of the best labels
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_search_counts_documents_that_are_given_none(fitted, nlp):
+    texts = make_texts(40, seed=6)
+    pipe = nlp.get_pipe("epee_textcat")
+    if fitted:
+        pipe.task.unknown_threshold = 0.0
+    tuning = Tuner(nlp, pipe, examples_of(nlp, texts), wish=TuningGoal(min_speedup=1.5), calibrate=False, steps=2)
+    tuning.choose()
+    if fitted:
+        assert 0 < tuning.leave_unknown(0.5) < 1
+    chosen = tuning.rule
+    assert tuning.report["chosen"]["disagreement"] == pytest.approx(share_of_others(nlp, chosen, texts))
+    assert tuning.try_setting("", FixedDepth(2)).disagreement == pytest.approx(share_of_others(nlp, FixedDepth(2), texts))
+
+
+def test_what_is_promised_of_answers_is_not_changed_in_the_same_command():
+    with pytest.raises(ValueError, match="give --unknown-precision alone"):
+        check_paths("model", TuningGoal(max_disagreement=0.05), None, 0.9, None, None, False, None, False)

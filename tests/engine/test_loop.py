@@ -15,9 +15,9 @@ from spacy.util import registry
 from transformers import AutoModel, AutoTokenizer
 from util import DEPTH, SENTENCES, make_nlp, make_texts
 
-from spacy_epee.engine.results import DEPTH as REACHED_DEPTH
 from spacy_epee.engine.results import Predictions
 from spacy_epee.exits.evidence import Evidence
+from spacy_epee.exits.reasons import DEPTH as REACHED_DEPTH
 from spacy_epee.inputs.instances import whole_docs
 from spacy_epee.model import get_exit_layers, get_heads, get_stepper, get_windows
 from spacy_epee.trunk.batch import ActiveBatches, PaddedBatch

@@ -319,6 +319,30 @@ def test_annotate_leaves_what_is_whole(model, source, tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 
 
+def test_annotate_leaves_what_another_process_has_written_meanwhile(loaded, whole, tmp_path):
+    shutil.copy(whole / "in.jsonl", tmp_path)
+    run.check_places(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    (tmp_path / "out.jsonl").write_text("of another process")  # while the pipeline was loaded
+    with pytest.raises(ValueError, match="is there already, and all of it is written"):
+        go(loaded, tmp_path)
+    assert (tmp_path / "out.jsonl").read_text() == "of another process"
+    assert not (tmp_path / "out.jsonl.unfinished").exists()
+
+
+@forks
+def test_annotate_by_who_waited_for_another_process_ends_well(loaded, whole, tmp_path, monkeypatch):
+    shutil.copy(whole / "in.jsonl", tmp_path)
+    write = run.write_rows
+
+    def other_first(target, *rest):
+        journal.unfinished(target).unlink()  # as a process that has let go of it, and removes it then
+        write(target, *rest)
+
+    monkeypatch.setattr(run, "write_rows", other_first)
+    assert go(loaded, tmp_path).notes == 60
+    assert len(read_rows(tmp_path / "out.jsonl")) == 60
+
+
 def test_annotate_is_written_by_one_process_at_a_time(loaded, model, source, tmp_path, small_chunks, monkeypatch):
     monkeypatch.setattr(journal, "WAIT", 0.1)
     stop(loaded, tmp_path)

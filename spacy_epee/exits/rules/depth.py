@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 import numpy
 
 from ..evidence import Evidence
+from ..reasons import DEADLINE, FIXED_DEPTH
 from .base import ExitRule, Grid, Levels, Rule, complete, start_later, step_from
 
 
@@ -24,7 +25,7 @@ class FixedDepth(Rule):
 
     layer: int
     registered: ClassVar[str] = "spacy-epee.FixedDepth.v1"
-    reason: ClassVar[str] = "fixed_depth"
+    reason: ClassVar[str] = FIXED_DEPTH
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,7 +61,7 @@ class Deadline(Rule):
 
     deadline_ms: float
     registered: ClassVar[str] = "spacy-epee.Deadline.v1"
-    reason: ClassVar[str] = "deadline"
+    reason: ClassVar[str] = DEADLINE
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,8 @@
 """Document classification: one label of several, or any number of them. The unit that exits is the document."""
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import numpy
 from spacy.tokens import Doc
@@ -10,6 +12,7 @@ from spacy.util import minibatch
 from ...doc_attributes import in_place, install_teacher, soft_labels
 from ...engine.replay import Replay, Score
 from ...engine.results import Predictions
+from ...exits.evidence import EvidenceBuilder
 from ...exits.scaling import Threshold
 from ...inputs.instances import Instances
 from ...settings import check_number
@@ -55,6 +58,10 @@ class TextCat(FlatTask):
         self.exclusive = exclusive
         self.reduce = reduce  # type: ignore[assignment]
         install_teacher()
+
+    def reading(self, threshold: Threshold, temperatures: Mapping[int, float] = MappingProxyType({})) -> EvidenceBuilder:
+        """RETURNS (EvidenceBuilder): How the logits are to be read."""
+        return replace(super().reading(threshold, temperatures), unknown=self.unknown_threshold)
 
     def infer_labels(self, examples: Iterable[Example]) -> Tuple[List[str], Dict[str, Any]]:
         """RETURNS (Tuple[List[str], Dict[str, Any]]): The labels of some examples, in order of appearance, or those of teachers

@@ -230,7 +230,8 @@ def project_commands() -> List[str]:
 
 def check_script(words: List[str]) -> None:
     tree = ast.parse((ROOT / words[0]).read_text(encoding="utf-8"))
-    [main] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    main = functions["main"] if "main" in functions else functions[words[1]]  # one command, or the first word names one
     known = {argument.arg for argument in main.args.args}
     for word in words[1:]:
         assert not word.startswith("-") or word.strip("-").replace("-", "_") in known, f"{words[0]} has no option {word}"

@@ -173,7 +173,7 @@ def students(importable, backbone, tmp_path, monkeypatch):
     tasks = {"stay": (["short", "long"], True), "fate": (["died", "back"], False)}
     make_tasks(backbone, tasks, [(row["text"], row["cats"]) for row in rows], 0).to_disk(tmp_path / "model")
     write_rows(tmp_path / "data.jsonl", rows)
-    monkeypatch.setattr(students, "peak_alone", lambda path, texts: 1)
+    monkeypatch.setattr(students.memory, "apart", lambda function, path, texts: 1)
     monkeypatch.setattr(students, "seconds_in_turns", lambda contestants, *rest: dict.fromkeys(contestants, [1.0]))
     return students
 

@@ -122,8 +122,7 @@ class Predictions:
     def given(self) -> numpy.ndarray:
         """RETURNS (ndarray): The labels that each item is given, (N, K) bool."""
         evidence = self.reading.evidence(self.logits, layer=0, units=numpy.arange(len(self.logits)))
-        known: numpy.ndarray = self.probabilities >= evidence.unknown
-        return evidence.decision & known if evidence.unknown else evidence.decision
+        return evidence.decision & (self.probabilities >= evidence.unknown) if evidence.unknown else evidence.decision
 
     def write(self, evidence: Evidence, done: numpy.ndarray, reasons: Sequence[str]) -> None:
         """Write down the units that leave.

@@ -150,11 +150,12 @@ class Evidence:
         other (Evidence): That of the same units at another exit.
         RETURNS (ndarray): Whether each unit's answer, the labels that it is given, is the same there, (U,) bool.
         """
-        same = self.least((self.decision == other.decision).all(axis=1))
-        if not self.unknown:
-            return same
-        given, given_there = (evidence.confidence >= self.unknown for evidence in (self, other))
-        return (same | ~given) & (given == given_there)
+        return self.least((self.given == other.given).all(axis=1))
+
+    @property
+    def given(self) -> numpy.ndarray:
+        """RETURNS (ndarray): The labels that each item is given: what it decides for, if that is probable enough, (N, K) bool."""
+        return self.decision & (self.probabilities >= self.unknown) if self.unknown else self.decision
 
     @cached_property
     def finite(self) -> numpy.ndarray:

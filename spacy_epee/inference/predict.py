@@ -234,11 +234,13 @@ def exit_entries(model: Model, slots: Slots, docs: Sequence[Doc], answers: Mappi
         layers, entropy, left = (part.tolist() for part in (predictions.layers, predictions.entropy, predictions.ran))
         for entry, more, units in zip(entries, read, predictions.items.by_doc()):
             ran = [unit for unit in units if left[unit]]
-            unsettled = {unit: layers[unit] == depth or predictions.reasons[unit] in UNSETTLED for unit in ran}
             entry[name] = {
                 "layer": sum(layers[unit] for unit in ran) / len(ran) if ran else 0.0,
                 "depth": depth,
-                "uncertain": any(flag(entropy[unit], unsettled[unit], threshold) for unit in ran),
+                "uncertain": any(
+                    flag(entropy[unit], layers[unit] == depth or predictions.reasons[unit] in UNSETTLED, threshold)
+                    for unit in ran
+                ),
                 "units": [{"layer": layers[unit], "reason": predictions.reasons[unit], "entropy": entropy[unit]} for unit in ran],
                 **more,
             }

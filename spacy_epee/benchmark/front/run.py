@@ -197,12 +197,12 @@ class Front:
     def _add_fixed(self) -> Tuple[Measured, int]:
         """Add every fixed depth, if these are asked for. RETURNS (Tuple[Measured, int]): The pipeline and the layer with the best
         score on dev, of pipelines without an exit before the first layer, if there are any. That exit itself has no layer."""
-        scored: List[Tuple[float, int, int, Measured]] = []
+        scored: List[Tuple[float, int, Measured]] = []
         for pipeline in self._plain():
             for layer, rule in pipeline.fixed():
                 figures = pipeline.score(rule)
                 if layer > 0:
-                    scored.append((figures["dev"], -layer, len(scored), pipeline))
+                    scored.append((figures["dev"], layer, pipeline))
                 if "fixed" in self.plan.contestants:
                     own = WithRule(pipeline.nlp, pipeline.component, rule)
                     self.add(
@@ -213,8 +213,7 @@ class Front:
                         figures,
                         group=f"{pipeline.title}, depths",
                     )
-        _, layer, _, best = max(scored)
-        return best, -layer
+        return best_depth(scored)
 
     def _plain(self) -> List[Measured]:
         """The pipelines without an exit before the first layer; all if each has one."""
@@ -223,13 +222,8 @@ class Front:
     def _best_cut(self) -> Tuple[Measured, int]:
         """RETURNS (Tuple[Measured, int]): The pipeline and the layer that are best on dev by their states alone, as who takes an
         encoder without exits would find."""
-        found = [
-            (score, -layer, -number, pipeline)
-            for number, pipeline in enumerate(self._plain())
-            for layer, score in pipeline.scores_alone().items()
-        ]
-        _, layer, _, best = max(found)
-        return best, -layer
+        pipelines = self._plain()
+        return best_depth([(score, layer, own) for own in pipelines for layer, score in own.scores_alone().items()])
 
     def _add_cut(self, name: str, kind: Callable[[Workspace], Target], pipeline: Measured, layer: int) -> None:
         texts = self.texts["train"]
@@ -320,6 +314,13 @@ class Front:
             for row in self.rows:
                 row["ms"][str(size)] = float(1000 * numpy.median(seconds[row["name"]]) / len(texts))
         return len(texts), rounds
+
+
+def best_depth(scored: Sequence[Tuple[float, int, Measured]]) -> Tuple[Measured, int]:
+    """RETURNS (Tuple[Measured, int]): The pipeline and the layer with the best score; of equals the lowest layer, and the last
+    pipeline."""
+    _, layer, pipeline = max(reversed(scored), key=lambda own: (own[0], -own[1]))
+    return pipeline, layer
 
 
 def fit_time(once: float, plan: Plan, fewest: int) -> Tuple[int, int]:

@@ -10,6 +10,7 @@ import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, cast
 
 import numpy
@@ -186,33 +187,31 @@ def _trace(stepper: LayerStepper, precision: str, attention: str, samples: Seque
     _compare(stepper, runner)
     if precision == "fp32":
         return exported
-    rescaled: List[Rescaled] = []
-    quantized = _quantize(models, runner, samples, rescaled) if samples else map(quantize_model, models)
-    layers = _join(quantized, order, clear)[0]
-    return replace(exported, precision=precision, layers=layers, rescaled=_named(rescaled, stepper.model.state_dict()))
+    if not samples:
+        return replace(exported, precision=precision, layers=_join(map(quantize_model, models), order, clear)[0])
+    quantized, rescaled = zip(*_quantize(models, runner, samples))
+    named = _named(chain.from_iterable(rescaled), stepper.model.state_dict())
+    return replace(exported, precision=precision, layers=_join(quantized, order, clear)[0], rescaled=named)
 
 
 def _quantize(
-    models: Sequence["ModelProto"], runner: OnnxStepper, samples: Sequence[numpy.ndarray], rescaled: List[Rescaled]
-) -> List["ModelProto"]:
+    models: Sequence["ModelProto"], runner: OnnxStepper, samples: Sequence[numpy.ndarray]
+) -> List[Tuple["ModelProto", List[Rescaled]]]:
     """Layers in int8, whose ranges are measured on windows.
 
     models (Sequence[ModelProto]): The layers in float32.
     runner (OnnxStepper): What was exported in float32.
     samples (Sequence[ndarray]): The windows.
-    rescaled (List[Tuple[ndarray, ndarray]]): Gets what `quantize_static` says of the weights.
-    RETURNS (List[ModelProto]): The layers in int8.
+    RETURNS (List[Tuple[ModelProto, List[Tuple[ndarray, ndarray]]]]): What `quantize_static` makes of each.
     """
     meter = RangeMeter(models)
     for ids in samples:
         inputs = torch.from_numpy(ids)[None]
         meter.climb(runner.exported.order, *runner.below(inputs, torch.ones_like(inputs)))
-    written = [quantize_static(model, ranges) for model, ranges in zip(models, meter.ranges)]
-    rescaled += [each for _, own in written for each in own]
-    return [model for model, _ in written]
+    return [quantize_static(model, ranges) for model, ranges in zip(models, meter.ranges)]
 
 
-def _named(rescaled: Sequence[Rescaled], state: Dict[str, Tensor]) -> List[List[Any]]:
+def _named(rescaled: Iterable[Rescaled], state: Dict[str, Tensor]) -> List[List[Any]]:
     """What is saved of weights that were rescaled: those that are the backbone's own, by their names."""
     weights_of = {name: own for name, own in state.items() if own.dim() == 2 and own.dtype == torch.float32}
     sides = [(name, turned, own.T if turned else own) for name, own in weights_of.items() for turned in (True, False)]

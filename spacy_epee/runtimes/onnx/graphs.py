@@ -47,8 +47,7 @@ class OnnxGraphs:
 
     def to_message(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): What is saved."""
-        saved = {SAVED_AS.get(name, name): value for name, value in asdict(self).items()}
-        return saved if self.rescaled else {name: value for name, value in saved.items() if name != RESCALED}
+        return {SAVED_AS.get(name, name): value for name, value in asdict(self).items() if value or name != RESCALED}
 
     @classmethod
     def read(cls, message: Dict[str, Any]) -> "OnnxGraphs":
